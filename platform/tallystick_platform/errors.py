@@ -1,0 +1,260 @@
+"""Every error that the service raises on purpose, as types with fields.
+
+One root, `PlatformError`. Each message is built here and is fit to be shown to whoever caused the error; nothing secret
+goes in. What HTTP status an error becomes is decided in one place, `api/error_table.py`.
+"""
+# ruff: noqa: N818  (an error is named after what went wrong; the root tells that it is an error)
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PlatformError(Exception):
+    """Root of everything that the service raises on purpose."""
+
+
+# -- settings and keys
+
+
+class SettingsError(PlatformError):
+    """A setting is missing, malformed or does not fit the others."""
+
+    def __init__(self, *, setting: str, reason: str) -> None:
+        super().__init__(f"{setting}: {reason}")
+        self.setting = setting
+        self.reason = reason
+
+
+class EpochKeyMissing(PlatformError):
+    """The key of an epoch is gone, by design or by loss, and something still needs it."""
+
+    def __init__(self, *, epoch: int) -> None:
+        super().__init__(f"the key of epoch {epoch} is not held by this server any more")
+        self.epoch = epoch
+
+
+class DraftUnreadable(PlatformError):
+    """A stored draft does not open: its row was changed, or it was written under another key."""
+
+    def __init__(self, *, admission_seq: int, reason: str) -> None:
+        super().__init__(f"the draft of admission {admission_seq} does not open: {reason}")
+        self.admission_seq = admission_seq
+        self.reason = reason
+
+
+# -- store
+
+
+class StoreError(PlatformError):
+    """The journal's database cannot be used."""
+
+    def __init__(self, *, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class StoreLocked(StoreError):
+    """Another process writes this journal."""
+
+    def __init__(self, *, path: Path | str) -> None:
+        super().__init__(path=path, reason="another process holds this journal; a journal has one writer")
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer version of the service."""
+
+    def __init__(self, *, path: Path | str, found: str, known: str) -> None:
+        super().__init__(
+            path=path, reason=f"its schema is {found}, this version knows up to {known}; run the newer one"
+        )
+        self.found = found
+        self.known = known
+
+
+class RowTampered(PlatformError):
+    """A row's MAC does not fit its columns: something other than the service wrote it."""
+
+    def __init__(self, *, table: str, row: int | str) -> None:
+        super().__init__(f"row {row} of table {table} was changed by something other than this service")
+        self.table = table
+        self.row = row
+
+
+class StateConflict(PlatformError):
+    """A row is not in the state that an update requires."""
+
+    def __init__(self, *, table: str, row: int, expected: str, found: str) -> None:
+        super().__init__(f"{table} {row}: expected {expected}, found {found}")
+        self.table = table
+        self.row = row
+        self.expected = expected
+        self.found = found
+
+
+class JournalUnavailable(PlatformError):
+    """The journal could not make a group durable (disk full, I/O error): nothing of it may be released."""
+
+    def __init__(self, *, reason: str, retry_after_s: int = 5) -> None:
+        super().__init__(f"the journal cannot store records at the moment: {reason}")
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class JournalClosed(PlatformError):
+    """The journal does not take work: it was not started, or it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the journal is closed")
+
+
+class NotAdmitted(PlatformError):
+    """A terminal record was offered that belongs to no open admission: never admitted, or already recorded."""
+
+    def __init__(self, *, admission_seq: int) -> None:
+        super().__init__(f"admission {admission_seq} is not open: it was never admitted here or already has its record")
+        self.admission_seq = admission_seq
+
+
+# -- authentication
+
+
+class AuthenticationError(PlatformError):
+    """The caller did not prove who they are."""
+
+
+class CredentialMissing(AuthenticationError):
+    """No credential was presented."""
+
+    def __init__(self) -> None:
+        super().__init__("no API token: send it as `Authorization: Bearer tsk_...`")
+
+
+class CredentialMalformed(AuthenticationError):
+    """What was presented cannot be a token."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the API token is malformed: {reason}")
+        self.reason = reason
+
+
+class TokenUnknown(AuthenticationError):
+    """The token is well formed and unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("the API token is not known")
+
+
+class TokenExpired(AuthenticationError):
+    """The token's time is over. Units: microseconds UTC."""
+
+    def __init__(self, *, token_id: str, expired_at_us: int) -> None:
+        super().__init__("the API token has expired")
+        self.token_id = token_id
+        self.expired_at_us = expired_at_us
+
+
+class TokenRevoked(AuthenticationError):
+    """The token was withdrawn. Units: microseconds UTC."""
+
+    def __init__(self, *, token_id: str, revoked_at_us: int) -> None:
+        super().__init__("the API token has been revoked")
+        self.token_id = token_id
+        self.revoked_at_us = revoked_at_us
+
+
+class NoSuchToken(PlatformError):
+    """An operator named a token that does not exist."""
+
+    def __init__(self, *, token_id: str) -> None:
+        super().__init__(f"there is no token {token_id}")
+        self.token_id = token_id
+
+
+# -- admission
+
+
+class Overloaded(PlatformError):
+    """A bound is reached; the same request may pass later."""
+
+    def __init__(self, *, bound: str, limit: int, retry_after_s: int) -> None:
+        super().__init__(f"too much at once: {bound} is at its bound of {limit}; try again in {retry_after_s} s")
+        self.bound = bound
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class TokenBusy(Overloaded):
+    """One token uses all the concurrency that it may."""
+
+
+class Draining(PlatformError):
+    """The server finishes what it has and takes nothing new."""
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__("the server is shutting down and takes no new requests")
+        self.retry_after_s = retry_after_s
+
+
+class RequestTimedOut(PlatformError):
+    """A request used up its time."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        super().__init__(f"the request did not finish within {timeout_s:g} s")
+        self.timeout_s = timeout_s
+
+
+# -- dispatch and engine
+
+
+class UnknownModel(PlatformError):
+    """No provider ever registered a model of this name."""
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(f"the model {model!r} does not exist")
+        self.model = model
+
+
+class NoProvider(PlatformError):
+    """The model is known and nobody serves it at the moment."""
+
+    def __init__(self, *, model: str, retry_after_s: int = 5) -> None:
+        super().__init__(f"no provider serves the model {model!r} at the moment")
+        self.model = model
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(PlatformError):
+    """The worker has as many requests as it may hold."""
+
+    def __init__(self, *, limit: int, retry_after_s: int = 1) -> None:
+        super().__init__(f"the worker's queue is full ({limit} requests)")
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class WorkerDied(PlatformError):
+    """The worker process ended while it held the request."""
+
+    def __init__(self, *, worker: str, reason: str) -> None:
+        super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
+        self.worker = worker
+        self.reason = reason
+
+
+class PromptTooLong(PlatformError):
+    """The prompt does not fit the model's context. Units: tokens."""
+
+    def __init__(self, *, limit: int, found: int) -> None:
+        super().__init__(f"the prompt has {found} tokens, the model takes at most {limit} including the answer")
+        self.limit = limit
+        self.found = found
+
+
+class EngineFailed(PlatformError):
+    """The engine could not compute an answer."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the model failed: {reason}")
+        self.reason = reason

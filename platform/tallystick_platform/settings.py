@@ -1,0 +1,291 @@
+"""Every setting of the service, read once from `TALLYSTICK_*` environment variables and validated together.
+
+`docs/settings.md` is rendered from the descriptions below (`render_settings_table`); a test keeps the two the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tallystick.errors import TallystickError
+from tallystick.ids import parse_address, parse_hash
+from tallystick_platform.errors import SettingsError
+
+ENV_PREFIX = "TALLYSTICK_"
+EMBEDDED_CHAIN_ID = 73_571
+REMOTE_CONFIRMATIONS = 12  # what wallets and exchanges wait for on a chain that may reorganise
+MAX_TRANSACTION_BYTES = 131_072  # public node pools refuse more
+MAX_BODY_BYTES = 16 * 1_048_576
+
+_SECRET: JsonDict = {"secret": True}
+
+
+class Mode(StrEnum):
+    """What the service may do on its own."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Paths:
+    """Where things lie under TALLYSTICK_HOME."""
+
+    __slots__ = ("home",)
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.expanduser().absolute()
+
+    @property
+    def keys_dir(self) -> Path:
+        """Key files, mode 0700; nothing else is ever written here."""
+        return self.home / "keys"
+
+    @property
+    def epoch_keys_dir(self) -> Path:
+        """One file per epoch whose key the server still holds."""
+        return self.keys_dir / "epochs"
+
+    @property
+    def operator_key(self) -> Path:
+        """The generated operator wallet of development mode."""
+        return self.keys_dir / "operator.key"
+
+    @property
+    def auditor_key(self) -> Path:
+        """The generated auditor key of development mode."""
+        return self.keys_dir / "auditor.key"
+
+    @property
+    def auditor_public(self) -> Path:
+        """Its public half."""
+        return self.keys_dir / "auditor.pub"
+
+    @property
+    def client_file(self) -> Path:
+        """The development client: base URL, token and wallet."""
+        return self.keys_dir / "client.json"
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's SQLite database."""
+        return self.home / "journal" / "journal.sqlite"
+
+    @property
+    def chain_path(self) -> Path:
+        """The embedded chain's folder."""
+        return self.home / "chain"
+
+    @property
+    def models_dir(self) -> Path:
+        """Converted models, cached."""
+        return self.home / "models"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets to the workers."""
+        return self.home / "run"
+
+
+class Settings(BaseSettings):
+    """The validated settings. Read them with `load_settings`, which turns faults into `SettingsError`."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    home: Path = Field(
+        Path(".tallystick"), description="Folder of all state: keys, journal, embedded chain, converted models."
+    )
+    mode: Mode = Field(
+        Mode.DEVELOPMENT, description="`development` generates missing keys; `production` refuses generated ones."
+    )
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port that the API listens on.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log line that is written."
+    )
+
+    operator_key_file: Path | None = Field(
+        None, description="Wallet file of the log's writer. Required in production; else generated."
+    )
+    auditor_public_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Public key files of the auditors, comma-separated. Required in production; else generated."
+    )
+    epoch_seconds: int = Field(
+        86_400, ge=1, description="Lifetime of an epoch key in seconds; afterwards the server forgets it."
+    )
+    custody: Literal["chain"] = Field(
+        "chain", description="Who holds the records' secrets: `chain` needs the auditors' keys alone."
+    )
+
+    chain_rpc: str | None = Field(
+        None, description="JSON-RPC URL of an EVM node. Unset: an embedded chain is started.", json_schema_extra=_SECRET
+    )
+    chain_port: int = Field(8545, ge=0, le=65_535, description="Loopback port of the embedded chain's JSON-RPC.")
+    chain_id: int = Field(
+        EMBEDDED_CHAIN_ID, ge=1, description="Chain id; the service refuses a node that answers another."
+    )
+    contract: str | None = Field(None, description="Address of the ledger contract. Unset: deployed on first start.")
+    log_id: str | None = Field(None, description="The log to write, 32 bytes of hex. Unset: created on first start.")
+    confirmations: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description=f"Blocks on a batch before it is final. Unset: 0 embedded, else {REMOTE_CONFIRMATIONS}.",
+    )
+    max_fee_per_gas_gwei: int = Field(
+        500, ge=1, description="Most that the anchorer pays for a unit of gas; dearer: it waits."
+    )
+
+    batch_max_bytes: int = Field(
+        98_304, ge=1_024, le=MAX_TRANSACTION_BYTES - 1_024, description="Calldata at which a batch is sent."
+    )
+    batch_max_age_ms: int = Field(
+        1_000, ge=0, le=3_600_000, description="Age of the oldest waiting record at which a batch is sent."
+    )
+    max_unanchored_records: int = Field(
+        10_000, ge=1, description="Records not yet on the chain at which new requests are answered 503."
+    )
+    anchor_deadline_s: int = Field(
+        3_600, ge=1, description="A receipt promises that its record is on the chain this many seconds later."
+    )
+
+    request_timeout_s: float = Field(120.0, gt=0, le=3_600, description="Time that one request may take.")
+    max_body_bytes: int = Field(1_048_576, ge=1_024, le=MAX_BODY_BYTES, description="Largest request body.")
+    max_concurrent_requests: int = Field(256, ge=1, le=100_000, description="Requests admitted at the same time.")
+    max_concurrent_per_token: int = Field(
+        128, ge=1, le=100_000, description="Requests of one token admitted at the same time."
+    )
+    drain_timeout_s: float = Field(
+        30.0, ge=0, le=3_600, description="Time that requests in flight get when the server stops."
+    )
+
+    model: str = Field(
+        "demo", description="What the worker serves: `demo` (the packaged model) or a folder with a Hugging Face model."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Worker processes, each with the model loaded.")
+    worker_max_concurrent: int = Field(64, ge=1, le=4_096, description="Requests that one worker computes or queues.")
+    worker_start_timeout_s: float = Field(300.0, gt=0, description="Time that a worker may take to load its model.")
+    provider_id: str = Field("local", min_length=1, max_length=64, description="Provider's id in records.")
+    provider_name: str = Field(
+        "Local provider", min_length=1, max_length=128, description="Provider's name in records."
+    )
+    price_per_hour_micros: int = Field(
+        500_000, ge=0, le=10**12, description="Price of the whole device set per hour, in millionths of the currency."
+    )
+    price_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the price.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _confirmations_by_chain(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "confirmations" not in data:
+            return {**data, "confirmations": REMOTE_CONFIRMATIONS if data.get("chain_rpc") else 0}
+        return data
+
+    @field_validator("auditor_public_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("chain_rpc")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in {"http", "https"}:
+            raise ValueError("must be an http:// or https:// URL")
+        return value
+
+    @field_validator("contract")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parsed(parse_address, value)
+        return value
+
+    @field_validator("log_id")
+    @classmethod
+    def _hash(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parsed(parse_hash, value)
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        if self.log_id is not None and self.contract is None:
+            raise ValueError("log_id names a log of a contract: set TALLYSTICK_CONTRACT too")
+        if self.mode is Mode.PRODUCTION:
+            if self.operator_key_file is None:
+                raise ValueError("production mode uses no generated keys: set TALLYSTICK_OPERATOR_KEY_FILE")
+            if not self.auditor_public_keys:
+                raise ValueError("production mode uses no generated keys: set TALLYSTICK_AUDITOR_PUBLIC_KEYS")
+        return self
+
+    @property
+    def paths(self) -> Paths:
+        """Where things lie under TALLYSTICK_HOME."""
+        return Paths(self.home)
+
+    @property
+    def embedded_chain(self) -> bool:
+        """Whether the service runs its own chain."""
+        return self.chain_rpc is None
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, with overrides.
+
+    Raises: SettingsError naming the first setting at fault, as an environment variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each at run time
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ENV_PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise SettingsError(setting=name, reason=str(first["msg"]).removeprefix("Value error, ")) from error
+
+
+def redacted(settings: Settings) -> Mapping[str, str]:
+    """Every setting as text, fit to be shown: of a URL that may hold a key, only scheme and host."""
+    shown = {}
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if value is not None and field.json_schema_extra == _SECRET:
+            parts = urlsplit(value)
+            bare = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+            shown[name] = bare if value in {bare, bare + "/"} else bare + "/[redacted]"
+        else:
+            shown[name] = _as_text(value)
+    return shown
+
+
+def render_settings_table() -> str:
+    """The Markdown table of docs/settings.md: variable, default, meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = _as_text(field.default)
+        rows.append(
+            f"| `{ENV_PREFIX}{name.upper()}` | {f'`{default}`' if default else 'unset'} | {field.description} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    return str(value)
+
+
+def _parsed(parse: Any, value: str) -> None:
+    try:
+        parse(value)
+    except TallystickError as error:
+        raise ValueError(str(error)) from error

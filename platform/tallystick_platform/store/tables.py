@@ -1,0 +1,163 @@
+"""The schema. Times are microseconds UTC and `issued_at` and `anchor_by` are Unix seconds, as in receipts.
+
+Every table but `draft` and `blob` carries `mac`, over all its other columns (see row_macs.py); drafts are authenticated
+by their encryption and blobs by the digest that a record commits to.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# A plain INTEGER primary key is SQLite's own row number; a BIGINT one would need a second index.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _key() -> Column[int]:
+    return Column(BigKey, primary_key=True, autoincrement=False)
+
+
+def _int(*, null: bool = False) -> Column[int]:
+    return Column(BigInteger, nullable=null)
+
+
+def _bytes(*, null: bool = False, unique: bool = False) -> Column[bytes]:
+    return Column(LargeBinary, nullable=null, unique=unique)
+
+
+def _text(length: int, *, null: bool = False) -> Column[str]:
+    return Column(String(length), nullable=null)
+
+
+class ApiToken(SQLModel, table=True):
+    """A bearer token, known only by its hash, bound to a sender address."""
+
+    __tablename__ = "api_token"
+
+    id: str = Field(sa_column=Column(String(36), primary_key=True))
+    name: str = Field(sa_column=_text(128))
+    token_hash: bytes = Field(sa_column=_bytes(unique=True))
+    prefix: str = Field(sa_column=_text(16))
+    address: bytes = Field(sa_column=_bytes())
+    created_at: int = Field(sa_column=_int())
+    expires_at: int | None = Field(default=None, sa_column=_int(null=True))
+    revoked_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class AdmissionRow(SQLModel, table=True):
+    """The promise to record a request; durable before anything is computed."""
+
+    __tablename__ = "admission"
+    __table_args__ = (UniqueConstraint("sender", "sender_seq"),)
+
+    seq: int = Field(sa_column=_key())
+    record_id: bytes = Field(sa_column=_bytes(unique=True))
+    sender: bytes = Field(sa_column=_bytes())
+    sender_seq: int = Field(sa_column=_int())
+    token_id: str = Field(sa_column=_text(36))
+    task: str = Field(sa_column=_text(64))
+    path: str = Field(sa_column=_text(256))
+    model: str | None = Field(default=None, sa_column=_text(256, null=True))
+    request_hash: bytes = Field(sa_column=_bytes())
+    admitted_at: int = Field(sa_column=_int())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class DraftRow(SQLModel, table=True):
+    """The record that will stand if the process ends now, encrypted; deleted when the real one is committed."""
+
+    __tablename__ = "draft"
+
+    admission_seq: int = Field(sa_column=_key())
+    epoch: int = Field(sa_column=_int())
+    ciphertext: bytes = Field(sa_column=_bytes())
+
+
+class RecordRow(SQLModel, table=True):
+    """A sealed record and its receipt."""
+
+    __tablename__ = "record"
+    __table_args__ = (UniqueConstraint("sender", "sender_seq"),)
+
+    log_index: int = Field(sa_column=_key())
+    record_id: bytes = Field(sa_column=_bytes(unique=True))
+    admission_seq: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    sender: bytes = Field(sa_column=_bytes())
+    sender_seq: int = Field(sa_column=_int())
+    state: str = Field(sa_column=_text(16))
+    task: str = Field(sa_column=_text(64))
+    model: str | None = Field(default=None, sa_column=_text(256, null=True))
+    epoch: int = Field(sa_column=_int())
+    fields_root: bytes = Field(sa_column=_bytes())
+    sealed: bytes = Field(sa_column=_bytes())
+    leaf: bytes = Field(sa_column=_bytes())
+    request_hash: bytes = Field(sa_column=_bytes())
+    response_hash: bytes = Field(sa_column=_bytes())
+    issued_at: int = Field(sa_column=_int())
+    anchor_by: int = Field(sa_column=_int())
+    signature: bytes = Field(sa_column=_bytes())
+    created_at: int = Field(sa_column=_int())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class BlobRow(SQLModel, table=True):
+    """A field too large for the chain, encrypted; its record holds both digests."""
+
+    __tablename__ = "blob"
+
+    sealed_digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    log_index: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
+    ciphertext: bytes = Field(sa_column=_bytes())
+
+
+class BatchRow(SQLModel, table=True):
+    """Consecutive records as one `append` on the chain. States: planned, sent, mined, final."""
+
+    __tablename__ = "batch"
+
+    number: int = Field(sa_column=_key())
+    first_index: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    count: int = Field(sa_column=_int())
+    root: bytes = Field(sa_column=_bytes())
+    head: bytes = Field(sa_column=_bytes())
+    state: str = Field(sa_column=_text(16))
+    nonce: int | None = Field(default=None, sa_column=_int(null=True))
+    tx_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    raw_tx: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    block_number: int | None = Field(default=None, sa_column=_int(null=True))
+    block_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    block_time: int | None = Field(default=None, sa_column=_int(null=True))
+    gas_used: int | None = Field(default=None, sa_column=_int(null=True))
+    created_at: int = Field(sa_column=_int())
+    sent_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mined_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class EpochRow(SQLModel, table=True):
+    """A period with one epoch key, and its opening on the chain. `wraps`: MessagePack, one byte string per auditor."""
+
+    __tablename__ = "epoch"
+
+    number: int = Field(sa_column=_key())
+    first_index: int = Field(sa_column=_int())
+    wraps: bytes = Field(sa_column=_bytes())
+    state: str = Field(sa_column=_text(16))
+    nonce: int | None = Field(default=None, sa_column=_int(null=True))
+    tx_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    raw_tx: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    block_number: int | None = Field(default=None, sa_column=_int(null=True))
+    block_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    block_time: int | None = Field(default=None, sa_column=_int(null=True))
+    gas_used: int | None = Field(default=None, sa_column=_int(null=True))
+    opened_at: int = Field(sa_column=_int())
+    closed_at: int | None = Field(default=None, sa_column=_int(null=True))
+    sent_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mined_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mac: bytes = Field(sa_column=_bytes())
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The SQLAlchemy table of a model."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
