@@ -1,0 +1,167 @@
+"""Leaves, batch trees and heads: pure functions, no state, no input or output.
+
+The tree has the shape of RFC 9162 2.1.1 over keccak256: a node over n leaves splits at the largest power of two below n, so a
+position is bound by the shape and no leaf can pass for a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tallystick.errors import MerkleError
+from tallystick.hashing import keccak256
+from tallystick.ids import FieldsRoot, Head, Leaf, LogId, Root
+
+LEAF_PREFIX = b"\x00"
+NODE_PREFIX = b"\x01"
+MAX_BATCH_RECORDS = 1024
+MAX_PATH_LENGTH = 10
+"""The depth of a tree over MAX_BATCH_RECORDS leaves."""
+
+
+def leaf_hash(log_id: LogId, index: int, fields_root: FieldsRoot, sealed: bytes) -> Leaf:
+    """The leaf of one record: log, position, field commitments and ciphertext.
+
+    Raises: MerkleError for parts of a wrong size.
+    Source: SPEC 5.
+    """
+    if len(log_id) != 32 or len(fields_root) != 32:
+        raise MerkleError("a log id and a fields root have 32 bytes each")
+    return Leaf(keccak256(LEAF_PREFIX + log_id + _uint64(index) + fields_root + keccak256(sealed)))
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node."""
+    return keccak256(NODE_PREFIX + left + right)
+
+
+def tree_root(leaves: Sequence[bytes]) -> Root:
+    """The root over leaves that are hashed already.
+
+    Requires: 1 to MAX_BATCH_RECORDS leaves of 32 bytes.
+    Raises: MerkleError.
+    Source: SPEC 5; RFC 9162 2.1.1.
+    """
+    level = _checked(leaves)
+    # Pairing neighbours and carrying an odd last node up unhashed gives the RFC's shape: below a split at the largest power of
+    # two the left side is a perfect tree, whose pairs never cross the split.
+    while len(level) > 1:
+        paired = [keccak256(NODE_PREFIX + level[at] + level[at + 1]) for at in range(0, len(level) - 1, 2)]
+        if len(level) % 2:
+            paired.append(level[-1])
+        level = paired
+    return Root(level[0])
+
+
+def inclusion_path(leaves: Sequence[bytes], position: int) -> list[bytes]:
+    """The siblings from a leaf up to the root, nearest first.
+
+    Raises: MerkleError if the position is outside the leaves.
+    Source: RFC 9162 2.1.3.1.
+    """
+    level = _checked(leaves)
+    if not 0 <= position < len(level):
+        raise MerkleError(f"position {position} is outside a tree of {len(level)}")
+    path = []
+    while len(level) > 1:
+        sibling = position ^ 1
+        if sibling < len(level):
+            path.append(level[sibling])
+        paired = [keccak256(NODE_PREFIX + level[at] + level[at + 1]) for at in range(0, len(level) - 1, 2)]
+        if len(level) % 2:
+            paired.append(level[-1])
+        level, position = paired, position // 2
+    return path
+
+
+def root_from_path(leaf: bytes, position: int, size: int, path: Sequence[bytes]) -> Root:
+    """The root that a path leads to; the caller compares it.
+
+    Requires: `path` as `inclusion_path` gives it for that position and size.
+    Raises: MerkleError if no tree of that size has such a path.
+    Source: RFC 9162 2.1.3.2.
+    """
+    if not 1 <= size <= MAX_BATCH_RECORDS:
+        raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {size}")
+    if not 0 <= position < size:
+        raise MerkleError(f"position {position} is outside a tree of {size}")
+    if any(len(part) != 32 for part in (leaf, *path)):
+        raise MerkleError("a leaf and each part of a path have 32 bytes")
+    here, last, used = leaf, size - 1, 0
+    while last > 0:
+        if position % 2 or position < last:  # otherwise this node is carried up without a sibling
+            if used == len(path):
+                raise MerkleError(f"the path ends after {used} parts, below the root of a tree of {size}")
+            sibling = path[used]
+            used += 1
+            here = node_hash(sibling, here) if position % 2 else node_hash(here, sibling)
+        position //= 2
+        last //= 2
+    if used != len(path):
+        raise MerkleError(f"the path has {len(path)} parts, a tree of {size} needs {used}")
+    return Root(here)
+
+
+def next_head(head: Head, root: Root, first_index: int, count: int) -> Head:
+    """The head after one more batch; the first batch follows the head that is the log's id.
+
+    Source: SPEC 5.
+    """
+    if not 1 <= count <= MAX_BATCH_RECORDS:
+        raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {count}")
+    return Head(keccak256(head + root + _uint64(first_index) + count.to_bytes(4, "big")))
+
+
+class RootBuilder:
+    """Takes leaves one by one and holds one node per set bit of their count."""
+
+    __slots__ = ("_count", "_peaks")
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self._peaks: list[bytes] = []
+        self._count = 0
+        for leaf in leaves:
+            self.add(leaf)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, leaf: bytes) -> None:
+        """Append one leaf.
+
+        Raises: MerkleError when the batch is full.
+        """
+        if self._count == MAX_BATCH_RECORDS:
+            raise MerkleError(f"a batch holds at most {MAX_BATCH_RECORDS} records")
+        node, bits = leaf, self._count
+        while bits & 1:
+            node = node_hash(self._peaks.pop(), node)
+            bits >>= 1
+        self._peaks.append(node)
+        self._count += 1
+
+    def root(self) -> Root:
+        """The root over what was added.
+
+        Raises: MerkleError if nothing was.
+        """
+        if not self._peaks:
+            raise MerkleError("an empty batch has no root")
+        node = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            node = node_hash(peak, node)
+        return Root(node)
+
+
+def _checked(leaves: Sequence[bytes]) -> list[bytes]:
+    if not 1 <= len(leaves) <= MAX_BATCH_RECORDS:
+        raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {len(leaves)}")
+    if any(len(leaf) != 32 for leaf in leaves):
+        raise MerkleError("a leaf has 32 bytes")
+    return list(leaves)
+
+
+def _uint64(value: int) -> bytes:
+    if not 0 <= value < 1 << 64:
+        raise MerkleError(f"{value} does not fit 64 bits")
+    return value.to_bytes(8, "big")
