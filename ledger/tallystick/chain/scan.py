@@ -1,0 +1,92 @@
+"""Walking the chain in pages of blocks, as wide as the node allows.
+
+Nodes bound a log query by blocks, by results, by bytes or by time, each with its own words. So any refusal of a range of more
+than one block halves the range; after some pages that went well it grows back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.chain.events import EVENT_TOPICS, LedgerEvent, decode_events
+from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow, Transport
+from tallystick.errors import ChainRejected
+from tallystick.ids import Address, LogId, to_hex
+
+FIRST_SPAN_BLOCKS: Final = 1024
+MAX_SPAN_BLOCKS: Final = 1 << 17
+PAGES_BEFORE_GROWTH: Final = 8
+"""After a refusal, so many pages must go well before a wider one is tried: otherwise every second question is refused."""
+FULL_PAGE_EVENTS: Final = 5_000
+"""A page with this many events does not grow: it would only move the wait into one answer, and its memory into one list."""
+METHOD_NOT_FOUND: Final = -32601
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Progress of a walk: these blocks were read, and held so many events."""
+
+    from_block: int
+    to_block: int
+    event_count: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Span:
+    """How many blocks to ask for at a time."""
+
+    blocks: int = FIRST_SPAN_BLOCKS
+    calm_pages: int = PAGES_BEFORE_GROWTH
+
+    def refused(self) -> None:
+        """Halve, and be careful for a while."""
+        self.blocks = max(1, self.blocks // 2)
+        self.calm_pages = 0
+
+    def answered(self, event_count: int) -> None:
+        """Double, once enough pages went well and were not full."""
+        self.calm_pages += 1
+        if self.calm_pages >= PAGES_BEFORE_GROWTH and event_count < FULL_PAGE_EVENTS:
+            self.blocks = min(MAX_SPAN_BLOCKS, self.blocks * 2)
+
+
+def scan_events(
+    transport: Transport,
+    *,
+    contract: Address,
+    log_id: LogId,
+    from_block: int,
+    to_block: int,
+    on_page: Callable[[Page], None] | None = None,
+) -> Iterator[LedgerEvent]:
+    """Yield a log's events of these blocks in chain order, one page in memory at a time.
+
+    Raises: ChainRejected when the node refuses a single block, MalformedAnswer, ChainUnavailable.
+    """
+    span = Span()
+    start = from_block
+    while start <= to_block:
+        end = min(to_block, start + span.blocks - 1)
+        query = log_query(contract, start, end, [list(EVENT_TOPICS), to_hex(log_id)])
+        try:
+            answer = transport.call("eth_getLogs", [query])
+        except (ChainRejected, AnswerTooLarge, AnswerTooSlow) as error:
+            if end == start or (isinstance(error, ChainRejected) and error.code == METHOD_NOT_FOUND):
+                raise
+            span.blocks = end - start + 1
+            span.refused()
+            continue
+        events = decode_events(answer, contract=contract, log_id=log_id, from_block=start, to_block=end)
+        del answer  # the page's text is larger than its events; do not hold both while the caller works
+        yield from events
+        if on_page is not None:
+            on_page(Page(from_block=start, to_block=end, event_count=len(events)))
+        span.answered(len(events))
+        start = end + 1
+
+
+def log_query(contract: Address, from_block: int, to_block: int, topics: list[object]) -> dict[str, object]:
+    """Write the filter of a log query."""
+    return {"address": to_hex(contract), "fromBlock": hex(from_block), "toBlock": hex(to_block), "topics": topics}
