@@ -1,0 +1,185 @@
+"""Bringing journaled records to the chain, in an order in which a crash at any point loses and repeats nothing.
+
+Each step is durable before the next begins, and recovery after a crash is simply the next pass.
+
+1. **Pick.** An epoch that the waiting records need, else the next batch: consecutive un-anchored records of one epoch, as many as
+   `batch_max_bytes` takes, or fewer once the oldest has waited `batch_max_age_ms`. *A crash here: nothing happened.*
+2. **Plan.** Root and head are computed here, not asked of the chain; the batch row is `planned`. *A crash after it: the same rows
+   are found and the work goes on. The cut is kept for ever, so two attempts can never differ in what they hold.*
+3. **Sign.** The transaction is built and signed once; its bytes, hash and nonce are saved and the row is `sent` BEFORE the network
+   sees it. *A crash before the save: it was never anywhere. After it: the outcome is unknown, and a row whose outcome is unknown
+   is looked up on the chain before its bytes go out again.*
+4. **Send.** *A crash, a time-out or a broken connection here is the same unknown outcome. The same bytes cannot land twice, since
+   they carry one nonce; and whatever else is sent in their place is refused by the contract unless its first index is the log's size.*
+5. **Compare.** Once the log's size and head on the chain show that the row landed, the transaction is found (ours, or a dearer copy),
+   the contract's root, first index and count are compared with ours, and the row is `mined`. *A crash before: step 5 again.*
+6. **Confirm.** When its block is `confirmations` deep and still the block at its height, the row is `final`. If the chain came to hold less, the
+   rows beyond go back to `sent` and step 4 sends the same bytes again (step 3, where their nonce was used meanwhile).
+
+A pass looks at the chain first and takes steps 5 and 6 for what is under way, then 3 and 4 for the oldest row that the chain does not
+hold, then 1 and 2 for new work. One thread runs the passes; nothing else writes these rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tallystick.chain.reader import Block
+from tallystick.ids import Head
+from tallystick.merkle import MAX_BATCH_RECORDS
+from tallystick_platform.anchor.courier import Courier
+from tallystick_platform.anchor.errors import EpochMissing
+from tallystick_platform.anchor.landing import find_landing
+from tallystick_platform.anchor.planning import fill, plan
+from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
+from tallystick_platform.anchor.ports import ChainReader, ChainSender
+from tallystick_platform.anchor.reconcile import Standing, reconcile
+from tallystick_platform.anchor.rows import AnchorState, AnchorStore, Batch, Epoch, PendingRecord, Row
+from tallystick_platform.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """How long until the next pass, and whether a newly journaled record may shorten it. Units: milliseconds."""
+
+    ms: int
+    wakeable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sight:
+    """One look at the chain, read in this order: nonce, log, newest block. See Courier.push for why."""
+
+    nonce: int
+    standing: Standing
+    latest: Block
+
+
+class Anchorer:
+    """Takes passes over the journal's rows and the chain; every pass can be the last."""
+
+    def __init__(self, *, store: AnchorStore, reader: ChainReader, sender: ChainSender, policy: AnchorPolicy, clock: Clock) -> None:
+        self._store = store
+        self._reader = reader
+        self._sender = sender
+        self._policy = policy
+        self._clock = clock
+        self.courier = Courier(store, sender, policy, clock)
+        self.reorgs = 0
+        self._looked_at_ns: int | None = None
+
+    def step(self) -> Pause:
+        """One pass.
+
+        Raises: AnchorError, ChainUnavailable, ChainRejected, StoreError
+        """
+        if not self._store.unfinished():
+            picked = self._pick()
+            if isinstance(picked, Pause) and not self._look_is_due():
+                return picked
+        sight = self._look()
+        self._take_back(sight.standing)
+        self._land(sight.standing)
+        self._confirm(sight.latest)
+        rows = self._store.unfinished()
+        under_way = [row for row in rows if row.state is not AnchorState.MINED]
+        if under_way:
+            self.courier.push(under_way[0], sight.nonce)
+        pause = self._begin(under_way, sight)
+        awaits_confirmations = len(rows) > len(under_way)
+        return self._poll(pause) if awaits_confirmations else pause
+
+    def _look_is_due(self) -> bool:
+        return self._looked_at_ns is None or self._clock.monotonic_ns() - self._looked_at_ns >= IDLE_MS * 1_000_000
+
+    def _look(self) -> _Sight:
+        nonce = self._sender.nonce()
+        state = self._reader.log_state()
+        standing = reconcile(state, self._reader.log_id, self._sender.address, self._store)
+        self._looked_at_ns = self._clock.monotonic_ns()
+        return _Sight(nonce=nonce, standing=standing, latest=self._reader.latest_block())
+
+    def _take_back(self, standing: Standing) -> None:
+        """The chain came to hold less than it did: what stands beyond is sent again."""
+        beyond = self._store.rows_beyond(standing.size, standing.epoch)
+        if beyond:
+            self._store.take_back(beyond)
+            self.reorgs += 1
+
+    def _land(self, standing: Standing) -> None:
+        """Step 5 for every row that the chain holds and the journal does not know to be mined."""
+        epoch = self._store.next_epoch()  # planned here and open there: a backup of the journal was restored
+        for row in [*self._store.unfinished(), *([] if epoch is None else [epoch])]:
+            if row.state is not AnchorState.MINED and standing.holds(row):
+                self._compare(row)
+
+    def _compare(self, row: Row) -> None:
+        last = self._store.last_mined_block()
+        search_from = self._reader.creation_block() if last is None else last
+        mined = find_landing(self._reader, self._sender, row, search_from)
+        self._store.save_mined(row, mined, self._clock.now_us())
+        self.courier.forget(row)
+
+    def _confirm(self, latest: Block) -> None:
+        """Step 6 for every mined row. A row whose block was replaced, although the log still holds it, is compared again."""
+        for row in self._store.unfinished():
+            if row.state is not AnchorState.MINED or row.mined is None:
+                continue
+            if self._reader.block(row.mined.block_number).hash != row.mined.block_hash:
+                self.reorgs += 1
+                self._compare(row)
+            elif latest.number - row.mined.block_number >= self._policy.confirmations:
+                self._store.save_final(row)
+
+    def _begin(self, under_way: Sequence[Row], sight: _Sight) -> Pause:
+        """Steps 1 to 4 for new work, as long as there is room for another transaction."""
+        flying = list(under_way)
+        while len(flying) < self._policy.max_in_flight:
+            picked = self._pick()
+            if isinstance(picked, Pause):
+                return picked if not flying else self._poll(picked)
+            if flying and (isinstance(picked, Epoch) or isinstance(flying[-1], Epoch)):
+                break  # an epoch is opened with nothing before or behind it under way
+            row = picked if isinstance(picked, Epoch) else self._plan(picked)
+            if not flying:
+                self.courier.push(row, sight.nonce)
+            else:
+                self.courier.follow_up(row, sight.nonce + len(flying))
+            flying.append(row)
+        return Pause(ms=self._policy.poll_ms, wakeable=False)
+
+    def _poll(self, pause: Pause) -> Pause:
+        return Pause(ms=min(pause.ms, self._policy.poll_ms), wakeable=pause.wakeable)
+
+    def _pick(self) -> Epoch | Sequence[PendingRecord] | Pause:
+        """Step 1: the epoch to open, the records of the next batch, or how long there is neither.
+
+        Raises: RecordTooLarge
+        """
+        last = self._store.last_batch()
+        size = 0 if last is None else last.end
+        records = self._store.records(size, MAX_BATCH_RECORDS)
+        epoch = self._store.next_epoch()
+        if epoch is not None and (epoch.number <= records[0].epoch if records else epoch.first_index <= size):
+            return epoch
+        if not records:
+            return Pause(ms=IDLE_MS, wakeable=True)
+        count = fill(records, self._policy.batch_max_bytes)
+        waited_ms = (self._clock.now_us() - records[0].created_at_us) // 1_000
+        if count == len(records) < MAX_BATCH_RECORDS and waited_ms < self._policy.batch_max_age_ms:
+            return Pause(ms=self._policy.batch_max_age_ms - waited_ms, wakeable=True)
+        return records[:count]
+
+    def _plan(self, records: Sequence[PendingRecord]) -> Batch:
+        """Step 2.
+
+        Raises: EpochMissing
+        """
+        last, epoch = self._store.last_batch(), self._store.last_epoch()
+        if epoch is None or epoch.number < records[0].epoch:
+            raise EpochMissing(index=records[0].index, epoch=records[0].epoch)
+        number, head = (0, Head(self._reader.log_id)) if last is None else (last.number + 1, last.head)
+        batch = plan(number, head, records)
+        self._store.plan_batch(batch, self._clock.now_us())
+        return batch

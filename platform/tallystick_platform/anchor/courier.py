@@ -1,0 +1,207 @@
+"""Steps 3 and 4 of the anchoring order: sign a row's transaction, save it, send it, and mend it when the network will not take it.
+
+What is kept in memory here (when a row was last sent, how often its fee was raised) only sets the pace. It is lost in a crash
+and nothing is lost with it: a row in state sent is looked up on the chain before its transaction goes out again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tallystick.chain.sender import Fees, SignedTransaction
+from tallystick.errors import ChainRejected
+from tallystick.ids import checksum_address
+from tallystick_platform.anchor.errors import (
+    FeeCapReached,
+    InsufficientFunds,
+    KeepsReverting,
+    TransactionRefused,
+    TransactionStuck,
+)
+from tallystick_platform.anchor.policy import FEE_BUMP_PERCENT, MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
+from tallystick_platform.anchor.ports import ChainSender
+from tallystick_platform.anchor.refusals import Refusal, classify
+from tallystick_platform.anchor.rows import AnchorState, AnchorStore, Batch, Epoch, Row, Signed
+from tallystick_platform.clock import Clock
+
+
+@dataclass(slots=True, kw_only=True)
+class _Attempts:
+    """How one row's transaction has fared in this process. Units: milliseconds of the monotonic clock."""
+
+    signed_at_ms: int | None = None
+    sent_at_ms: int | None = None
+    fees: Fees | None = None
+    bumps: int = 0
+    reverts: int = 0
+    too_cheap: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class CourierCounts:
+    """What has been tried since the process started."""
+
+    sends: int = 0
+    signatures: int = 0
+    fee_bumps: int = 0
+    reverts: int = 0
+
+
+class Courier:
+    """Brings rows to the network, the oldest first; holds no truth of its own."""
+
+    def __init__(self, store: AnchorStore, sender: ChainSender, policy: AnchorPolicy, clock: Clock) -> None:
+        self._store = store
+        self._sender = sender
+        self._policy = policy
+        self._clock = clock
+        self._attempts: dict[tuple[type[Row], int], _Attempts] = {}
+        self.counts = CourierCounts()
+
+    def forget(self, row: Row) -> None:
+        """The row stands on the chain: its pace no longer matters."""
+        self._attempts.pop((type(row), row.number), None)
+
+    def push(self, row: Row, chain_nonce: int) -> None:
+        """Bring forward the oldest row that the chain does not hold.
+
+        Requires: `chain_nonce` was read before the look that found the row missing, so that a nonce beyond the row's means
+        that another transaction used it.
+        Raises: AnchorError, ChainUnavailable, ChainRejected
+        """
+        attempts = self._attempts_of(row)
+        if row.signed is None or row.signed.nonce != chain_nonce:
+            if row.signed is not None and not self._nonce_is_lost(row, row.signed, attempts):
+                return
+            row = self._sign(row, attempts, chain_nonce, self._opening_fees())
+        elif attempts.sent_at_ms is not None:
+            waited_ms = self._now_ms() - attempts.sent_at_ms
+            if attempts.too_cheap or self._is_overdue(attempts):
+                row = self._replace(row, attempts, waited_ms)
+            elif waited_ms < self._policy.resend_after_ms:
+                return
+        self._send(row, attempts)
+
+    def follow_up(self, row: Row, nonce: int) -> None:
+        """Sign and send a row behind others that are under way; what goes wrong is mended when it has become the oldest.
+
+        Raises: AnchorError, ChainUnavailable, ChainRejected
+        """
+        attempts = self._attempts_of(row)
+        self._send(self._sign(row, attempts, nonce, self._opening_fees()), attempts)
+
+    def _attempts_of(self, row: Row) -> _Attempts:
+        return self._attempts.setdefault((type(row), row.number), _Attempts())
+
+    def _now_ms(self) -> int:
+        return self._clock.monotonic_ns() // 1_000_000
+
+    def _nonce_is_lost(self, row: Row, signed: Signed, attempts: _Attempts) -> bool:
+        receipt = self._sender.receipt(signed.tx_hash)
+        if receipt is None:
+            return True
+        if receipt.status:
+            return False  # it landed after all: a node of a pool that lags answered the look before
+        attempts.reverts += 1
+        self.counts.reverts += 1
+        if attempts.reverts >= MAX_REVERTS:
+            raise KeepsReverting(what=describe(row), reverts=attempts.reverts, tx_hash=signed.tx_hash)
+        return True
+
+    def _opening_fees(self) -> Fees:
+        suggested = self._sender.suggest_fees()
+        needed = suggested.base_fee + suggested.max_priority_fee_per_gas
+        cap = self._policy.max_fee_per_gas_wei
+        if needed > cap:
+            raise FeeCapReached(needed_wei=needed, cap_wei=cap)
+        return replace(suggested, max_fee_per_gas=min(suggested.max_fee_per_gas, cap))
+
+    def _is_overdue(self, attempts: _Attempts) -> bool:
+        return attempts.signed_at_ms is not None and self._now_ms() - attempts.signed_at_ms >= self._policy.bump_after_ms
+
+    def _replace(self, row: Row, attempts: _Attempts, waited_ms: int) -> Row:
+        """The row signed again under its nonce, dearer; where no dearer fee is allowed, a node that forgot it hears of it again."""
+        if row.signed is None:
+            raise ValueError("only a signed row is replaced")
+        try:
+            fees = self._dearer_fees(row, attempts)
+        except (FeeCapReached, TransactionStuck):
+            if waited_ms >= self._policy.resend_after_ms:
+                self._send(row, attempts)
+            raise
+        attempts.bumps += 1
+        self.counts.fee_bumps += 1
+        return self._sign(row, attempts, row.signed.nonce, fees)
+
+    def _dearer_fees(self, row: Row, attempts: _Attempts) -> Fees:
+        suggested = self._opening_fees()
+        paid = attempts.fees if attempts.fees is not None else suggested
+        cap = self._policy.max_fee_per_gas_wei
+        max_fee = max(suggested.max_fee_per_gas, _dearer(paid.max_fee_per_gas))
+        if max_fee > cap:
+            raise FeeCapReached(needed_wei=max_fee, cap_wei=cap)
+        if attempts.bumps >= MAX_FEE_BUMPS:
+            raise TransactionStuck(what=describe(row), fee_bumps=attempts.bumps, max_fee_wei=paid.max_fee_per_gas)
+        priority = max(suggested.max_priority_fee_per_gas, _dearer(paid.max_priority_fee_per_gas))
+        return replace(suggested, max_fee_per_gas=max_fee, max_priority_fee_per_gas=min(priority, max_fee))
+
+    def _sign(self, row: Row, attempts: _Attempts, nonce: int, fees: Fees) -> Row:
+        """Step 3. A crash before the save: the row is as it was. After it: the row is sent, and the chain is asked first."""
+        tx = self._build(row, nonce, fees)
+        signed = Signed(nonce=tx.nonce, tx_hash=tx.hash, raw=tx.raw)
+        self._store.save_signed(row, signed, self._clock.now_us())
+        attempts.fees = fees
+        attempts.signed_at_ms = self._now_ms()
+        attempts.sent_at_ms = None
+        attempts.too_cheap = False
+        self.counts.signatures += 1
+        return replace(row, signed=signed, state=AnchorState.SENT)
+
+    def _build(self, row: Row, nonce: int, fees: Fees) -> SignedTransaction:
+        if isinstance(row, Epoch):
+            return self._sender.build_open_epoch(nonce=nonce, epoch=row.number, wraps=row.wraps, fees=fees)
+        records = self._store.records(row.first_index, row.count)
+        return self._sender.build_append(
+            nonce=nonce,
+            first_index=row.first_index,
+            fields_roots=[record.fields_root for record in records],
+            sealed=[record.sealed for record in records],
+            fees=fees,
+        )
+
+    def _send(self, row: Row, attempts: _Attempts) -> None:
+        """Step 4. A crash, a time-out or a refusal here leaves an unknown outcome: the next pass reads the chain."""
+        if row.signed is None:
+            raise ValueError("only a signed row is sent")
+        attempts.sent_at_ms = self._now_ms()
+        attempts.too_cheap = False
+        self.counts.sends += 1
+        try:
+            self._sender.send(SignedTransaction(hash=row.signed.tx_hash, raw=row.signed.raw, nonce=row.signed.nonce))
+        except ChainRejected as rejected:
+            self._refused(rejected, attempts)
+
+    def _refused(self, rejected: ChainRejected, attempts: _Attempts) -> None:
+        refusal = classify(rejected)
+        if refusal is Refusal.NONCE_USED:
+            return
+        if refusal is Refusal.FEE_TOO_LOW:
+            attempts.too_cheap = True
+            return
+        attempts.sent_at_ms = None  # the node does not have it: the next pass may send it again
+        if refusal is Refusal.NO_FUNDS:
+            address = checksum_address(self._sender.address)
+            raise InsufficientFunds(address=address, balance_wei=self._sender.balance(), reason=rejected.message) from rejected
+        raise TransactionRefused(code=rejected.code, reason=rejected.message) from rejected
+
+
+def describe(row: Row) -> str:
+    """A row in words, for errors and logs."""
+    if isinstance(row, Batch):
+        return f"batch {row.number} (records {row.first_index} to {row.end - 1})"
+    return f"the opening of epoch {row.number}"
+
+
+def _dearer(fee_wei: int) -> int:
+    return fee_wei * (100 + FEE_BUMP_PERCENT) // 100 + 1
+

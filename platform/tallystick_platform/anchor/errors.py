@@ -1,0 +1,138 @@
+"""What can keep a record from the chain.
+
+Two kinds. An `AnchorHalted` means that going on could fork the log or hide a fault: anchoring stops until a person has looked.
+Everything else here is waited out: the anchorer keeps its rows, tries again slowly, and shows the error meanwhile.
+"""
+# ruff: noqa: N818  (an error is named after what went wrong; the root tells that it is an error)
+
+from __future__ import annotations
+
+from tallystick.ids import to_hex
+from tallystick_platform.errors import PlatformError
+
+
+class AnchorError(PlatformError):
+    """Something stands between the journal and the chain."""
+
+
+class AnchorHalted(AnchorError):
+    """Anchoring stopped: journal and chain tell different stories, or a record cannot be sent at all."""
+
+
+class ChainAhead(AnchorHalted):
+    """The chain holds more of this log than the journal does, as after restoring an old backup of the journal."""
+
+    def __init__(self, *, what: str, journal: int, chain: int) -> None:
+        super().__init__(
+            f"the chain is ahead of the journal: {chain} {what} on the chain, {journal} sent by this journal. "
+            "Was an old backup restored, or does another server write this log? Restore the newest journal, or start a new log."
+        )
+        self.what = what
+        self.journal = journal
+        self.chain = chain
+
+
+class HeadMismatch(AnchorHalted):
+    """The log on the chain is not a prefix of the journal's log."""
+
+    def __init__(self, *, size: int, expected: bytes | None, found: bytes) -> None:
+        known = "no batch of the journal ends there" if expected is None else f"the journal has {to_hex(expected)}"
+        super().__init__(f"head mismatch at size {size}: the chain has {to_hex(found)}, {known}. Nothing more is sent to this log.")
+        self.size = size
+        self.expected = expected
+        self.found = found
+
+
+class BatchMismatch(AnchorHalted):
+    """The contract's row of a batch differs from the journal's."""
+
+    def __init__(self, *, batch: int, field: str, expected: str, found: str) -> None:
+        super().__init__(f"batch {batch}: {field} on the chain is {found}, in the journal {expected}. Nothing more is sent to this log.")
+        self.batch = batch
+        self.field = field
+        self.expected = expected
+        self.found = found
+
+
+class WriterChanged(AnchorHalted):
+    """The log's writer is not the wallet that signs here."""
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        super().__init__(f"the log's writer is {found}, this server signs as {expected}: rotate the writer back or set the operator key.")
+        self.expected = expected
+        self.found = found
+
+
+class RecordTooLarge(AnchorHalted):
+    """One record alone exceeds what a transaction carries."""
+
+    def __init__(self, *, index: int, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"record {index} needs {size_bytes} bytes of calldata, a transaction carries {limit_bytes}")
+        self.index = index
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class EpochMissing(AnchorHalted):
+    """A record was sealed under an epoch that the journal has no row for, so no auditor could open it."""
+
+    def __init__(self, *, index: int, epoch: int) -> None:
+        super().__init__(f"record {index} was sealed under epoch {epoch}, which has no row in the journal")
+        self.index = index
+        self.epoch = epoch
+
+
+class KeepsReverting(AnchorHalted):
+    """The contract refused the same work MAX_REVERTS times."""
+
+    def __init__(self, *, what: str, reverts: int, tx_hash: bytes) -> None:
+        super().__init__(f"{what} reverted {reverts} times, last in transaction {to_hex(tx_hash)}")
+        self.what = what
+        self.reverts = reverts
+        self.tx_hash = tx_hash
+
+
+class LandingNotFound(AnchorError):
+    """The log holds the row, and the node shows no transaction for it: it lags, or serves no logs."""
+
+    def __init__(self, *, what: str) -> None:
+        super().__init__(f"{what} stands on the chain, but the node shows no transaction for it yet")
+        self.what = what
+
+
+class InsufficientFunds(AnchorError):
+    """The operator's account cannot pay for the transaction."""
+
+    def __init__(self, *, address: str, balance_wei: int, reason: str) -> None:
+        super().__init__(f"account {address} holds {balance_wei} wei, too little to anchor: fund it and anchoring goes on ({reason})")
+        self.address = address
+        self.balance_wei = balance_wei
+        self.reason = reason
+
+
+class FeeCapReached(AnchorError):
+    """The chain asks for a higher fee than the operator allows."""
+
+    def __init__(self, *, needed_wei: int, cap_wei: int) -> None:
+        super().__init__(f"the chain asks {needed_wei} wei per gas, the cap is {cap_wei}: waiting for it to fall, or raise the cap")
+        self.needed_wei = needed_wei
+        self.cap_wei = cap_wei
+
+
+class TransactionStuck(AnchorError):
+    """A transaction was replaced MAX_FEE_BUMPS times and still waits."""
+
+    def __init__(self, *, what: str, fee_bumps: int, max_fee_wei: int) -> None:
+        super().__init__(f"{what} still waits after {fee_bumps} fee bumps, at {max_fee_wei} wei per gas")
+        self.what = what
+        self.fee_bumps = fee_bumps
+        self.max_fee_wei = max_fee_wei
+
+
+class TransactionRefused(AnchorError):
+    """The node would not take a transaction, for a reason that no fee or nonce mends."""
+
+    def __init__(self, *, code: int, reason: str) -> None:
+        super().__init__(f"the node refused the transaction ({code}): {reason}")
+        self.code = code
+        self.reason = reason

@@ -1,0 +1,58 @@
+"""Step 5 of the anchoring order: find the transaction by which a row landed, and compare the contract's row with ours."""
+
+from __future__ import annotations
+
+from tallystick.chain.events import BatchAppended, EpochOpened
+from tallystick.chain.sender import TransactionReceipt
+from tallystick.ids import to_hex
+from tallystick_platform.anchor.courier import describe
+from tallystick_platform.anchor.errors import BatchMismatch, LandingNotFound
+from tallystick_platform.anchor.ports import ChainReader, ChainSender
+from tallystick_platform.anchor.rows import Batch, Mined, Row
+
+
+def find_landing(reader: ChainReader, sender: ChainSender, row: Row, from_block: int) -> Mined:
+    """Where the row stands.
+
+    Its own transaction is asked for first. If a dearer copy of it landed instead, the contract's event names that one.
+
+    Requires: the log on the chain holds the row.
+    Raises: BatchMismatch, LandingNotFound, ChainUnavailable, ChainRejected
+    """
+    if isinstance(row, Batch):
+        _compare(reader, row)
+    receipt = sender.receipt(row.signed.tx_hash) if row.signed is not None else None
+    if receipt is None or not receipt.status:
+        receipt = _by_event(reader, sender, row, from_block)
+    block = reader.block(receipt.block_number)
+    if block.hash != receipt.block_hash:
+        raise LandingNotFound(what=describe(row))  # the chain is being reorganised under us
+    return Mined(
+        tx_hash=receipt.tx_hash,
+        block_number=block.number,
+        block_hash=block.hash,
+        block_time=block.timestamp,
+        gas_used=receipt.gas_used,
+    )
+
+
+def _compare(reader: ChainReader, batch: Batch) -> None:
+    found = reader.batch(batch.number)
+    for field, ours, theirs in (
+        ("first index", str(batch.first_index), str(found.first_index)),
+        ("count", str(batch.count), str(found.count)),
+        ("root", to_hex(batch.root), to_hex(found.root)),
+    ):
+        if ours != theirs:
+            raise BatchMismatch(batch=batch.number, field=field, expected=ours, found=theirs)
+
+
+def _by_event(reader: ChainReader, sender: ChainSender, row: Row, from_block: int) -> TransactionReceipt:
+    wanted = BatchAppended if isinstance(row, Batch) else EpochOpened
+    for event in reader.events(from_block, reader.latest_block().number):
+        number = event.batch if isinstance(event, BatchAppended) else event.epoch if isinstance(event, EpochOpened) else None
+        if isinstance(event, wanted) and number == row.number:
+            receipt = sender.receipt(event.position.tx_hash)
+            if receipt is not None:
+                return receipt
+    raise LandingNotFound(what=describe(row))

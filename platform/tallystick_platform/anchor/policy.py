@@ -1,0 +1,49 @@
+"""How the anchorer behaves: what the operator sets, and the bounds that nobody needs to set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tallystick_platform.settings import Settings
+
+MAX_FEE_BUMPS = 8
+FEE_BUMP_PERCENT = 25  # nodes ask for at least 10 to replace a transaction
+MAX_REVERTS = 3
+BACKOFF_FIRST_MS = 250
+BACKOFF_CAP_MS = 30_000
+SLOW_RETRY_MS = 15_000  # for what only a person or the fee market mends
+HALTED_MS = 3_600_000
+IDLE_MS = 60_000  # a look at the chain even when nothing waits
+EMBEDDED_POLL_MS = 250
+REMOTE_POLL_MS = 2_000
+MIN_PAUSE_MS = 100  # however often the journal calls, passes are no closer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorPolicy:
+    """What the operator sets, or what follows from it. Units: bytes, milliseconds, blocks, wei per gas."""
+
+    batch_max_bytes: int = 98_304
+    batch_max_age_ms: int = 1_000
+    confirmations: int = 0
+    poll_ms: int = 250
+    resend_after_ms: int = 30_000
+    bump_after_ms: int = 60_000
+    max_fee_per_gas_wei: int = 500_000_000_000
+    max_in_flight: int = 1
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AnchorPolicy:
+        """The policy that the settings ask for; a chain of our own is asked more often than somebody's node."""
+        return cls(
+            batch_max_bytes=settings.batch_max_bytes,
+            batch_max_age_ms=settings.batch_max_age_ms,
+            confirmations=settings.confirmations,
+            poll_ms=EMBEDDED_POLL_MS if settings.embedded_chain else REMOTE_POLL_MS,
+            max_fee_per_gas_wei=settings.max_fee_per_gas_gwei * 10**9,
+        )
+
+
+def backoff_ms(failures: int) -> int:
+    """The pause after this many failures in a row: doubling from BACKOFF_FIRST_MS up to BACKOFF_CAP_MS."""
+    return min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS << min(failures - 1, 16)) if failures > 0 else 0
