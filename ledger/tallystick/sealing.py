@@ -1,0 +1,351 @@
+"""Sealing: canonical bytes -> field commitments -> compress -> pad -> encrypt, and every step back.
+
+    E  (epoch key, wrapped for each auditor)
+    |  HKDF over log, index and custody nonce
+    S_i  (opens record i, alone; the sender gets it with the receipt)
+    |-- K_fields -> salt_j -> commitment_j -> fields_root   (stands in the leaf, in clear)
+    |-- DEK_i, which depends on fields_root                 (so no key ever meets two plaintexts)
+    `-- blob keys                                           (fields too large for the chain)
+
+Opening is a chain of small steps, so that the verifier can number them: `decrypt`, then `decode_record`, then `commitments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tallystick.compression import compress, decompress
+from tallystick.encoding import (
+    RECORD_PREFIX,
+    decode_field,
+    decode_value,
+    decode_with_fields,
+    encode_fields,
+    field_value,
+    split_fields,
+)
+from tallystick.errors import DisclosureError, EncodingError, MerkleError, OpenError
+from tallystick.hashing import keccak256
+from tallystick.ids import MAX_EPOCH, FieldsRoot, Leaf, LogId
+from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand, hkdf_extract_expand
+from tallystick.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
+from tallystick.record import FIELD_NAMES, BlobRef, Record, Value
+
+VERSION: Final = 1
+HEADER_BYTES: Final = 6
+TAG_BYTES: Final = 16
+FLAG_VAULT: Final = 0x01
+CUSTODY_NONCE_BYTES: Final = 32
+SPILLABLE_FIELDS: Final = ("prompt", "instructions", "response")
+MAX_INLINE_VALUE_BYTES: Final = 24_576
+"""A larger value of a spillable field goes to a blob: three of them fit one transaction with room for the rest."""
+MAX_RECORD_BYTES: Final = 98_304
+MAX_SEALED_BYTES: Final = 114_688
+MAX_BLOB_VALUE_BYTES: Final = 32 * 1_048_576
+
+_RECORD_INFO = b"tallystick/v1/record"
+_FIELDS_INFO = b"tallystick/v1/fields"
+_DEK_INFO = b"tallystick/v1/dek"
+_BLOB_INFO = b"tallystick/v1/blob"
+# Constant, because no key is ever used with two plaintexts: SPEC 4 has the argument, test_sealing.py its tests.
+_NONCE = bytes(12)
+_NAMES = tuple(name.encode() for name in FIELD_NAMES)
+_POSITIONS = {name: position for position, name in enumerate(FIELD_NAMES)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedHeader:
+    """What stands in clear before the ciphertext."""
+
+    version: int
+    vault: bool
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedBlob:
+    """A field too large for the chain, encrypted; the record holds both digests."""
+
+    ref: BlobRef
+    ciphertext: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedRecord:
+    """A record as the chain gets it, and the secret that opens it."""
+
+    index: int
+    epoch: int
+    fields_root: FieldsRoot
+    sealed: bytes = field(repr=False)
+    leaf: Leaf
+    secret: bytes = field(repr=False)
+    blobs: tuple[SealedBlob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRecord:
+    """A record that decrypted and decoded; `check_commitments` ties it to its leaf."""
+
+    index: int
+    record: Record
+    record_bytes: bytes = field(repr=False)
+    fields: Sequence[bytes] = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisclosedField:
+    """One field with what ties it to the fields root."""
+
+    field_bytes: bytes
+    salt: bytes
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """Chosen fields of one record, by name."""
+
+    fields: Mapping[str, DisclosedField]
+
+
+def record_secret(epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -> bytes:
+    """The secret that opens one record.
+
+    Requires: `custody_nonce` is empty (chain custody) or 32 bytes (vault custody).
+    Source: SPEC 2.
+    """
+    if len(custody_nonce) not in (0, CUSTODY_NONCE_BYTES):
+        raise OpenError(f"a custody nonce has {CUSTODY_NONCE_BYTES} bytes, or none")
+    info = _RECORD_INFO + index.to_bytes(8, "big") + custody_nonce
+    return hkdf_extract_expand(epoch_key.secret, epoch_key.log_id, info)
+
+
+def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -> SealedRecord:
+    """Seal a record for its place in the log.
+
+    Raises: RecordError if the record breaks a bound; EncodingError if it is too large even without its large fields.
+    Source: SPEC 3, 4 and 6.
+    """
+    secret = record_secret(epoch_key, index, custody_nonce)
+    fields = encode_fields(record)
+    blobs: tuple[SealedBlob, ...] = ()
+    if sum(map(len, fields)) > MAX_INLINE_VALUE_BYTES:
+        record, blobs = _spill(record, fields, secret)
+        fields = encode_fields(record) if blobs else fields
+    record_bytes = RECORD_PREFIX + b"".join(fields)
+    if len(record_bytes) > MAX_RECORD_BYTES:
+        raise EncodingError(
+            f"the record has {len(record_bytes)} bytes without its large fields; at most {MAX_RECORD_BYTES} fit"
+        )
+    fields_root = FieldsRoot(tree_root(_commitments(fields, _salts(secret))))
+    header = _header(vault=bool(custody_nonce), epoch=epoch_key.epoch)
+    log_id = epoch_key.log_id
+    key = hkdf_expand(secret, _DEK_INFO + fields_root)
+    sealed = header + AESGCM(key).encrypt(_NONCE, pad(compress(record_bytes)), _associated(header, log_id, index))
+    return SealedRecord(
+        index=index,
+        epoch=epoch_key.epoch,
+        fields_root=fields_root,
+        sealed=sealed,
+        leaf=leaf_hash(log_id, index, fields_root, sealed),
+        secret=secret,
+        blobs=blobs,
+    )
+
+
+def sealed_header(sealed: bytes) -> SealedHeader:
+    """Read what stands in clear.
+
+    Raises: OpenError for an unknown version, named; for unknown flags or epoch 0; for sizes that cannot be.
+    """
+    if not HEADER_BYTES + TAG_BYTES < len(sealed) <= MAX_SEALED_BYTES:
+        raise OpenError(
+            f"a sealed record has {HEADER_BYTES + TAG_BYTES + 1} to {MAX_SEALED_BYTES} bytes, not {len(sealed)}"
+        )
+    if sealed[0] != VERSION:
+        raise OpenError(f"the sealed record is of version {sealed[0]}; this release opens version {VERSION}")
+    if sealed[1] & ~FLAG_VAULT:
+        raise OpenError(f"the sealed record has unknown flags 0x{sealed[1]:02x}")
+    epoch = int.from_bytes(sealed[2:HEADER_BYTES], "big")
+    if epoch == 0:
+        raise OpenError("the sealed record names epoch 0; epochs start at 1")
+    return SealedHeader(version=VERSION, vault=bool(sealed[1] & FLAG_VAULT), epoch=epoch)
+
+
+def decrypt(sealed: bytes, *, log_id: LogId, index: int, fields_root: FieldsRoot, secret: bytes) -> bytes:
+    """The record's bytes, not yet decoded.
+
+    Raises: OpenError if anything that the encryption binds was changed: ciphertext, header, log, index or fields root.
+    Source: SPEC 4.
+    """
+    sealed_header(sealed)
+    if len(secret) != SECRET_BYTES:
+        raise OpenError(f"a record secret has {SECRET_BYTES} bytes")
+    header = sealed[:HEADER_BYTES]
+    key = hkdf_expand(secret, _DEK_INFO + fields_root)
+    try:
+        padded = AESGCM(key).decrypt(_NONCE, sealed[HEADER_BYTES:], _associated(header, log_id, index))
+    except InvalidTag as error:
+        raise OpenError("the sealed record does not open with this key at this place") from error
+    return decompress(unpad(padded), MAX_RECORD_BYTES)
+
+
+def open_sealed(sealed: bytes, *, log_id: LogId, index: int, fields_root: FieldsRoot, secret: bytes) -> OpenedRecord:
+    """Decrypt and strictly decode; the commitments are the caller's next step.
+
+    Raises: OpenError; EncodingError and RecordError if what was sealed is not a canonical record.
+    """
+    record_bytes = decrypt(sealed, log_id=log_id, index=index, fields_root=fields_root, secret=secret)
+    record, fields = decode_with_fields(record_bytes)
+    return OpenedRecord(index=index, record=record, record_bytes=record_bytes, fields=fields, secret=secret)
+
+
+def fields_root_of(record_bytes: bytes, secret: bytes) -> FieldsRoot:
+    """The root over the commitments of a record's fields. Source: SPEC 3."""
+    return FieldsRoot(tree_root(_commitments(split_fields(record_bytes), _salts(secret))))
+
+
+def check_commitments(opened: OpenedRecord, fields_root: FieldsRoot) -> None:
+    """Tie an opened record to the fields root in its leaf.
+
+    Raises: OpenError if it gives another root.
+    """
+    found = FieldsRoot(tree_root(_commitments(opened.fields, _salts(opened.secret))))
+    if found != fields_root:
+        raise OpenError(f"the fields give the root 0x{found.hex()}, the leaf holds 0x{fields_root.hex()}")
+
+
+def disclose(opened: OpenedRecord, names: Sequence[str]) -> Disclosure:
+    """Show chosen fields: their bytes, salts and paths, and nothing that opens another.
+
+    Raises: DisclosureError for a name that no record has.
+    """
+    fields, salts = opened.fields, _salts(opened.secret)
+    commitments = _commitments(fields, salts)
+    shown = {}
+    for name in names:
+        position = _position(name)
+        path = tuple(inclusion_path(commitments, position))
+        shown[name] = DisclosedField(field_bytes=fields[position], salt=salts[position], path=path)
+    return Disclosure(fields=shown)
+
+
+def check_disclosure(disclosure: Disclosure, fields_root: FieldsRoot) -> dict[str, Value]:
+    """The disclosed values, once each is tied to the fields root.
+
+    Raises: DisclosureError naming the field that is not this record's.
+    """
+    values = {}
+    for name, shown in disclosure.fields.items():
+        position = _position(name)
+        try:
+            found_name, value = decode_field(shown.field_bytes)
+            commitment = keccak256(b"\x00" + shown.salt + shown.field_bytes)
+            found = FieldsRoot(root_from_path(commitment, position, len(FIELD_NAMES), shown.path))
+        except (EncodingError, MerkleError) as error:
+            raise DisclosureError(name, str(error)) from error
+        if found_name != name:
+            raise DisclosureError(name, f"the bytes are of the field {found_name!r}")
+        if found != fields_root:
+            raise DisclosureError(name, f"leads to the root 0x{found.hex()}, the leaf holds 0x{fields_root.hex()}")
+        values[name] = value
+    return values
+
+
+def open_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> Value:
+    """The value that a blob reference stands for.
+
+    Raises: OpenError if the blob is not the one referred to.
+    Source: SPEC 6.
+    """
+    if ref.length > MAX_BLOB_VALUE_BYTES:
+        raise OpenError(f"the blob claims {ref.length} bytes; at most {MAX_BLOB_VALUE_BYTES} are opened")
+    if keccak256(ciphertext) != ref.sealed_digest:
+        raise OpenError("the blob has another digest than the record says")
+    try:
+        frame = AESGCM(hkdf_expand(secret, _BLOB_INFO + ref.digest)).decrypt(_NONCE, ciphertext, ref.digest)
+    except InvalidTag as error:
+        raise OpenError("the blob does not open with this record's secret") from error
+    value = decompress(frame, ref.length)
+    if len(value) != ref.length or keccak256(value) != ref.digest:
+        raise OpenError("the blob's content has another digest or length than the record says")
+    return decode_value(value)
+
+
+def padme(length: int) -> int:
+    """The padded length: it tells an observer no more than about log log of the true one.
+
+    Source: Padme in "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PETS 2019.
+    """
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    low_bits = exponent - exponent.bit_length()
+    mask = (1 << low_bits) - 1
+    return (length + mask) & ~mask
+
+
+def pad(data: bytes) -> bytes:
+    """Append 0x80 and zeros up to the Padme length. Source: SPEC 4."""
+    return (data + b"\x80").ljust(padme(len(data) + 1), b"\x00")
+
+
+def unpad(padded: bytes) -> bytes:
+    """Remove exactly the padding that `pad` adds.
+
+    Raises: OpenError if it is another.
+    """
+    data = padded.rstrip(b"\x00")
+    if not data.endswith(b"\x80") or padme(len(data)) != len(padded):
+        raise OpenError("the padding is not the one of the format")
+    return data[:-1]
+
+
+def _spill(record: Record, fields: Sequence[bytes], secret: bytes) -> tuple[Record, tuple[SealedBlob, ...]]:
+    changes: dict[str, BlobRef] = {}
+    blobs = []
+    for name in SPILLABLE_FIELDS:
+        value = field_value(fields[_POSITIONS[name]])
+        if len(value) <= MAX_INLINE_VALUE_BYTES or isinstance(getattr(record, name), BlobRef):
+            continue
+        if len(value) > MAX_BLOB_VALUE_BYTES:
+            raise EncodingError(f"the {name} has {len(value)} bytes; at most {MAX_BLOB_VALUE_BYTES} are recorded")
+        digest = keccak256(value)
+        ciphertext = AESGCM(hkdf_expand(secret, _BLOB_INFO + digest)).encrypt(_NONCE, compress(value), digest)
+        ref = BlobRef(digest=digest, length=len(value), sealed_digest=keccak256(ciphertext))
+        changes[name] = ref
+        blobs.append(SealedBlob(ref=ref, ciphertext=ciphertext))
+    return replace(record, **changes), tuple(blobs)  # type: ignore[arg-type]  # each name is of a field that takes a BlobRef
+
+
+def _salts(secret: bytes) -> list[bytes]:
+    key = hkdf_expand(secret, _FIELDS_INFO)
+    return [keccak256(key + name) for name in _NAMES]
+
+
+def _commitments(fields: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:
+    return [keccak256(b"\x00" + salt + encoded) for salt, encoded in zip(salts, fields, strict=True)]
+
+
+def _position(name: str) -> int:
+    try:
+        return _POSITIONS[name]
+    except KeyError as error:
+        raise DisclosureError(name, f"no record has this field; it has {', '.join(FIELD_NAMES)}") from error
+
+
+def _header(*, vault: bool, epoch: int) -> bytes:
+    if not 1 <= epoch <= MAX_EPOCH:
+        raise OpenError(f"epoch {epoch} is outside 1 to {MAX_EPOCH}")
+    return bytes((VERSION, FLAG_VAULT if vault else 0)) + epoch.to_bytes(4, "big")
+
+
+def _associated(header: bytes, log_id: LogId, index: int) -> bytes:
+    return header + log_id + index.to_bytes(8, "big")
