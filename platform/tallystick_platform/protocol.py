@@ -1,0 +1,237 @@
+"""What the API process and a worker process say to each other: msgpack over one ZeroMQ socket per worker.
+
+The API binds a ROUTER in a private folder, each worker connects a DEALER whose identity is its worker id. Every frame is
+one message below. A worker speaks once per engine step and puts everything that the step produced into one `StepReport`.
+
+    worker -> API   Loading*  Hello  (StepReport | Alive)*  [Fatal]
+    API -> worker   (Submit | Cancel)*  Stop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 32 * 1_048_576  # twice the largest request body that the settings allow
+MAX_STOP_STRINGS = 4
+REQUEST_ID_BYTES = 16
+
+FinishReason = Literal["stop", "length", "cancelled"]
+FailureKind = Literal["prompt-too-long", "prompt-rejected", "queue-full", "engine-failed"]
+Reproducibility = Literal["reproducible", "statistical", "none"]
+
+
+class ProtocolFault(ValueError):
+    """A frame that is not a message of this version."""
+
+
+class GpuInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The hardware that computes, as read from the machine. Units: bytes.
+
+    `kind` is "cpu" on a machine without a GPU; a CPU is never named as a GPU.
+    """
+
+    kind: Literal["gpu", "cpu"]
+    name: str
+    uuid: str | None
+    count: int
+    memory_bytes: int
+    driver: str | None
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as its worker serves it. Units: `created_at` Unix seconds, `context_length` and `max_prompt_tokens` tokens.
+
+    `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes.
+    """
+
+    id: str
+    version: str
+    task: str
+    weights_digest: bytes
+    engine: str
+    engine_version: str
+    dtype: str
+    quantisation: str | None
+    device: str
+    context_length: int
+    max_prompt_tokens: int
+    chat_template: str | None
+    chat_template_digest: bytes | None
+    reproducibility: Reproducibility
+    created_at: int
+
+
+class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Who offers the device, at what price for the whole device set, as the provider's configuration states it."""
+
+    id: str
+    name: str
+    address: bytes
+    price_per_hour_micros: int
+    currency: str
+
+
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One generation, with every parameter's effective value. Units: `deadline_us` microseconds UTC.
+
+    The deadline is the exchange's to enforce, by cancelling; the engine never starts a request that is past it.
+    """
+
+    request_id: bytes
+    model: str
+    messages: Sequence[Mapping[str, object]]
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    stop: tuple[str, ...]
+    seed: int
+    deadline_us: int
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """Text fit to be shown, and how many tokens were sampled since the last one."""
+
+    text: str
+    tokens: int
+
+
+class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a generation ended. Units: `device_time_us` engine time of this request alone, `started_at_us` UTC.
+
+    Tokens count as sampled: the end token and those that a stop string swallowed took device time too.
+    """
+
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    device_time_us: int
+    started_at_us: int
+
+
+class Started(msgspec.Struct, frozen=True, tag="started", array_like=True):
+    """The engine began to compute this request."""
+
+    request_id: bytes
+    input_tokens: int
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="delta", array_like=True):
+    """Text that is decided, and the tokens sampled since the last delta. Units: `device_time_us` is the total so far."""
+
+    request_id: bytes
+    text: str
+    tokens: int
+    device_time_us: int
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished", array_like=True):
+    """The request's last event when nothing went wrong, a cancellation included."""
+
+    request_id: bytes
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    device_time_us: int
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
+    """The request's last event when it cannot be computed. `limit` and `found` count tokens or requests."""
+
+    request_id: bytes
+    kind: FailureKind
+    reason: str
+    limit: int = 0
+    found: int = 0
+
+
+StepEvent = Started | TextDelta | Finished | Failed
+
+
+class Loading(msgspec.Struct, frozen=True, tag="loading"):
+    """The worker prepares its model; `fraction` of the named stage is done."""
+
+    stage: str
+    fraction: float
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
+    """The worker is ready. `max_requests` is how many it holds at once, computing and waiting together."""
+
+    protocol_version: int
+    pid: int
+    model: ModelInfo
+    gpu: GpuInfo
+    max_requests: int
+
+
+class StepReport(msgspec.Struct, frozen=True, tag="step"):
+    """Everything that one engine step produced, in the order in which it happened."""
+
+    events: list[StepEvent]
+
+
+class Alive(msgspec.Struct, frozen=True, tag="alive"):
+    """A sign of life of a worker that has nothing else to say."""
+
+    requests: int
+
+
+class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
+    """The worker's last words before it ends."""
+
+    reason: str
+
+
+class Submit(msgspec.Struct, frozen=True, tag="submit"):
+    """Compute this."""
+
+    request: GenerationRequest
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Stop computing this request; unknown or ended ones are ignored."""
+
+    request_id: bytes
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """End the process; whatever is still being computed is dropped."""
+
+
+FromWorker = Loading | Hello | StepReport | Alive | Fatal
+ToWorker = Submit | Cancel | Stop
+
+_Message = TypeVar("_Message")
+
+_encoder = msgspec.msgpack.Encoder()
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+
+
+def encode(message: FromWorker | ToWorker) -> bytes:
+    """One message as one frame."""
+    return _encoder.encode(message)
+
+
+def decode_from_worker(frame: bytes) -> FromWorker:
+    """What a worker said. Raises: ProtocolFault."""
+    return _decode(_from_worker, frame)
+
+
+def decode_to_worker(frame: bytes) -> ToWorker:
+    """What the API said. Raises: ProtocolFault."""
+    return _decode(_to_worker, frame)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_Message], frame: bytes) -> _Message:
+    if len(frame) > MAX_FRAME_BYTES:
+        raise ProtocolFault(f"a frame of {len(frame)} bytes; the bound is {MAX_FRAME_BYTES}")
+    try:
+        return decoder.decode(frame)
+    except msgspec.DecodeError as error:
+        raise ProtocolFault(str(error)) from error
