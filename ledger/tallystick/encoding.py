@@ -6,7 +6,7 @@ first byte that differs. So every accepted record has exactly one encoding, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import cbor2
@@ -50,6 +50,9 @@ _dumps = cbor2.dumps
 _KEYS: Final = tuple(cbor2.dumps(name) for name in FIELD_NAMES)
 _VERSION_FIELD = _KEYS[0] + cbor2.dumps(VERSION)
 _CBOR_DEPTH = MAX_DEPTH + 4
+MAX_KEEPSAKES: Final = 256
+_keepsakes: dict[int, tuple[object, bytes]] = {}
+_FREE_FIELDS = frozenset(("parameters", "prompt"))
 
 
 def encode_fields(record: Record) -> list[bytes]:
@@ -87,7 +90,11 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
         raise EncodingError("a record is a map")
     record = _record_from(tree)
     validate(record)
-    fields = _encode_fields(record)
+    # Every typed map was read in its canonical order (`_part`), and the plain mode of the encoder keeps the order, writes the
+    # shortest integers and lengths, and no tags; only the two free maps can hold floats or keys out of order.
+    fields = [
+        key + _dumps(tree[name], canonical=name in _FREE_FIELDS) for name, key in zip(FIELD_NAMES, _KEYS, strict=True)
+    ]
     again = RECORD_PREFIX + b"".join(fields)
     if again != data:
         raise EncodingError("this is not the canonical encoding of the record", offset=_first_difference(again, data))
@@ -146,18 +153,18 @@ def _encode_fields(record: Record) -> list[bytes]:
     dumps = _dumps
     values = (
         dumps(record.id),
-        dumps(_gpu(record.gpu)),
+        _kept(record.gpu, _gpu),
         dumps(_http(record.http)),
         dumps(record.task),
         dumps(_time(record.time)),
         dumps(_fault(record.error)),
-        dumps(_model(record.model)),
+        _kept(record.model, _model),
         dumps(_price(record.price)),
         dumps(record.state.value),
         dumps(_usage(record.usage)),
         dumps(_ref(record.prompt)) if isinstance(record.prompt, BlobRef) else dumps(record.prompt, canonical=True),
-        dumps(_sender(record.sender)),
-        dumps(_provider(record.provider)),
+        _kept(record.sender, _sender),
+        _kept(record.provider, _provider),
         dumps(_response(record.response)),
         dumps(record.parameters, canonical=True),
         dumps(record.sender_seq),
@@ -166,6 +173,19 @@ def _encode_fields(record: Record) -> list[bytes]:
         dumps(_proof(record.proof_of_compute)),
     )
     return [_VERSION_FIELD, *[key + value for key, value in zip(_KEYS[1:], values, strict=True)]]
+
+
+def _kept(part: T, layout: Callable[[T], object]) -> bytes:
+    # A service writes the same few frozen objects into every record, so their bytes are kept by identity. Holding the object
+    # keeps its identity its own; the bound keeps a reader of many records from growing the table.
+    known = _keepsakes.get(id(part))
+    if known is not None and known[0] is part:
+        return known[1]
+    encoded = _dumps(layout(part))
+    if len(_keepsakes) >= MAX_KEEPSAKES:
+        _keepsakes.clear()
+    _keepsakes[id(part)] = (part, encoded)
+    return encoded
 
 
 def _gpu(gpu: Gpu | None) -> object:
@@ -330,7 +350,7 @@ def _or_blob(name: str, value: Any, otherwise: Callable[[Any], T]) -> T | BlobRe
     return otherwise(value)
 
 
-def _part(name: str, value: Any, kind: Callable[..., T], keys: Sequence[str]) -> T | None:
+def _part(name: str, value: Any, kind: Callable[..., T], keys: tuple[str, ...]) -> T | None:
     if value is None:
         return None
     _same_keys(name, value, keys)
@@ -343,16 +363,18 @@ def _must(name: str, part: T | None) -> T:
     return part
 
 
-def _same_keys(name: str, value: Any, keys: Sequence[str]) -> None:
+def _same_keys(name: str, value: Any, keys: tuple[str, ...]) -> None:
     if not isinstance(value, dict):
         raise RecordError(name, "is not a map")
-    if len(value) == len(keys) and all(key in value for key in keys):
+    if tuple(value) == keys:
         return
     missing = [key for key in keys if key not in value]
     if missing:
         raise RecordError(f"{name}.{missing[0]}", "is missing")
-    unknown = next(key for key in value if key not in keys)
-    raise RecordError(f"{name}.{unknown!s:.40}", "is unknown to version 1")
+    unknown = [key for key in value if key not in keys]
+    if unknown:
+        raise RecordError(f"{name}.{unknown[0]!s:.40}", "is unknown to version 1")
+    raise EncodingError(f"the keys of {name} are not in canonical order")
 
 
 def _loads(data: bytes) -> Any:

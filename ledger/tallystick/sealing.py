@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import shake_256
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -39,6 +40,7 @@ from tallystick.record import FIELD_NAMES, BlobRef, Record, Value
 VERSION: Final = 1
 HEADER_BYTES: Final = 6
 TAG_BYTES: Final = 16
+SALT_BYTES: Final = 32
 FLAG_VAULT: Final = 0x01
 CUSTODY_NONCE_BYTES: Final = 32
 SPILLABLE_FIELDS: Final = ("prompt", "instructions", "response")
@@ -54,7 +56,7 @@ _DEK_INFO = b"tallystick/v1/dek"
 _BLOB_INFO = b"tallystick/v1/blob"
 # Constant, because no key is ever used with two plaintexts: SPEC 4 has the argument, test_sealing.py its tests.
 _NONCE = bytes(12)
-_NAMES = tuple(name.encode() for name in FIELD_NAMES)
+_SALT_STARTS = range(0, SALT_BYTES * len(FIELD_NAMES), SALT_BYTES)
 _POSITIONS = {name: position for position, name in enumerate(FIELD_NAMES)}
 
 
@@ -326,8 +328,8 @@ def _spill(record: Record, fields: Sequence[bytes], secret: bytes) -> tuple[Reco
 
 
 def _salts(secret: bytes) -> list[bytes]:
-    key = hkdf_expand(secret, _FIELDS_INFO)
-    return [keccak256(key + name) for name in _NAMES]
+    stream = shake_256(hkdf_expand(secret, _FIELDS_INFO)).digest(SALT_BYTES * len(FIELD_NAMES))
+    return [stream[start : start + SALT_BYTES] for start in _SALT_STARTS]
 
 
 def _commitments(fields: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:
