@@ -1,0 +1,310 @@
+"""The evidence bundle: everything that proves one record, in one JSON file that verifies offline.
+
+The file is its own canonical form (RFC 8785), so no byte of it can change without notice: a change either breaks the JSON, or its form,
+or a value; and every value is bound by the writer's attestation, or, for what a holder may add or remove, proves itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import rfc8785
+
+from tallystick.errors import BundleError, IdError, ReceiptError, SignatureError
+from tallystick.hashing import keccak256
+from tallystick.ids import MAX_EPOCH, MAX_INDEX, Address, FieldsRoot, Head, LogId, Root, checksum_address
+from tallystick.ids import parse_address, parse_hash, parse_hex, to_hex
+from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES, Wallet, recover
+from tallystick.merkle import MAX_BATCH_RECORDS, MAX_PATH_LENGTH
+from tallystick.receipts import Domain, SignedReceipt, bundle_digest
+from tallystick.record import FIELD_NAMES
+from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Disclosure
+
+FORMAT: Final = "tallystick/bundle/v1"
+MAX_BUNDLE_BYTES: Final = 1_048_576
+MAX_FIELD_PATH: Final = 5
+"""The depth of the tree over a record's fields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """Where the record stands on the chain: its batch, the path to the batch's root, and the transaction.
+
+    Units: `block_time` is Unix seconds.
+    """
+
+    batch: int
+    first_index: int
+    count: int
+    root: Root
+    path: tuple[bytes, ...]
+    previous_head: Head
+    head: Head
+    tx_hash: bytes
+    block_number: int
+    block_hash: bytes
+    block_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the operator attests: the sealed record, its receipt, and its anchor once there is one."""
+
+    domain: Domain
+    log_id: LogId
+    index: int
+    epoch: int
+    fields_root: FieldsRoot
+    sealed: bytes = field(repr=False)
+    receipt: SignedReceipt
+    anchor: Anchor | None
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON form. Source: SPEC 8."""
+        return {
+            "anchor": None if self.anchor is None else _anchor_to_json(self.anchor),
+            "chain_id": self.domain.chain_id,
+            "contract": checksum_address(self.domain.contract),
+            "epoch": self.epoch,
+            "fields_root": to_hex(self.fields_root),
+            "index": self.index,
+            "log_id": to_hex(self.log_id),
+            "receipt": self.receipt.to_json(),
+            "sealed": to_hex(self.sealed),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Evidence with the writer's attestation, and what its holder chose to show of the record."""
+
+    evidence: Evidence
+    attestation: bytes
+    record_secret: bytes | None = field(default=None, repr=False)
+    disclosed: Disclosure | None = None
+
+    def to_bytes(self) -> bytes:
+        """The file. Source: SPEC 8; RFC 8785."""
+        document: dict[str, object] = {
+            "attestation": to_hex(self.attestation),
+            "evidence": self.evidence.to_json(),
+            "format": FORMAT,
+        }
+        if self.record_secret is not None:
+            document["record_secret"] = to_hex(self.record_secret)
+        if self.disclosed is not None:
+            document["disclosed"] = {
+                name: {
+                    "field": to_hex(shown.field_bytes),
+                    "path": [to_hex(part) for part in shown.path],
+                    "salt": to_hex(shown.salt),
+                }
+                for name, shown in self.disclosed.fields.items()
+            }
+        return _canonical(document)
+
+
+def evidence_digest(evidence: Evidence) -> bytes:
+    """The 32 bytes that the writer signs for this evidence. Source: SPEC 8."""
+    return bundle_digest(evidence.domain, keccak256(_canonical(evidence.to_json())))
+
+
+def sign_evidence(wallet: Wallet, evidence: Evidence) -> bytes:
+    """The writer's attestation of this evidence."""
+    return wallet.sign_digest(evidence_digest(evidence))
+
+
+def attester(bundle: Bundle) -> Address:
+    """Who attested the evidence, computed from the signature.
+
+    Raises: SignatureError.
+    """
+    return recover(evidence_digest(bundle.evidence), bundle.attestation)
+
+
+def parse_bundle(data: bytes) -> Bundle:
+    """Read a bundle file.
+
+    Raises: BundleError naming the member at fault, or that the file is not byte for byte its own canonical form.
+    """
+    if len(data) > MAX_BUNDLE_BYTES:
+        raise BundleError("file", f"has {len(data)} bytes; a bundle has at most {MAX_BUNDLE_BYTES}")
+    try:
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError("file", f"is not JSON: {error!s:.100}") from error
+    bundle = _bundle_from(document)
+    again = bundle.to_bytes()
+    if again != data:
+        offset = next(
+            (at for at, (a, b) in enumerate(zip(again, data, strict=False)) if a != b), min(len(again), len(data))
+        )
+        raise BundleError("file", f"is not in canonical form (RFC 8785), first at byte {offset}")
+    return bundle
+
+
+def _bundle_from(document: object) -> Bundle:
+    members = _object(document, "file", ("attestation", "evidence", "format"), optional=("disclosed", "record_secret"))
+    if members["format"] != FORMAT:
+        raise BundleError("format", f"is {members['format']!r:.60}; this release reads {FORMAT!r}")
+    secret = _bytes(members, "", "record_secret", SECRET_BYTES) if "record_secret" in members else None
+    return Bundle(
+        evidence=_evidence_from(members["evidence"]),
+        attestation=_bytes(members, "", "attestation", SIGNATURE_BYTES),
+        record_secret=secret,
+        disclosed=_disclosure_from(members["disclosed"]) if "disclosed" in members else None,
+    )
+
+
+def _evidence_from(data: object) -> Evidence:
+    where = "evidence"
+    names = ("anchor", "chain_id", "contract", "epoch", "fields_root", "index", "log_id", "receipt", "sealed")
+    members = _object(data, where, names)
+    try:
+        receipt = SignedReceipt.from_json(members["receipt"])
+    except (ReceiptError, SignatureError) as error:
+        raise BundleError("evidence.receipt", str(error)) from error
+    sealed = _hex(members, where, "sealed", parse_hex)
+    if len(sealed) > MAX_SEALED_BYTES:
+        raise BundleError("evidence.sealed", f"has {len(sealed)} bytes; at most {MAX_SEALED_BYTES} are sealed")
+    return Evidence(
+        domain=Domain(
+            chain_id=_integer(members, where, "chain_id"),
+            contract=Address(_hex(members, where, "contract", parse_address)),
+        ),
+        log_id=LogId(_hex(members, where, "log_id", parse_hash)),
+        index=_integer(members, where, "index"),
+        epoch=_integer(members, where, "epoch", most=MAX_EPOCH),
+        fields_root=FieldsRoot(_hex(members, where, "fields_root", parse_hash)),
+        sealed=sealed,
+        receipt=receipt,
+        anchor=None if members["anchor"] is None else _anchor_from(members["anchor"]),
+    )
+
+
+_ANCHOR_MEMBERS = (
+    "batch",
+    "block_hash",
+    "block_number",
+    "block_time",
+    "count",
+    "first_index",
+    "head",
+    "path",
+    "previous_head",
+    "root",
+    "tx_hash",
+)
+
+
+def _anchor_to_json(anchor: Anchor) -> dict[str, object]:
+    return {
+        "batch": anchor.batch,
+        "block_hash": to_hex(anchor.block_hash),
+        "block_number": anchor.block_number,
+        "block_time": anchor.block_time,
+        "count": anchor.count,
+        "first_index": anchor.first_index,
+        "head": to_hex(anchor.head),
+        "path": [to_hex(part) for part in anchor.path],
+        "previous_head": to_hex(anchor.previous_head),
+        "root": to_hex(anchor.root),
+        "tx_hash": to_hex(anchor.tx_hash),
+    }
+
+
+def _anchor_from(data: object) -> Anchor:
+    where = "evidence.anchor"
+    members = _object(data, where, _ANCHOR_MEMBERS)
+    return Anchor(
+        batch=_integer(members, where, "batch"),
+        first_index=_integer(members, where, "first_index"),
+        count=_integer(members, where, "count", most=MAX_BATCH_RECORDS),
+        root=Root(_hex(members, where, "root", parse_hash)),
+        path=_path(members, where, MAX_PATH_LENGTH),
+        previous_head=Head(_hex(members, where, "previous_head", parse_hash)),
+        head=Head(_hex(members, where, "head", parse_hash)),
+        tx_hash=_hex(members, where, "tx_hash", parse_hash),
+        block_number=_integer(members, where, "block_number"),
+        block_hash=_hex(members, where, "block_hash", parse_hash),
+        block_time=_integer(members, where, "block_time"),
+    )
+
+
+def _disclosure_from(data: object) -> Disclosure:
+    if not isinstance(data, dict) or not data:
+        raise BundleError("disclosed", "is not an object with at least one field")
+    fields = {}
+    for name, shown in data.items():
+        where = f"disclosed.{name:.40}"
+        if name not in FIELD_NAMES:
+            raise BundleError(where, "is not the name of a field")
+        members = _object(shown, where, ("field", "path", "salt"))
+        fields[name] = DisclosedField(
+            field_bytes=_hex(members, where, "field", parse_hex),
+            salt=_bytes(members, where, "salt", SALT_BYTES),
+            path=_path(members, where, MAX_FIELD_PATH),
+        )
+    return Disclosure(fields=fields)
+
+
+def _canonical(document: object) -> bytes:
+    return rfc8785.dumps(document)  # type: ignore[arg-type]  # built above from what JSON can hold
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice in one object")
+    return members
+
+
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _object(data: object, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    if not isinstance(data, dict):
+        raise BundleError(where, "is not an object")
+    for name in names:
+        if name not in data:
+            raise BundleError(f"{where}.{name}", "is missing")
+    for name in data:
+        if name not in names and name not in optional:
+            raise BundleError(f"{where}.{name!s:.40}", "is unknown to version 1")
+    return data
+
+
+def _hex(members: Mapping[str, Any], where: str, name: str, parse: Callable[[str], bytes]) -> bytes:
+    text = members[name]
+    if not isinstance(text, str):
+        raise BundleError(_at(where, name), "is not text")
+    try:
+        return parse(text)
+    except IdError as error:
+        raise BundleError(_at(where, name), error.reason) from error
+
+
+def _bytes(members: Mapping[str, Any], where: str, name: str, size: int) -> bytes:
+    return _hex(members, where, name, lambda text: parse_hex(text, size))
+
+
+def _path(members: Mapping[str, Any], where: str, most: int) -> tuple[bytes, ...]:
+    parts = members["path"]
+    if not isinstance(parts, list) or len(parts) > most:
+        raise BundleError(_at(where, "path"), f"is not a list of at most {most} hashes")
+    return tuple(_hex({f"path[{at}]": part}, where, f"path[{at}]", parse_hash) for at, part in enumerate(parts))
+
+
+def _integer(members: Mapping[str, Any], where: str, name: str, most: int = MAX_INDEX) -> int:
+    value = members[name]
+    if type(value) is not int or not 0 <= value <= most:
+        raise BundleError(_at(where, name), f"is not an integer from 0 to {most}")
+    return value
+
+
+def _at(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
