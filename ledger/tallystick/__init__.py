@@ -1,1 +1,1 @@
-"""The Tallystick ledger: records, seals, trees, receipts and evidence, and how to check them without trusting anyone."""
+"""The Tallystick ledger: records, seals, trees, receipts and evidence, and how to check them all."""
