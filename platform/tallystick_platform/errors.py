@@ -3,7 +3,6 @@
 One root, `PlatformError`. Each message is built here and is fit to be shown to whoever caused the error; nothing secret
 goes in. What HTTP status an error becomes is decided in one place, `api/error_table.py`.
 """
-# ruff: noqa: N818  (an error is named after what went wrong; the root tells that it is an error)
 
 from __future__ import annotations
 

@@ -158,6 +158,9 @@ class EpochRow(SQLModel, table=True):
     mac: bytes = Field(sa_column=_bytes())
 
 
+METADATA = SQLModel.metadata
+
+
 def table_of(model: type[SQLModel]) -> Table:
     """The SQLAlchemy table of a model."""
-    return SQLModel.metadata.tables[str(model.__tablename__)]
+    return METADATA.tables[str(model.__tablename__)]

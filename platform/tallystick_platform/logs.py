@@ -1,0 +1,59 @@
+"""Logging: one JSON object a line on standard error, without anything that a request or its answer said.
+
+Events are named `area.what_happened`; what varies goes into fields.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+PRIVATE_FIELDS = frozenset(
+    {
+        "prompt",
+        "messages",
+        "message_content",
+        "instructions",
+        "system",
+        "response",
+        "text",
+        "delta",
+        "content",
+        "body",
+        "token",
+        "authorization",
+        "secret",
+        "record_secret",
+        "private_key",
+    }
+)
+REDACTED = "[redacted]"
+
+
+def configure_logs(level: str, stream: TextIO | None = None) -> None:
+    """Set up logging for the process. The stream defaults to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            redact,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Blank out fields that could hold what a request or answer said, or a secret."""
+    for name in PRIVATE_FIELDS & event.keys():
+        event[name] = REDACTED
+    return event

@@ -1,0 +1,225 @@
+"""The group commit: the one place where admissions and records come to be.
+
+The writer thread hands over everything that waits, and one transaction makes all of it durable. The steps, and what a crash
+or a failure in each means:
+
+1. *Connect* (first group, and after any failure): read the counters and the drafts from the database. A draft without an owner
+   in this process belongs to a process that died, or to a commit that persisted although it reported a failure: its record is
+   owed. A crash here changes nothing.
+2. *Epoch*: if the open epoch is over, make the next one's key durable, then, in a transaction of its own, close the old row and
+   insert the new one with its wraps. A crash between the two leaves a key file without a row: the same key is taken up again.
+3. *Begin*, excluding other writers, and compare the counters with the database.
+4. *Admissions*: assign `admission_seq` and `sender_seq`, encode and encrypt the draft. A crash: nobody was told anything.
+5. *Records*: assign the log index, seal, sign the receipt. A crash: the drafts are still there, so each of these requests
+   becomes `interrupted` at the next start. Its index may be used again for other bytes: SPEC section 4 says why that is safe.
+6. *Write*: insert the rows and delete the drafts of the records. A crash: as in 5, the database rolls back.
+7. *Commit*. After it the admissions and records stand, whatever happens. A crash before the callers hear of it: an admission
+   becomes `interrupted` although nothing was computed; a record tells of an answer whose last bytes were not delivered.
+8. *Tell*: only now do callers get their tickets and entries, in one wake-up of their event loop.
+
+If any of 1 to 7 fails, the transaction is rolled back, the connection is thrown away, and every caller gets JournalUnavailable:
+no ticket, no entry, so no answer. The next group starts at 1. The records that failed are owed, and go with the next group that
+works.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from tallystick.errors import TallystickError
+from tallystick.ids import Epoch
+from tallystick.record import Record
+from tallystick_platform.clock import Clock
+from tallystick_platform.errors import JournalUnavailable, NotAdmitted
+from tallystick_platform.store import settlement
+from tallystick_platform.store.counters import Counters
+from tallystick_platform.store.database import Database, WriterConnection
+from tallystick_platform.store.entries import JournalEntry
+from tallystick_platform.store.leftovers import has_record, read_leftovers
+from tallystick_platform.store.rollover import close_epoch, resume_epoch, roll_epoch
+from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
+from tallystick_platform.store.transaction import Transaction
+
+MAX_OWED_PER_GROUP = (
+    64  # records that the journal writes on its own account in one group, so that callers do not wait long
+)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admit:
+    """A request that asks to be admitted."""
+
+    record: Record
+    token_id: str
+    future: Future[Record]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """The terminal record of an open admission. Nobody may be waiting for it."""
+
+    record: Record
+    future: Future[JournalEntry] | None
+
+
+Operation = Admit | Commit
+Outcome = tuple[Operation, Record | JournalEntry | Exception]
+
+
+class GroupCommitter:
+    """Carries out groups, in the writer thread. Other threads only look at `open`, `size` and `admitted`."""
+
+    def __init__(
+        self, database: Database, sealer: Sealer, macs: RowMacs, *, clock: Clock, anchor_deadline_s: int
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._macs = macs
+        self._clock = clock
+        self._anchor_deadline_s = anchor_deadline_s
+        self._connection: WriterConnection | None = None
+        self._counters: Counters | None = None
+        self._draft_epochs: dict[int, Epoch] = {}
+        self._keys_to_forget = False
+        self.open: dict[int, Record] = {}
+        self.owed: dict[int, Record] = {}
+        self.leftovers: int | None = None
+        self.size = 0
+        self.admitted = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last attempt to reach or write the database worked."""
+        return self._connection is not None
+
+    def commit(self, group: Sequence[Operation]) -> list[Outcome]:
+        """Carry out a group, and some of what is owed. The outcomes may be told to the callers."""
+        try:
+            connection, counters = self.connect()
+            now_us = self._clock.now_us()
+            self._roll_if_due(connection, counters, now_us)
+            connection.begin()
+            counters.confirm(connection)
+            writes = Transaction(self._sealer, self._macs, now_us=now_us, deadline_s=self._anchor_deadline_s)
+            outcomes = [
+                (operation, self._carry_out(operation, writes, counters, connection))
+                for operation in group
+                if not (isinstance(operation, Admit) and operation.future.cancelled())
+            ]
+            for seq, record in list(self.owed.items())[:MAX_OWED_PER_GROUP]:
+                writes.record(record, self.open[seq], counters)
+            writes.write(connection)
+            connection.commit()
+        except Exception as error:  # noqa: BLE001  whatever it is, nothing of this group may be released
+            return self._failed(group, error)
+        self._stands(writes, counters)
+        return outcomes
+
+    def connect(self) -> tuple[WriterConnection, Counters]:
+        """Step 1: the connection and the counters, read anew after a failure."""
+        if self._connection is None or self._counters is None:
+            connection = self._database.writer()
+            try:
+                counters = Counters(connection)
+                resume_epoch(connection, self._sealer)
+                self._take_stock(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._counters = connection, counters
+            self.size, self.admitted = counters.next_index, counters.next_seq - 1
+            self._keys_to_forget = True
+        return self._connection, self._counters
+
+    def idle(self) -> None:
+        """Close an epoch whose time passed while nothing came in, so that its key is dropped all the same."""
+        now_us = self._clock.now_us()
+        if self._connection is None or not self._sealer.epoch_open() or not self._sealer.epoch_due(now_us):
+            return
+        try:
+            close_epoch(self._connection, self._macs, now_us)
+            resume_epoch(self._connection, self._sealer)
+        except Exception as error:  # noqa: BLE001  the next group starts over, as after any failure
+            self._failed((), error)
+            return
+        self._keys_to_forget = True
+        self._forget_keys()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _carry_out(
+        self, operation: Operation, writes: Transaction, counters: Counters, connection: WriterConnection
+    ) -> Record | JournalEntry | Exception:
+        """Steps 4 and 5 for one operation; a record at fault harms nobody else in the group."""
+        if isinstance(operation, Commit):
+            draft = self.open.get(operation.record.admission_seq)
+            if draft is None:  # the connection was renewed meanwhile, and the record was found to stand
+                return NotAdmitted(admission_seq=operation.record.admission_seq)
+            return writes.record(operation.record, draft, counters)
+        try:
+            return writes.admit(operation.record, operation.token_id, counters, connection)
+        except TallystickError as error:
+            return error
+
+    def _roll_if_due(self, connection: WriterConnection, counters: Counters, now_us: int) -> None:
+        """Step 2."""
+        if self._sealer.epoch_due(now_us):
+            roll_epoch(connection, self._sealer, self._macs, counters.next_index, now_us)
+            self._keys_to_forget = True
+
+    def _take_stock(self, connection: WriterConnection) -> None:
+        """Compare the drafts in the database with the admissions that this process knows."""
+        now_us = self._clock.now_us()
+        found = read_leftovers(connection, self._sealer, self.open, now_us)
+        settle = settlement.interrupted if self.leftovers is None else settlement.refused
+        for seq in [seq for seq in self.open if seq not in found.epochs and has_record(connection, seq)]:
+            del self.open[seq]
+            self.owed.pop(seq, None)
+        self.open |= found.orphans | found.unreadable
+        self.owed |= {seq: settle(draft, now_us) for seq, draft in found.orphans.items()} | found.unreadable
+        self._draft_epochs = found.epochs
+        if self.leftovers is None:
+            self.leftovers = len(self.owed)
+
+    def _stands(self, writes: Transaction, counters: Counters) -> None:
+        """After step 7: what is durable becomes what this process knows."""
+        for record in writes.admitted:
+            self.open[record.admission_seq] = record
+        self._draft_epochs |= writes.draft_epochs()
+        for seq in writes.done:
+            del self.open[seq]
+            self.owed.pop(seq, None)
+            self._draft_epochs.pop(seq, None)
+        self.size, self.admitted = counters.next_index, counters.next_seq - 1
+        if self._keys_to_forget:
+            self._forget_keys()
+
+    def _failed(self, group: Sequence[Operation], error: Exception) -> list[Outcome]:
+        """Undo, start over with the next group, and owe the records whose callers now get no answer."""
+        _log.error("journal.group_failed", error=str(error), kind=type(error).__name__, operations=len(group))
+        if self._connection is not None:
+            self._connection.close()  # closing rolls back
+            self._connection = None
+        unavailable = JournalUnavailable(reason=str(error))
+        for operation in group:
+            if isinstance(operation, Commit):
+                self.owed[operation.record.admission_seq] = settlement.unreleased(operation.record)
+        return [(operation, unavailable) for operation in group]
+
+    def _forget_keys(self) -> None:
+        """Drop the keys of closed epochs that protect no draft any more."""
+        current = self._sealer.epoch if self._sealer.epoch_open() else Epoch(self._sealer.epoch + 1)
+        oldest = min(self._draft_epochs.values(), default=current)
+        self._sealer.forget_before(oldest)
+        self._keys_to_forget = oldest < current

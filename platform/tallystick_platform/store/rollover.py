@@ -1,0 +1,78 @@
+"""Epoch rows: closing the old one and inserting the new one in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tallystick.ids import Epoch, Index
+from tallystick_platform.store.database import WriterConnection
+from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.sealer import EpochPlan, Sealer
+from tallystick_platform.store.tables import EpochRow, table_of
+
+EPOCH = table_of(EpochRow)
+_COLUMNS = tuple(column.name for column in EPOCH.columns)
+_LAST = f"SELECT {', '.join(_COLUMNS)} FROM epoch ORDER BY number DESC LIMIT 1"  # noqa: S608  names from the schema
+_CLOSE = "UPDATE epoch SET closed_at = ?, mac = ? WHERE number = ?"
+
+
+def resume_epoch(connection: WriterConnection, sealer: Sealer) -> None:
+    """Tell the sealer which epoch the journal stands in."""
+    row = _last(connection)
+    sealer.resume(None if row is None else _as_epoch(row))
+
+
+def roll_epoch(connection: WriterConnection, sealer: Sealer, macs: RowMacs, next_index: Index, now_us: int) -> None:
+    """Open the next epoch: key first, then its row, then its use."""
+    epoch = sealer.plan_epoch(next_index, now_us)
+    connection.begin()
+    _close_last(connection, macs, now_us)
+    values: dict[str, Value] = dict.fromkeys(_COLUMNS)
+    values |= {"number": epoch.number, "first_index": epoch.first_index, "wraps": pack_wraps(epoch.wraps)}
+    values |= {"state": "planned", "opened_at": epoch.opened_at}
+    values["mac"] = macs.of_row(EPOCH, values)
+    connection.insert(EPOCH, [tuple(values.values())])
+    connection.commit()
+    sealer.adopt_epoch(epoch)
+
+
+def close_epoch(connection: WriterConnection, macs: RowMacs, now_us: int) -> None:
+    """Close the open epoch without opening another: nothing was sealed for so long that its time is over."""
+    connection.begin()
+    _close_last(connection, macs, now_us)
+    connection.commit()
+
+
+def pack_wraps(wraps: tuple[bytes, ...]) -> bytes:
+    """An epoch's wraps as its row stores them."""
+    return msgspec.msgpack.encode(wraps)
+
+
+def unpack_wraps(data: bytes) -> tuple[bytes, ...]:
+    """What `pack_wraps` made."""
+    return msgspec.msgpack.decode(data, type=tuple[bytes, ...])
+
+
+def _close_last(connection: WriterConnection, macs: RowMacs, now_us: int) -> None:
+    row = _last(connection)
+    if row is None or row["closed_at"] is not None:
+        return
+    row["closed_at"] = max(now_us, row["opened_at"])
+    connection.execute_many(_CLOSE, [(row["closed_at"], macs.of_row(EPOCH, row), row["number"])])
+
+
+def _last(connection: WriterConnection) -> dict[str, Any] | None:
+    rows = connection.fetch(_LAST)
+    return dict(zip(_COLUMNS, rows[0], strict=True)) if rows else None
+
+
+def _as_epoch(row: dict[str, Any]) -> EpochPlan:
+    return EpochPlan(
+        number=Epoch(row["number"]),
+        first_index=Index(row["first_index"]),
+        wraps=unpack_wraps(row["wraps"]),
+        opened_at=row["opened_at"],
+        closed=row["closed_at"] is not None,
+    )

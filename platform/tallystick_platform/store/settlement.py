@@ -1,0 +1,120 @@
+"""The records that the journal itself writes, so that every admission ends in exactly one.
+
+Each takes the would-be record of the admission (or the record that was offered) and says in `error` what is known, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tallystick.ids import Address, RecordId
+from tallystick.record import HttpExchange, Record, RecordFault, RecordTime, Sender, State
+
+INTERRUPTED = RecordFault(
+    code="interrupted",
+    message="the process ended before the record of this request's outcome was committed; what was delivered is unknown",
+)
+DRAFT_LOST = RecordFault(
+    code="interrupted",
+    message="the process ended before this request's outcome was committed, and its draft does not open any more; "
+    "what was asked and what was delivered is unknown",
+)
+ABANDONED = RecordFault(
+    code="client_disconnected",
+    message="the caller left before the request was started; nothing was computed or delivered",
+)
+REFUSED = RecordFault(
+    code="journal_unavailable",
+    message="the journal could not confirm this admission in time, so the request was refused; nothing was computed",
+)
+INVALID = RecordFault(code="record_invalid", message="the outcome of this request does not fit the record format")
+UNRELEASED = RecordFault(
+    code="journal_unavailable",
+    message="the answer was computed but not delivered, because its record could not be stored",
+)
+RECEIPT_UNRELEASED = RecordFault(
+    code="journal_unavailable",
+    message="the answer was streamed as recorded, but its receipt was not delivered, because the record could not be stored",
+)
+
+
+def interrupted(draft: Record, now_us: int) -> Record:
+    """What stands after a crash: the draft, ended now."""
+    return _ended(draft, State.INTERRUPTED, INTERRUPTED, now_us)
+
+
+def abandoned(draft: Record, now_us: int) -> Record:
+    """The caller stopped waiting for an admission that became durable."""
+    return _ended(draft, State.CANCELLED, ABANDONED, now_us)
+
+
+def refused(draft: Record, now_us: int) -> Record:
+    """An admission became durable although the commit reported a failure, and the caller was told so."""
+    return _ended(draft, State.FAILED, REFUSED, now_us)
+
+
+def invalid(draft: Record, now_us: int) -> Record:
+    """The terminal record that was offered cannot be encoded."""
+    return _ended(draft, State.FAILED, INVALID, now_us)
+
+
+def without_contents(draft: Record) -> Record:
+    """A draft without anything whose size the caller chose."""
+    return replace(draft, parameters={}, prompt=None, instructions=None)
+
+
+def unreleased(offered: Record) -> Record:
+    """A terminal record whose commit failed, so that its answer, or at least its receipt, was withheld.
+
+    A streamed answer had been delivered and stays in the record; one that was not streamed never left and is taken out with its
+    price and usage. A record of another outcome than `completed` told the truth already.
+    """
+    if offered.state != State.COMPLETED:
+        return offered
+    if offered.http.streamed:
+        return replace(offered, state=State.FAILED, error=RECEIPT_UNRELEASED)
+    return replace(
+        offered,
+        state=State.FAILED,
+        error=UNRELEASED,
+        http=replace(offered.http, response_hash=None),
+        response=None,
+        usage=None,
+        price=None,
+        proof_of_compute=None,
+    )
+
+
+def from_admission_row(row: Mapping[str, Any], now_us: int) -> Record:
+    """The least that can be recorded: an admission whose draft does not open."""
+    admitted_at = int(row["admitted_at"])
+    return Record(
+        id=RecordId(row["record_id"]),
+        admission_seq=row["seq"],
+        sender_seq=row["sender_seq"],
+        task=row["task"],
+        state=State.INTERRUPTED,
+        error=DRAFT_LOST,
+        time=RecordTime(admitted_at=admitted_at, started_at=None, finished_at=max(now_us, admitted_at)),
+        http=HttpExchange(
+            method="POST", path=row["path"], request_hash=row["request_hash"], response_hash=None, streamed=False
+        ),
+        gpu=None,
+        provider=None,
+        price=None,
+        model=None,
+        parameters={},
+        prompt=None,
+        instructions=None,
+        response=None,
+        usage=None,
+        sender=Sender(address=Address(row["sender"]), proof="token", token_id=row["token_id"], signature=None),
+        proof_of_compute=None,
+    )
+
+
+def _ended(draft: Record, state: State, fault: RecordFault, now_us: int) -> Record:
+    finished_at = max(now_us, draft.time.admitted_at, draft.time.started_at or 0)
+    return replace(draft, state=state, error=fault, time=replace(draft.time, finished_at=finished_at))
