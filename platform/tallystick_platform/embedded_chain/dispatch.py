@@ -1,0 +1,128 @@
+"""From the bytes of a JSON-RPC request to the bytes of its answer.
+
+Source: JSON-RPC 2.0. A request that cannot be read gets -32700, one that is no request -32600, and each fault of a batch its
+own error object.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+
+from tallystick.ids import to_hex
+from tallystick_platform.embedded_chain.errors import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    LIMIT_EXCEEDED,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    ChainStorageFailed,
+    Refused,
+)
+from tallystick_platform.embedded_chain.methods import Method, Methods
+from tallystick_platform.embedded_chain.params import Params
+
+MAX_BATCH_REQUESTS: Final = 100
+MAX_BATCH_ANSWER_BYTES: Final = 32 << 20
+"""The rest of a batch that has answered so much is refused; asked again on its own, each part is answered."""
+
+_logger = logging.getLogger(__name__)
+_encode = msgspec.json.encode
+
+
+class Request:
+    """One readable JSON-RPC request. `wants_answer` is False for a notification."""
+
+    __slots__ = ("id", "method", "most", "params", "run", "wants_answer")
+
+    def __init__(self, value: object, methods: Methods) -> None:
+        """Raises: Refused when it is no request, or names no method of this node."""
+        if not isinstance(value, dict):
+            raise Refused(INVALID_REQUEST, "a request must be an object")
+        self.id = value.get("id")
+        self.wants_answer = "id" in value
+        self.method = value.get("method")
+        self.params = value.get("params")
+        if value.get("jsonrpc") != "2.0" or not isinstance(self.method, str) or not _is_id(self.id):
+            raise Refused(INVALID_REQUEST, "a request needs jsonrpc 2.0, a method, and an id that is text or a number")
+        found: tuple[int, Method] | None = methods.reading.get(self.method) or methods.executing.get(self.method)
+        if found is None:
+            raise Refused(METHOD_NOT_FOUND, f"the method {self.method[:64]} does not exist/is not available")
+        self.most, self.run = found
+
+
+def parse(body: bytes) -> object:
+    """Read the JSON of a request or a batch.
+
+    Raises: Refused.
+    """
+    try:
+        value: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Refused(PARSE_ERROR, "parse error") from error
+    if isinstance(value, list):
+        if not value:
+            raise Refused(INVALID_REQUEST, "an empty batch")
+        if len(value) > MAX_BATCH_REQUESTS:
+            raise Refused(INVALID_REQUEST, f"a batch of more than {MAX_BATCH_REQUESTS} requests")
+    return value
+
+
+def executes(value: object, methods: Methods) -> bool:
+    """Tell whether answering takes the EVM."""
+    requests = value if isinstance(value, list) else [value]
+    return any(isinstance(item, dict) and item.get("method") in methods.executing for item in requests)
+
+
+def answer(value: object, methods: Methods) -> bytes:
+    """Answer a parsed request or batch; nothing for notifications."""
+    if not isinstance(value, list):
+        return answer_one(value, methods)
+    parts: list[bytes] = []
+    size = 0
+    for item in value:
+        if size > MAX_BATCH_ANSWER_BYTES:
+            refusal = Refused(LIMIT_EXCEEDED, f"the batch's answer is longer than {MAX_BATCH_ANSWER_BYTES} bytes")
+            part = write_error(item.get("id") if isinstance(item, dict) else None, refusal)
+        else:
+            part = answer_one(item, methods)
+        if part:
+            parts.append(part)
+            size += len(part)
+    return b"[" + b",".join(parts) + b"]" if parts else b""
+
+
+def answer_one(value: object, methods: Methods) -> bytes:
+    """Answer one parsed request."""
+    request_id = value.get("id") if isinstance(value, dict) else None
+    if not _is_id(request_id):
+        request_id = None
+    try:
+        request = Request(value, methods)
+        result = request.run(Params(request.params, request.most))
+    except Refused as refusal:
+        is_notification = isinstance(value, dict) and "id" not in value and refusal.code != INVALID_REQUEST
+        return b"" if is_notification else write_error(request_id, refusal)
+    except ChainStorageFailed as error:
+        return write_error(request_id, Refused(INTERNAL_ERROR, f"the chain's storage failed: {error.reason}"))
+    except Exception:
+        # A defect of ours; the asker learns that, the log learns what.
+        _logger.exception("internal error in %s", value.get("method") if isinstance(value, dict) else "?")
+        return write_error(request_id, Refused(INTERNAL_ERROR, "internal error"))
+    if not request.wants_answer:
+        return b""
+    return b'{"jsonrpc":"2.0","id":' + _encode(request_id) + b',"result":' + _encode(result) + b"}"
+
+
+def write_error(request_id: object, refusal: Refused) -> bytes:
+    """Write an error answer."""
+    error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
+    if refusal.data is not None:
+        error["data"] = to_hex(refusal.data)
+    return _encode({"jsonrpc": "2.0", "id": request_id, "error": error})
+
+
+def _is_id(value: object) -> bool:
+    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))

@@ -1,0 +1,211 @@
+"""Chains for tests: the embedded chain without HTTP, with the ledger's contract on it, and anvil for what needs another node.
+
+with deployed_ledger() as ledger:
+    ledger.append([(fields_root, sealed), ...])
+    assert ledger.reader.log_state().size == 1
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick.chain import (
+    LedgerReader,
+    LedgerSender,
+    SignedTransaction,
+    TransactionReceipt,
+    contract_address,
+    derive_log_id,
+)
+from tallystick.chain.rpc import read_answer
+from tallystick.ids import Address, FieldsRoot, Index, LogId
+from tallystick.keys import Wallet
+from tallystick_platform.embedded_chain.chain import EmbeddedChain
+from tallystick_platform.embedded_chain.dispatch import answer
+from tallystick_platform.embedded_chain.methods import Methods
+from tallystick_platform.embedded_chain.rules import DEFAULT_CHAIN_ID
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST_KEY = bytes(31) + b"\x01"
+START_S = 1_760_000_000
+SALT = bytes(32)
+ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+"""The first of the accounts that anvil always funds; known to everyone."""
+
+
+class SteppingClock:
+    """A wall clock that moves only when told, so that blocks are due exactly when a test wants them."""
+
+    def __init__(self, now_s: float = START_S) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class DirectTransport:
+    """JSON-RPC to an embedded chain in this process, through the same dispatch as over HTTP.
+
+    With `auto_mine` a transaction is in a block when `eth_sendRawTransaction` returns. `calls` counts the methods asked for;
+    `before` may raise to play a fault.
+    """
+
+    def __init__(self, chain: EmbeddedChain, clock: SteppingClock, *, auto_mine: bool = True) -> None:
+        self.chain = chain
+        self.clock = clock
+        self.auto_mine = auto_mine
+        self.calls: list[str] = []
+        self.before: Callable[[str, list[object]], None] | None = None
+        self._methods = Methods(chain)
+
+    def call(self, method: str, params: list[object]) -> object:
+        self.calls.append(method)
+        if self.before is not None:
+            self.before(method, params)
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": json.loads(json.dumps(params))}
+        body = answer(request, self._methods)
+        if method == "eth_sendRawTransaction" and self.auto_mine:
+            self.mine()
+        return read_answer(body, 1, method)
+
+    def mine(self, at_s: float | None = None) -> int:
+        """Make blocks, one second apart or at a given time, until nothing that waits is ready; gives how many."""
+        made = 0
+        while self.chain.block_due_in_s() is not None:
+            self.clock.now_s = max(self.clock.now_s + 1, at_s or 0)
+            made += self.chain.make_block() is not None
+        return made
+
+
+@dataclass(slots=True, kw_only=True)
+class DeployedLedger:
+    """A contract with one log, its first epoch open, and everything to write and read it."""
+
+    transport: DirectTransport
+    wallet: Wallet
+    contract: Address
+    log_id: LogId
+    chain_id: int
+    reader: LedgerReader
+    sender: LedgerSender
+    chain: EmbeddedChain
+    clock: SteppingClock
+
+    def mine(self, at_s: float | None = None) -> int:
+        """See `DirectTransport.mine`."""
+        return self.transport.mine(at_s)
+
+    def send(self, transaction: SignedTransaction) -> TransactionReceipt:
+        """Send a transaction and mine it."""
+        self.sender.send(transaction)
+        self.mine()
+        receipt = self.sender.receipt(transaction.hash)
+        assert receipt is not None
+        return receipt
+
+    def append(self, records: Sequence[tuple[bytes, bytes]], at_s: float | None = None) -> TransactionReceipt:
+        """Append a batch of (fields_root, sealed) at the end of the log, in a block of its own."""
+        if at_s is not None:
+            self.clock.now_s = at_s - 1
+        roots = [FieldsRoot(root) for root, _ in records]
+        first_index = Index(self.reader.log_state().size)
+        signed = self.sender.build_append(self.sender.nonce(), first_index, roots, [sealed for _, sealed in records])
+        return self.send(signed)
+
+    def open_epoch(self, epoch: int, wraps: Sequence[bytes]) -> TransactionReceipt:
+        """Open an epoch."""
+        return self.send(self.sender.build_open_epoch(self.sender.nonce(), epoch, wraps))
+
+
+@contextmanager
+def direct_chain(
+    folder: Path | None = None, *, prefund: Sequence[Address] = (), now_s: float = START_S, auto_mine: bool = True
+) -> Iterator[DirectTransport]:
+    """An embedded chain without contracts, in `folder` or in one that goes away."""
+    clock = SteppingClock(now_s)
+    with tempfile.TemporaryDirectory(prefix="tallystick-chain-") as scratch:
+        chain = EmbeddedChain(
+            folder or Path(scratch), chain_id=DEFAULT_CHAIN_ID, prefund=prefund, now_s=clock, durable=False
+        )
+        try:
+            yield DirectTransport(chain, clock, auto_mine=auto_mine)
+        finally:
+            chain.close()
+
+
+@contextmanager
+def deployed_ledger(
+    folder: Path | None = None,
+    *,
+    private_key: bytes = TEST_KEY,
+    wraps: Sequence[bytes] = (b"wrap",),
+    now_s: float = START_S,
+    auto_mine: bool = True,
+) -> Iterator[DeployedLedger]:
+    """The ledger's contract on an embedded chain, with one log of `private_key` and epoch 1 open.
+
+    Without `wraps` no epoch is opened. With `auto_mine=False` only the set-up mines by itself.
+    """
+    wallet = Wallet(private_key)
+    with direct_chain(folder, prefund=[wallet.address], now_s=now_s) as transport:
+        ledger = deploy(transport, wallet, wraps)
+        transport.auto_mine = auto_mine
+        yield ledger
+
+
+def deploy(transport: DirectTransport, wallet: Wallet, wraps: Sequence[bytes] = (b"wrap",)) -> DeployedLedger:
+    """Deploy the contract, create a log and, if there are wraps, open its first epoch."""
+    chain_id = transport.chain.chain_id
+    contract = contract_address(wallet.address, 0)
+    log_id = derive_log_id(chain_id, contract, wallet.address, SALT)
+    sender = LedgerSender(transport, wallet, contract, log_id, chain_id)
+    sender.send(sender.build_deploy(0))
+    sender.send(sender.build_create_log(1, wallet.address, SALT))
+    if wraps:
+        sender.send(sender.build_open_epoch(2, 1, wraps))
+    return DeployedLedger(
+        transport=transport,
+        wallet=wallet,
+        contract=contract,
+        log_id=log_id,
+        chain_id=chain_id,
+        reader=LedgerReader(transport, contract, log_id),
+        sender=sender,
+        chain=transport.chain,
+        clock=transport.clock,
+    )
+
+
+def foundry_tool(name: str) -> Path:
+    """The path of anvil, cast or forge; for tests of the group `node`."""
+    path = ROOT / "contracts/node_modules/@foundry-rs" / f"{name}-linux-amd64" / "bin" / name
+    if path.exists():
+        return path
+    found = shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name}: run `make contracts-tools`")
+    return Path(found)
+
+
+@contextmanager
+def anvil(*options: str) -> Iterator[str]:
+    """A fresh anvil node's URL; pass options such as `--no-mining` or `--hardfork osaka`."""
+    command = [str(foundry_tool("anvil")), "--host", "127.0.0.1", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := re.search(r"Listening on ([0-9.]+:[0-9]+)", line):
+                    yield f"http://{found[1]}"
+                    return
+            raise RuntimeError(f"anvil stopped with {process.wait()}")
+        finally:
+            process.kill()
