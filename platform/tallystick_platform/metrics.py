@@ -1,6 +1,7 @@
 """Every metric of the service, on a registry of its own so that tests and several servers in one process do not collide.
 
-Exact words: *depth* counts records that are in the journal and not in a mined batch; *lag* is the age of the oldest of them.
+The anchoring figures join this registry from anchor/metrics.py, which computes them when they are read. Exact words: *depth* counts
+records that are in the journal and not in a mined batch; *lag* is the age of the oldest of them.
 """
 
 from __future__ import annotations
@@ -45,32 +46,6 @@ class Metrics:
             "tallystick_journal_commit_seconds", "Time of a group commit.", buckets=_SECONDS, registry=registry
         )
         self.journal_failures = Counter("tallystick_journal_failures", "Group commits that failed.", registry=registry)
-
-        self.anchor_depth = Gauge(
-            "tallystick_anchor_depth_records", "Journaled records in no mined batch.", registry=registry
-        )
-        self.anchor_depth_bytes = Gauge("tallystick_anchor_depth_bytes", "Their sealed bytes.", registry=registry)
-        self.anchor_lag_seconds = Gauge(
-            "tallystick_anchor_lag_seconds", "Age of the oldest of them.", registry=registry
-        )
-        self.anchor_last_check = Gauge(
-            "tallystick_anchor_last_check_timestamp_seconds",
-            "When the chain was last read, in Unix time.",
-            registry=registry,
-        )
-        self.anchor_batches = Counter(
-            "tallystick_anchor_batches", "Batches, by what happened.", ["event"], registry=registry
-        )
-        self.anchor_records = Counter("tallystick_anchor_records", "Records in mined batches.", registry=registry)
-        self.anchor_gas = Counter(
-            "tallystick_anchor_gas", "Gas used by mined transactions.", ["kind"], registry=registry
-        )
-        self.anchor_errors = Counter(
-            "tallystick_anchor_errors", "Failures while anchoring, by kind.", ["kind"], registry=registry
-        )
-        self.anchor_halted = Gauge(
-            "tallystick_anchor_halted", "1 while anchoring waits for a person.", registry=registry
-        )
 
         self.workers_ready = Gauge("tallystick_workers_ready", "Workers with a loaded model.", registry=registry)
         self.worker_restarts = Counter("tallystick_worker_restarts", "Workers restarted.", registry=registry)
