@@ -13,8 +13,8 @@ Each step is durable before the next begins, and recovery after a crash is simpl
    they carry one nonce; and whatever else is sent in their place is refused by the contract unless its first index is the log's size.*
 5. **Compare.** Once the log's size and head on the chain show that the row landed, the transaction is found (ours, or a dearer copy),
    the contract's root, first index and count are compared with ours, and the row is `mined`. *A crash before: step 5 again.*
-6. **Confirm.** When its block is `confirmations` deep and still the block at its height, the row is `final`. If the chain came to hold less, the
-   rows beyond go back to `sent` and step 4 sends the same bytes again (step 3, where their nonce was used meanwhile).
+6. **Confirm.** When its block is `confirmations` deep and still the block at its height, the row is `final`. If the chain came to
+   hold less, the rows beyond go back to `sent` and step 4 sends the same bytes again (step 3, where their nonce was used meanwhile).
 
 A pass looks at the chain first and takes steps 5 and 6 for what is under way, then 3 and 4 for the oldest row that the chain does not
 hold, then 1 and 2 for new work. One thread runs the passes; nothing else writes these rows.
@@ -25,7 +25,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallystick.chain.reader import Block
+from tallystick.chain import Block
+from tallystick.errors import ChainRejected
 from tallystick.ids import Head
 from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick_platform.anchor.courier import Courier
@@ -59,7 +60,9 @@ class _Sight:
 class Anchorer:
     """Takes passes over the journal's rows and the chain; every pass can be the last."""
 
-    def __init__(self, *, store: AnchorStore, reader: ChainReader, sender: ChainSender, policy: AnchorPolicy, clock: Clock) -> None:
+    def __init__(
+        self, *, store: AnchorStore, reader: ChainReader, sender: ChainSender, policy: AnchorPolicy, clock: Clock
+    ) -> None:
         self._store = store
         self._reader = reader
         self._sender = sender
@@ -67,6 +70,7 @@ class Anchorer:
         self._clock = clock
         self.courier = Courier(store, sender, policy, clock)
         self.reorgs = 0
+        self.looked_at_us: int | None = None
         self._looked_at_ns: int | None = None
 
     def step(self) -> Pause:
@@ -96,8 +100,9 @@ class Anchorer:
     def _look(self) -> _Sight:
         nonce = self._sender.nonce()
         state = self._reader.log_state()
-        standing = reconcile(state, self._reader.log_id, self._sender.address, self._store)
+        standing = reconcile(state, self._reader.log_id, self._sender.wallet.address, self._store)
         self._looked_at_ns = self._clock.monotonic_ns()
+        self.looked_at_us = self._clock.now_us()
         return _Sight(nonce=nonce, standing=standing, latest=self._reader.latest_block())
 
     def _take_back(self, standing: Standing) -> None:
@@ -126,11 +131,17 @@ class Anchorer:
         for row in self._store.unfinished():
             if row.state is not AnchorState.MINED or row.mined is None:
                 continue
-            if self._reader.block(row.mined.block_number).hash != row.mined.block_hash:
+            if self._block_hash(row.mined.block_number) != row.mined.block_hash:
                 self.reorgs += 1
                 self._compare(row)
             elif latest.number - row.mined.block_number >= self._policy.confirmations:
                 self._store.save_final(row)
+
+    def _block_hash(self, number: int) -> bytes | None:
+        try:
+            return self._reader.block(number).hash
+        except ChainRejected:  # the chain is shorter now
+            return None
 
     def _begin(self, under_way: Sequence[Row], sight: _Sight) -> Pause:
         """Steps 1 to 4 for new work, as long as there is room for another transaction."""

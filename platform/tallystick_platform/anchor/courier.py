@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tallystick.chain.sender import Fees, SignedTransaction
+from tallystick.chain import Fees, SignedTransaction
 from tallystick.errors import ChainRejected
 from tallystick.ids import checksum_address
 from tallystick_platform.anchor.errors import (
@@ -18,7 +18,7 @@ from tallystick_platform.anchor.errors import (
     TransactionRefused,
     TransactionStuck,
 )
-from tallystick_platform.anchor.policy import FEE_BUMP_PERCENT, MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
+from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
 from tallystick_platform.anchor.ports import ChainSender
 from tallystick_platform.anchor.refusals import Refusal, classify
 from tallystick_platform.anchor.rows import AnchorState, AnchorStore, Batch, Epoch, Row, Signed
@@ -100,7 +100,7 @@ class Courier:
         receipt = self._sender.receipt(signed.tx_hash)
         if receipt is None:
             return True
-        if receipt.status:
+        if receipt.succeeded:
             return False  # it landed after all: a node of a pool that lags answered the look before
         attempts.reverts += 1
         self.counts.reverts += 1
@@ -109,15 +109,12 @@ class Courier:
         return True
 
     def _opening_fees(self) -> Fees:
-        suggested = self._sender.suggest_fees()
-        needed = suggested.base_fee + suggested.max_priority_fee_per_gas
-        cap = self._policy.max_fee_per_gas_wei
-        if needed > cap:
-            raise FeeCapReached(needed_wei=needed, cap_wei=cap)
-        return replace(suggested, max_fee_per_gas=min(suggested.max_fee_per_gas, cap))
+        return _capped(self._sender.fees(), self._policy.max_fee_per_gas_wei)
 
     def _is_overdue(self, attempts: _Attempts) -> bool:
-        return attempts.signed_at_ms is not None and self._now_ms() - attempts.signed_at_ms >= self._policy.bump_after_ms
+        return (
+            attempts.signed_at_ms is not None and self._now_ms() - attempts.signed_at_ms >= self._policy.bump_after_ms
+        )
 
     def _replace(self, row: Row, attempts: _Attempts, waited_ms: int) -> Row:
         """The row signed again under its nonce, dearer; where no dearer fee is allowed, a node that forgot it hears of it again."""
@@ -135,15 +132,16 @@ class Courier:
 
     def _dearer_fees(self, row: Row, attempts: _Attempts) -> Fees:
         suggested = self._opening_fees()
-        paid = attempts.fees if attempts.fees is not None else suggested
+        raised = (attempts.fees or suggested).raised()
         cap = self._policy.max_fee_per_gas_wei
-        max_fee = max(suggested.max_fee_per_gas, _dearer(paid.max_fee_per_gas))
-        if max_fee > cap:
-            raise FeeCapReached(needed_wei=max_fee, cap_wei=cap)
+        if raised.max_fee_per_gas > cap:
+            raise FeeCapReached(what=describe(row), cap_wei=cap)
         if attempts.bumps >= MAX_FEE_BUMPS:
-            raise TransactionStuck(what=describe(row), fee_bumps=attempts.bumps, max_fee_wei=paid.max_fee_per_gas)
-        priority = max(suggested.max_priority_fee_per_gas, _dearer(paid.max_priority_fee_per_gas))
-        return replace(suggested, max_fee_per_gas=max_fee, max_priority_fee_per_gas=min(priority, max_fee))
+            raise TransactionStuck(what=describe(row), fee_bumps=attempts.bumps, max_fee_wei=raised.max_fee_per_gas)
+        return Fees(
+            max_fee_per_gas=max(suggested.max_fee_per_gas, raised.max_fee_per_gas),
+            max_priority_fee_per_gas=max(suggested.max_priority_fee_per_gas, raised.max_priority_fee_per_gas),
+        )
 
     def _sign(self, row: Row, attempts: _Attempts, nonce: int, fees: Fees) -> Row:
         """Step 3. A crash before the save: the row is as it was. After it: the row is sent, and the chain is asked first."""
@@ -159,14 +157,11 @@ class Courier:
 
     def _build(self, row: Row, nonce: int, fees: Fees) -> SignedTransaction:
         if isinstance(row, Epoch):
-            return self._sender.build_open_epoch(nonce=nonce, epoch=row.number, wraps=row.wraps, fees=fees)
+            return self._sender.build_open_epoch(nonce, row.number, row.wraps, fees=fees)
         records = self._store.records(row.first_index, row.count)
+        fields_roots = [record.fields_root for record in records]
         return self._sender.build_append(
-            nonce=nonce,
-            first_index=row.first_index,
-            fields_roots=[record.fields_root for record in records],
-            sealed=[record.sealed for record in records],
-            fees=fees,
+            nonce, row.first_index, fields_roots, [record.sealed for record in records], fees=fees
         )
 
     def _send(self, row: Row, attempts: _Attempts) -> None:
@@ -190,8 +185,10 @@ class Courier:
             return
         attempts.sent_at_ms = None  # the node does not have it: the next pass may send it again
         if refusal is Refusal.NO_FUNDS:
-            address = checksum_address(self._sender.address)
-            raise InsufficientFunds(address=address, balance_wei=self._sender.balance(), reason=rejected.message) from rejected
+            address = checksum_address(self._sender.wallet.address)
+            raise InsufficientFunds(
+                address=address, balance_wei=self._sender.balance(), reason=rejected.message
+            ) from rejected
         raise TransactionRefused(code=rejected.code, reason=rejected.message) from rejected
 
 
@@ -202,6 +199,8 @@ def describe(row: Row) -> str:
     return f"the opening of epoch {row.number}"
 
 
-def _dearer(fee_wei: int) -> int:
-    return fee_wei * (100 + FEE_BUMP_PERCENT) // 100 + 1
-
+def _capped(fees: Fees, cap_wei: int) -> Fees:
+    return Fees(
+        max_fee_per_gas=min(fees.max_fee_per_gas, cap_wei),
+        max_priority_fee_per_gas=min(fees.max_priority_fee_per_gas, cap_wei),
+    )

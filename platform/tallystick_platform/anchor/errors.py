@@ -1,11 +1,13 @@
 """What can keep a record from the chain.
 
 Two kinds. An `AnchorHalted` means that going on could fork the log or hide a fault: anchoring stops until a person has looked.
-Everything else here is waited out: the anchorer keeps its rows, tries again slowly, and shows the error meanwhile.
+Every other `AnchorError` is waited out: the anchorer keeps its rows, tries again slowly, and shows the error meanwhile.
+A `BootstrapError` keeps the service from starting, and says what to do.
 """
-# ruff: noqa: N818  (an error is named after what went wrong; the root tells that it is an error)
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from tallystick.ids import to_hex
 from tallystick_platform.errors import PlatformError
@@ -37,7 +39,9 @@ class HeadMismatch(AnchorHalted):
 
     def __init__(self, *, size: int, expected: bytes | None, found: bytes) -> None:
         known = "no batch of the journal ends there" if expected is None else f"the journal has {to_hex(expected)}"
-        super().__init__(f"head mismatch at size {size}: the chain has {to_hex(found)}, {known}. Nothing more is sent to this log.")
+        super().__init__(
+            f"head mismatch at size {size}: the chain has {to_hex(found)}, {known}. Nothing more is sent to this log."
+        )
         self.size = size
         self.expected = expected
         self.found = found
@@ -47,7 +51,9 @@ class BatchMismatch(AnchorHalted):
     """The contract's row of a batch differs from the journal's."""
 
     def __init__(self, *, batch: int, field: str, expected: str, found: str) -> None:
-        super().__init__(f"batch {batch}: {field} on the chain is {found}, in the journal {expected}. Nothing more is sent to this log.")
+        super().__init__(
+            f"batch {batch}: {field} on the chain is {found}, in the journal {expected}. Nothing more is sent to this log."
+        )
         self.batch = batch
         self.field = field
         self.expected = expected
@@ -58,7 +64,9 @@ class WriterChanged(AnchorHalted):
     """The log's writer is not the wallet that signs here."""
 
     def __init__(self, *, expected: str, found: str) -> None:
-        super().__init__(f"the log's writer is {found}, this server signs as {expected}: rotate the writer back or set the operator key.")
+        super().__init__(
+            f"the log's writer is {found}, this server signs as {expected}: rotate the writer back or set the operator key."
+        )
         self.expected = expected
         self.found = found
 
@@ -104,18 +112,22 @@ class InsufficientFunds(AnchorError):
     """The operator's account cannot pay for the transaction."""
 
     def __init__(self, *, address: str, balance_wei: int, reason: str) -> None:
-        super().__init__(f"account {address} holds {balance_wei} wei, too little to anchor: fund it and anchoring goes on ({reason})")
+        super().__init__(
+            f"account {address} holds {balance_wei} wei, too little to anchor: fund it and anchoring goes on ({reason})"
+        )
         self.address = address
         self.balance_wei = balance_wei
         self.reason = reason
 
 
 class FeeCapReached(AnchorError):
-    """The chain asks for a higher fee than the operator allows."""
+    """A transaction waits, and to replace it would cost more than the operator allows."""
 
-    def __init__(self, *, needed_wei: int, cap_wei: int) -> None:
-        super().__init__(f"the chain asks {needed_wei} wei per gas, the cap is {cap_wei}: waiting for it to fall, or raise the cap")
-        self.needed_wei = needed_wei
+    def __init__(self, *, what: str, cap_wei: int) -> None:
+        super().__init__(
+            f"{what} waits for cheaper blocks: a higher fee would pass the cap of {cap_wei} wei per gas. Raise the cap, or wait."
+        )
+        self.what = what
         self.cap_wei = cap_wei
 
 
@@ -136,3 +148,95 @@ class TransactionRefused(AnchorError):
         super().__init__(f"the node refused the transaction ({code}): {reason}")
         self.code = code
         self.reason = reason
+
+
+# -- before the service starts ------------------------------------------------------------------------------------------
+
+
+class BootstrapError(PlatformError):
+    """The log could not be found or made."""
+
+
+class WrongChain(BootstrapError):
+    """The node belongs to another chain than the settings or the remembered log."""
+
+    def __init__(self, *, expected: int, found: int) -> None:
+        super().__init__(
+            f"the node is of chain {found}, expected {expected}: check TALLYSTICK_CHAIN_RPC and TALLYSTICK_CHAIN_ID"
+        )
+        self.expected = expected
+        self.found = found
+
+
+class ContractAbsent(BootstrapError):
+    """There is no code at the contract's address."""
+
+    def __init__(self, *, contract: str, chain_id: int) -> None:
+        how = "check TALLYSTICK_CONTRACT, or make a log with `tallystick-server log create --rpc URL`"
+        super().__init__(f"no contract at {contract} on chain {chain_id}: {how}")
+        self.contract = contract
+        self.chain_id = chain_id
+
+
+class ContractDiffers(BootstrapError):
+    """The code at the contract's address is not the ledger contract of this version."""
+
+    def __init__(self, *, contract: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"the code at {contract} has the hash {found}, this version's contract {expected}: nothing is written to it"
+        )
+        self.contract = contract
+        self.expected = expected
+        self.found = found
+
+
+class LogAbsent(BootstrapError):
+    """The contract knows no such log."""
+
+    def __init__(self, *, log_id: str, contract: str) -> None:
+        how = "check TALLYSTICK_LOG_ID, or make one with `tallystick-server log create --rpc URL --contract ADDRESS`"
+        super().__init__(f"the contract {contract} has no log {log_id}: {how}")
+        self.log_id = log_id
+        self.contract = contract
+
+
+class LedgerLost(BootstrapError):
+    """The remembered contract is not on the chain and cannot come back under its address."""
+
+    def __init__(self, *, contract: str, path: Path) -> None:
+        how = f"restore the chain's folder, or start with an empty TALLYSTICK_HOME ({path} names the contract)"
+        super().__init__(f"the contract {contract} of this journal's log is not on the chain any more: {how}")
+        self.contract = contract
+        self.path = path
+
+
+class LocationUnreadable(BootstrapError):
+    """The file that remembers the log cannot be used."""
+
+    def __init__(self, *, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} {reason}; it can be deleted on the embedded chain, where the log is found again without it"
+        )
+        self.path = path
+        self.reason = reason
+
+
+class SetupReverted(BootstrapError):
+    """A transaction that makes the contract or the log was mined and failed."""
+
+    def __init__(self, *, what: str, tx_hash: bytes) -> None:
+        super().__init__(f"{what} failed on the chain, in transaction {to_hex(tx_hash)}")
+        self.what = what
+        self.tx_hash = tx_hash
+
+
+class NotMinedInTime(BootstrapError):
+    """A transaction that makes the contract or the log was sent and did not show within the bound."""
+
+    def __init__(self, *, what: str, tx_hash: bytes, waited_s: float) -> None:
+        super().__init__(
+            f"{what} was sent as {to_hex(tx_hash)} and not mined within {waited_s:g} s; start again once it is"
+        )
+        self.what = what
+        self.tx_hash = tx_hash
+        self.waited_s = waited_s

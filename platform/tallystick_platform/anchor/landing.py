@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.chain.events import BatchAppended, EpochOpened
-from tallystick.chain.sender import TransactionReceipt
+from tallystick.chain import BatchAppended, EpochOpened, TransactionReceipt
 from tallystick.ids import to_hex
 from tallystick_platform.anchor.courier import describe
 from tallystick_platform.anchor.errors import BatchMismatch, LandingNotFound
@@ -22,7 +21,7 @@ def find_landing(reader: ChainReader, sender: ChainSender, row: Row, from_block:
     if isinstance(row, Batch):
         _compare(reader, row)
     receipt = sender.receipt(row.signed.tx_hash) if row.signed is not None else None
-    if receipt is None or not receipt.status:
+    if receipt is None or not receipt.succeeded:
         receipt = _by_event(reader, sender, row, from_block)
     block = reader.block(receipt.block_number)
     if block.hash != receipt.block_hash:
@@ -48,11 +47,12 @@ def _compare(reader: ChainReader, batch: Batch) -> None:
 
 
 def _by_event(reader: ChainReader, sender: ChainSender, row: Row, from_block: int) -> TransactionReceipt:
-    wanted = BatchAppended if isinstance(row, Batch) else EpochOpened
     for event in reader.events(from_block, reader.latest_block().number):
-        number = event.batch if isinstance(event, BatchAppended) else event.epoch if isinstance(event, EpochOpened) else None
-        if isinstance(event, wanted) and number == row.number:
-            receipt = sender.receipt(event.position.tx_hash)
-            if receipt is not None:
-                return receipt
+        if isinstance(row, Batch):
+            found = isinstance(event, BatchAppended) and event.batch == row.number
+        else:
+            found = isinstance(event, EpochOpened) and event.epoch == row.number
+        receipt = sender.receipt(event.position.tx_hash) if found else None
+        if receipt is not None:
+            return receipt
     raise LandingNotFound(what=describe(row))

@@ -28,26 +28,31 @@ class AnchorCollector(Collector):
         """Every figure of the present status."""
         status = self._status()
         for name, text, value in (
-            ("unanchored_records", "Journaled records that no mined batch holds", status.unanchored_records),
-            ("unanchored_bytes", "Sealed bytes of the records that no mined batch holds", status.unanchored_bytes),
-            ("lag_ms", "Milliseconds since the oldest un-anchored record was journaled; 0 when none waits", status.lag_ms),
-            ("last_confirmed_index", "Index of the newest record whose batch is final; -1 before the first", _or(status.last_confirmed_index, -1)),
-            ("gas_per_record", "Gas of all mined transactions over all mined records; 0 before the first", _or(status.gas_per_record, 0)),
-            ("halted", "1 when anchoring stopped and needs a person", int(status.halted)),
-            ("blocked", "1 while an error keeps records from the chain", int(status.error is not None)),
+            ("depth_records", "Journaled records in no mined batch.", status.unanchored_records),
+            ("depth_bytes", "Their sealed bytes.", status.unanchored_bytes),
+            ("lag_seconds", "Age of the oldest of them; 0 when there is none.", status.lag_ms / 1_000),
+            (
+                "last_check_timestamp_seconds",
+                "When the chain was last read, in Unix time.",
+                (status.looked_at_us or 0) / 1_000_000,
+            ),
+            ("last_confirmed_index", "Index of the newest record that is final; -1 before the first.", _last(status)),
+            ("gas_per_record", "Gas of all mined transactions over all mined records.", status.gas_per_record or 0),
+            ("halted", "1 when anchoring stopped and waits for a person.", int(status.halted)),
+            ("blocked", "1 while an error keeps records from the chain.", int(status.error is not None)),
         ):
             yield GaugeMetricFamily(_PREFIX + name, text, value=value)
-        batches = GaugeMetricFamily(_PREFIX + "batches", "Batches by state", labels=["state"])
+        batches = GaugeMetricFamily(_PREFIX + "batches", "Batches, by how far they have come.", labels=["state"])
         for state in AnchorState:
             batches.add_metric([state.value], status.batches.get(state, 0))
         yield batches
-        yield CounterMetricFamily(_PREFIX + "gas_used", "Gas of every mined transaction of this log's journal", value=status.gas_used)
+        yield CounterMetricFamily(_PREFIX + "gas_used", "Gas used by mined transactions.", value=status.gas_used)
         for name, text, value in (
-            ("sends", "Transactions handed to the node, repeats included", status.sends),
-            ("signatures", "Transactions signed", status.signatures),
-            ("fee_bumps", "Transactions signed again with a higher fee", status.fee_bumps),
-            ("reverts", "Transactions that the contract refused after they were mined", status.reverts),
-            ("reorgs", "Times that a mined row lost its block", status.reorgs),
+            ("sends", "Transactions handed to the node, repeats included.", status.sends),
+            ("signatures", "Transactions signed.", status.signatures),
+            ("fee_bumps", "Transactions signed again with a higher fee.", status.fee_bumps),
+            ("reverts", "Transactions that the contract refused after they were mined.", status.reverts),
+            ("reorgs", "Times that a mined row lost its block.", status.reorgs),
         ):
             yield CounterMetricFamily(_PREFIX + name, text, value=value)
 
@@ -59,5 +64,5 @@ def register(registry: CollectorRegistry, status: Callable[[], AnchorStatus]) ->
     return collector
 
 
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
+def _last(status: AnchorStatus) -> int:
+    return -1 if status.last_confirmed_index is None else status.last_confirmed_index

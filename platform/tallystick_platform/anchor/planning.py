@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tallystick.chain import MAX_TRANSACTION_BYTES, append_calldata_size
+from tallystick.chain.sender import TRANSACTION_OVERHEAD_BYTES
 from tallystick.ids import Head
 from tallystick.merkle import MAX_BATCH_RECORDS, next_head, tree_root
 from tallystick_platform.anchor.errors import RecordTooLarge
 from tallystick_platform.anchor.rows import Batch, PendingRecord
 
-# A public node pool refuses a transaction of more than 131,072 bytes. What append's calldata, the signature and the fee
-# fields take besides the records fits in the rest.
-MAX_BATCH_BYTES = 131_072 - 1_024
-MIN_RECORD_BYTES = 4 * 32  # two words of offsets and lengths, the fields root, at least one word of sealed text
-
-
-def record_calldata_bytes(sealed_length: int) -> int:
-    """Calldata that one record adds to `append`: its fields root, its offset, its length word and its padded bytes."""
-    return 96 + (sealed_length + 31) // 32 * 32
+MAX_BATCH_BYTES = MAX_TRANSACTION_BYTES - TRANSACTION_OVERHEAD_BYTES
+"""What a transaction carries, in calldata. The gas that so much calldata needs is below MAX_TRANSACTION_GAS."""
 
 
 def fill(records: Sequence[PendingRecord], max_bytes: int) -> int:
@@ -27,17 +22,15 @@ def fill(records: Sequence[PendingRecord], max_bytes: int) -> int:
 
     Raises: RecordTooLarge
     """
-    total = 0
-    for position, record in enumerate(records[:MAX_BATCH_RECORDS]):
-        size = record_calldata_bytes(len(record.sealed))
-        if size > MAX_BATCH_BYTES:
-            if position == 0:
-                raise RecordTooLarge(index=record.index, size_bytes=size, limit_bytes=MAX_BATCH_BYTES)
-            return position
-        total += size
-        if position > 0 and (total > max_bytes or record.epoch != records[0].epoch):
-            return position
-    return min(len(records), MAX_BATCH_RECORDS)
+    sizes: list[int] = []
+    for record in records[:MAX_BATCH_RECORDS]:
+        sizes.append(len(record.sealed))
+        size_bytes = append_calldata_size(sizes)
+        if len(sizes) == 1 and size_bytes > MAX_BATCH_BYTES:
+            raise RecordTooLarge(index=record.index, size_bytes=size_bytes, limit_bytes=MAX_BATCH_BYTES)
+        if len(sizes) > 1 and (size_bytes > max_bytes or record.epoch != records[0].epoch):
+            return len(sizes) - 1
+    return len(sizes)
 
 
 def plan(number: int, previous_head: Head, records: Sequence[PendingRecord]) -> Batch:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from tallystick_platform.settings import Settings
 
 MAX_FEE_BUMPS = 8
-FEE_BUMP_PERCENT = 25  # nodes ask for at least 10 to replace a transaction
 MAX_REVERTS = 3
 BACKOFF_FIRST_MS = 250
 BACKOFF_CAP_MS = 30_000

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from tallystick.chain.events import LedgerEvent
-from tallystick.chain.reader import BatchInfo, Block, LogState
-from tallystick.chain.sender import Fees, SignedTransaction, TransactionReceipt
-from tallystick.ids import Address, Epoch, Index, LogId
+from tallystick.chain import BatchInfo, Block, Fees, LedgerEvent, LogState, SignedTransaction, TransactionReceipt
+from tallystick.ids import Epoch, FieldsRoot, Hash32, Index, LogId
+from tallystick.keys import Wallet
 
 
 class ChainReader(Protocol):
     """What the chain says of this log. Raises: ChainUnavailable, ChainRejected."""
 
-    @property
-    def log_id(self) -> LogId: ...
+    log_id: LogId
 
     def latest_block(self) -> Block: ...
 
@@ -33,23 +31,24 @@ class ChainReader(Protocol):
 class ChainSender(Protocol):
     """Signing and sending for this log's writer. Raises: ChainUnavailable, ChainRejected."""
 
-    @property
-    def address(self) -> Address: ...
+    wallet: Wallet
 
     def nonce(self) -> int:
-        """Transactions of the writer in the chain up to the latest block, none of the pool."""
+        """Transactions of the writer in the chain up to the newest block, none of the pool."""
         ...
 
     def balance(self) -> int: ...
 
-    def suggest_fees(self) -> Fees: ...
+    def fees(self) -> Fees: ...
 
     def build_append(
-        self, *, nonce: int, first_index: Index, fields_roots: Sequence[bytes], sealed: Sequence[bytes], fees: Fees
+        self, nonce: int, first_index: Index, fields_roots: Sequence[FieldsRoot], sealed: Sequence[bytes], *, fees: Fees
     ) -> SignedTransaction: ...
 
-    def build_open_epoch(self, *, nonce: int, epoch: Epoch, wraps: Sequence[bytes], fees: Fees) -> SignedTransaction: ...
+    def build_open_epoch(
+        self, nonce: int, epoch: Epoch, wraps: Sequence[bytes], *, fees: Fees
+    ) -> SignedTransaction: ...
 
-    def send(self, tx: SignedTransaction) -> None: ...
+    def send(self, transaction: SignedTransaction) -> None: ...
 
-    def receipt(self, tx_hash: bytes) -> TransactionReceipt | None: ...
+    def receipt(self, tx_hash: Hash32) -> TransactionReceipt | None: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tallystick.chain.reader import LogState
+from tallystick.chain import LogState
 from tallystick.ids import Address, Head, LogId, checksum_address
 from tallystick_platform.anchor.errors import BatchMismatch, ChainAhead, HeadMismatch, WriterChanged
 from tallystick_platform.anchor.rows import Batch, Epoch, Row
@@ -59,7 +59,9 @@ def reconcile(state: LogState, log_id: LogId, writer: Address, journal: JournalL
     if expected != state.head:
         raise HeadMismatch(size=state.size, expected=expected, found=state.head)
     if state.batch_count != batch_count:
-        raise BatchMismatch(batch=batch_count, field="number of batches", expected=str(batch_count), found=str(state.batch_count))
+        raise BatchMismatch(
+            batch=batch_count, field="number of batches", expected=str(batch_count), found=str(state.batch_count)
+        )
     return Standing(size=state.size, epoch=state.epoch, batch_count=batch_count)
 
 

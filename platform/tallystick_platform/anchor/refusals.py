@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from tallystick.chain import ContractReverted
 from tallystick.errors import ChainRejected
 
 
@@ -13,13 +14,13 @@ class Refusal(StrEnum):
     NONCE_USED = "nonce used"  # look at the chain: ours may have landed
     FEE_TOO_LOW = "fee too low"  # sign again, dearer
     NO_FUNDS = "no funds"  # wait for the operator
-    REVERTED = "reverted"  # the contract would refuse: look at the chain
+    REVERTED = "reverted"  # the contract would refuse it
     OTHER = "other"  # wait, and show it
 
 
 # Words of geth, reth, Nethermind, Besu, Erigon, anvil and eth-tester, lower case. The first match decides.
 _WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
-    (Refusal.NONCE_USED, ("nonce too low", "invalid transaction nonce", "oldnonce", "nonce too high", "nonce has already been used")),
+    (Refusal.NONCE_USED, ("nonce too low", "nonce is too low", "invalid nonce", "invalid transaction nonce", "nonce too high", "oldnonce")),
     (
         Refusal.FEE_TOO_LOW,
         ("underpriced", "fee too low", "feetoolow", "gas price below", "less than block base fee", "below the base fee",
@@ -32,6 +33,8 @@ _WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
 
 def classify(rejected: ChainRejected) -> Refusal:
     """What a refused call asks for."""
+    if isinstance(rejected, ContractReverted):
+        return Refusal.REVERTED
     words = rejected.message.lower()
     for refusal, phrases in _WORDS:
         if any(phrase in words for phrase in phrases):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from tallystick.ids import Epoch as EpochNumber
-from tallystick.ids import Head, Index, Leaf, Root
+from tallystick.ids import FieldsRoot, Hash32, Head, Index, Leaf, Root
 
 
 class AnchorState(StrEnum):
@@ -29,7 +29,7 @@ class Signed:
     """The transaction last signed for a row."""
 
     nonce: int
-    tx_hash: bytes
+    tx_hash: Hash32
     raw: bytes
 
 
@@ -37,9 +37,9 @@ class Signed:
 class Mined:
     """Where a row's transaction stands on the chain. Units: block_time in Unix seconds."""
 
-    tx_hash: bytes
+    tx_hash: Hash32
     block_number: int
-    block_hash: bytes
+    block_hash: Hash32
     block_time: int
     gas_used: int
 
@@ -84,7 +84,7 @@ class PendingRecord:
 
     index: Index
     epoch: EpochNumber
-    fields_root: bytes
+    fields_root: FieldsRoot
     sealed: bytes
     leaf: Leaf
     created_at_us: int

@@ -39,7 +39,13 @@ class AnchorService:
     """Runs an Anchorer until it is stopped, and tells how it fares."""
 
     def __init__(
-        self, anchorer: Anchorer, store: AnchorStore, clock: Clock, registry: CollectorRegistry, *, wait: Wait = wait_for_event
+        self,
+        anchorer: Anchorer,
+        store: AnchorStore,
+        clock: Clock,
+        registry: CollectorRegistry,
+        *,
+        wait: Wait = wait_for_event,
     ) -> None:
         self._anchorer = anchorer
         self._store = store
@@ -95,6 +101,7 @@ class AnchorService:
             unanchored_records=depth.records,
             unanchored_bytes=depth.sealed_bytes,
             lag_ms=0 if oldest is None else max(0, (self._clock.now_us() - oldest) // 1_000),
+            looked_at_us=self._anchorer.looked_at_us,
             gas_used=totals.gas_used,
             gas_per_record=totals.gas_used / totals.records_mined if totals.records_mined else None,
             batches=totals.batches,

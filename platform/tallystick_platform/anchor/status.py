@@ -12,7 +12,7 @@ from tallystick_platform.anchor.rows import AnchorState
 class AnchorStatus:
     """One look at anchoring. A record is un-anchored until a batch that holds it is mined.
 
-    Units: sealed bytes; milliseconds since the oldest un-anchored record was journaled; gas.
+    Units: sealed bytes; milliseconds since the oldest un-anchored record was journaled (0 when none waits); gas; microseconds UTC.
     """
 
     halted: bool
@@ -21,6 +21,7 @@ class AnchorStatus:
     unanchored_records: int
     unanchored_bytes: int
     lag_ms: int
+    looked_at_us: int | None
     gas_used: int
     gas_per_record: float | None
     batches: Mapping[AnchorState, int]
