@@ -13,10 +13,22 @@ from typing import Any, Final
 
 import rfc8785
 
-from tallystick.errors import BundleError, IdError, ReceiptError, SignatureError
+from tallystick.errors import BundleError, IdError, ReceiptFormatError, SignatureError
 from tallystick.hashing import keccak256
-from tallystick.ids import MAX_EPOCH, MAX_INDEX, Address, FieldsRoot, Head, LogId, Root, checksum_address
-from tallystick.ids import parse_address, parse_hash, parse_hex, to_hex
+from tallystick.ids import (
+    MAX_EPOCH,
+    MAX_INDEX,
+    Address,
+    FieldsRoot,
+    Head,
+    LogId,
+    Root,
+    checksum_address,
+    parse_address,
+    parse_hash,
+    parse_hex,
+    to_hex,
+)
 from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES, Wallet, recover
 from tallystick.merkle import MAX_BATCH_RECORDS, MAX_PATH_LENGTH
 from tallystick.receipts import Domain, SignedReceipt, bundle_digest
@@ -165,7 +177,7 @@ def _evidence_from(data: object) -> Evidence:
     members = _object(data, where, names)
     try:
         receipt = SignedReceipt.from_json(members["receipt"])
-    except (ReceiptError, SignatureError) as error:
+    except (ReceiptFormatError, SignatureError) as error:
         raise BundleError("evidence.receipt", str(error)) from error
     sealed = _hex(members, where, "sealed", parse_hex)
     if len(sealed) > MAX_SEALED_BYTES:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from tallystick.errors import IdError, ReceiptError
+from tallystick.errors import IdError, ReceiptFormatError
 from tallystick.hashing import keccak256
 from tallystick.ids import (
     Address,
@@ -115,7 +115,7 @@ class SignedReceipt:
     def from_json(cls, data: object) -> SignedReceipt:
         """Read the JSON form; the `signer` that it names must be who signed.
 
-        Raises: ReceiptError; SignatureError.
+        Raises: ReceiptFormatError; SignatureError.
         """
         outer = _members(data, "", ("domain", "receipt", "signature", "signer"))
         inner = _members(outer["receipt"], "receipt", _RECEIPT_MEMBERS)
@@ -166,7 +166,7 @@ class SignedAdmission:
     def from_json(cls, data: object) -> SignedAdmission:
         """Read the JSON form; the `signer` that it names must be who signed.
 
-        Raises: ReceiptError; SignatureError.
+        Raises: ReceiptFormatError; SignatureError.
         """
         outer = _members(data, "", ("domain", "admission", "signature", "signer"))
         inner = _members(outer["admission"], "admission", _ADMISSION_MEMBERS)
@@ -296,21 +296,23 @@ def _domain_from_json(data: object) -> Domain:
 
 def _members(data: object, where: str, names: Sequence[str]) -> Mapping[str, object]:
     if not isinstance(data, dict):
-        raise ReceiptError(where or "receipt", "is not an object")
+        raise ReceiptFormatError(where or "receipt", "is not an object")
     if set(data) != set(names):
         odd = sorted(set(data) ^ set(names), key=str)
-        raise ReceiptError(where or "receipt", f"must have exactly the members {', '.join(names)}; at fault: {odd[0]}")
+        raise ReceiptFormatError(
+            where or "receipt", f"must have exactly the members {', '.join(names)}; at fault: {odd[0]}"
+        )
     return data
 
 
 def _parsed(members: Mapping[str, object], name: str, parse: Callable[[str], bytes]) -> bytes:
     text = members[name]
     if not isinstance(text, str):
-        raise ReceiptError(name, "is not text")
+        raise ReceiptFormatError(name, "is not text")
     try:
         return parse(text)
     except IdError as error:
-        raise ReceiptError(name, str(error)) from error
+        raise ReceiptFormatError(name, str(error)) from error
 
 
 def _hash(members: Mapping[str, object], name: str) -> bytes:
@@ -324,11 +326,11 @@ def _signature(members: Mapping[str, object]) -> bytes:
 def _uint64(members: Mapping[str, object], name: str) -> int:
     value = members[name]
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_UINT64:
-        raise ReceiptError(name, "is not an integer of 64 bits")
+        raise ReceiptFormatError(name, "is not an integer of 64 bits")
     return value
 
 
 def _same_signer(members: Mapping[str, object], found: Address) -> None:
     named = _parsed(members, "signer", parse_address)
     if named != found:
-        raise ReceiptError("signer", f"names {to_hex(named)}, but {to_hex(found)} signed")
+        raise ReceiptFormatError("signer", f"names {to_hex(named)}, but {to_hex(found)} signed")

@@ -115,9 +115,11 @@ def optional(check: Check) -> Check:
     return check_unless_null
 
 
-def group(path: str, kind: type, **checks: Check) -> Check:
+def group(path: str, kind: type, /, **checks: Check) -> Check:
     """Check a nested structure: its class, then each of its attributes."""
-    values = attrgetter(*checks)
+    # With one name `attrgetter` gives the value itself, with several a tuple of them.
+    read = attrgetter(*checks)
+    values = read if len(checks) > 1 else lambda value: (read(value),)
     rules = tuple(checks.values())
 
     def check(value: object) -> None:
