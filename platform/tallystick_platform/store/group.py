@@ -128,7 +128,7 @@ class GroupCommitter:
             connection = self._database.writer()
             try:
                 counters = Counters(connection)
-                resume_epoch(connection, self._sealer)
+                resume_epoch(connection, self._sealer, self._macs)
                 self._take_stock(connection)
             except BaseException:
                 connection.close()
@@ -145,7 +145,7 @@ class GroupCommitter:
             return
         try:
             close_epoch(self._connection, self._macs, now_us)
-            resume_epoch(self._connection, self._sealer)
+            resume_epoch(self._connection, self._sealer, self._macs)
         except Exception as error:  # noqa: BLE001  the next group starts over, as after any failure
             self._failed((), error)
             return

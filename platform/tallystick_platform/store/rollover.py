@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from tallystick.ids import Epoch, Index
+from tallystick_platform.errors import RowTampered
 from tallystick_platform.store.database import WriterConnection
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.sealer import EpochPlan, Sealer
 from tallystick_platform.store.tables import EpochRow, table_of
+from tallystick_platform.store.wraps import pack_wraps, unpack_wraps
 
 EPOCH = table_of(EpochRow)
 _COLUMNS = tuple(column.name for column in EPOCH.columns)
@@ -18,9 +18,12 @@ _LAST = f"SELECT {', '.join(_COLUMNS)} FROM epoch ORDER BY number DESC LIMIT 1" 
 _CLOSE = "UPDATE epoch SET closed_at = ?, mac = ? WHERE number = ?"
 
 
-def resume_epoch(connection: WriterConnection, sealer: Sealer) -> None:
-    """Tell the sealer which epoch the journal stands in."""
-    row = _last(connection)
+def resume_epoch(connection: WriterConnection, sealer: Sealer, macs: RowMacs) -> None:
+    """Tell the sealer which epoch the journal stands in.
+
+    Raises: RowTampered
+    """
+    row = _last(connection, macs)
     sealer.resume(None if row is None else _as_epoch(row))
 
 
@@ -45,27 +48,22 @@ def close_epoch(connection: WriterConnection, macs: RowMacs, now_us: int) -> Non
     connection.commit()
 
 
-def pack_wraps(wraps: tuple[bytes, ...]) -> bytes:
-    """An epoch's wraps as its row stores them."""
-    return msgspec.msgpack.encode(wraps)
-
-
-def unpack_wraps(data: bytes) -> tuple[bytes, ...]:
-    """What `pack_wraps` made."""
-    return msgspec.msgpack.decode(data, type=tuple[bytes, ...])
-
-
 def _close_last(connection: WriterConnection, macs: RowMacs, now_us: int) -> None:
-    row = _last(connection)
+    row = _last(connection, macs)
     if row is None or row["closed_at"] is not None:
         return
     row["closed_at"] = max(now_us, row["opened_at"])
     connection.execute_many(_CLOSE, [(row["closed_at"], macs.of_row(EPOCH, row), row["number"])])
 
 
-def _last(connection: WriterConnection) -> dict[str, Any] | None:
+def _last(connection: WriterConnection, macs: RowMacs) -> dict[str, Any] | None:
     rows = connection.fetch(_LAST)
-    return dict(zip(_COLUMNS, rows[0], strict=True)) if rows else None
+    if not rows:
+        return None
+    row = dict(zip(_COLUMNS, rows[0], strict=True))
+    if not macs.fits(EPOCH, row):
+        raise RowTampered(table="epoch", row=row["number"])
+    return row
 
 
 def _as_epoch(row: dict[str, Any]) -> EpochPlan:

@@ -17,6 +17,7 @@ def _chain_columns() -> list[sa.Column[object]]:
         sa.Column("nonce", sa.BigInteger),
         sa.Column("tx_hash", sa.LargeBinary),
         sa.Column("raw_tx", sa.LargeBinary),
+        sa.Column("mined_tx_hash", sa.LargeBinary),
         sa.Column("block_number", sa.BigInteger),
         sa.Column("block_hash", sa.LargeBinary),
         sa.Column("block_time", sa.BigInteger),
