@@ -221,5 +221,9 @@ class GroupCommitter:
         """Drop the keys of closed epochs that protect no draft any more."""
         current = self._sealer.epoch if self._sealer.epoch_open() else Epoch(self._sealer.epoch + 1)
         oldest = min(self._draft_epochs.values(), default=current)
-        self._sealer.forget_before(oldest)
-        self._keys_to_forget = oldest < current
+        try:
+            self._sealer.forget_before(oldest)
+        except TallystickError as error:  # what was committed stands; the keys go with a later group
+            _log.error("journal.key_not_forgotten", error=str(error))
+        else:
+            self._keys_to_forget = oldest < current
