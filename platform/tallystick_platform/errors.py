@@ -234,12 +234,17 @@ class QueueFull(PlatformError):
 
 
 class WorkerDied(PlatformError):
-    """The worker process ended while it held the request."""
+    """The worker process ended while it held the request; carries what it had delivered until then."""
 
-    def __init__(self, *, worker: str, reason: str) -> None:
+    def __init__(
+        self, *, worker: str, reason: str, delivered_text: str = "", output_tokens: int = 0, device_time_us: int = 0
+    ) -> None:
         super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
         self.worker = worker
         self.reason = reason
+        self.delivered_text = delivered_text
+        self.output_tokens = output_tokens
+        self.device_time_us = device_time_us
 
 
 class PromptTooLong(PlatformError):
@@ -249,6 +254,22 @@ class PromptTooLong(PlatformError):
         super().__init__(f"the prompt has {found} tokens, the model takes at most {limit} including the answer")
         self.limit = limit
         self.found = found
+
+
+class PromptRejected(PlatformError):
+    """The model's chat template does not take these messages."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ModelUnusable(PlatformError):
+    """A model folder or file cannot be served."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the model cannot be served: {reason}")
+        self.reason = reason
 
 
 class EngineFailed(PlatformError):

@@ -1,0 +1,98 @@
+"""Messages to prompt text, by the model's own template, rendered as the transformers library renders it.
+
+Source: transformers `utils/chat_template_utils.py` for the environment's options and the names that a template may use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.ext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tallystick_platform.errors import ModelUnusable, PromptRejected
+
+MAX_TEMPLATE_BYTES = 262_144
+MAX_RENDERED_CHARS = 8 * 1_048_576
+MAX_REASON_CHARS = 200
+
+
+class ChatTemplate:
+    """A model's chat template, compiled once."""
+
+    __slots__ = ("_compiled", "_names", "digest", "source")
+
+    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        encoded = source.encode()
+        if len(encoded) > MAX_TEMPLATE_BYTES:
+            raise ModelUnusable(reason=f"its chat template has {len(encoded)} bytes; the bound is {MAX_TEMPLATE_BYTES}")
+        try:
+            self._compiled = _environment().from_string(source)
+        except jinja2.TemplateError as error:
+            raise ModelUnusable(reason=f"its chat template does not compile: {error}") from error
+        self._names = dict(special_tokens)
+        self.source = source
+        self.digest = hashlib.sha256(encoded).digest()
+
+    def render(self, messages: Sequence[Mapping[str, object]]) -> str:
+        """The prompt, open for the assistant's turn. Raises: PromptRejected where the template refuses the messages."""
+        try:
+            pieces = []
+            size = 0
+            for piece in self._compiled.generate(messages=messages, add_generation_prompt=True, **self._names):
+                size += len(piece)
+                if size > MAX_RENDERED_CHARS:
+                    raise PromptRejected(reason=f"the rendered prompt has more than {MAX_RENDERED_CHARS} characters")
+                pieces.append(piece)
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            reason = f"the model's chat template does not take these messages: {error}"
+            raise PromptRejected(reason=reason[:MAX_REASON_CHARS]) from error
+        return "".join(pieces)
+
+
+def load_chat_template(folder: Path) -> ChatTemplate:
+    """The template of a model folder. Raises: ModelUnusable where there is none."""
+    config_path, template_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    config = json.loads(config_path.read_text()) if config_path.exists() else {}
+    source = template_path.read_text() if template_path.exists() else config.get("chat_template")
+    if not isinstance(source, str):
+        raise ModelUnusable(reason="it has no chat template, so it cannot serve chat")
+    names = {}
+    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
+        token = config.get(name)
+        if isinstance(token, dict):
+            token = token.get("content")
+        if isinstance(token, str):
+            names[name] = token
+    return ChatTemplate(source, names)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[jinja2.ext.loopcontrols],
+        autoescape=False,  # text, not HTML
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    return environment
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().astimezone().strftime(form)
