@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tallystick_platform.anchor.rows import AnchorState, Batch, Depth, Epoch, Mined, PendingRecord, Row, Signed, Totals
+from tallystick_platform.store.rows import AnchorState, Batch, Depth, Epoch, Mined, PendingRecord, Row, Signed, Totals
 
 DONE = (AnchorState.MINED, AnchorState.FINAL)
 
@@ -41,8 +41,9 @@ class MemoryRows:
     def last_batch(self) -> Batch | None:
         return self.batches[-1] if self.batches else None
 
-    def last_mined_block(self) -> int | None:
-        return max((row.mined.block_number for row in self._all() if row.state in DONE and row.mined), default=None)
+    def block_before(self, row: Row) -> int | None:
+        before = [r for r in self._all() if type(r) is type(row) and r.number == row.number - 1 and r.mined]
+        return before[0].mined.block_number if before else None
 
     def batch_ending_at(self, size: int) -> Batch | None:
         return next((b for b in self.batches if b.end == size), None)
@@ -64,7 +65,8 @@ class MemoryRows:
 
     def take_back(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            self._put(row, replace(row, mined=None, state=AnchorState.SENT))
+            state = AnchorState.PLANNED if row.signed is None else AnchorState.SENT
+            self._put(row, replace(row, mined=None, state=state))
 
     def rows_beyond(self, size: int, epoch: int) -> Sequence[Row]:
         return [

@@ -26,9 +26,9 @@ from tallystick.keys import Wallet
 from tallystick.merkle import leaf_hash, next_head, tree_root
 from tallystick_platform.anchor.anchorer import Anchorer, Pause
 from tallystick_platform.anchor.policy import AnchorPolicy
-from tallystick_platform.anchor.rows import Epoch as EpochRow
-from tallystick_platform.anchor.rows import PendingRecord
 from tallystick_platform.anchor.service import AnchorService
+from tallystick_platform.store.rows import Epoch as EpochRow
+from tallystick_platform.store.rows import PendingRecord
 
 WALLET = Wallet(bytes.fromhex("11" * 32))
 SALT = bytes(32)
@@ -70,6 +70,7 @@ class Rig:
     def __init__(self, chain: Any = None, policy: AnchorPolicy = POLICY, rows: MemoryRows | None = None) -> None:
         self.chain = chain if chain is not None else ModelChain(WALLET.address)
         self.contract, self.log_id = with_log(self.chain)
+        self.first_blocks = len(self.chain.blocks)  # with contract and log, before any row
         self.node = Faulty(
             self.chain, lambda name: ChainUnavailable("node", f"{name} broke"), lambda _call, arguments: arguments[0]
         )

@@ -98,6 +98,8 @@ class ModelChain:
     def __init__(self, *funded: Address, auto_mine: bool = True, balance_wei: int = 10**21) -> None:
         self.auto_mine = auto_mine
         self.base_fee = 10**9
+        self.out_of_gas = 0
+        """So many of the next calls of the contract fail as if their gas had run out."""
         self.pool: dict[tuple[bytes, int], Transaction] = {}
         self._forks = 0
         state = State(balances=dict.fromkeys(map(bytes, funded), balance_wei))
@@ -230,6 +232,7 @@ class ModelChain:
             if created is not None:
                 state.contracts.add(created)
             elif tx.to in state.contracts:
+                self._use_gas()
                 entries = _run(state, tx)
             succeeded = True
         except Revert:
@@ -254,6 +257,11 @@ class ModelChain:
                 "contractAddress": None if created is None else to_hex(created), "logs": logs,
             }
         )  # fmt: skip
+
+    def _use_gas(self) -> None:
+        if self.out_of_gas > 0:
+            self.out_of_gas -= 1
+            raise Revert("OutOfGas()")
 
 
 def parse_transaction(raw: bytes) -> Transaction:

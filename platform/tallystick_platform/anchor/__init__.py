@@ -3,7 +3,7 @@
 - `anchorer`: the numbered order, and one pass over it. Start reading there.
 - `planning`: which records make the next batch. `courier`: signing, sending, fees. `landing`: where a row landed.
   `reconcile`: how much of the journal's log the chain holds, or that it holds another.
-- `rows`: what is kept in the journal's database. `ports`: the part of the chain client that is used.
+- `ports`: what is asked of the chain client and of the journal's database.
 - `service`: passes as a task, and what an error means for the next. `status`, `metrics`: what it has done and what waits.
 - `bootstrap`, `location`: finding the log before the service starts, or making it.
 - `policy`: settings and bounds. `errors`: what can keep a record from the chain. `refusals`: what a node's words mean.

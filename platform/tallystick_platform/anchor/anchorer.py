@@ -34,10 +34,10 @@ from tallystick_platform.anchor.errors import EpochMissing
 from tallystick_platform.anchor.landing import find_landing
 from tallystick_platform.anchor.planning import fill, plan
 from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
-from tallystick_platform.anchor.ports import ChainReader, ChainSender
+from tallystick_platform.anchor.ports import AnchorStore, ChainReader, ChainSender
 from tallystick_platform.anchor.reconcile import Standing, reconcile
-from tallystick_platform.anchor.rows import AnchorState, AnchorStore, Batch, Epoch, PendingRecord, Row
 from tallystick_platform.clock import Clock
+from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +120,10 @@ class Anchorer:
                 self._compare(row)
 
     def _compare(self, row: Row) -> None:
-        last = self._store.last_mined_block()
-        search_from = self._reader.creation_block() if last is None else last
+        def search_from() -> int:
+            before = self._store.block_before(row)
+            return self._reader.creation_block() if before is None else before
+
         mined = find_landing(self._reader, self._sender, row, search_from)
         self._store.save_mined(row, mined, self._clock.now_us())
         self.courier.forget(row)

@@ -19,17 +19,17 @@ from tallystick_platform.anchor.errors import (
     TransactionStuck,
 )
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
-from tallystick_platform.anchor.ports import ChainSender
+from tallystick_platform.anchor.ports import AnchorStore, ChainSender
 from tallystick_platform.anchor.refusals import Refusal, classify
-from tallystick_platform.anchor.rows import AnchorState, AnchorStore, Batch, Epoch, Row, Signed
 from tallystick_platform.clock import Clock
+from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed
 
 
 @dataclass(slots=True, kw_only=True)
 class _Attempts:
     """How one row's transaction has fared in this process. Units: milliseconds of the monotonic clock."""
 
-    signed_at_ms: int | None = None
+    waits_since_ms: int | None = None
     sent_at_ms: int | None = None
     fees: Fees | None = None
     bumps: int = 0
@@ -112,9 +112,8 @@ class Courier:
         return _capped(self._sender.fees(), self._policy.max_fee_per_gas_wei)
 
     def _is_overdue(self, attempts: _Attempts) -> bool:
-        return (
-            attempts.signed_at_ms is not None and self._now_ms() - attempts.signed_at_ms >= self._policy.bump_after_ms
-        )
+        since = attempts.waits_since_ms
+        return since is not None and self._now_ms() - since >= self._policy.bump_after_ms
 
     def _replace(self, row: Row, attempts: _Attempts, waited_ms: int) -> Row:
         """The row signed again under its nonce, dearer; where no dearer fee is allowed, a node that forgot it hears of it again."""
@@ -149,8 +148,7 @@ class Courier:
         signed = Signed(nonce=tx.nonce, tx_hash=tx.hash, raw=tx.raw)
         self._store.save_signed(row, signed, self._clock.now_us())
         attempts.fees = fees
-        attempts.signed_at_ms = self._now_ms()
-        attempts.sent_at_ms = None
+        attempts.waits_since_ms = attempts.sent_at_ms = None
         attempts.too_cheap = False
         self.counts.signatures += 1
         return replace(row, signed=signed, state=AnchorState.SENT)
@@ -169,6 +167,7 @@ class Courier:
         if row.signed is None:
             raise ValueError("only a signed row is sent")
         attempts.sent_at_ms = self._now_ms()
+        attempts.waits_since_ms = attempts.waits_since_ms or attempts.sent_at_ms
         attempts.too_cheap = False
         self.counts.sends += 1
         try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tallystick.chain import BatchAppended, EpochOpened, TransactionReceipt
 from tallystick.ids import to_hex
 from tallystick_platform.anchor.courier import describe
 from tallystick_platform.anchor.errors import BatchMismatch, LandingNotFound
 from tallystick_platform.anchor.ports import ChainReader, ChainSender
-from tallystick_platform.anchor.rows import Batch, Mined, Row
+from tallystick_platform.store.rows import Batch, Mined, Row
 
 
-def find_landing(reader: ChainReader, sender: ChainSender, row: Row, from_block: int) -> Mined:
+def find_landing(reader: ChainReader, sender: ChainSender, row: Row, search_from: Callable[[], int]) -> Mined:
     """Where the row stands.
 
     Its own transaction is asked for first. If a dearer copy of it landed instead, the contract's event names that one.
@@ -22,7 +24,7 @@ def find_landing(reader: ChainReader, sender: ChainSender, row: Row, from_block:
         _compare(reader, row)
     receipt = sender.receipt(row.signed.tx_hash) if row.signed is not None else None
     if receipt is None or not receipt.succeeded:
-        receipt = _by_event(reader, sender, row, from_block)
+        receipt = _by_event(reader, sender, row, search_from())
     block = reader.block(receipt.block_number)
     if block.hash != receipt.block_hash:
         raise LandingNotFound(what=describe(row))  # the chain is being reorganised under us

@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from tallystick_platform.anchor.rows import AnchorState
 from tallystick_platform.anchor.status import AnchorStatus
+from tallystick_platform.store.rows import AnchorState
 
 _PREFIX = "tallystick_anchor_"
 

@@ -9,7 +9,7 @@ from tallystick.chain.sender import TRANSACTION_OVERHEAD_BYTES
 from tallystick.ids import Head
 from tallystick.merkle import MAX_BATCH_RECORDS, next_head, tree_root
 from tallystick_platform.anchor.errors import RecordTooLarge
-from tallystick_platform.anchor.rows import Batch, PendingRecord
+from tallystick_platform.store.rows import Batch, PendingRecord
 
 MAX_BATCH_BYTES = MAX_TRANSACTION_BYTES - TRANSACTION_OVERHEAD_BYTES
 """What a transaction carries, in calldata. The gas that so much calldata needs is below MAX_TRANSACTION_GAS."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from tallystick.chain import LogState
 from tallystick.ids import Address, Head, LogId, checksum_address
 from tallystick_platform.anchor.errors import BatchMismatch, ChainAhead, HeadMismatch, WriterChanged
-from tallystick_platform.anchor.rows import Batch, Epoch, Row
+from tallystick_platform.store.rows import Batch, Epoch, Row
 
 
 class JournalLog(Protocol):

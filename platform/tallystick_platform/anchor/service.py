@@ -15,7 +15,7 @@ from tallystick_platform.anchor.anchorer import Anchorer, Pause
 from tallystick_platform.anchor.errors import AnchorError, AnchorHalted
 from tallystick_platform.anchor.metrics import AnchorCollector, register
 from tallystick_platform.anchor.policy import HALTED_MS, MIN_PAUSE_MS, SLOW_RETRY_MS, backoff_ms
-from tallystick_platform.anchor.rows import AnchorStore
+from tallystick_platform.anchor.ports import AnchorStore
 from tallystick_platform.anchor.status import AnchorStatus
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError, RowTampered
@@ -126,6 +126,7 @@ class AnchorService:
         except (TallystickError, PlatformError, SQLAlchemyError, OSError) as error:
             return self._blocked(error, backoff_ms(self._failures + 1))
         except Exception as error:  # noqa: BLE001  (a fault of our own: never go on over it, and never end unseen)
+            _log.exception("anchoring met a fault of its own")
             return self._halt(error)
         if self._error is not None:
             _log.info("anchoring goes on", after=type(self._error).__name__, failures=self._failures)
@@ -134,7 +135,7 @@ class AnchorService:
 
     def _halt(self, error: Exception) -> Pause:
         self._halted, self._error = True, error
-        _log.error("anchoring halted", error=type(error).__name__, reason=str(error), exc_info=error)
+        _log.error("anchoring halted", error=type(error).__name__, reason=str(error))
         return Pause(ms=HALTED_MS, wakeable=False)
 
     def _blocked(self, error: Exception, pause_ms: int) -> Pause:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tallystick_platform.anchor.rows import AnchorState
+from tallystick_platform.store.rows import AnchorState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,14 +96,12 @@ class Batches:
         with self._database.reading() as connection:
             return [batch_of(self._macs.check(BATCH, row)) for row in connection.execute(query)]
 
-    def last_mined_block(self) -> int | None:
-        """The highest block that a mined or final row stands in."""
+    def block_before(self, row: Row) -> int | None:
+        """The block in which the row of the same kind with the number before stands; None if there is none."""
+        table = _table(row)
+        query = select(table.c.block_number).where(table.c.number == row.number - 1, table.c.state.in_(_ON_CHAIN))
         with self._database.reading() as connection:
-            heights = [
-                connection.execute(select(func.max(table.c.block_number)).where(table.c.state.in_(_ON_CHAIN))).scalar()
-                for table in (BATCH, EPOCH)
-            ]
-        return max((height for height in heights if height is not None), default=None)
+            return connection.execute(query).scalar()
 
     def batch_ending_at(self, size: int) -> Batch | None:
         """The batch after which the log has this size."""
