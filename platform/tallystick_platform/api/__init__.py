@@ -1,0 +1,14 @@
+"""HTTP in and out. Thin: each handler reads, asks one service, and answers.
+
+- `application`: the routes, and what becomes of errors (`error_table`: the one place where an error gets an HTTP status).
+- `edge`: the outermost layer: request ids, the access log, no traceback to anyone.
+- `chat`: the chat path: `strict_json`, `chat_body` and `chat_parsing` read it, `chat_reply`, `sse` and `proofs` answer it.
+- `models`, `records`, `ledger`, `operations`: everything else.
+- `openapi`, `openapi_answers`, `openapi_page`: the description, and a page of it that needs nothing from anywhere.
+- `services`: what all of them serve from.
+"""
+
+from tallystick_platform.api.application import create_api
+from tallystick_platform.api.services import Services
+
+__all__ = ["Services", "create_api"]

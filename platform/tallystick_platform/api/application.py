@@ -1,0 +1,63 @@
+"""The Litestar application over a set of services."""
+
+from __future__ import annotations
+
+import structlog
+from litestar import Litestar, MediaType, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
+
+from tallystick_platform.api.body import MAX_DISCARD_BYTES
+from tallystick_platform.api.chat import chat_handler
+from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
+from tallystick_platform.api.error_table import describe
+from tallystick_platform.api.ledger import ledger_handlers
+from tallystick_platform.api.models import model_handlers
+from tallystick_platform.api.operations import operation_handlers
+from tallystick_platform.api.records import record_handlers
+from tallystick_platform.api.refusals import BodyTooLarge
+from tallystick_platform.api.replies import encode_json
+from tallystick_platform.api.services import Services
+
+_log = structlog.get_logger(__name__)
+
+
+def create_api(services: Services) -> ASGIApp:
+    """Everything that is served over HTTP."""
+    litestar = create_litestar(services)
+    return Edge(litestar, random=services.random, metrics=services.metrics)
+
+
+def create_litestar(services: Services) -> Litestar:
+    """The routes, without the edge around them."""
+
+    def answer_error(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
+        answer = describe(error)
+        if answer.status >= 500:
+            _log.error(
+                "request.failed",
+                request_id=request.scope.get(REQUEST_ID_KEY),
+                error=type(error).__name__,
+                exc_info=error if answer.status == 500 else None,
+            )
+        else:
+            services.metrics.refused.labels(answer.code).inc()
+        headers = {name.decode(): value.decode() for name, value in answer.headers()}
+        if isinstance(error, BodyTooLarge) and not (0 <= (error.announced_bytes or -1) <= MAX_DISCARD_BYTES):
+            headers["connection"] = "close"
+        body = encode_json({"error": answer.body()})
+        return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)
+
+    return Litestar(
+        route_handlers=[
+            chat_handler(services),
+            *model_handlers(services),
+            *record_handlers(services),
+            *ledger_handlers(services),
+            *operation_handlers(services),
+        ],
+        exception_handlers={Exception: answer_error, HTTPException: answer_error},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # api/body.py bounds what it reads; no other handler reads a body
+    )

@@ -1,0 +1,127 @@
+"""From the bytes of a chat request to a `ChatRequest`, or to a refusal that names what is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from tallystick_platform.api.chat_body import (
+    MAX_STOP_CHARS,
+    NAMES,
+    NOT_OFFERED,
+    ChatBody,
+    Message,
+)
+from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.strict_json import read_object
+from tallystick_platform.exchange.request import ChatRequest
+
+_DECODER = msgspec.json.Decoder(ChatBody)
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(?P<name>.*)`", re.DOTALL)
+_MAX_NAME_CHARS = 64  # of a name that is quoted back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedChat:
+    """The request, and how its answer is to be sent."""
+
+    request: ChatRequest
+    stream: bool
+    include_usage: bool
+
+
+def parse_chat(body: bytes) -> ParsedChat:
+    """Read a chat request.
+
+    Raises: BadRequest, naming the parameter.
+    """
+    text, keys = read_object(body)
+    _refuse_unknown(keys)
+    try:
+        parsed = _DECODER.decode(text)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error)) from error
+    except msgspec.DecodeError as error:  # a lone surrogate: the other reader lets it pass
+        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    _refuse_misfits(parsed)
+    turns = tuple({"role": _turn_role(message), "content": _text(message)} for message in parsed.messages)
+    if not any(turn["content"].strip() for turn in turns):
+        raise BadRequest("The prompt is empty: no message holds any text.", param="messages", code="empty_prompt")
+    stop = parsed.stop
+    return ParsedChat(
+        request=ChatRequest(
+            model=parsed.model,
+            messages=tuple(_as_sent(message) for message in parsed.messages),
+            turns=turns,
+            temperature=parsed.temperature,
+            top_p=parsed.top_p,
+            top_k=parsed.top_k,
+            max_tokens=parsed.max_completion_tokens if parsed.max_tokens is None else parsed.max_tokens,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+            seed=parsed.seed,
+            user=parsed.user,
+        ),
+        stream=bool(parsed.stream),
+        include_usage=bool(parsed.stream_options and parsed.stream_options.include_usage),
+    )
+
+
+def _refuse_unknown(keys: dict[str, object]) -> None:
+    for name in keys:
+        if name not in NAMES:
+            shown = name if len(name) <= _MAX_NAME_CHARS else name[:_MAX_NAME_CHARS] + "..."
+            shown = shown.encode("utf-8", "replace").decode()
+            if name in NOT_OFFERED:
+                raise BadRequest(
+                    f"Unsupported parameter: '{shown}' is not offered by this server.",
+                    param=shown,
+                    code="unsupported_parameter",
+                )
+            raise BadRequest(f"Unknown parameter: '{shown}'.", param=shown, code="unknown_parameter")
+
+
+def _refuse_misfits(body: ChatBody) -> None:
+    if body.n not in {None, 1}:
+        raise BadRequest("Unsupported value: 'n' must be 1.", param="n", code="unsupported_value")
+    if body.max_tokens and body.max_completion_tokens and body.max_tokens != body.max_completion_tokens:
+        raise BadRequest(
+            "'max_tokens' and 'max_completion_tokens' differ: send one.", param="max_tokens", code="invalid_value"
+        )
+    if body.stream_options is not None and not body.stream:
+        raise BadRequest("'stream_options' needs 'stream': true.", param="stream_options", code="invalid_value")
+    if isinstance(body.stop, str) and not 1 <= len(body.stop) <= MAX_STOP_CHARS:
+        raise BadRequest(f"'stop' must hold 1 to {MAX_STOP_CHARS} characters.", param="stop", code="invalid_value")
+
+
+def _explained(message: str) -> BadRequest:
+    """The validation error in the words of an API user: which parameter, and whether its type or its value is wrong."""
+    match = _PATH.match(message)
+    what, path = (match["what"], match["path"]) if match else (message, None)
+    if unknown := _UNKNOWN.search(what):
+        name = f"{path}.{unknown['name']}" if path else unknown["name"]
+        return BadRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    if missing := _MISSING.search(what):
+        name = f"{path}.{missing['name']}" if path else missing["name"]
+        return BadRequest(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+    kind = "type" if ", got " in what else "value"
+    return BadRequest(f"Invalid {kind} for '{path or 'body'}': {what}.", param=path or None, code=f"invalid_{kind}")
+
+
+def _as_sent(message: Message) -> dict[str, object]:
+    content = message.content
+    if isinstance(content, str):
+        return {"role": message.role, "content": content}
+    return {"role": message.role, "content": [{"type": part.type, "text": part.text} for part in content]}
+
+
+def _text(message: Message) -> str:
+    content = message.content
+    return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+def _turn_role(message: Message) -> str:
+    return "system" if message.role == "developer" else message.role  # chat templates know one of the two

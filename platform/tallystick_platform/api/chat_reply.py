@@ -1,0 +1,211 @@
+"""The answer to a chat request, while its line runs.
+
+The line runs in a task of its own and sends; the handler's coroutine waits for the client to leave. The server's `receive` also
+returns when the answer is complete, so one wait covers both ends and nothing is polled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import msgspec
+from litestar.types import Receive, Scope, Send
+
+from tallystick.ids import RecordId, format_record_id
+from tallystick.record import Usage
+from tallystick_platform.api.error_table import ErrorAnswer, describe
+from tallystick_platform.api.proofs import ProofEncoder, in_header
+from tallystick_platform.api.replies import EVENTS, JSON, Header, encode_json, send_start
+from tallystick_platform.api.sse import ChatEvents, error_event
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.exchange import Admitted, Answer, AnswerWithheld, ClientLeft, Deliver, Line, StopReason
+
+SEND_LIMIT_S = 30.0  # for the last bytes, to a client that does not read
+US_PER_S = 1_000_000
+
+_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class ChatReply(ABC):
+    """Runs one line and sends what comes of it; a Litestar handler returns it. Subclasses know the form of the answer."""
+
+    def __init__(self, line: Line, proofs: ProofEncoder) -> None:
+        self._line = line
+        self._proofs = proofs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request; return when the answer is complete, or its record stands and nobody waits for it."""
+        watcher = asyncio.current_task()
+        work = asyncio.create_task(self._work(send))
+        if watcher is not None:
+            work.add_done_callback(lambda done: _wake_if_failed(done, watcher))
+        try:
+            while not work.done():
+                if (await receive())["type"] == "http.disconnect":
+                    break
+            if not work.done():
+                self._line.stop(StopReason.CLIENT_GONE)
+                await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not work.done():  # the server waits no longer: what it admitted still gets its record
+                self._line.stop(StopReason.SERVER_STOPPED)
+                await asyncio.wait([work])
+                raise
+            if watcher is not None:
+                watcher.uncancel()
+        work.result()
+
+    async def _work(self, send: Send) -> None:
+        try:
+            answer = await self._line.run(self._deliver_to(send))
+        except PlatformError as error:
+            headers = [_record_header(error.record_id)] if isinstance(error, AnswerWithheld) else []
+            async with asyncio.timeout(SEND_LIMIT_S):
+                await self._send_error(send, describe(error), headers, None)
+            return
+        failure = answer.outcome.failure
+        if isinstance(failure, ClientLeft):
+            return
+        receipt = self._proofs.receipt(answer.entry.receipt)
+        tallystick = self._proofs.tallystick(answer.entry, receipt)
+        headers = [_record_header(answer.entry.record_id), (b"x-tallystick-receipt", in_header(receipt))]
+        async with asyncio.timeout(SEND_LIMIT_S):
+            if failure is None:
+                await self._send_answer(send, answer, headers, tallystick)
+            else:
+                await self._send_error(send, describe(failure), headers, tallystick)
+
+    @abstractmethod
+    def _deliver_to(self, send: Send) -> Deliver | None:
+        """What takes the deltas; None when the answer is sent whole."""
+
+    @abstractmethod
+    async def _send_answer(self, send: Send, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
+        """Send the recorded answer, or what of it was not sent yet."""
+
+    async def _send_error(
+        self, send: Send, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None
+    ) -> None:
+        """Send an error, with the proof of its record if there is one."""
+        content: dict[str, object] = {"error": error.body()}
+        if tallystick is not None:
+            content["tallystick"] = msgspec.Raw(tallystick)
+        body = encode_json(content)
+        await send_start(send, error.status, JSON, [*error.headers(), *headers], length=len(body))
+        await _send_last(send, body)
+
+
+class WholeReply(ChatReply):
+    """One JSON answer. Nothing leaves before the record is durable."""
+
+    def _deliver_to(self, send: Send) -> None:
+        return None
+
+    async def _send_answer(self, send: Send, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
+        record = answer.admitted.ticket.record
+        message = {"role": "assistant", "content": answer.text}
+        body = encode_json(
+            {
+                "id": _completion_id(record.id),
+                "object": "chat.completion",
+                "created": record.time.admitted_at // US_PER_S,
+                "model": answer.admitted.placement.model.id,
+                "choices": [
+                    {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.outcome.finish_reason}
+                ],
+                "usage": _usage(answer.outcome.usage),
+                "tallystick": msgspec.Raw(tallystick),
+            }
+        )
+        headers.append((b"server-timing", _server_timing(answer)))
+        await send_start(send, 200, JSON, headers, length=len(body))
+        await _send_last(send, body)
+
+
+class StreamReply(ChatReply):
+    """Server-sent events. Deltas leave as they come, once the admission is durable; the end leaves once the record is."""
+
+    def __init__(self, line: Line, proofs: ProofEncoder, *, include_usage: bool) -> None:
+        super().__init__(line, proofs)
+        self._include_usage = include_usage
+        self._events: ChatEvents | None = None
+
+    def _deliver_to(self, send: Send) -> Deliver:
+        async def deliver(admitted: Admitted, text: str) -> None:
+            events = self._events or await self._start(send, admitted, [])
+            await send({"type": "http.response.body", "body": events.text(text), "more_body": True})
+
+        return deliver
+
+    async def _start(self, send: Send, admitted: Admitted, headers: list[Header]) -> ChatEvents:
+        record = admitted.ticket.record
+        self._events = events = ChatEvents(
+            completion_id=_completion_id(record.id),
+            created=record.time.admitted_at // US_PER_S,
+            model=admitted.placement.model.id,
+            include_usage=self._include_usage,
+        )
+        admission = in_header(self._proofs.admission(admitted.ticket.admission))
+        first = headers or [_record_header(record.id)]
+        await send_start(
+            send, 200, EVENTS, [*first, (b"x-tallystick-admission", admission), *_STREAM_HEADERS], length=None
+        )
+        await send({"type": "http.response.body", "body": events.role(), "more_body": True})
+        return events
+
+    async def _send_answer(self, send: Send, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
+        events = self._events or await self._start(send, answer.admitted, headers)
+        last = events.last(
+            finish_reason=answer.outcome.finish_reason or "stop",
+            usage=_usage(answer.outcome.usage),
+            tallystick=tallystick,
+        )
+        await _send_last(send, last)
+
+    async def _send_error(
+        self, send: Send, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None
+    ) -> None:
+        if self._events is None:
+            await super()._send_error(send, error, headers, tallystick)
+        else:
+            await _send_last(send, error_event(error.body(), tallystick))
+
+
+def _wake_if_failed(done: asyncio.Task[None], watcher: asyncio.Task[object]) -> None:
+    """A line that failed before it completed the answer would leave its watcher waiting for a client that is still there."""
+    if done.cancelled() or done.exception() is not None:
+        watcher.cancel()
+
+
+async def _send_last(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _record_header(record_id: RecordId) -> Header:
+    return (b"x-tallystick-record", format_record_id(record_id).encode())
+
+
+def _completion_id(record_id: RecordId) -> str:
+    return "chatcmpl-" + record_id.hex()
+
+
+def _usage(usage: Usage | None) -> Mapping[str, object]:
+    given = usage or Usage(input_tokens=0, output_tokens=0)
+    return {
+        "prompt_tokens": given.input_tokens,
+        "completion_tokens": given.output_tokens,
+        "total_tokens": given.input_tokens + given.output_tokens,
+    }
+
+
+def _server_timing(answer: Answer) -> bytes:
+    admitted_at, outcome = answer.admitted.ticket.record.time.admitted_at, answer.outcome
+    started_at = outcome.started_at or outcome.finished_at
+    spans = {
+        "queue": started_at - admitted_at,
+        "infer": outcome.finished_at - started_at,
+        "journal": answer.admitted.admit_us + answer.commit_us,
+    }
+    return ", ".join(f"{name};dur={max(span_us, 0) / 1000:.3f}" for name, span_us in spans.items()).encode()

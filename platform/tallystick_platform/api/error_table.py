@@ -1,0 +1,132 @@
+"""The one place where an error becomes an HTTP status, in the shape that OpenAI's clients expect.
+
+Rows are looked up along the error's class hierarchy, so a subclass without a row of its own answers like its parent.
+An error without any row is a defect of the server: 500, and nothing of its text leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from litestar.exceptions import HTTPException
+
+from tallystick_platform import errors as platform
+from tallystick_platform.api import refusals
+from tallystick_platform.exchange.faults import AnswerWithheld, ClientLeft, ParameterOutOfRange, ServerStopped
+
+INVALID_REQUEST = "invalid_request_error"
+AUTHENTICATION = "authentication_error"
+PERMISSION = "permission_error"
+RATE_LIMIT = "rate_limit_error"
+SERVER = "server_error"
+
+MAX_MESSAGE_CHARS = 400
+INTERNAL_MESSAGE = "The server failed to process the request. Quote the request id when you report this."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """How one kind of error is answered."""
+
+    status: int
+    type: str
+    code: str
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorAnswer:
+    """One error, ready to be sent. Units: seconds."""
+
+    status: int
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    retry_after_s: int | None = None
+
+    def body(self) -> dict[str, object]:
+        """The error object of the answer's body."""
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that go with it."""
+        found: list[tuple[bytes, bytes]] = []
+        if self.retry_after_s is not None:
+            found.append((b"retry-after", str(self.retry_after_s).encode()))
+        if self.status == 401:
+            found.append((b"www-authenticate", b"Bearer"))
+        return found
+
+
+TABLE: Mapping[type[BaseException], Row] = {
+    refusals.BadRequest: Row(status=400, type=INVALID_REQUEST, code="bad_request"),
+    refusals.BodyTooLarge: Row(status=413, type=INVALID_REQUEST, code="body_too_large"),
+    refusals.NothingHere: Row(status=404, type=INVALID_REQUEST, code="not_found"),
+    refusals.SenderMismatch: Row(status=403, type=PERMISSION, code="sender_mismatch", param="X-Sender-Address"),
+    refusals.ClientGone: Row(status=400, type=INVALID_REQUEST, code="client_gone"),
+    platform.AuthenticationError: Row(status=401, type=AUTHENTICATION, code="invalid_api_key"),
+    platform.CredentialMissing: Row(status=401, type=AUTHENTICATION, code="missing_api_key"),
+    platform.TokenExpired: Row(status=401, type=AUTHENTICATION, code="expired_api_key"),
+    platform.TokenRevoked: Row(status=401, type=AUTHENTICATION, code="revoked_api_key"),
+    platform.UnknownModel: Row(status=404, type=INVALID_REQUEST, code="model_not_found", param="model"),
+    platform.PromptTooLong: Row(status=400, type=INVALID_REQUEST, code="context_length_exceeded", param="messages"),
+    platform.QueueFull: Row(status=429, type=RATE_LIMIT, code="queue_full"),
+    platform.Overloaded: Row(status=503, type=SERVER, code="overloaded"),
+    platform.TokenBusy: Row(status=429, type=RATE_LIMIT, code="too_many_requests"),
+    platform.Draining: Row(status=503, type=SERVER, code="draining"),
+    platform.NoProvider: Row(status=503, type=SERVER, code="no_provider"),
+    platform.JournalUnavailable: Row(status=503, type=SERVER, code="journal_unavailable"),
+    platform.JournalClosed: Row(status=503, type=SERVER, code="journal_unavailable"),
+    ParameterOutOfRange: Row(status=400, type=INVALID_REQUEST, code="invalid_value"),
+    ServerStopped: Row(status=503, type=SERVER, code="server_stopped"),
+    ClientLeft: Row(status=499, type=INVALID_REQUEST, code="client_disconnected"),  # nobody is there to read it
+    AnswerWithheld: Row(status=503, type=SERVER, code="answer_withheld"),
+    platform.RequestTimedOut: Row(status=504, type=SERVER, code="timed_out"),
+    platform.WorkerDied: Row(status=503, type=SERVER, code="worker_died"),
+    platform.EngineFailed: Row(status=500, type=SERVER, code="engine_failed"),
+}
+
+RETRY_AFTER_S = 5  # where the error itself does not know better
+_INTERNAL = Row(status=500, type=SERVER, code="internal_error")
+
+
+def describe(error: BaseException) -> ErrorAnswer:
+    """How an error is answered; never its traceback, and its text only where the error was raised to be shown."""
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
+    for kind in type(error).__mro__:
+        row = TABLE.get(kind)
+        if row is not None:
+            break
+    else:
+        return ErrorAnswer(status=500, type=SERVER, code=_INTERNAL.code, message=INTERNAL_MESSAGE)
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is None and row.status in {429, 503}:
+        retry_after_s = RETRY_AFTER_S
+    return ErrorAnswer(
+        status=row.status,
+        type=row.type,
+        code=getattr(error, "code", row.code),
+        message=_bounded(str(error)),
+        param=getattr(error, "param", row.param),
+        retry_after_s=retry_after_s,
+    )
+
+
+def _of_framework(error: HTTPException) -> ErrorAnswer:
+    """What the router refused: an unknown path, a wrong method, a malformed query."""
+    if error.status_code >= 500:
+        return ErrorAnswer(status=500, type=SERVER, code=_INTERNAL.code, message=INTERNAL_MESSAGE)
+    code, message = {
+        404: ("not_found", "There is nothing at this address."),
+        405: ("method_not_allowed", "This address does not take this method."),
+        413: ("body_too_large", "The body is too large."),
+    }.get(error.status_code, ("bad_request", f"The request is malformed: {error.detail}"))
+    return ErrorAnswer(status=error.status_code, type=INVALID_REQUEST, code=code, message=_bounded(message))
+
+
+def _bounded(message: str) -> str:
+    message = message.encode("utf-8", "replace").decode()
+    return message if len(message) <= MAX_MESSAGE_CHARS else message[:MAX_MESSAGE_CHARS] + "..."

@@ -1,0 +1,172 @@
+"""The API's description, OpenAPI 3.1, put together from the request's own types and the table below.
+
+A test holds the table to the routes that are really served, both ways.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tallystick.record import State
+from tallystick_platform.api.chat_body import ChatBody
+from tallystick_platform.api.openapi_answers import SCHEMAS
+
+VERSION = "0.1.0"
+_REF = "#/components/schemas/{name}"
+
+Schema = dict[str, Any]
+
+
+def document() -> Schema:
+    """The whole description."""
+    _, components = msgspec.json.schema_components((ChatBody,), ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Tallystick",
+            "version": VERSION,
+            "summary": "Inference that proves what it did.",
+            "description": "Every admitted request becomes one sealed record on an EVM contract, and every answer carries a signed receipt for it. "
+            "Parameters that are not listed are refused by name.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "paths": _paths(),
+        "components": {
+            "schemas": {**components, **SCHEMAS},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A bare token without the scheme is taken, too."},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+    }
+
+
+def _paths() -> Schema:
+    record_id = _parameter("path", "record_id", {"type": "string", "format": "uuid"}, "From X-Tallystick-Record.")
+    page = [
+        _parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
+        _parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Entries per page."),
+    ]
+    return {
+        "/v1/chat/completions": {"post": _chat()},
+        "/v1/models": {"get": _read("List the models", "ModelList")},
+        "/v1/models/{model_id}": {
+            "get": _read("One model", "Model", [_parameter("path", "model_id", {"type": "string"}, "May hold slashes.")], missing=True)
+        },
+        "/v1/ledger": {"get": _read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
+        "/v1/batches": {"get": _read("The batches, newest first", "BatchList", page, public=True)},
+        "/v1/batches/{number}": {
+            "get": _read("One batch", "Batch", [_parameter("path", "number", {"type": "integer"}, "From 0.")], public=True, missing=True)
+        },
+        "/v1/records": {
+            "get": _read(
+                "Your own records, newest first",
+                "RecordList",
+                [
+                    *page,
+                    _parameter("query", "state", {"enum": [state.value for state in State]}, "How the request ended (`outcome`)."),
+                    _parameter("query", "model", {"type": "string"}, "Only this model's."),
+                ],
+            )
+        },
+        "/v1/records/{record_id}": {"get": _read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
+        "/v1/records/{record_id}/receipt": {"get": _read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
+        "/v1/records/{record_id}/proof": {
+            "get": _read(
+                "Its evidence bundle: one file that verifies offline (`tallystick verify FILE`)",
+                "Bundle",
+                [record_id, _parameter("query", "secret", {"type": "boolean", "default": True}, "Put the record's secret in, which opens it.")],
+                missing=True,
+            )
+        },
+        "/healthz": {"get": _read("Whether the process is alive", "Health", public=True)},
+        "/readyz": {"get": _ready()},
+        "/metrics": {"get": _text("Figures for Prometheus", "text/plain")},
+        "/schema/openapi.json": {"get": _text("This description", "application/json")},
+        "/schema": {"get": _text("This description as a page", "text/html")},
+        "/": {"get": _text("Where things are", "text/html")},
+    }
+
+
+def _chat() -> Schema:
+    headers = [
+        _parameter("header", "X-Request-Timeout", {"type": "number"}, "Seconds that this request may take, up to the server's bound."),
+        _parameter("header", "X-Sender-Address", {"type": "string"}, "Must be the token's address."),
+        _parameter("header", "X-Request-Id", {"type": "string"}, "Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -"),
+    ]
+    ok = {
+        "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. The last event before it, or the body, holds `tallystick`.",
+        "headers": {
+            "X-Tallystick-Record": {"schema": {"type": "string"}, "description": "The record's id."},
+            "X-Tallystick-Receipt": {"schema": {"type": "string"}, "description": "The signed receipt, base64url of JSON (whole answers)."},
+            "X-Tallystick-Admission": {
+                "schema": {"type": "string"},
+                "description": "The signed promise to record the request, base64url of JSON (streams, in the first headers).",
+            },
+            "Server-Timing": {"schema": {"type": "string"}, "description": "queue, infer, journal in milliseconds (whole answers)."},
+        },
+        "content": {
+            "application/json": {"schema": _ref("ChatCompletion")},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    }
+    refusals = {
+        "400": "Malformed, unknown or unsupported; or the prompt is too long for the model (`context_length_exceeded`: that one is recorded).",
+        "401": "No token, or one that is unknown, expired or revoked.",
+        "403": "X-Sender-Address is not the token's.",
+        "404": "`model_not_found`",
+        "413": "The body is too large.",
+        "429": "A queue is full; see Retry-After.",
+        "500": "The engine failed, or the server did. Carries the request id and, where admitted, the record.",
+        "503": "Too much waits for the chain, the journal cannot store, or the server is shutting down; see Retry-After.",
+        "504": "The request ran out of time; recorded as `timed_out`.",
+    }
+    return {
+        "operationId": "chat_completions",
+        "summary": "Ask a chat model",
+        "parameters": headers,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatBody")}}},
+        "responses": {"200": ok, **{status: _error(text) for status, text in refusals.items()}},
+    }
+
+
+def _read(
+    summary: str, schema: str, parameters: list[Schema] | None = None, *, public: bool = False, missing: bool = False
+) -> Schema:
+    responses: Schema = {"200": {"description": "Found.", "content": {"application/json": {"schema": _ref(schema)}}}}
+    if not public:
+        responses["401"] = _error("No token, or one that is unknown, expired or revoked.")
+    if missing:
+        responses["404"] = _error("There is no such thing, or it is not yours.")
+    found: Schema = {"summary": summary, "parameters": parameters or [], "responses": responses}
+    return {**found, "security": []} if public else found
+
+
+def _ready() -> Schema:
+    content = {"application/json": {"schema": _ref("Readiness")}}
+    return {
+        "summary": "Whether a request would be answered now",
+        "security": [],
+        "responses": {"200": {"description": "Yes.", "content": content}, "503": {"description": "No.", "content": content}},
+    }
+
+
+def _text(summary: str, media_type: str) -> Schema:
+    content = {media_type: {"schema": {"type": "string"}}}
+    return {"summary": summary, "security": [], "responses": {"200": {"description": "Here.", "content": content}}}
+
+
+def _error(text: str) -> Schema:
+    return {"description": text, "content": {"application/json": {"schema": _ref("Error")}}}
+
+
+def _parameter(place: str, name: str, schema: Schema, text: str) -> Schema:
+    return {"in": place, "name": name, "required": place == "path", "schema": schema, "description": text}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": _REF.format(name=name)}

@@ -1,0 +1,51 @@
+"""What the edge refuses by itself, before anything was admitted."""
+# ruff: noqa: N818  (an error is named after what went wrong, as in errors.py)
+
+from __future__ import annotations
+
+from tallystick_platform.errors import AuthenticationError, PlatformError
+
+
+class BadRequest(PlatformError):
+    """The request cannot be read, or asks for what is not offered; `param` names the part at fault."""
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class BodyTooLarge(PlatformError):
+    """The body exceeds the bound; what lies beyond it was not read. Units: bytes, `announced` by Content-Length."""
+
+    def __init__(self, *, limit_bytes: int, announced_bytes: int | None) -> None:
+        super().__init__(f"The body is larger than {limit_bytes} bytes.")
+        self.limit_bytes = limit_bytes
+        self.announced_bytes = announced_bytes
+
+
+class NothingHere(PlatformError):
+    """The address names nothing that the caller may see."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SenderMismatch(AuthenticationError):
+    """X-Sender-Address names another address than the token's."""
+
+    def __init__(self, *, stated: str) -> None:
+        super().__init__(f"X-Sender-Address is {stated}, which is not the address that the API token is bound to")
+        self.stated = stated
+
+
+class CredentialsConflict(AuthenticationError):
+    """Two headers present two different tokens."""
+
+    def __init__(self) -> None:
+        super().__init__("Authorization and x-api-key present different tokens; send one")
+
+
+class ClientGone(PlatformError):
+    """The client left before its request was read."""

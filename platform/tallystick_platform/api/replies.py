@@ -1,0 +1,58 @@
+"""Whole answers as ASGI messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from litestar.types import Receive, Scope, Send
+
+from tallystick_platform.api.error_table import ErrorAnswer
+
+JSON = b"application/json"
+HTML = b"text/html; charset=utf-8"
+EVENTS = b"text/event-stream; charset=utf-8"
+
+Header = tuple[bytes, bytes]
+
+encode_json = msgspec.json.Encoder().encode
+
+
+class Reply:
+    """One whole answer; a Litestar handler may return it as it is."""
+
+    __slots__ = ("_body", "_content_type", "_headers", "_status")
+
+    def __init__(
+        self, body: bytes, *, content_type: bytes = JSON, status: int = 200, headers: Iterable[Header] = ()
+    ) -> None:
+        self._body = body
+        self._content_type = content_type
+        self._status = status
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_start(send, self._status, self._content_type, self._headers, length=len(self._body))
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+def json_reply(value: object, *, status: int = 200, headers: Iterable[Header] = ()) -> Reply:
+    """A value as a JSON answer."""
+    return Reply(encode_json(value), status=status, headers=headers)
+
+
+async def send_start(
+    send: Send, status: int, content_type: bytes, headers: Iterable[Header], *, length: int | None
+) -> None:
+    """The status line and headers; no length means that the body comes in pieces."""
+    found: list[Header] = [(b"content-type", content_type), *headers]
+    if length is not None:
+        found.append((b"content-length", str(length).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": found})
+
+
+async def send_error(send: Send, answer: ErrorAnswer) -> None:
+    """An error outside of any handler."""
+    body = encode_json({"error": answer.body()})
+    await send_start(send, answer.status, JSON, answer.headers(), length=len(body))
+    await send({"type": "http.response.body", "body": body, "more_body": False})

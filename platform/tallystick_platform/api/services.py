@@ -1,0 +1,106 @@
+"""What the handlers serve from; `app/` puts the real parts in, tests put theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tallystick.ids import Address, RecordId
+from tallystick.record import State
+from tallystick_platform.api.credentials import Authenticator
+from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.clock import Clock
+from tallystick_platform.exchange import Exchange
+from tallystick_platform.metrics import Metrics
+from tallystick_platform.store.records import Page, StoredRecord
+
+
+class Records(Protocol):
+    """Reads of the journal. Raises: RowTampered."""
+
+    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
+
+    async def list(
+        self, sender: Address, *, cursor: int | None, limit: int, state: State | None, model: str | None
+    ) -> Page: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerView:
+    """The log as it is now. `size` and `head` are the chain's, None while it does not answer. Units: milliseconds."""
+
+    chain_id: int
+    rpc_url: str | None
+    contract: str
+    log_id: str
+    writer: str
+    size: int | None
+    head: str | None
+    journal_size: int
+    journal_depth: int
+    anchor_lag_ms: int
+    anchor_error: str | None
+    custody: str
+    mode: str
+    epoch: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchView:
+    """One batch on its way to the chain or on it. Units: block_time in Unix seconds."""
+
+    number: int
+    first_index: int
+    count: int
+    root: str
+    head: str
+    state: str
+    tx_hash: str | None
+    block_number: int | None
+    block_hash: str | None
+    block_time: int | None
+    confirmations: int | None
+    gas_used: int | None
+
+
+class Ledger(Protocol):
+    """The log, for whoever asks."""
+
+    async def view(self) -> LedgerView: ...
+
+    async def batches(self, *, before: int | None, limit: int) -> Sequence[BatchView]:
+        """Batches, newest first, below number `before`."""
+        ...
+
+    async def batch(self, number: int) -> BatchView | None: ...
+
+    async def bundle(self, record: StoredRecord, *, with_secret: bool) -> bytes:
+        """The evidence bundle of a record, as its file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether requests would be answered now, and what is missing if not."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything behind the HTTP surface."""
+
+    exchange: Exchange
+    authenticator: Authenticator
+    proofs: ProofEncoder
+    records: Records
+    ledger: Ledger
+    readiness: Callable[[], Readiness]
+    metrics: Metrics
+    clock: Clock
+    provider: Callable[[str], dict[str, object]]
+    random: Callable[[int], bytes]
+    max_body_bytes: int
+    request_timeout_s: float

@@ -1,0 +1,33 @@
+"""The exchange: authenticate -> admit -> infer -> seal -> journal -> receipt, one request at a time.
+
+- `request`: what is asked, and the parameters that it really runs with.
+- `line`: the stages in order, and what an early end does in each. Start reading there.
+- `records`: the record that would stand, and the record that will.
+- `tally`, `faults`: what was computed and delivered, and why no more than that.
+- `parts`: the neighbours: journal, dispatcher, gate, clock, randomness.
+"""
+
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import AnswerWithheld, ClientLeft, ServerStopped, StopReason
+from tallystick_platform.exchange.line import Admitted, Answer, Deliver, Line
+from tallystick_platform.exchange.parts import Dispatcher, Gate, Journal, Parts
+from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts
+
+__all__ = [
+    "Exchange",
+    "Line",
+    "Parts",
+    "Journal",
+    "Dispatcher",
+    "Gate",
+    "ChatRequest",
+    "HttpFacts",
+    "Effective",
+    "Admitted",
+    "Answer",
+    "Deliver",
+    "StopReason",
+    "AnswerWithheld",
+    "ClientLeft",
+    "ServerStopped",
+]

@@ -1,0 +1,26 @@
+"""The exchange: where the stages of a request meet."""
+
+from __future__ import annotations
+
+from tallystick_platform.auth import Principal
+from tallystick_platform.exchange.line import Line
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.exchange.request import ChatRequest, HttpFacts
+from tallystick_platform.protocol import ModelInfo
+
+
+class Exchange:
+    """Takes authenticated requests, each onto a line of its own."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def chat(self, *, principal: Principal, request: ChatRequest, http: HttpFacts, timeout_s: float) -> Line:
+        """The line of one chat request; nothing happens before its `run`."""
+        return Line(self._parts, principal=principal, request=request, http=http, timeout_s=timeout_s)
+
+    def models(self) -> list[ModelInfo]:
+        """The models that can be asked for now."""
+        return self._parts.dispatcher.models()

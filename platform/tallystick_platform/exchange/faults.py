@@ -1,0 +1,88 @@
+"""Why an admitted request did not complete, as the record says it."""
+# ruff: noqa: N818  (an error is named after what went wrong, as in errors.py)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from tallystick.ids import RecordId, format_record_id
+from tallystick.record import RecordFault, State
+from tallystick_platform import errors as platform
+
+MAX_MESSAGE_CHARS = 400
+INTERNAL_CODE = "internal_error"
+
+
+class StopReason(StrEnum):
+    """Who ended a request before its answer was whole."""
+
+    CLIENT_GONE = "client_disconnected"
+    TIMED_OUT = "timed_out"
+    SERVER_STOPPED = "server_stopped"
+
+
+class AnswerWithheld(platform.PlatformError):
+    """The answer was computed, and its record could not be made durable: nothing more of it is released."""
+
+    def __init__(self, *, record_id: RecordId, reason: str, retry_after_s: int) -> None:
+        super().__init__(
+            f"the answer is withheld because its record {format_record_id(record_id)} could not be stored: {reason}"
+        )
+        self.record_id = record_id
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class ParameterOutOfRange(platform.PlatformError):
+    """A parameter that is well formed and beyond what the chosen model takes."""
+
+    def __init__(self, *, param: str, reason: str) -> None:
+        super().__init__(f"'{param}' {reason}")
+        self.param = param
+        self.reason = reason
+
+
+class ServerStopped(platform.PlatformError):
+    """The server ended before the answer was whole."""
+
+    def __init__(self) -> None:
+        super().__init__("the server stopped before the answer was whole")
+
+
+class ClientLeft(platform.PlatformError):
+    """The client closed the connection before the answer was whole."""
+
+    def __init__(self) -> None:
+        super().__init__("the client closed the connection")
+
+
+CODES: Mapping[type[BaseException], str] = {
+    platform.PromptTooLong: "context_length_exceeded",
+    platform.QueueFull: "queue_full",
+    platform.NoProvider: "no_provider",
+    platform.UnknownModel: "model_not_found",
+    platform.WorkerDied: "worker_died",
+    platform.EngineFailed: "engine_failed",
+    platform.RequestTimedOut: StopReason.TIMED_OUT.value,
+    platform.JournalUnavailable: "journal_unavailable",
+    ClientLeft: StopReason.CLIENT_GONE.value,
+    ServerStopped: StopReason.SERVER_STOPPED.value,
+}
+
+_STATES = {ClientLeft: State.CANCELLED, platform.RequestTimedOut: State.TIMED_OUT}
+
+
+def state_of(failure: BaseException | None) -> State:
+    """The terminal state that a failure leads to; none is a completed request."""
+    return State.COMPLETED if failure is None else _STATES.get(type(failure), State.FAILED)
+
+
+def fault_of(failure: BaseException | None) -> RecordFault | None:
+    """The record's `error`. The text of an error that nobody raised on purpose stays out: it may quote anything."""
+    if failure is None:
+        return None
+    code = CODES.get(type(failure))
+    if code is None:
+        return RecordFault(code=INTERNAL_CODE, message="the server failed while it computed the answer")
+    return RecordFault(code=code, message=str(failure)[:MAX_MESSAGE_CHARS])

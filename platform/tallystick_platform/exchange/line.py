@@ -1,0 +1,222 @@
+"""One request on the straight line: admit -> infer -> seal and journal -> receipt.
+
+Each stage takes what the stage before it returns, so none can be left out, and only `Answer`, which holds a `JournalEntry`, lets
+an answer or a stream's end leave.
+
+A line runs in a task of its own that nobody else cancels; who wants it to end early calls `stop`. What that does depends on where the
+line is:
+
+1. *Before admission is durable*: noted. The admission goes on to its end, and then the request is not computed but recorded as stopped.
+2. *While the answer is computed and delivered*: the wait in progress is broken off, the generation is cancelled, and what the
+   transport had taken until then is recorded.
+3. *From the commit on*: nothing. The record that stands says what was delivered, and the answer is sent if anyone still listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tallystick.errors import TallystickError
+from tallystick.ids import new_record_id
+from tallystick.record import Sender
+from tallystick_platform import errors
+from tallystick_platform.auth import Principal
+from tallystick_platform.dispatch import Generation, Placement
+from tallystick_platform.exchange.faults import (
+    AnswerWithheld,
+    ClientLeft,
+    ParameterOutOfRange,
+    ServerStopped,
+    StopReason,
+)
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.exchange.records import Outcome, terminal, would_be
+from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, effective
+from tallystick_platform.exchange.tally import Tally
+from tallystick_platform.protocol import GenerationRequest
+from tallystick_platform.store.entries import JournalEntry, Ticket
+
+US_PER_S = 1_000_000
+RETRY_AFTER_S = 5  # where the journal does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A request that will have a record, whatever happens. Units: microseconds."""
+
+    ticket: Ticket
+    placement: Placement
+    effective: Effective
+    admit_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """An admitted request whose outcome is known."""
+
+    admitted: Admitted
+    outcome: Outcome
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A recorded request. `text` is the whole answer; the failure, if any, is what to tell instead. Units: microseconds."""
+
+    admitted: Admitted
+    outcome: Outcome
+    text: str
+    entry: JournalEntry
+    commit_us: int
+
+
+Deliver = Callable[[Admitted, str], Awaitable[None]]
+"""Hands text to the transport; returns when the transport has taken it."""
+
+
+class Line:
+    """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
+
+    __slots__ = ("_breakable", "_http", "_parts", "_principal", "_request", "_stopped", "_task", "_timeout_s")
+
+    def __init__(
+        self, parts: Parts, *, principal: Principal, request: ChatRequest, http: HttpFacts, timeout_s: float
+    ) -> None:
+        self._parts = parts
+        self._principal = principal
+        self._request = request
+        self._http = http
+        self._timeout_s = timeout_s
+        self._stopped: StopReason | None = None
+        self._breakable = False
+        self._task: asyncio.Task[object] | None = None
+
+    def stop(self, reason: StopReason) -> None:
+        """End the request early, if its outcome is not settled yet. The first reason counts."""
+        if self._stopped is None:
+            self._stopped = reason
+            if self._breakable and self._task is not None:
+                self._task.cancel()
+
+    async def run(self, deliver: Deliver | None) -> Answer:
+        """Take the request to its record. `deliver` gets each delta of a stream; None keeps the answer until it is recorded.
+
+        Raises: UnknownModel, NoProvider, Overloaded, Draining, JournalUnavailable when nothing was admitted; AnswerWithheld.
+        """
+        self._task = asyncio.current_task()
+        parts = self._parts
+        placement = parts.dispatcher.select(self._request.model)
+        _check_fit(self._request, placement)
+        with parts.gate.enter(self._principal.token_id):
+            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
+            try:
+                admitted = await self._admit(placement)
+                computed = await self._compute(admitted, deliver)
+            finally:
+                timer.cancel()
+            return await self._commit(computed)
+
+    async def _admit(self, placement: Placement) -> Admitted:
+        parts, principal = self._parts, self._principal
+        began_ns = parts.clock.monotonic_ns()
+        now_us = parts.clock.now_us()
+        parameters = effective(self._request, placement.model, parts.draw_seed)
+        draft = would_be(
+            record_id=new_record_id(now_us, parts.random),
+            admitted_at=now_us,
+            request=self._request,
+            parameters=parameters,
+            http=self._http,
+            fixed=parts.fixed_parts(placement),
+            sender=Sender(address=principal.address, proof="token", token_id=principal.token_id, signature=None),
+        )
+        ticket = await parts.journal.admit(draft, token_id=principal.token_id)
+        return Admitted(
+            ticket=ticket,
+            placement=placement,
+            effective=parameters,
+            admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000,
+        )
+
+    async def _compute(self, admitted: Admitted, deliver: Deliver | None) -> Computed:
+        tally = Tally(streamed=deliver is not None)
+        generation: Generation | None = None
+        failure: BaseException | None = None
+        self._breakable = True
+        try:
+            if self._stopped is None:
+                generation = self._parts.dispatcher.start(admitted.placement, self._generation_request(admitted))
+                async for delta in generation:
+                    if deliver is not None and delta.text:
+                        await deliver(admitted, delta.text)
+                    tally.add(delta)
+                tally.finish(generation.result)
+        except asyncio.CancelledError:
+            self._stopped = self._stopped or StopReason.SERVER_STOPPED
+            if self._task is not None:
+                self._task.uncancel()  # the wait was broken off; the line itself goes on to its record
+        except errors.PlatformError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  (an admitted request needs its record, whatever broke)
+            self._parts.log_defect(error, admitted.ticket.record.id)
+            failure = error
+        finally:
+            self._breakable = False
+        if self._stopped is not None and not tally.whole:
+            failure = self._failure_of(self._stopped)
+        if generation is not None and not tally.whole:
+            generation.cancel()
+        return Computed(admitted=admitted, outcome=tally.outcome(failure, self._parts.clock.now_us()), text=tally.text)
+
+    async def _commit(self, computed: Computed) -> Answer:
+        parts, admitted = self._parts, computed.admitted
+        began_ns = parts.clock.monotonic_ns()
+        draft = admitted.ticket.record
+        try:
+            entry = await parts.journal.commit(terminal(draft, computed.outcome))
+        except errors.JournalUnavailable as error:
+            raise AnswerWithheld(record_id=draft.id, reason=str(error), retry_after_s=error.retry_after_s) from error
+        except (errors.PlatformError, TallystickError) as error:  # the journal still owes the record, and says why there
+            parts.log_defect(error, draft.id)
+            raise AnswerWithheld(
+                record_id=draft.id, reason="the outcome could not be recorded as it was", retry_after_s=RETRY_AFTER_S
+            ) from error
+        return Answer(
+            admitted=admitted,
+            outcome=computed.outcome,
+            text=computed.text,
+            entry=entry,
+            commit_us=(parts.clock.monotonic_ns() - began_ns) // 1000,
+        )
+
+    def _generation_request(self, admitted: Admitted) -> GenerationRequest:
+        parameters, record = admitted.effective, admitted.ticket.record
+        return GenerationRequest(
+            request_id=record.id,
+            model=admitted.placement.model.id,
+            messages=self._request.turns,
+            temperature=parameters.temperature,
+            top_p=parameters.top_p,
+            top_k=parameters.top_k,
+            max_tokens=parameters.max_tokens,
+            stop=parameters.stop,
+            seed=parameters.seed,
+            deadline_us=record.time.admitted_at + int(self._timeout_s * US_PER_S),
+        )
+
+    def _failure_of(self, reason: StopReason) -> errors.PlatformError:
+        if reason is StopReason.CLIENT_GONE:
+            return ClientLeft()
+        if reason is StopReason.TIMED_OUT:
+            return errors.RequestTimedOut(timeout_s=self._timeout_s)
+        return ServerStopped()
+
+
+def _check_fit(request: ChatRequest, placement: Placement) -> None:
+    context_length = placement.model.context_length
+    if request.max_tokens is not None and request.max_tokens > context_length:
+        raise ParameterOutOfRange(
+            param="max_tokens", reason=f"is {request.max_tokens}, the model's context holds {context_length} tokens"
+        )

@@ -1,0 +1,93 @@
+"""What every line uses: the neighbours of the exchange, time and randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import structlog
+
+from tallystick.ids import RecordId, format_record_id
+from tallystick.record import Record
+from tallystick_platform.clock import Clock
+from tallystick_platform.dispatch import Generation, Placement
+from tallystick_platform.exchange.records import FixedParts
+from tallystick_platform.exchange.request import SEED_BITS
+from tallystick_platform.protocol import GenerationRequest, ModelInfo
+from tallystick_platform.store.entries import JournalEntry, Ticket
+
+MAX_PLACEMENTS = 256  # whose fixed parts are kept
+
+_log = structlog.get_logger(__name__)
+
+
+class Journal(Protocol):
+    """The durable store of admissions and records. Raises: JournalUnavailable, JournalClosed."""
+
+    async def admit(self, record: Record, *, token_id: str) -> Ticket:
+        """Durable on return: from now on a record will stand, whatever happens."""
+        ...
+
+    async def commit(self, record: Record) -> JournalEntry:
+        """Durable on return. On an error the journal itself owes the record; it must not be offered again."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Who computes answers."""
+
+    def models(self) -> list[ModelInfo]:
+        """The models that somebody serves now."""
+        ...
+
+    def select(self, model_id: str) -> Placement:
+        """Who computes this one. Raises: UnknownModel, NoProvider."""
+        ...
+
+    def start(self, placement: Placement, request: GenerationRequest) -> Generation:
+        """Hand the request to its worker. Raises: QueueFull, NoProvider."""
+        ...
+
+
+class Gate(Protocol):
+    """Whether there is room for one more request."""
+
+    def enter(self, token_id: str) -> AbstractContextManager[object]:
+        """Take a place until the context ends. Raises: Overloaded, Draining."""
+        ...
+
+
+class Parts:
+    """The neighbours of one exchange. `random(n)` gives n unpredictable bytes."""
+
+    __slots__ = ("_fixed", "clock", "dispatcher", "gate", "journal", "random")
+
+    def __init__(
+        self, *, journal: Journal, dispatcher: Dispatcher, gate: Gate, clock: Clock, random: Callable[[int], bytes]
+    ) -> None:
+        self.journal = journal
+        self.dispatcher = dispatcher
+        self.gate = gate
+        self.clock = clock
+        self.random = random
+        self._fixed: dict[int, tuple[Placement, FixedParts]] = {}
+
+    def draw_seed(self) -> int:
+        """A seed for a request that came without one."""
+        return int.from_bytes(self.random(8)) >> (64 - SEED_BITS)
+
+    def fixed_parts(self, placement: Placement) -> FixedParts:
+        """The parts of the record that this placement decides."""
+        known = self._fixed.get(id(placement))
+        if known is not None and known[0] is placement:
+            return known[1]
+        if len(self._fixed) >= MAX_PLACEMENTS:
+            self._fixed.clear()
+        fixed = FixedParts(placement)
+        self._fixed[id(placement)] = (placement, fixed)
+        return fixed
+
+    def log_defect(self, error: BaseException, record_id: RecordId) -> None:
+        """An error that nobody raised on purpose: its text stays in the server's own log."""
+        _log.error("line.defect", record_id=format_record_id(record_id), error=type(error).__name__, exc_info=error)

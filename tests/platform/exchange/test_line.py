@@ -1,0 +1,346 @@
+"""One request on its line: every way that it can end leaves exactly one record that says what was delivered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tallystick.receipts import response_hash
+from tallystick.record import RecordFault, State, charge_micros
+from tallystick_platform.errors import (
+    Draining,
+    EngineFailed,
+    JournalUnavailable,
+    PromptTooLong,
+    QueueFull,
+    RequestTimedOut,
+    UnknownModel,
+    WorkerDied,
+)
+from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
+from tallystick_platform.exchange.faults import ParameterOutOfRange
+from tests.support.exchange import MODEL, PRINCIPAL, Bench, Script, ask, unavailable
+
+
+class Transport:
+    """Takes text as a client's connection would, and can stop taking any."""
+
+    def __init__(self, stuck_after: int | None = None) -> None:
+        self.taken: list[str] = []
+        self._stuck_after = stuck_after
+
+    async def __call__(self, admitted: object, text: str) -> None:
+        if self._stuck_after is not None and len(self.taken) >= self._stuck_after:
+            await asyncio.Event().wait()
+        self.taken.append(text)
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_whole_answer_becomes_one_completed_record() -> None:
+    bench = Bench()
+    answer = await bench.line(ask("Why?", max_tokens=9, seed=4, temperature=0.0)).run(None)
+    record = bench.journal.only
+    assert answer.text == "Hello world"
+    assert record.state is State.COMPLETED
+    assert record.error is None
+    assert record.response.choices[0].text == "Hello world"
+    assert record.response.choices[0].finish_reason == "stop"
+    assert record.http.response_hash == response_hash((b"Hello world",))
+    assert (record.usage.input_tokens, record.usage.output_tokens) == (7, 2)
+    assert record.price.device_time_us == 90_000
+    assert record.price.charge_micros == charge_micros(500_000, 90_000)
+    assert record.sender.address == PRINCIPAL.address
+    assert record.time.admitted_at <= record.time.started_at <= record.time.finished_at
+    assert answer.entry is bench.journal.entries[0]
+
+
+async def test_the_record_holds_the_parameters_that_the_model_ran_with() -> None:
+    bench = Bench()
+    await bench.line(ask(stop=("x",), top_k=3, user="u-1")).run(None)
+    sent, record = bench.dispatcher.requests[0], bench.journal.only
+    assert dict(record.parameters) == {
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_k": 3,
+        "max_tokens": 1_024,
+        "stop": ("x",),
+        "seed": sent.seed,
+        "user": "u-1",
+    }
+    assert (sent.temperature, sent.top_p, sent.top_k, sent.max_tokens, sent.stop) == (1.0, 1.0, 3, 1_024, ("x",))
+
+
+async def test_a_seed_is_drawn_for_each_request_that_gives_none() -> None:
+    bench = Bench()
+    await bench.line().run(None)
+    await bench.line().run(None)
+    first, second = bench.dispatcher.requests
+    assert first.seed != second.seed
+    assert 0 <= first.seed < 2**63
+
+
+async def test_a_seed_that_was_given_is_kept() -> None:
+    bench = Bench()
+    await bench.line(ask(seed=-3)).run(None)
+    assert bench.dispatcher.requests[0].seed == -3
+
+
+async def test_system_messages_stand_in_the_instructions() -> None:
+    bench = Bench()
+    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
+    await bench.line(ask(messages=turns, turns=turns)).run(None)
+    instructions = bench.journal.only.instructions
+    assert instructions.system == "Be brief."
+    assert instructions.chat_template_digest == MODEL.chat_template_digest
+
+
+async def test_nothing_is_computed_before_the_admission_is_durable() -> None:
+    bench = Bench()
+    bench.journal.hold_admit = asyncio.Event()
+    running = asyncio.create_task(bench.line().run(None))
+    await until(lambda: bench.gate.inside == 1)
+    assert bench.dispatcher.requests == []
+    bench.journal.hold_admit.set()
+    await running
+    assert len(bench.dispatcher.requests) == 1
+
+
+async def test_deltas_are_delivered_as_they_come() -> None:
+    bench, transport, pause = Bench(), Transport(), asyncio.Event()
+    bench.dispatcher.script.pauses[1] = pause
+    running = asyncio.create_task(bench.line(streamed=True).run(transport))
+    await until(lambda: transport.taken == ["Hello"])
+    pause.set()
+    await running
+    assert transport.taken == ["Hello", " world"]
+    assert bench.journal.only.response.choices[0].text == "Hello world"
+
+
+async def test_empty_deltas_are_not_delivered() -> None:
+    bench, transport = Bench(Script(texts=("", "a", ""))), Transport()
+    await bench.line(streamed=True).run(transport)
+    assert transport.taken == ["a"]
+
+
+async def test_an_empty_answer_is_an_answer() -> None:
+    bench = Bench(Script(texts=()))
+    await bench.line(streamed=True).run(Transport())
+    assert bench.journal.only.response.choices[0].text == ""
+    assert bench.journal.only.http.response_hash == response_hash((b"",))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PromptTooLong(limit=10, found=20), "context_length_exceeded"),
+        (WorkerDied(worker="w", reason="killed"), "worker_died"),
+        (EngineFailed(reason="broken"), "engine_failed"),
+    ],
+)
+async def test_a_failed_whole_answer_is_recorded_and_nothing_of_it_released(error: Exception, code: str) -> None:
+    bench = Bench(Script(error=error))
+    answer = await bench.line().run(None)
+    record = bench.journal.only
+    assert record.state is State.FAILED
+    assert record.error == RecordFault(code=code, message=str(error))
+    assert record.response is None
+    assert record.http.response_hash is None
+    assert answer.outcome.failure is error
+    assert bench.dispatcher.generations[0].cancelled.is_set()
+
+
+async def test_a_failed_stream_is_recorded_with_what_was_delivered() -> None:
+    bench, transport = Bench(Script(error=WorkerDied(worker="w", reason="killed"))), Transport()
+    await bench.line(streamed=True).run(transport)
+    record = bench.journal.only
+    assert record.state is State.FAILED
+    assert record.response.choices[0].text == "Hello world"
+    assert record.response.choices[0].finish_reason is None
+    assert record.http.response_hash == response_hash((b"Hello world",))
+
+
+async def test_a_defect_is_recorded_without_its_text() -> None:
+    bench = Bench(Script(error=ValueError("quotes the prompt")))
+    await bench.line().run(None)
+    assert bench.journal.only.error.code == "internal_error"
+    assert "quotes" not in bench.journal.only.error.message
+
+
+async def test_a_full_queue_after_admission_is_recorded() -> None:
+    bench = Bench()
+    bench.dispatcher.start_error = QueueFull(limit=1)
+    answer = await bench.line().run(None)
+    assert isinstance(answer.outcome.failure, QueueFull)
+    assert bench.journal.only.error.code == "queue_full"
+
+
+async def test_a_client_that_leaves_is_recorded_as_cancelled_with_what_was_delivered() -> None:
+    bench, transport = Bench(), Transport()
+    bench.dispatcher.script.pauses[1] = asyncio.Event()
+    line = bench.line(streamed=True)
+    running = asyncio.create_task(line.run(transport))
+    await until(lambda: transport.taken == ["Hello"])
+    line.stop(StopReason.CLIENT_GONE)
+    answer = await running
+    record = bench.journal.only
+    assert record.state is State.CANCELLED
+    assert record.error.code == "client_disconnected"
+    assert record.response.choices[0].text == "Hello"
+    assert isinstance(answer.outcome.failure, ClientLeft)
+    assert bench.dispatcher.generations[0].cancelled.is_set()
+    assert bench.gate.inside == 0
+
+
+async def test_a_delta_that_the_transport_did_not_take_is_not_recorded_as_delivered() -> None:
+    bench, transport = Bench(), Transport(stuck_after=1)
+    line = bench.line(streamed=True)
+    running = asyncio.create_task(line.run(transport))
+    await until(lambda: transport.taken == ["Hello"])
+    await asyncio.sleep(0)
+    line.stop(StopReason.CLIENT_GONE)
+    await running
+    assert bench.journal.only.response.choices[0].text == "Hello"
+
+
+async def test_a_client_that_leaves_a_whole_answer_got_nothing() -> None:
+    bench = Bench()
+    bench.dispatcher.script.pauses[1] = asyncio.Event()
+    line = bench.line()
+    running = asyncio.create_task(line.run(None))
+    await until(lambda: bench.dispatcher.generations != [])
+    line.stop(StopReason.CLIENT_GONE)
+    await running
+    record = bench.journal.only
+    assert record.state is State.CANCELLED
+    assert record.response is None
+
+
+async def test_a_client_that_leaves_before_admission_gets_a_record_and_no_computation() -> None:
+    bench = Bench()
+    bench.journal.hold_admit = asyncio.Event()
+    line = bench.line()
+    running = asyncio.create_task(line.run(None))
+    await until(lambda: bench.gate.inside == 1)
+    line.stop(StopReason.CLIENT_GONE)
+    bench.journal.hold_admit.set()
+    await running
+    assert bench.journal.only.state is State.CANCELLED
+    assert bench.dispatcher.requests == []
+
+
+async def test_a_client_that_leaves_during_the_commit_changes_nothing() -> None:
+    bench = Bench()
+    bench.journal.hold_commit = asyncio.Event()
+    line = bench.line()
+    running = asyncio.create_task(line.run(None))
+    await until(lambda: bench.dispatcher.generations != [] and bench.dispatcher.generations[0]._result is not None)
+    await asyncio.sleep(0)
+    line.stop(StopReason.CLIENT_GONE)
+    bench.journal.hold_commit.set()
+    answer = await running
+    assert bench.journal.only.state is State.COMPLETED
+    assert answer.outcome.failure is None
+
+
+async def test_the_first_reason_to_stop_counts() -> None:
+    bench = Bench()
+    bench.dispatcher.script.pauses[0] = asyncio.Event()
+    line = bench.line()
+    running = asyncio.create_task(line.run(None))
+    await until(lambda: bench.dispatcher.generations != [])
+    line.stop(StopReason.TIMED_OUT)
+    line.stop(StopReason.CLIENT_GONE)
+    await running
+    assert bench.journal.only.state is State.TIMED_OUT
+
+
+async def test_a_request_that_uses_up_its_time_is_recorded_as_timed_out() -> None:
+    bench, transport = Bench(), Transport()
+    bench.dispatcher.script.pauses[1] = asyncio.Event()
+    answer = await bench.line(streamed=True, timeout_s=0.01).run(transport)
+    record = bench.journal.only
+    assert record.state is State.TIMED_OUT
+    assert record.error.code == "timed_out"
+    assert isinstance(answer.outcome.failure, RequestTimedOut)
+    assert bench.dispatcher.generations[0].cancelled.is_set()
+
+
+async def test_a_transport_that_takes_nothing_more_does_not_outlast_the_timeout() -> None:
+    bench = Bench()
+    await bench.line(streamed=True, timeout_s=0.01).run(Transport(stuck_after=0))
+    assert bench.journal.only.state is State.TIMED_OUT
+    assert bench.journal.only.response is None
+
+
+async def test_a_line_whose_task_is_cancelled_still_gets_its_record() -> None:
+    bench = Bench()
+    bench.dispatcher.script.pauses[0] = asyncio.Event()
+    running = asyncio.create_task(bench.line().run(None))
+    await until(lambda: bench.dispatcher.generations != [])
+    running.cancel()
+    answer = await running
+    assert isinstance(answer.outcome.failure, ServerStopped)
+    assert bench.journal.only.state is State.FAILED
+    assert bench.journal.only.error.code == "server_stopped"
+
+
+async def test_an_answer_whose_record_cannot_be_stored_is_withheld() -> None:
+    bench = Bench()
+    bench.journal.commit_error = unavailable()
+    with pytest.raises(AnswerWithheld) as caught:
+        await bench.line().run(None)
+    assert caught.value.record_id == bench.journal.open[1].id
+    assert caught.value.retry_after_s == 5
+    assert bench.gate.inside == 0
+
+
+async def test_a_journal_that_admits_nothing_computes_nothing() -> None:
+    bench = Bench()
+    bench.journal.admit_error = unavailable()
+    with pytest.raises(JournalUnavailable):
+        await bench.line().run(None)
+    assert bench.dispatcher.requests == []
+    assert bench.gate.inside == 0
+
+
+async def test_an_unknown_model_is_refused_before_the_gate() -> None:
+    bench = Bench()
+    with pytest.raises(UnknownModel):
+        await bench.line(ask(model="nobody")).run(None)
+    assert (bench.gate.entered, bench.journal.admitted) == (0, 0)
+
+
+async def test_a_closed_gate_admits_nothing() -> None:
+    bench = Bench()
+    bench.gate.error = Draining(retry_after_s=3)
+    with pytest.raises(Draining):
+        await bench.line().run(None)
+    assert bench.journal.admitted == 0
+
+
+async def test_more_tokens_than_the_context_holds_are_refused_before_admission() -> None:
+    bench = Bench()
+    with pytest.raises(ParameterOutOfRange) as caught:
+        await bench.line(ask(max_tokens=MODEL.context_length + 1)).run(None)
+    assert caught.value.param == "max_tokens"
+    assert bench.journal.admitted == 0
+
+
+async def test_as_many_tokens_as_the_context_holds_are_taken() -> None:
+    bench = Bench()
+    await bench.line(ask(max_tokens=MODEL.context_length)).run(None)
+    assert bench.journal.only.parameters["max_tokens"] == MODEL.context_length
+
+
+async def test_a_worker_clock_that_runs_ahead_does_not_break_the_order_of_times() -> None:
+    bench = Bench()
+    bench.clock.us -= 1_000_000
+    await bench.line().run(None)
+    time = bench.journal.only.time
+    assert time.admitted_at <= time.started_at <= time.finished_at

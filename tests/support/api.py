@@ -1,0 +1,198 @@
+"""The HTTP surface over fakes, in this process: as an ASGI application, or served on a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httpx
+import uvicorn
+
+from tallystick.ids import Address, Index, RecordId, to_hex
+from tallystick.record import State
+from tallystick_platform.api import Services, create_api
+from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.services import BatchView, LedgerView, Readiness
+from tallystick_platform.auth import Principal
+from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown
+from tallystick_platform.metrics import Metrics
+from tallystick_platform.store.records import Page, Progress, StoredRecord
+from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
+
+TOKEN = "tsk_good"
+OTHER_TOKEN = "tsk_other"
+AUTH = {"authorization": f"Bearer {TOKEN}"}
+OTHER = Principal(token_id="tok-2", name="other", address=Address(b"\x77" * 20))
+MAX_BODY_BYTES = 65_536
+
+
+class FakeAuthenticator:
+    """Knows two tokens, and one each that is expired and revoked."""
+
+    def authenticate(self, token: str) -> Principal:
+        if token == TOKEN:
+            return PRINCIPAL
+        if token == OTHER_TOKEN:
+            return OTHER
+        if token == "tsk_expired":
+            raise TokenExpired(token_id="t", expired_at_us=1)
+        if token == "tsk_revoked":
+            raise TokenRevoked(token_id="t", revoked_at_us=1)
+        raise TokenUnknown
+
+
+class FakeRecords:
+    """Reads of a fake journal."""
+
+    def __init__(self, journal: FakeJournal) -> None:
+        self._journal = journal
+
+    async def entry(self, record_id: RecordId) -> StoredRecord | None:
+        return next((found for found in self._all() if found.record_id == record_id), None)
+
+    async def list(
+        self, sender: Address, *, cursor: int | None, limit: int, state: State | None, model: str | None
+    ) -> Page:
+        found = [
+            record
+            for record in reversed(self._all())
+            if record.sender == sender
+            and (cursor is None or record.sender_seq < cursor)
+            and state in {None, record.state}
+            and model in {None, record.model}
+        ]
+        more = len(found) > limit
+        return Page(records=found[:limit], next_cursor=found[limit - 1].sender_seq if more else None)
+
+    def _all(self) -> list[StoredRecord]:
+        return [
+            StoredRecord(
+                record_id=record.id,
+                index=Index(entry.index),
+                admission_seq=record.admission_seq,
+                sender=record.sender.address,
+                sender_seq=record.sender_seq,
+                state=record.state,
+                task=record.task,
+                model=record.model.id,
+                epoch=entry.epoch,
+                fields_root=entry.fields_root,
+                sealed=b"sealed",
+                leaf=entry.leaf,
+                receipt=entry.receipt,
+                created_at=record.time.finished_at,
+                progress=Progress.JOURNALED,
+                batch=None,
+            )
+            for record, entry in zip(self._journal.records, self._journal.entries, strict=True)
+        ]
+
+
+class FakeLedger:
+    """Three batches and a log."""
+
+    async def view(self) -> LedgerView:
+        return LedgerView(
+            chain_id=DOMAIN.chain_id,
+            rpc_url="http://127.0.0.1:8545",
+            contract=to_hex(DOMAIN.contract),
+            log_id=to_hex(LOG_ID),
+            writer=to_hex(WRITER.address),
+            size=3,
+            head=to_hex(b"\x01" * 32),
+            journal_size=3,
+            journal_depth=0,
+            anchor_lag_ms=0,
+            anchor_error=None,
+            custody="chain",
+            mode="development",
+            epoch=1,
+        )
+
+    async def batches(self, *, before: int | None, limit: int) -> Sequence[BatchView]:
+        numbers = [number for number in (2, 1, 0) if before is None or number < before]
+        return [batch_view(number) for number in numbers[:limit]]
+
+    async def batch(self, number: int) -> BatchView | None:
+        return batch_view(number) if number < 3 else None
+
+    async def bundle(self, record: StoredRecord, *, with_secret: bool) -> bytes:
+        return b'{"secret":true}' if with_secret else b'{"secret":false}'
+
+
+def batch_view(number: int) -> BatchView:
+    return BatchView(
+        number=number,
+        first_index=number,
+        count=1,
+        root=to_hex(b"\x02" * 32),
+        head=to_hex(b"\x03" * 32),
+        state="mined",
+        tx_hash=to_hex(b"\x04" * 32),
+        block_number=number,
+        block_hash=to_hex(b"\x05" * 32),
+        block_time=1,
+        confirmations=0,
+        gas_used=1,
+    )
+
+
+class Api(Bench):
+    """The whole HTTP surface over fakes."""
+
+    def __init__(self, script: Script | None = None, *, request_timeout_s: float = 30.0) -> None:
+        super().__init__(script)
+        self.ready = Readiness(ready=True, parts={"journal": "ok"})
+        self.services = Services(
+            exchange=self.exchange,
+            authenticator=FakeAuthenticator(),
+            proofs=ProofEncoder(domain=DOMAIN, writer=WRITER.address),
+            records=FakeRecords(self.journal),
+            ledger=FakeLedger(),
+            readiness=lambda: self.ready,
+            metrics=Metrics(),
+            clock=self.clock,
+            provider=lambda _: {
+                "id": "local",
+                "name": "Local",
+                "address": to_hex(WRITER.address),
+                "price_per_hour_micros": 500_000,
+                "currency": "USD",
+            },
+            random=self.random,
+            max_body_bytes=MAX_BODY_BYTES,
+            request_timeout_s=request_timeout_s,
+        )
+        self.app = create_api(self.services)
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        """A client that is authenticated unless it says otherwise."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers or AUTH)
+
+    def serving(self, **changes: object) -> object:
+        """The same on a real port."""
+        return serving(create_api(replace(self.services, **changes)))
+
+
+@asynccontextmanager
+async def serving(app: object) -> AsyncIterator[str]:
+    """Serves an application with the real HTTP server on a free port; gives its URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        async with asyncio.timeout(5):
+            while not server.started:
+                await asyncio.sleep(0.001)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        await running
+        listener.close()

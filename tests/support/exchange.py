@@ -1,0 +1,308 @@
+"""Neighbours for the exchange that do what a test says: a journal in memory, a scripted model, an open gate.
+
+The fakes keep the real ones' promises (one record per admission, numbers without gaps) and complain when they are used against them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from tallystick.ids import Epoch, FieldsRoot, Index, Leaf, LogId
+from tallystick.keys import Wallet
+from tallystick.receipts import (
+    AdmissionReceipt,
+    Domain,
+    Receipt,
+    SignedAdmission,
+    response_hash,
+    sign_admission,
+    sign_receipt,
+)
+from tallystick.record import Record, State, validate
+from tallystick_platform.auth import Principal
+from tallystick_platform.dispatch import Delta, GenerationResult, Placement, ProviderInfo
+from tallystick_platform.errors import JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
+from tallystick_platform.exchange import ChatRequest, Exchange, HttpFacts, Parts
+from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo
+from tallystick_platform.store.entries import JournalEntry, Ticket
+
+WRITER = Wallet(bytes(31) + b"\x07")
+SENDER = Wallet(bytes(31) + b"\x08").address
+DOMAIN = Domain(chain_id=73_571, contract=Wallet(bytes(31) + b"\x09").address)
+LOG_ID = LogId(b"\x11" * 32)
+PRINCIPAL = Principal(token_id="tok-1", name="test", address=SENDER)
+HTTP = HttpFacts(method="POST", path="/v1/chat/completions", request_hash=b"\x22" * 32, streamed=False)
+START_US = 1_760_000_000_000_000
+ANCHOR_DEADLINE_S = 3_600
+
+MODEL = ModelInfo(
+    id="test/model",
+    version="1",
+    task="chat",
+    weights_digest=b"\x33" * 32,
+    engine="scripted",
+    engine_version="1",
+    dtype="none",
+    quantisation=None,
+    device="cpu",
+    context_length=2_048,
+    max_prompt_tokens=2_047,
+    chat_template=None,
+    chat_template_digest=b"\x44" * 32,
+    reproducibility="reproducible",
+    created_at=1_760_000_000,
+)
+PLACEMENT = Placement(
+    model=MODEL,
+    provider=ProviderInfo(id="local", name="Local", address=WRITER.address, price_per_hour_micros=500_000, currency="USD"),
+    gpu=GpuInfo(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=1_000_000, driver=None),
+    worker="worker-0",
+)
+
+
+class TickingClock:
+    """Moves by a microsecond at every look."""
+
+    def __init__(self) -> None:
+        self.us = START_US
+
+    def now_us(self) -> int:
+        self.us += 1
+        return self.us
+
+    def monotonic_ns(self) -> int:
+        return self.now_us() * 1_000
+
+
+class CountingRandom:
+    """Bytes that never repeat."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, size: int) -> bytes:
+        self.count += 1
+        return self.count.to_bytes(size, "big")
+
+
+class FakeJournal:
+    """A journal in memory. `hold_admit` and `hold_commit`, when set, keep the call waiting until they are set to go."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Record] = {}
+        self.records: list[Record] = []
+        self.entries: list[JournalEntry] = []
+        self.admitted = 0
+        self.admit_error: Exception | None = None
+        self.commit_error: Exception | None = None
+        self.hold_admit: asyncio.Event | None = None
+        self.hold_commit: asyncio.Event | None = None
+
+    async def admit(self, record: Record, *, token_id: str) -> Ticket:
+        assert record.state is State.INTERRUPTED
+        assert record.admission_seq == record.sender_seq == 0
+        assert token_id == record.sender.token_id
+        if self.hold_admit is not None:
+            await self.hold_admit.wait()
+        await asyncio.sleep(0)
+        if self.admit_error is not None:
+            raise self.admit_error
+        self.admitted += 1
+        numbered = replace(record, admission_seq=self.admitted, sender_seq=self.admitted)
+        validate(numbered)
+        self.open[self.admitted] = numbered
+        return Ticket(numbered, sign_promise)
+
+    async def commit(self, record: Record) -> JournalEntry:
+        if self.open.get(record.admission_seq, record).id != record.id or record.admission_seq not in self.open:
+            raise NotAdmitted(admission_seq=record.admission_seq)
+        validate(record)
+        assert record.state is not State.INTERRUPTED
+        if self.hold_commit is not None:
+            await self.hold_commit.wait()
+        await asyncio.sleep(0)
+        if self.commit_error is not None:
+            raise self.commit_error
+        del self.open[record.admission_seq]
+        entry = entry_of(record, len(self.records))
+        self.records.append(record)
+        self.entries.append(entry)
+        return entry
+
+    @property
+    def only(self) -> Record:
+        """The one record of a test that makes one."""
+        assert len(self.records) == 1
+        assert not self.open
+        return self.records[0]
+
+
+def sign_promise(record: Record) -> SignedAdmission:
+    admitted_at = record.time.admitted_at // 1_000_000
+    admission = AdmissionReceipt(
+        log_id=LOG_ID,
+        record_id=record.id,
+        sender=record.sender.address,
+        sender_seq=record.sender_seq,
+        request_hash=record.http.request_hash,
+        admitted_at=admitted_at,
+        anchor_by=admitted_at + ANCHOR_DEADLINE_S,
+    )
+    return sign_admission(WRITER, DOMAIN, admission)
+
+
+def entry_of(record: Record, index: int) -> JournalEntry:
+    issued_at = record.time.finished_at // 1_000_000
+    receipt = Receipt(
+        log_id=LOG_ID,
+        index=index,
+        leaf=Leaf(record.id * 2),
+        request_hash=record.http.request_hash,
+        response_hash=record.http.response_hash or response_hash(()),
+        issued_at=issued_at,
+        anchor_by=issued_at + ANCHOR_DEADLINE_S,
+    )
+    return JournalEntry(
+        record_id=record.id,
+        index=Index(index),
+        epoch=Epoch(1),
+        fields_root=FieldsRoot(b"\x55" * 32),
+        leaf=receipt.leaf,
+        receipt=sign_receipt(WRITER, DOMAIN, receipt),
+        record_secret=b"\x66" * 32,
+    )
+
+
+@dataclass
+class Script:
+    """What the model does: texts in order, then an end or an error. `pauses[i]` is awaited before text i (and before the end)."""
+
+    texts: Sequence[str] = ("Hello", " world")
+    error: Exception | None = None
+    pauses: dict[int, asyncio.Event] = field(default_factory=dict)
+    finish_reason: str = "stop"
+    input_tokens: int = 7
+    device_time_us: int = 90_000
+
+
+class FakeGeneration:
+    """Plays a script."""
+
+    def __init__(self, script: Script, started_at_us: int) -> None:
+        self._script = script
+        self._started_at_us = started_at_us
+        self._result: GenerationResult | None = None
+        self.cancelled = asyncio.Event()
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._play()
+
+    async def _play(self) -> AsyncIterator[Delta]:
+        script = self._script
+        for position, text in enumerate(script.texts):
+            await self._pause(position)
+            yield Delta(text=text, tokens=1)
+        await self._pause(len(script.texts))
+        if script.error is not None:
+            raise script.error
+        self._result = GenerationResult(
+            finish_reason=script.finish_reason,
+            input_tokens=script.input_tokens,
+            output_tokens=len(script.texts),
+            device_time_us=script.device_time_us,
+            started_at_us=self._started_at_us,
+        )
+
+    async def _pause(self, position: int) -> None:
+        if position in self._script.pauses:
+            await self._script.pauses[position].wait()
+
+    @property
+    def result(self) -> GenerationResult:
+        assert self._result is not None, "asked for the result before the end"
+        return self._result
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+class FakeDispatcher:
+    """One model, one script for every request."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self.start_error: PlatformError | None = None
+        self.requests: list[GenerationRequest] = []
+        self.generations: list[FakeGeneration] = []
+
+    def models(self) -> list[ModelInfo]:
+        return [MODEL]
+
+    def select(self, model_id: str) -> Placement:
+        if model_id != MODEL.id:
+            raise UnknownModel(model=model_id)
+        return PLACEMENT
+
+    def start(self, placement: Placement, request: GenerationRequest) -> FakeGeneration:
+        assert placement is PLACEMENT
+        if self.start_error is not None:
+            raise self.start_error
+        self.requests.append(request)
+        self.generations.append(FakeGeneration(self.script, START_US + 5))
+        return self.generations[-1]
+
+
+class FakeGate:
+    """Counts who is inside. `error` is raised to whoever comes."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.entered = 0
+        self.error: PlatformError | None = None
+
+    @contextmanager
+    def enter(self, token_id: str) -> Iterator[None]:
+        assert token_id
+        if self.error is not None:
+            raise self.error
+        self.inside += 1
+        self.entered += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+
+class Bench:
+    """An exchange on fakes."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.journal = FakeJournal()
+        self.dispatcher = FakeDispatcher(script)
+        self.gate = FakeGate()
+        self.clock = TickingClock()
+        self.random = CountingRandom()
+        self.parts = Parts(
+            journal=self.journal, dispatcher=self.dispatcher, gate=self.gate, clock=self.clock, random=self.random
+        )
+        self.exchange = Exchange(self.parts)
+
+    def line(self, request: ChatRequest | None = None, *, timeout_s: float = 30.0, streamed: bool = False):
+        return self.exchange.chat(
+            principal=PRINCIPAL,
+            request=request or ask(),
+            http=replace(HTTP, streamed=streamed),
+            timeout_s=timeout_s,
+        )
+
+
+def ask(text: str = "Hi", **given: object) -> ChatRequest:
+    turn = {"role": "user", "content": text}
+    return ChatRequest(**({"model": MODEL.id, "messages": (turn,), "turns": (turn,)} | given))
+
+
+def unavailable() -> JournalUnavailable:
+    return JournalUnavailable(reason="disk full")
