@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from tests.support.anchor_rows import MemoryRows
+from tests.support.clocks import FixedClock
 from tests.support.fault_plan import Faulty
 from tests.support.model_chain import CHAIN_ID, ModelChain
 
@@ -39,20 +40,6 @@ POLICY = AnchorPolicy(
 )
 
 
-class ManualClock:
-    def __init__(self) -> None:
-        self.us = START_US
-
-    def now_us(self) -> int:
-        return self.us
-
-    def monotonic_ns(self) -> int:
-        return self.us * 1_000
-
-    def advance_ms(self, ms: int) -> None:
-        self.us += ms * 1_000
-
-
 def with_log(chain: ModelChain, wallet: Wallet = WALLET) -> tuple[Address, LogId]:
     """Deploys the contract and creates a log, as bootstrap does."""
     contract = contract_address(wallet.address, 0)
@@ -67,7 +54,9 @@ def with_log(chain: ModelChain, wallet: Wallet = WALLET) -> tuple[Address, LogId
 class Rig:
     """Everything that one anchorer needs. `crash()` makes a new one over what was durable."""
 
-    def __init__(self, chain: Any = None, policy: AnchorPolicy = POLICY, rows: MemoryRows | None = None) -> None:
+    def __init__(
+        self, chain: Any = None, policy: AnchorPolicy = POLICY, rows: Any = None, clock: FixedClock | None = None
+    ) -> None:
         self.chain = chain if chain is not None else ModelChain(WALLET.address)
         self.contract, self.log_id = with_log(self.chain)
         self.first_blocks = len(self.chain.blocks)  # with contract and log, before any row
@@ -76,7 +65,7 @@ class Rig:
         )
         self.rows = rows or MemoryRows()
         self.store = Faulty(self.rows, lambda name: OSError(f"{name} broke"))
-        self.clock = ManualClock()
+        self.clock = clock or FixedClock(START_US)
         self.policy = policy
         self.start()
 
@@ -126,8 +115,11 @@ class Rig:
     def turn(self) -> Pause:
         """One pass, and the time until the next."""
         pause = self.service.turn()
-        self.clock.advance_ms(pause.ms)
+        self.advance_ms(pause.ms)
         return pause
+
+    def advance_ms(self, ms: int) -> None:
+        self.clock.advance(ms / 1_000)
 
     def settle(self, *, mine: bool = True, passes: int = MAX_PASSES) -> int:
         """Passes until everything is final; blocks come between them. Says how many it took."""

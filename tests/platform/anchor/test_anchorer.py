@@ -72,9 +72,9 @@ def test_a_few_records_wait_until_the_oldest_is_as_old_as_a_batch_may_get(rig):
     pause = rig.anchorer.step()
     assert (pause.ms, pause.wakeable) == (1_000, True)
     assert rig.rows.batches == []
-    rig.clock.advance_ms(999)
+    rig.advance_ms(999)
     assert rig.anchorer.step().ms == 1
-    rig.clock.advance_ms(1)
+    rig.advance_ms(1)
     rig.anchorer.step()
     assert rig.rows.batches[0].count == 2
 
@@ -95,14 +95,14 @@ def test_nothing_to_do_asks_the_chain_once_a_while_and_no_more(rig):
     pause = rig.anchorer.step()
     assert (pause.ms, pause.wakeable) == (IDLE_MS, True)
     assert rig.node.calls.total() == asked
-    rig.clock.advance_ms(IDLE_MS)
+    rig.advance_ms(IDLE_MS)
     rig.anchorer.step()
     assert rig.node.calls.total() > asked
 
 
 def test_the_row_and_its_signed_bytes_are_durable_before_anything_is_sent(slow):
     slow.journal()
-    slow.clock.advance_ms(1_000)
+    slow.advance_ms(1_000)
     slow.node.arm("eth_sendRawTransaction", Fault.FAILED)
     slow.turn()
     (batch,) = slow.rows.batches
@@ -113,7 +113,7 @@ def test_the_row_and_its_signed_bytes_are_durable_before_anything_is_sent(slow):
 
 def test_a_send_whose_outcome_is_unknown_is_looked_up_and_not_repeated(slow):
     slow.journal()
-    slow.clock.advance_ms(1_000)
+    slow.advance_ms(1_000)
     slow.node.arm("eth_sendRawTransaction", Fault.DONE_ANYWAY)
     slow.turn()
     slow.chain.mine()
@@ -124,7 +124,7 @@ def test_a_send_whose_outcome_is_unknown_is_looked_up_and_not_repeated(slow):
 
 def test_a_transaction_that_waits_is_not_sent_again_before_its_time(slow):
     slow.journal()
-    slow.clock.advance_ms(1_000)
+    slow.advance_ms(1_000)
     slow.turn()
     before = slow.node.calls["eth_sendRawTransaction"]
     for _ in range(7):  # 250 ms each, below resend_after_ms
@@ -134,7 +134,7 @@ def test_a_transaction_that_waits_is_not_sent_again_before_its_time(slow):
 
 def test_a_transaction_that_the_pool_dropped_goes_out_again_with_the_same_bytes(slow):
     slow.journal()
-    slow.clock.advance_ms(1_000)
+    slow.advance_ms(1_000)
     slow.turn()
     (first,) = [tx.hash for tx in slow.chain.pool.values()]
     slow.chain.drop_pool()
@@ -148,7 +148,7 @@ def test_a_transaction_that_the_pool_dropped_goes_out_again_with_the_same_bytes(
 
 def test_a_restart_after_the_send_looks_before_it_sends(slow):
     slow.journal()
-    slow.clock.advance_ms(1_000)
+    slow.advance_ms(1_000)
     slow.turn()
     slow.chain.mine()
     slow.crash()
@@ -172,7 +172,7 @@ def test_a_batch_is_final_only_under_as_many_blocks_as_asked():
     rig.journal()
     for _ in range(4):
         rig.turn()  # each transaction makes its own block here
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     for _ in range(3):
         rig.turn()
     assert states(rig) == [AnchorState.MINED]
@@ -186,7 +186,7 @@ def test_a_batch_is_final_only_under_as_many_blocks_as_asked():
 
 def test_one_transaction_is_in_flight_by_default(slow):
     slow.journal(30)
-    slow.clock.advance_ms(1_000)
+    slow.advance_ms(1_000)
     for _ in range(5):
         slow.turn()
         assert len(slow.chain.pool) <= 1
@@ -197,7 +197,7 @@ def test_several_transactions_may_be_in_flight_and_land_in_order():
     rig.open_epoch()
     rig.settle()
     rig.journal(60)
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     rig.turn()
     assert len(rig.chain.pool) == 4
     rig.settle()

@@ -19,7 +19,7 @@ def rig() -> Rig:
     rig.open_epoch()
     rig.settle()
     rig.journal()
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     return rig
 
 
@@ -29,8 +29,8 @@ def waiting(rig: Rig):
 
 
 def turns(rig: Rig, ms: int) -> None:
-    end = rig.clock.us + ms * 1_000
-    while rig.clock.us < end:
+    end = rig.clock.now_us() + ms * 1_000
+    while rig.clock.now_us() < end:
         rig.turn()
 
 
@@ -174,7 +174,7 @@ def test_followers_of_a_failed_transaction_are_mended_one_by_one():
     rig.open_epoch()
     rig.settle()
     rig.journal(24)
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     rig.turn()
     assert len(rig.chain.pool) == 4
     rig.chain.out_of_gas = 1

@@ -26,7 +26,7 @@ def rig() -> Rig:
 
 def halted_by(rig: Rig) -> str:
     rig.journal()
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     sends, size = rig.node.calls["eth_sendRawTransaction"], rig.chain_size
     for _ in range(3):
         rig.turn()
@@ -59,7 +59,7 @@ def test_a_journal_with_another_past_is_a_head_mismatch(rig):
 
 def test_a_root_that_differs_on_the_chain_is_a_batch_mismatch(rig):
     rig.journal()
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     rig.turn()
     rig.rows.batches[-1] = replace(rig.rows.batches[-1], root=Root(b"x" * 32))
     assert halted_by(rig) == "BatchMismatch"
@@ -76,7 +76,7 @@ def test_a_record_that_no_transaction_carries_halts(rig):
     rig.rows.journal(
         PendingRecord(
             index=Index(index), epoch=Epoch(1), fields_root=FieldsRoot(bytes(32)), sealed=bytes(MAX_BATCH_BYTES),
-            leaf=Leaf(bytes(32)), created_at_us=rig.clock.us,
+            leaf=Leaf(bytes(32)), created_at_us=rig.clock.now_us(),
         )
     )  # fmt: skip
     assert halted_by(rig) == "RecordTooLarge"
@@ -97,7 +97,7 @@ def test_a_second_writer_with_the_same_key_is_found_before_anything_is_sent(rig)
 def test_a_second_writer_that_takes_a_planned_batch_s_place_is_a_head_mismatch(rig):
     rig.chain.auto_mine = False
     rig.journal()
-    rig.clock.advance_ms(1_000)
+    rig.advance_ms(1_000)
     rig.turn()
     rig.chain.drop_pool()
     sender = LedgerSender(rig.chain, WALLET, rig.contract, rig.log_id, CHAIN_ID)
