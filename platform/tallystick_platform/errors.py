@@ -188,6 +188,10 @@ class TokenBusy(Overloaded):
     """One token uses all the concurrency that it may."""
 
 
+class Backlogged(Overloaded):
+    """As many records wait for the chain as may: nothing new is taken until some stand on it."""
+
+
 class Draining(PlatformError):
     """The server finishes what it has and takes nothing new."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from tallystick_platform.errors import Draining, Overloaded, TokenBusy
+from tallystick_platform.errors import Backlogged, Draining, Overloaded, TokenBusy
 
 RETRY_BUSY_S = 1  # a slot is free again as soon as any request ends
 RETRY_ANCHOR_S = 10  # a few batches later
@@ -63,7 +63,7 @@ class Gate:
 
         Each request in flight will become a record, so it counts as one that is not on the chain: the bound is never passed.
 
-        Raises: Draining, TokenBusy, Overloaded
+        Raises: Draining, TokenBusy, Overloaded, Backlogged
         """
         if self._draining:
             raise Draining(retry_after_s=RETRY_DRAINING_S)
@@ -74,7 +74,7 @@ class Gate:
             raise Overloaded(bound="requests at once", limit=self._max_concurrent, retry_after_s=RETRY_BUSY_S)
         if self._depth() + self.in_flight >= self._max_unanchored:
             bound = "records not yet on the chain"
-            raise Overloaded(bound=bound, limit=self._max_unanchored, retry_after_s=RETRY_ANCHOR_S)
+            raise Backlogged(bound=bound, limit=self._max_unanchored, retry_after_s=RETRY_ANCHOR_S)
         self._by_token[token_id] = held + 1
         self.in_flight += 1
         self._idle.clear()
