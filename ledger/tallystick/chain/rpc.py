@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from tallystick.chain.depth import is_shallow
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainRejected, ChainUnavailable
 
@@ -137,6 +138,9 @@ class HttpTransport:
             if time.monotonic() > deadline:
                 raise AnswerTooSlow(self.name, f"the answer took longer than {ANSWER_DEADLINE_S:.0f} s")
             chunks.append(chunk)
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        response.close()  # otherwise the connection takes no further question
         return b"".join(chunks)
 
     def _open(self) -> http.client.HTTPConnection:
@@ -165,6 +169,8 @@ def read_answer(body: bytes, request_id: int, method: str) -> object:
 
     Raises: ChainRejected for the node's error object, MalformedAnswer for anything else that is not an answer.
     """
+    if not is_shallow(body):
+        raise MalformedAnswer(method, "got an answer that nests too deep")
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:

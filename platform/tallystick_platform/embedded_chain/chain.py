@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from eth.abc import BlockHeaderAPI, StateAPI
 from eth.db.chain import ChainDB
 from eth.vm.chain_context import ChainContext
@@ -23,10 +23,16 @@ from tallystick_platform.embedded_chain.intake import check_funds, check_transac
 from tallystick_platform.embedded_chain.nodes import BlockNodes, StoredNodes
 from tallystick_platform.embedded_chain.pool import TransactionPool
 from tallystick_platform.embedded_chain.producer import BuiltBlock, TransactionBroke, build_block
-from tallystick_platform.embedded_chain.rules import EmbeddedVM, next_timestamp, rules_for, wait_for_block_s
+from tallystick_platform.embedded_chain.rules import (
+    MAX_CLOCK_LEAD_S,
+    EmbeddedVM,
+    next_timestamp,
+    rules_for,
+    wait_for_block_s,
+)
 from tallystick_platform.embedded_chain.storage import ChainStorage
 
-_logger = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class EmbeddedChain:
@@ -60,10 +66,9 @@ class EmbeddedChain:
         self.pool = TransactionPool()
         self._making = threading.Lock()
         lead_s = self.head().timestamp - now_s()
-        if lead_s > 1:
-            _logger.warning(
-                "the chain's newest block is %.0f s ahead of the clock; no block until it has caught up", lead_s
-            )
+        if lead_s > MAX_CLOCK_LEAD_S:
+            # No block is due until the clock has caught up; whoever set it back should learn why.
+            _log.warning("chain.clock_behind", lead_s=round(lead_s))
 
     def close(self) -> None:
         """Close the database; what waits in the pool is gone."""
@@ -94,6 +99,8 @@ class EmbeddedChain:
 
     def block_due_in_s(self) -> float | None:
         """Seconds until the next block may be made; None while nothing is ready for one."""
+        if not len(self.pool):
+            return None
         nonces = self._next_nonces()
         if not any(self.pool.is_ready(sender, nonce) for sender, nonce in nonces.items()):
             return None

@@ -6,11 +6,12 @@ own error object.
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 import msgspec
+import structlog
 
+from tallystick.chain.depth import is_shallow
 from tallystick.ids import to_hex
 from tallystick_platform.embedded_chain.errors import (
     INTERNAL_ERROR,
@@ -28,7 +29,7 @@ MAX_BATCH_REQUESTS: Final = 100
 MAX_BATCH_ANSWER_BYTES: Final = 32 << 20
 """The rest of a batch that has answered so much is refused; asked again on its own, each part is answered."""
 
-_logger = logging.getLogger(__name__)
+_log = structlog.get_logger()
 _encode = msgspec.json.encode
 
 
@@ -58,6 +59,8 @@ def parse(body: bytes) -> object:
 
     Raises: Refused.
     """
+    if not is_shallow(body):
+        raise Refused(PARSE_ERROR, "parse error: nested too deep")
     try:
         value: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -107,9 +110,8 @@ def answer_one(value: object, methods: Methods) -> bytes:
         return b"" if is_notification else write_error(request_id, refusal)
     except ChainStorageFailed as error:
         return write_error(request_id, Refused(INTERNAL_ERROR, f"the chain's storage failed: {error.reason}"))
-    except Exception:
-        # A defect of ours; the asker learns that, the log learns what.
-        _logger.exception("internal error in %s", value.get("method") if isinstance(value, dict) else "?")
+    except Exception:  # noqa: BLE001  (a defect of ours: the asker learns that there is one, the log learns what)
+        _log.exception("chain.internal_error", method=value.get("method") if isinstance(value, dict) else None)
         return write_error(request_id, Refused(INTERNAL_ERROR, "internal error"))
     if not request.wants_answer:
         return b""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import rlp
+import structlog
 from eth._utils.address import generate_contract_address
 from eth.abc import BlockHeaderAPI, ComputationAPI, ReceiptAPI, VirtualMachineAPI
 from eth_utils import ValidationError
 
+from tallystick.ids import to_hex
 from tallystick_platform.embedded_chain.index import BlockRow, LogRow, TransactionRow, log_id
 from tallystick_platform.embedded_chain.pool import Waiting
 from tallystick_platform.embedded_chain.rules import COINBASE, MAX_BLOCK_BYTES, MAX_BUILD_S, EmbeddedChainRules
 
-_logger = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,11 +95,11 @@ def _apply(vm: VirtualMachineAPI, draft: _Draft, entry: Waiting) -> bool:
         receipt, computation = vm.apply_transaction(draft.header, entry.transaction)
     except ValidationError as error:
         # Valid when it came, not any more: its sender has spent the balance, or lost it to a rise of the base fee.
-        _logger.info("dropped transaction 0x%s: %s", entry.hash.hex(), error)
+        _log.info("chain.transaction_dropped", tx_hash=to_hex(entry.hash), reason=str(error))
         draft.dropped.append(entry.hash)
         return False
     except Exception as error:
-        _logger.exception("the EVM failed on transaction 0x%s", entry.hash.hex())
+        _log.exception("chain.transaction_broke", tx_hash=to_hex(entry.hash))
         raise TransactionBroke(entry.hash) from error
     draft.header = vm.add_receipt_to_header(draft.header, receipt)
     draft.included.append(entry)

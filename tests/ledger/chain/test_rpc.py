@@ -1,0 +1,158 @@
+import json
+import socket
+
+import pytest
+from tests.support.nodes import http_node, result
+
+from tallystick.chain import rpc
+from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow, HttpTransport, read_answer, read_error
+from tallystick.chain.wire import MalformedAnswer
+from tallystick.errors import ChainRejected, ChainUnavailable
+
+
+@pytest.fixture
+def transport_to():
+    opened = []
+
+    def connect(node, **options):
+        pauses = []
+        transport = HttpTransport(node.url, sleep=pauses.append, **options)
+        transport.pauses = pauses
+        opened.append(transport)
+        return transport
+
+    yield connect
+    for transport in opened:
+        transport.close()
+
+
+def test_the_result_is_given_and_the_question_is_json_rpc(transport_to):
+    with http_node(result("0x1")) as node:
+        assert transport_to(node).call("eth_chainId", ["a"]) == "0x1"
+    assert node.requests == [{"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": ["a"]}]
+
+
+def test_one_connection_serves_many_questions(transport_to):
+    with http_node(result("0x1", 1), result("0x2", 2)) as node:
+        transport = transport_to(node)
+        assert [transport.call("a", []), transport.call("b", [])] == ["0x1", "0x2"]
+    assert node.connections == 1
+
+
+def test_a_dropped_connection_is_tried_again(transport_to):
+    with http_node((0, b""), result("0x1")) as node:
+        transport = transport_to(node)
+        assert transport.call("a", []) == "0x1"
+    assert transport.pauses == [rpc.FIRST_PAUSE_S]
+
+
+def test_an_overloaded_node_is_asked_attempts_times_and_no_more(transport_to):
+    with http_node((503, b"busy")) as node:
+        transport = transport_to(node)
+        with pytest.raises(ChainUnavailable, match="HTTP 503, 3 times"):
+            transport.call("a", [])
+    assert len(node.requests) == rpc.ATTEMPTS
+
+
+def test_nobody_listening_is_unavailable():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(ChainUnavailable, match="refused"):
+        HttpTransport(f"http://127.0.0.1:{port}", sleep=lambda _: None).call("a", [])
+
+
+def test_an_answer_longer_than_the_bound_is_dropped(transport_to):
+    with http_node(result("0x" + "0" * 5000)) as node, pytest.raises(AnswerTooLarge):
+        transport_to(node, max_answer_bytes=4096).call("a", [])
+
+
+def test_an_answer_at_the_bound_is_read(transport_to):
+    status, body = result("0x" + "0" * 4000)
+    with http_node((status, body)) as node:
+        assert transport_to(node, max_answer_bytes=len(body)).call("a", [])
+
+
+def test_a_silent_node_is_given_up_without_a_second_wait():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport = HttpTransport(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_s=0.05, sleep=lambda _: None)
+        with pytest.raises(AnswerTooSlow):
+            transport.call("a", [])
+
+
+def test_a_dribbling_node_is_given_up_at_the_deadline(monkeypatch, transport_to):
+    monkeypatch.setattr(rpc, "ANSWER_DEADLINE_S", -1.0)
+    with http_node(result("0x1")) as node, pytest.raises(AnswerTooSlow):
+        transport_to(node).call("a", [])
+
+
+def test_a_refusal_carries_code_message_and_revert_data(transport_to):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": "reverted", "data": "0x0102"}})
+    with http_node((200, body.encode())) as node, pytest.raises(ChainRejected) as caught:
+        transport_to(node).call("a", [])
+    assert (caught.value.code, caught.value.message, caught.value.data) == (3, "reverted", b"\x01\x02")
+
+
+def test_a_refusal_in_a_bad_request_is_a_refusal(transport_to):
+    body = json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32602, "message": "no"}})
+    with http_node((400, body.encode())) as node, pytest.raises(ChainRejected):
+        transport_to(node).call("a", [])
+
+
+def test_a_web_page_instead_of_an_answer_is_unavailable(transport_to):
+    with http_node((404, b"<html>")) as node, pytest.raises(ChainUnavailable, match="HTTP 404"):
+        transport_to(node).call("a", [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"null",
+        b'{"id":1}',
+        b'{"id":2,"result":1}',
+        b"[" * 100_000,
+        b'{"id":1,"result":' + b"9" * 5000 + b"}",
+        b"\xff",
+    ],
+)
+def test_what_is_no_answer_is_malformed(body):
+    with pytest.raises(MalformedAnswer):
+        read_answer(body, 1, "m")
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "data"),
+    [
+        ("text", "text", b""),
+        ({"code": "x", "message": 5, "data": 5}, "no reason given", b""),
+        ({"message": "m" * 1000}, "m" * rpc.MAX_ERROR_TEXT, b""),
+        ({"message": "m", "data": {"data": "0xaa"}}, "m", b"\xaa"),
+        ({"message": "m", "data": "0xzz"}, "m", b""),
+        ({"message": "m", "data": "0x" + "00" * (rpc.MAX_REVERT_BYTES + 1)}, "m", b""),
+    ],
+)
+def test_what_is_malformed_in_a_refusal_reads_as_absent(value, message, data):
+    error = read_error(value)
+    assert (error.message, error.data) == (message, data)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://node", "node:8545", "http://"])
+def test_an_address_that_is_no_http_url_is_refused(url):
+    with pytest.raises(ChainUnavailable, match="must start with http"):
+        HttpTransport(url)
+
+
+def test_an_error_does_not_show_the_key_in_the_address():
+    transport = HttpTransport("https://user:hunter2@node.example/v3/key123?token=t")
+    assert transport.name == "https://node.example"
+
+
+def test_a_user_in_the_address_becomes_a_header():
+    with http_node(result(1)) as node:
+        transport = HttpTransport(node.url.replace("//", "//me:secret@"))
+        transport.call("a", [])
+        transport.close()
+    assert node.headers[0]["Authorization"] == "Basic bWU6c2VjcmV0"

@@ -1,0 +1,157 @@
+from itertools import pairwise
+
+import pytest
+from tests.support.nodes import ScriptedNode
+
+from tallystick.chain.events import RECORD_APPENDED
+from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow
+from tallystick.chain.scan import (
+    FIRST_SPAN_BLOCKS,
+    FULL_PAGE_EVENTS,
+    MAX_SPAN_BLOCKS,
+    PAGES_BEFORE_GROWTH,
+    Page,
+    Span,
+    scan_events,
+)
+from tallystick.errors import ChainRejected, ChainUnavailable
+
+CONTRACT, LOG = b"\xc0" * 20, b"\x11" * 32
+LAST = 5000
+
+
+def record_at(block, log_index=0):
+    return {
+        "address": "0x" + CONTRACT.hex(),
+        "topics": ["0x" + RECORD_APPENDED.hex(), "0x" + LOG.hex(), "0x" + block.to_bytes(32, "big").hex()],
+        "data": "0x" + (bytes(32) + (64).to_bytes(32, "big") + (1).to_bytes(32, "big") + b"s" + bytes(31)).hex(),
+        "blockNumber": hex(block),
+        "blockHash": "0x" + "bb" * 32,
+        "transactionHash": "0x" + "cc" * 32,
+        "logIndex": hex(log_index),
+    }
+
+
+def node_with(blocks, refuse=lambda first, last: None):
+    def get_logs(params):
+        first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
+        if (error := refuse(first, last)) is not None:
+            raise error
+        return [record_at(block) for block in blocks if first <= block <= last]
+
+    return ScriptedNode({"eth_getLogs": get_logs})
+
+
+def scan(node, first=0, last=LAST, on_page=None):
+    found = scan_events(node, contract=CONTRACT, log_id=LOG, from_block=first, to_block=last, on_page=on_page)
+    return [event.index for event in found]
+
+
+def spans(node):
+    return [int(p[0]["toBlock"], 16) - int(p[0]["fromBlock"], 16) + 1 for p in node.asked("eth_getLogs")]
+
+
+def test_events_come_in_order_and_the_query_names_contract_and_log():
+    node = node_with([0, 7, 1024, 5000])
+    assert scan(node) == [0, 7, 1024, 5000]
+    query = node.asked("eth_getLogs")[0][0]
+    assert query["address"] == "0x" + CONTRACT.hex()
+    assert query["topics"][1] == "0x" + LOG.hex()
+
+
+def test_the_pages_cover_every_block_once():
+    pages = []
+    scan(node_with([3, 4, 2000]), on_page=pages.append)
+    assert pages[0].from_block == 0
+    assert pages[-1].to_block == LAST
+    assert all(later.from_block == earlier.to_block + 1 for earlier, later in pairwise(pages))
+    assert sum(page.event_count for page in pages) == 3
+
+
+def test_nothing_is_asked_about_an_empty_range():
+    node = node_with([])
+    assert scan(node, 5, 4) == []
+    assert node.calls == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100, 500])
+@pytest.mark.parametrize(
+    "error", [ChainRejected(-32005, "more than 10000 results"), AnswerTooLarge("n", "long"), AnswerTooSlow("n", "slow")]
+)
+def test_a_node_that_bounds_the_range_is_read_in_full(limit, error):
+    node = node_with([0, 1, 50, 300, 999], lambda first, last: error if last - first + 1 > limit else None)
+    assert scan(node, last=999) == [0, 1, 50, 300, 999]
+    assert len(node.calls) <= 3 * 1000 / limit + 20
+
+
+def test_a_node_that_bounds_results_is_read_in_full():
+    crowded = range(100, 400)
+
+    def too_many(first, last):
+        inside = sum(first <= block <= last for block in crowded)
+        return ChainRejected(-32602, "query exceeds max results 20") if inside > 20 else None
+
+    assert scan(node_with(list(crowded), too_many), last=1000) == list(crowded)
+
+
+def test_after_a_refusal_the_span_grows_back():
+    refusals = [ChainRejected(-32005, "busy")] * 5
+    node = node_with([], lambda first, last: refusals.pop() if refusals else None)
+    scan(node, last=20_000)
+    assert min(spans(node)) == FIRST_SPAN_BLOCKS // 32
+    assert spans(node)[-2] >= FIRST_SPAN_BLOCKS
+
+
+def test_a_refusal_of_a_single_block_is_the_nodes_last_word():
+    node = node_with([], lambda first, last: ChainRejected(-32000, "missing trie node"))
+    with pytest.raises(ChainRejected, match="missing trie node"):
+        scan(node)
+    assert spans(node)[-1] == 1
+
+
+def test_a_node_without_the_method_is_asked_once():
+    node = ScriptedNode()
+    with pytest.raises(ChainRejected, match="does not exist"):
+        scan(node)
+    assert len(node.calls) == 1
+
+
+def test_an_unavailable_node_is_not_asked_for_less():
+    def unreachable(_):
+        raise ChainUnavailable("node", "refused")
+
+    node = ScriptedNode({"eth_getLogs": unreachable})
+    with pytest.raises(ChainUnavailable):
+        scan(node)
+    assert len(node.calls) == 1
+
+
+def test_the_span_stays_within_its_bounds():
+    span = Span(blocks=MAX_SPAN_BLOCKS)
+    span.answered(0)
+    assert span.blocks == MAX_SPAN_BLOCKS
+    span = Span(blocks=1)
+    span.refused()
+    assert span.blocks == 1
+
+
+def test_a_full_page_does_not_grow():
+    span = Span()
+    span.answered(FULL_PAGE_EVENTS)
+    assert span.blocks == FIRST_SPAN_BLOCKS
+    span.answered(FULL_PAGE_EVENTS - 1)
+    assert span.blocks == 2 * FIRST_SPAN_BLOCKS
+
+
+def test_a_refusal_calms_the_growth_for_some_pages():
+    span = Span()
+    span.refused()
+    for _ in range(PAGES_BEFORE_GROWTH - 1):
+        span.answered(0)
+    assert span.blocks == FIRST_SPAN_BLOCKS // 2
+    span.answered(0)
+    assert span.blocks == FIRST_SPAN_BLOCKS
+
+
+def test_a_page_is_a_value():
+    assert Page(from_block=0, to_block=1, event_count=2) == Page(from_block=0, to_block=1, event_count=2)

@@ -1,0 +1,90 @@
+"""Nodes that misbehave on purpose: one as a transport in this process, one as an HTTP server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tallystick.errors import ChainRejected
+
+
+@dataclass
+class ScriptedNode:
+    """A transport whose answers are functions of the parameters; `calls` keeps what was asked."""
+
+    answers: dict[str, Callable[[list[object]], object]] = field(default_factory=dict)
+    calls: list[tuple[str, list[object]]] = field(default_factory=list)
+
+    def call(self, method: str, params: list[object]) -> object:
+        self.calls.append((method, params))
+        answer = self.answers.get(method)
+        if answer is None:
+            raise ChainRejected(-32601, f"the method {method} does not exist")
+        return answer(params)
+
+    def asked(self, method: str) -> list[list[object]]:
+        """The parameters of every call of a method."""
+        return [params for name, params in self.calls if name == method]
+
+
+@dataclass
+class HttpNode:
+    """What a raw HTTP node was sent, and what it sends back: (status, body) for each request in turn, the last for ever."""
+
+    url: str
+    answers: list[tuple[int, bytes]]
+    requests: list[dict[str, object]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    connections: int = 0
+
+
+def result(value: object, request_id: int = 1) -> tuple[int, bytes]:
+    """A well-formed answer."""
+    return 200, json.dumps({"jsonrpc": "2.0", "id": request_id, "result": value}).encode()
+
+
+@contextmanager
+def http_node(*answers: tuple[int, bytes]) -> Iterator[HttpNode]:
+    """Serve raw answers on loopback. The status 0 closes the connection without an answer."""
+    node = HttpNode(url="", answers=list(answers))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            node.connections += 1
+
+        def do_POST(self) -> None:
+            node.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            node.headers.append(dict(self.headers))
+            status, body = node.answers.pop(0) if len(node.answers) > 1 else node.answers[0]
+            if status == 0:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            try:
+                self.wfile.write(body)
+            except OSError:
+                self.close_connection = True  # the client had enough
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    node.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield node
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
