@@ -138,13 +138,13 @@ class Rig:
         """The chain's log, rebuilt from its events alone, is a prefix of what was journaled and says so itself."""
         auditor = LedgerReader(self.chain, self.contract, self.log_id)
         head, size, epoch, waiting = bytes(self.log_id), 0, 0, []
-        batches = 0
+        batches, sealed = 0, self.rows.sealed
         for event in auditor.events(0, auditor.latest_block().number):
             if isinstance(event, EpochOpened):
                 assert event.epoch == epoch + 1
                 epoch = event.epoch
             elif isinstance(event, RecordAppended):
-                ours = self.rows.sealed[event.index]
+                ours = sealed[event.index]
                 assert (event.index, event.fields_root, event.sealed) == (
                     size + len(waiting),
                     ours.fields_root,

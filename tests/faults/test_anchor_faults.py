@@ -1,0 +1,117 @@
+"""Every operation of the anchorer on the journal and on the chain, failing once: before it did anything, or after it did everything.
+
+After every pass the whole log is audited from the chain alone; in the end everything stands on it exactly once. The same again with
+the process ending at the fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+from tests.support.anchoring import policy
+from tests.support.fault_plan import Fault
+from tests.support.journaled_rig import RECORDS, JournaledRig
+
+from tallystick.keys import AuditorKey
+from tallystick_platform.anchor.ports import AnchorStore
+from tallystick_platform.store.rows import AnchorState
+
+NOT_IN_A_PASS = {"depth", "totals"}
+READ_OR_WRITTEN = [name for name in vars(AnchorStore) if not name.startswith("_") and name not in NOT_IN_A_PASS]
+ASKED = ["eth_getTransactionCount", "eth_call", "eth_getBlockByNumber", "eth_maxPriorityFeePerGas", "eth_sendRawTransaction",
+         "eth_getTransactionReceipt"]  # fmt: skip
+NTH = (1, 2)
+POLICY = policy(batch_max_bytes=3_600, confirmations=1)
+RARELY_USED = {"take_back", "batch_ending_at", "block_before"}
+"""After a reorg, once something stands, and when a dearer copy landed."""
+
+
+@pytest.fixture(scope="module")
+def auditor() -> AuditorKey:
+    return AuditorKey.generate()
+
+
+@pytest.fixture(scope="module")
+def template(auditor: AuditorKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.journaled_rig import journal_template
+
+    return asyncio.run(journal_template(tmp_path_factory.mktemp("journal"), auditor))
+
+
+@pytest.fixture
+def rig(template: Path, tmp_path: Path) -> Iterator[JournaledRig]:
+    rig = JournaledRig(template, tmp_path, policy=POLICY)
+    yield rig
+    rig.close()
+
+
+def run(rig: JournaledRig, *, crash_at_faults: bool = False) -> None:
+    """Passes, an audit after each, until everything is final."""
+    faults = 0
+    for _ in range(60):
+        rig.turn()
+        rig.audit()
+        raised = rig.node.raised + rig.store.raised
+        if crash_at_faults and raised > faults:
+            rig.crash()
+        faults = raised
+        rig.chain.mine()
+        if rig.chain_size == sum(RECORDS) and not rig.rows.unfinished():
+            break
+    rig.audit()
+    assert rig.chain_size == sum(RECORDS)
+    assert {batch.state for batch in rig.rows.batches} == {AnchorState.FINAL}
+    status = rig.service.status()
+    assert (status.halted, status.unanchored_records, status.reverts) == (False, 0, 0)
+
+
+def test_without_a_fault_two_epochs_and_all_records_land(rig):
+    run(rig)
+    assert rig.rows.last_epoch().number == 2
+    assert rig.service.status().sends == 2 + len(rig.rows.batches)
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["goes on", "restarts"])
+@pytest.mark.parametrize(("operation", "fault", "nth"), [*product(READ_OR_WRITTEN, Fault, NTH)])
+def test_a_failing_operation_of_the_journal_loses_and_repeats_nothing(rig, operation, fault, nth, crash):
+    rig.store.arm(operation, fault, nth=nth)
+    run(rig, crash_at_faults=crash)
+    assert rig.store.raised == 1 or operation in RARELY_USED
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["goes on", "restarts"])
+@pytest.mark.parametrize(("method", "fault", "nth"), [*product(ASKED, Fault, NTH)])
+def test_a_failing_question_to_the_chain_loses_and_repeats_nothing(rig, method, fault, nth, crash):
+    rig.node.arm(method, fault, nth=nth)
+    run(rig, crash_at_faults=crash)
+    assert rig.node.raised == 1
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["goes on", "restarts"])
+@pytest.mark.parametrize(("operation", "fault"), [*product(("take_back", "rows_beyond", "unfinished"), Fault)])
+def test_a_failing_operation_during_a_reorg_loses_and_repeats_nothing(rig, operation, fault, crash):
+    run(rig)
+    rig.chain.auto_mine = False
+    rig.chain.reorganise(len(rig.chain.blocks) - rig.first_blocks, keep_transactions=False)
+    rig.advance_ms(60_000)
+    rig.store.arm(operation, fault)
+    rig.turn()
+    if crash:
+        rig.crash()
+    run(rig)
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_a_chain_that_answers_only_now_and_then_gets_everything_once(rig, fault):
+    for nth in range(4, 120, 4):
+        rig.node.arm("eth_call", fault, nth=nth)
+        rig.node.arm("eth_sendRawTransaction", fault, nth=1)
+        rig.turn()
+        rig.audit()
+        rig.chain.mine()
+    rig.node.disarm()
+    run(rig)

@@ -1,0 +1,85 @@
+"""A Rig whose records went through the real journal, sealing and database, so that the auditor's verifier can judge."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.anchoring import WALLET, Rig
+from tests.support.clocks import FixedClock
+from tests.support.journals import ANCHOR_DEADLINE_S, record_many
+from tests.support.model_chain import CHAIN_ID
+
+from tallystick.keys import AuditorKey
+from tallystick.receipts import Domain
+from tallystick_platform.sealing import LedgerSealer
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.rows import Batch, PendingRecord
+
+EPOCH_SECONDS = 3_600
+RECORDS = (5, 4)
+"""Records of the first epoch and of the second."""
+MACS = RowMacs(WALLET.secret)
+
+
+class DatabaseRows(Batches):
+    """The real rows, with the two lists that a Rig looks at."""
+
+    @property
+    def sealed(self) -> Sequence[PendingRecord]:
+        return self.records(0, 1_024)
+
+    @property
+    def batches(self) -> Sequence[Batch]:
+        return list(reversed(self.page(None, 1_024)))
+
+
+async def journal_template(home: Path, auditor: AuditorKey) -> Path:
+    """A journal of two epochs with nothing anchored; copy its file to use it."""
+    rig, clock = Rig(), FixedClock()
+    sealer = LedgerSealer(
+        wallet=WALLET,
+        domain=Domain(chain_id=CHAIN_ID, contract=rig.contract),
+        log_id=rig.log_id,
+        auditors=[auditor.public],
+        keys_dir=home / "keys",
+        epoch_seconds=EPOCH_SECONDS,
+    )
+    path = home / "template" / "journal.sqlite"
+    database = Database.open(path)
+    journal = Journal(database, sealer, MACS, clock=clock, anchor_deadline_s=ANCHOR_DEADLINE_S)
+    await journal.start()
+    for count in RECORDS:
+        await record_many(journal, clock, count)
+        clock.advance(EPOCH_SECONDS + 1)
+    await journal.close()
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path
+
+
+class JournaledRig(Rig):
+    """A Rig over a copy of the template."""
+
+    def __init__(self, template: Path, home: Path, **options: object) -> None:
+        path = home / "journal.sqlite"
+        shutil.copyfile(template, path)
+        self.database = Database.open(path)
+        clock = FixedClock()
+        clock.advance(2 * EPOCH_SECONDS + 60)
+        super().__init__(rows=DatabaseRows(self.database, MACS), clock=clock, **options)  # type: ignore[arg-type]
+
+    def crash(self) -> None:
+        self.database.close()
+        self.database = Database.open(self.database.path)
+        self.rows = DatabaseRows(self.database, MACS)
+        self.store._target = self.rows
+        super().crash()
+
+    def close(self) -> None:
+        self.database.close()
