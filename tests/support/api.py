@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import httpx
 import uvicorn
+from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
 
 from tallystick.ids import Address, Index, RecordId, to_hex
 from tallystick.record import State
@@ -20,7 +21,6 @@ from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store.records import Page, Progress, StoredRecord
-from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
 
 TOKEN = "tsk_good"
 OTHER_TOKEN = "tsk_other"

@@ -57,7 +57,9 @@ MODEL = ModelInfo(
 )
 PLACEMENT = Placement(
     model=MODEL,
-    provider=ProviderInfo(id="local", name="Local", address=WRITER.address, price_per_hour_micros=500_000, currency="USD"),
+    provider=ProviderInfo(
+        id="local", name="Local", address=WRITER.address, price_per_hour_micros=500_000, currency="USD"
+    ),
     gpu=GpuInfo(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=1_000_000, driver=None),
     worker="worker-0",
 )

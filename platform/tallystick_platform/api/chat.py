@@ -61,6 +61,10 @@ def timeout_of(headers: Iterable[tuple[bytes, bytes]], limit_s: float) -> float:
             except ValueError:
                 asked_s = math.nan
             if not asked_s >= MIN_TIMEOUT_S:  # NaN compares false
-                raise BadRequest(f"'{shown}' must be a number of seconds, {MIN_TIMEOUT_S} or more.", param=shown, code="invalid_value")
+                raise BadRequest(
+                    f"'{shown}' must be a number of seconds, {MIN_TIMEOUT_S} or more.",
+                    param=shown,
+                    code="invalid_value",
+                )
             return min(asked_s, limit_s)
     return limit_s

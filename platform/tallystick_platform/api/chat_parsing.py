@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tallystick.record import Value
 from tallystick_platform.api.chat_body import (
     MAX_STOP_CHARS,
     NAMES,
@@ -14,7 +15,7 @@ from tallystick_platform.api.chat_body import (
     ChatBody,
     Message,
 )
-from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.refusals import BadRequest, quoted
 from tallystick_platform.api.strict_json import read_object
 from tallystick_platform.exchange.request import ChatRequest
 
@@ -22,7 +23,6 @@ _DECODER = msgspec.json.Decoder(ChatBody)
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>.*)`", re.DOTALL)
-_MAX_NAME_CHARS = 64  # of a name that is quoted back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,7 @@ def parse_chat(body: bytes) -> ParsedChat:
 def _refuse_unknown(keys: dict[str, object]) -> None:
     for name in keys:
         if name not in NAMES:
-            shown = name if len(name) <= _MAX_NAME_CHARS else name[:_MAX_NAME_CHARS] + "..."
-            shown = shown.encode("utf-8", "replace").decode()
+            shown = quoted(name)
             if name in NOT_OFFERED:
                 raise BadRequest(
                     f"Unsupported parameter: '{shown}' is not offered by this server.",
@@ -111,7 +110,7 @@ def _explained(message: str) -> BadRequest:
     return BadRequest(f"Invalid {kind} for '{path or 'body'}': {what}.", param=path or None, code=f"invalid_{kind}")
 
 
-def _as_sent(message: Message) -> dict[str, object]:
+def _as_sent(message: Message) -> dict[str, Value]:
     content = message.content
     if isinstance(content, str):
         return {"role": message.role, "content": content}

@@ -31,14 +31,17 @@ _STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"
 class ChatReply(ABC):
     """Runs one line and sends what comes of it; a Litestar handler returns it. Subclasses know the form of the answer."""
 
+    _send: Send
+
     def __init__(self, line: Line, proofs: ProofEncoder) -> None:
         self._line = line
         self._proofs = proofs
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request; return when the answer is complete, or its record stands and nobody waits for it."""
+        self._send = send
         watcher = asyncio.current_task()
-        work = asyncio.create_task(self._work(send))
+        work = asyncio.create_task(self._work())
         if watcher is not None:
             work.add_done_callback(lambda done: _wake_if_failed(done, watcher))
         try:
@@ -57,13 +60,13 @@ class ChatReply(ABC):
                 watcher.uncancel()
         work.result()
 
-    async def _work(self, send: Send) -> None:
+    async def _work(self) -> None:
         try:
-            answer = await self._line.run(self._deliver_to(send))
+            answer = await self._line.run(self._deliver())
         except PlatformError as error:
             headers = [_record_header(error.record_id)] if isinstance(error, AnswerWithheld) else []
             async with asyncio.timeout(SEND_LIMIT_S):
-                await self._send_error(send, describe(error), headers, None)
+                await self._send_error(describe(error), headers, None)
             return
         failure = answer.outcome.failure
         if isinstance(failure, ClientLeft):
@@ -73,37 +76,35 @@ class ChatReply(ABC):
         headers = [_record_header(answer.entry.record_id), (b"x-tallystick-receipt", in_header(receipt))]
         async with asyncio.timeout(SEND_LIMIT_S):
             if failure is None:
-                await self._send_answer(send, answer, headers, tallystick)
+                await self._send_answer(answer, headers, tallystick)
             else:
-                await self._send_error(send, describe(failure), headers, tallystick)
+                await self._send_error(describe(failure), headers, tallystick)
 
     @abstractmethod
-    def _deliver_to(self, send: Send) -> Deliver | None:
+    def _deliver(self) -> Deliver | None:
         """What takes the deltas; None when the answer is sent whole."""
 
     @abstractmethod
-    async def _send_answer(self, send: Send, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
+    async def _send_answer(self, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
         """Send the recorded answer, or what of it was not sent yet."""
 
-    async def _send_error(
-        self, send: Send, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None
-    ) -> None:
+    async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
         """Send an error, with the proof of its record if there is one."""
         content: dict[str, object] = {"error": error.body()}
         if tallystick is not None:
             content["tallystick"] = msgspec.Raw(tallystick)
         body = encode_json(content)
-        await send_start(send, error.status, JSON, [*error.headers(), *headers], length=len(body))
-        await _send_last(send, body)
+        await send_start(self._send, error.status, JSON, [*error.headers(), *headers], length=len(body))
+        await _send_last(self._send, body)
 
 
 class WholeReply(ChatReply):
     """One JSON answer. Nothing leaves before the record is durable."""
 
-    def _deliver_to(self, send: Send) -> None:
+    def _deliver(self) -> None:
         return None
 
-    async def _send_answer(self, send: Send, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
+    async def _send_answer(self, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
         record = answer.admitted.ticket.record
         message = {"role": "assistant", "content": answer.text}
         body = encode_json(
@@ -120,8 +121,8 @@ class WholeReply(ChatReply):
             }
         )
         headers.append((b"server-timing", _server_timing(answer)))
-        await send_start(send, 200, JSON, headers, length=len(body))
-        await _send_last(send, body)
+        await send_start(self._send, 200, JSON, headers, length=len(body))
+        await _send_last(self._send, body)
 
 
 class StreamReply(ChatReply):
@@ -132,14 +133,14 @@ class StreamReply(ChatReply):
         self._include_usage = include_usage
         self._events: ChatEvents | None = None
 
-    def _deliver_to(self, send: Send) -> Deliver:
-        async def deliver(admitted: Admitted, text: str) -> None:
-            events = self._events or await self._start(send, admitted, [])
-            await send({"type": "http.response.body", "body": events.text(text), "more_body": True})
+    def _deliver(self) -> Deliver:
+        return self._text
 
-        return deliver
+    async def _text(self, admitted: Admitted, text: str) -> None:
+        events = self._events or await self._start(admitted, [])
+        await self._send({"type": "http.response.body", "body": events.text(text), "more_body": True})
 
-    async def _start(self, send: Send, admitted: Admitted, headers: list[Header]) -> ChatEvents:
+    async def _start(self, admitted: Admitted, headers: list[Header]) -> ChatEvents:
         record = admitted.ticket.record
         self._events = events = ChatEvents(
             completion_id=_completion_id(record.id),
@@ -150,27 +151,25 @@ class StreamReply(ChatReply):
         admission = in_header(self._proofs.admission(admitted.ticket.admission))
         first = headers or [_record_header(record.id)]
         await send_start(
-            send, 200, EVENTS, [*first, (b"x-tallystick-admission", admission), *_STREAM_HEADERS], length=None
+            self._send, 200, EVENTS, [*first, (b"x-tallystick-admission", admission), *_STREAM_HEADERS], length=None
         )
-        await send({"type": "http.response.body", "body": events.role(), "more_body": True})
+        await self._send({"type": "http.response.body", "body": events.role(), "more_body": True})
         return events
 
-    async def _send_answer(self, send: Send, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
-        events = self._events or await self._start(send, answer.admitted, headers)
+    async def _send_answer(self, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
+        events = self._events or await self._start(answer.admitted, headers)
         last = events.last(
             finish_reason=answer.outcome.finish_reason or "stop",
             usage=_usage(answer.outcome.usage),
             tallystick=tallystick,
         )
-        await _send_last(send, last)
+        await _send_last(self._send, last)
 
-    async def _send_error(
-        self, send: Send, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None
-    ) -> None:
+    async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
         if self._events is None:
-            await super()._send_error(send, error, headers, tallystick)
+            await super()._send_error(error, headers, tallystick)
         else:
-            await _send_last(send, error_event(error.body(), tallystick))
+            await _send_last(self._send, error_event(error.body(), tallystick))
 
 
 def _wake_if_failed(done: asyncio.Task[None], watcher: asyncio.Task[object]) -> None:

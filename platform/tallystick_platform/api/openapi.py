@@ -28,8 +28,8 @@ def document() -> Schema:
             "title": "Tallystick",
             "version": VERSION,
             "summary": "Inference that proves what it did.",
-            "description": "Every admitted request becomes one sealed record on an EVM contract, and every answer carries a signed receipt for it. "
-            "Parameters that are not listed are refused by name.",
+            "description": "Every admitted request becomes one sealed record on an EVM contract, and every answer carries "
+            "a signed receipt for it. Parameters that are not listed are refused by name.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -38,7 +38,11 @@ def document() -> Schema:
         "components": {
             "schemas": {**components, **SCHEMAS},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "A bare token without the scheme is taken, too."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A bare token without the scheme is taken, too.",
+                },
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
         },
@@ -49,18 +53,31 @@ def _paths() -> Schema:
     record_id = _parameter("path", "record_id", {"type": "string", "format": "uuid"}, "From X-Tallystick-Record.")
     page = [
         _parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
-        _parameter("query", "limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Entries per page."),
+        _parameter(
+            "query", "limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Entries per page."
+        ),
     ]
     return {
         "/v1/chat/completions": {"post": _chat()},
         "/v1/models": {"get": _read("List the models", "ModelList")},
         "/v1/models/{model_id}": {
-            "get": _read("One model", "Model", [_parameter("path", "model_id", {"type": "string"}, "May hold slashes.")], missing=True)
+            "get": _read(
+                "One model",
+                "Model",
+                [_parameter("path", "model_id", {"type": "string"}, "May hold slashes.")],
+                missing=True,
+            )
         },
         "/v1/ledger": {"get": _read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
         "/v1/batches": {"get": _read("The batches, newest first", "BatchList", page, public=True)},
         "/v1/batches/{number}": {
-            "get": _read("One batch", "Batch", [_parameter("path", "number", {"type": "integer"}, "From 0.")], public=True, missing=True)
+            "get": _read(
+                "One batch",
+                "Batch",
+                [_parameter("path", "number", {"type": "integer"}, "From 0.")],
+                public=True,
+                missing=True,
+            )
         },
         "/v1/records": {
             "get": _read(
@@ -68,18 +85,35 @@ def _paths() -> Schema:
                 "RecordList",
                 [
                     *page,
-                    _parameter("query", "state", {"enum": [state.value for state in State]}, "How the request ended (`outcome`)."),
+                    _parameter(
+                        "query",
+                        "state",
+                        {"enum": [state.value for state in State]},
+                        "How the request ended (`outcome`).",
+                    ),
                     _parameter("query", "model", {"type": "string"}, "Only this model's."),
                 ],
             )
         },
-        "/v1/records/{record_id}": {"get": _read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
-        "/v1/records/{record_id}/receipt": {"get": _read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
+        "/v1/records/{record_id}": {
+            "get": _read("One record's way to the chain", "RecordStatus", [record_id], missing=True)
+        },
+        "/v1/records/{record_id}/receipt": {
+            "get": _read("Its signed receipt", "SignedReceipt", [record_id], missing=True)
+        },
         "/v1/records/{record_id}/proof": {
             "get": _read(
                 "Its evidence bundle: one file that verifies offline (`tallystick verify FILE`)",
                 "Bundle",
-                [record_id, _parameter("query", "secret", {"type": "boolean", "default": True}, "Put the record's secret in, which opens it.")],
+                [
+                    record_id,
+                    _parameter(
+                        "query",
+                        "secret",
+                        {"type": "boolean", "default": True},
+                        "Put the record's secret in, which opens it.",
+                    ),
+                ],
                 missing=True,
             )
         },
@@ -94,20 +128,32 @@ def _paths() -> Schema:
 
 def _chat() -> Schema:
     headers = [
-        _parameter("header", "X-Request-Timeout", {"type": "number"}, "Seconds that this request may take, up to the server's bound."),
+        _parameter(
+            "header",
+            "X-Request-Timeout",
+            {"type": "number"},
+            "Seconds that this request may take, up to the server's bound.",
+        ),
         _parameter("header", "X-Sender-Address", {"type": "string"}, "Must be the token's address."),
         _parameter("header", "X-Request-Id", {"type": "string"}, "Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -"),
     ]
     ok = {
-        "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. The last event before it, or the body, holds `tallystick`.",
+        "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. "
+        "The last event before it, or the body, holds `tallystick`.",
         "headers": {
             "X-Tallystick-Record": {"schema": {"type": "string"}, "description": "The record's id."},
-            "X-Tallystick-Receipt": {"schema": {"type": "string"}, "description": "The signed receipt, base64url of JSON (whole answers)."},
+            "X-Tallystick-Receipt": {
+                "schema": {"type": "string"},
+                "description": "The signed receipt, base64url of JSON (whole answers).",
+            },
             "X-Tallystick-Admission": {
                 "schema": {"type": "string"},
                 "description": "The signed promise to record the request, base64url of JSON (streams, in the first headers).",
             },
-            "Server-Timing": {"schema": {"type": "string"}, "description": "queue, infer, journal in milliseconds (whole answers)."},
+            "Server-Timing": {
+                "schema": {"type": "string"},
+                "description": "queue, infer, journal in milliseconds (whole answers).",
+            },
         },
         "content": {
             "application/json": {"schema": _ref("ChatCompletion")},
@@ -115,7 +161,7 @@ def _chat() -> Schema:
         },
     }
     refusals = {
-        "400": "Malformed, unknown or unsupported; or the prompt is too long for the model (`context_length_exceeded`: that one is recorded).",
+        "400": "Malformed, unknown or unsupported; or the prompt is too long for the model (`context_length_exceeded`, recorded).",
         "401": "No token, or one that is unknown, expired or revoked.",
         "403": "X-Sender-Address is not the token's.",
         "404": "`model_not_found`",
@@ -151,7 +197,10 @@ def _ready() -> Schema:
     return {
         "summary": "Whether a request would be answered now",
         "security": [],
-        "responses": {"200": {"description": "Yes.", "content": content}, "503": {"description": "No.", "content": content}},
+        "responses": {
+            "200": {"description": "Yes.", "content": content},
+            "503": {"description": "No.", "content": content},
+        },
     }
 
 

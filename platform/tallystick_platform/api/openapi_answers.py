@@ -31,7 +31,9 @@ def _ref(name: str) -> Schema:
 
 def _list(name: str) -> Schema:
     entries = {"type": "array", "items": _ref(name)}
-    return _object({"object": {"const": "list"}, "data": entries, "has_more": {"type": "boolean"}, "next_cursor": _maybe(COUNT)})
+    return _object(
+        {"object": {"const": "list"}, "data": entries, "has_more": {"type": "boolean"}, "next_cursor": _maybe(COUNT)}
+    )
 
 
 SCHEMAS: dict[str, Schema] = {

@@ -18,7 +18,8 @@ MAX_DEPTH = 12  # of schemas inside schemas; a description that refers to itself
 _STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:58rem;margin:2rem auto;padding:0 1rem}
 code,pre{font:14px/1.45 ui-monospace,monospace}section{border-top:1px solid #8886;margin-top:1.5rem;padding-top:.5rem}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #8883}
+table{border-collapse:collapse;width:100%}
+td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #8883}
 b.post{color:#b35900}b.get{color:#0a7d3c}details{margin:.4rem 0}
 """
 
@@ -46,7 +47,7 @@ def render(document: Schema) -> str:
     return shell(
         f"{info['title']} API",
         f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"
-        '<p>Tokens go into <code>Authorization: Bearer ...</code> or <code>x-api-key</code>. '
+        "<p>Tokens go into <code>Authorization: Bearer ...</code> or <code>x-api-key</code>. "
         'The machine-readable form is <a href="/schema/openapi.json">/schema/openapi.json</a>.</p>'
         + "".join(sections)
         + "<h2>Shapes</h2>"

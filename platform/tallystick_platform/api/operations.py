@@ -30,7 +30,9 @@ def operation_handlers(services: Services) -> list[HTTPRouteHandler]:
     schema = encode_json(document())
     page = render(document()).encode()
     links = "".join(f'<li><a href="{path}">{path}</a> - {escape(text)}</li>' for path, text in LINKS)
-    index = shell("Tallystick", f"<h1>Tallystick</h1><p>Inference that proves what it did.</p><ul>{links}</ul>").encode()
+    index = shell(
+        "Tallystick", f"<h1>Tallystick</h1><p>Inference that proves what it did.</p><ul>{links}</ul>"
+    ).encode()
 
     @get("/healthz")
     async def healthz() -> ASGIApp:

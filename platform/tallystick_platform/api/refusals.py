@@ -1,9 +1,16 @@
 """What the edge refuses by itself, before anything was admitted."""
-# ruff: noqa: N818  (an error is named after what went wrong, as in errors.py)
 
 from __future__ import annotations
 
 from tallystick_platform.errors import AuthenticationError, PlatformError
+
+MAX_QUOTED_CHARS = 64
+
+
+def quoted(name: str) -> str:
+    """A name from a request, fit to be quoted back in an answer."""
+    shown = name if len(name) <= MAX_QUOTED_CHARS else name[:MAX_QUOTED_CHARS] + "..."
+    return shown.encode("utf-8", "replace").decode()
 
 
 class BadRequest(PlatformError):

@@ -31,7 +31,7 @@ class Reply:
         self._status = status
         self._headers = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send_start(send, self._status, self._content_type, self._headers, length=len(self._body))
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 

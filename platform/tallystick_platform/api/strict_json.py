@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
-from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.refusals import BadRequest, quoted
 
 MAX_KEYS = 65_536  # of one object; a bound on what a hostile body makes us hold twice
 
@@ -45,7 +45,7 @@ def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise BadRequest(f"Duplicate key: '{key}'.", param=key, code="duplicate_key")
+                raise BadRequest(f"Duplicate key: '{quoted(key)}'.", param=quoted(key), code="duplicate_key")
             seen.add(key)
     return found
 

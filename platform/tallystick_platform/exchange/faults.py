@@ -1,5 +1,4 @@
 """Why an admitted request did not complete, as the record says it."""
-# ruff: noqa: N818  (an error is named after what went wrong, as in errors.py)
 
 from __future__ import annotations
 

@@ -178,7 +178,10 @@ class Line:
             entry = await parts.journal.commit(terminal(draft, computed.outcome))
         except errors.JournalUnavailable as error:
             raise AnswerWithheld(record_id=draft.id, reason=str(error), retry_after_s=error.retry_after_s) from error
-        except (errors.PlatformError, TallystickError) as error:  # the journal still owes the record, and says why there
+        except (
+            errors.PlatformError,
+            TallystickError,
+        ) as error:  # the journal still owes the record, and says why there
             parts.log_defect(error, draft.id)
             raise AnswerWithheld(
                 record_id=draft.id, reason="the outcome could not be recorded as it was", retry_after_s=RETRY_AFTER_S

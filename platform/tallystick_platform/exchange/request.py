@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tallystick.record import Value
 from tallystick_platform.protocol import ModelInfo
 
 DEFAULT_TEMPERATURE = 1.0
@@ -13,7 +14,7 @@ DEFAULT_TOP_K = 0  # 0: every token stays a candidate
 DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is less
 SEED_BITS = 63  # a drawn seed fits a signed 64-bit integer on every path to the sampler
 
-Message = Mapping[str, object]
+Message = Mapping[str, Value]
 Turn = Mapping[str, str]
 
 

@@ -40,13 +40,10 @@ class Tally:
     def outcome(self, failure: BaseException | None, now_us: int) -> Outcome:
         """What the record says of it. Of an answer that is sent whole, nothing was delivered unless all of it will be."""
         result = self._result
-        if self._streamed:
-            delivered = self.text if self._pieces or failure is None else None
-        else:
-            delivered = self.text if failure is None else None
+        released = failure is None or (self._streamed and bool(self._pieces))
         return Outcome(
             failure=failure,
-            delivered=delivered,
+            delivered=self.text if released else None,
             finish_reason=None if result is None or failure is not None else result.finish_reason,
             usage=None
             if result is None

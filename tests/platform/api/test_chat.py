@@ -9,12 +9,15 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from tests.support.api import AUTH, MAX_BODY_BYTES, Api
+from tests.support.exchange import MODEL, SENDER, WRITER, Script, unavailable
 
-from tallystick.ids import format_record_id, to_hex
 from tallystick.hashing import keccak256
+from tallystick.ids import format_record_id, to_hex
 from tallystick.receipts import SignedAdmission, SignedReceipt
 from tallystick.record import State
 from tallystick_platform.errors import (
+    Backlogged,
     Draining,
     EngineFailed,
     JournalClosed,
@@ -24,8 +27,6 @@ from tallystick_platform.errors import (
     TokenBusy,
     WorkerDied,
 )
-from tests.support.api import AUTH, MAX_BODY_BYTES, Api
-from tests.support.exchange import MODEL, SENDER, WRITER, Script, unavailable
 
 CHAT = "/v1/chat/completions"
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
@@ -394,7 +395,8 @@ async def test_a_stream_that_runs_out_of_time_ends_in_an_error_event() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code", "retry_after"),
     [
-        (Overloaded(bound="records not yet on the chain", limit=10, retry_after_s=7), 503, "overloaded", "7"),
+        (Overloaded(bound="requests at once", limit=10, retry_after_s=1), 429, "overloaded", "1"),
+        (Backlogged(bound="records not yet on the chain", limit=10, retry_after_s=7), 503, "backlogged", "7"),
         (TokenBusy(bound="requests of this token", limit=1, retry_after_s=1), 429, "too_many_requests", "1"),
         (Draining(retry_after_s=9), 503, "draining", "9"),
     ],
@@ -549,8 +551,9 @@ async def test_head_and_wrong_methods_are_answered_in_the_same_shape() -> None:
 
 
 def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
-    from tallystick_platform.api.proofs import ProofEncoder
     from tests.support.exchange import DOMAIN, Bench
+
+    from tallystick_platform.api.proofs import ProofEncoder
 
     bench = Bench()
     proofs = ProofEncoder(domain=DOMAIN, writer=WRITER.address)

@@ -1,0 +1,185 @@
+"""Reading a chat request: what is taken, and how what is not taken is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tallystick_platform.api import chat_body
+from tallystick_platform.api.chat_parsing import parse_chat
+from tallystick_platform.api.refusals import BadRequest
+
+HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def parse(**given: object):
+    return parse_chat(json.dumps(HI | given).encode())
+
+
+def refusal(body: bytes | dict) -> BadRequest:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(BadRequest) as caught:
+        parse_chat(raw)
+    return caught.value
+
+
+def test_the_smallest_request_leaves_everything_else_to_the_server() -> None:
+    chat = parse()
+    request = chat.request
+    assert (request.temperature, request.top_p, request.top_k, request.max_tokens, request.seed) == (None,) * 5
+    assert (request.stop, request.user, chat.stream, chat.include_usage) == ((), None, False, False)
+
+
+def test_every_parameter_is_read() -> None:
+    chat = parse(
+        temperature=0,
+        top_p=0.5,
+        top_k=7,
+        max_completion_tokens=9,
+        stop=["a", "b"],
+        seed=-1,
+        n=1,
+        user="u",
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    request = chat.request
+    assert (request.temperature, request.top_p, request.top_k, request.max_tokens) == (0.0, 0.5, 7, 9)
+    assert (request.stop, request.seed, request.user) == (("a", "b"), -1, "u")
+    assert (chat.stream, chat.include_usage) == (True, True)
+
+
+@pytest.mark.parametrize("name", sorted(chat_body.NAMES - {"model", "messages", "stream_options"}))
+def test_null_is_the_same_as_nothing(name: str) -> None:
+    assert parse(**{name: None}) == parse()
+
+
+def test_one_stop_may_be_bare_text() -> None:
+    assert parse(stop="x").request.stop == ("x",)
+
+
+def test_parts_are_kept_as_sent_and_joined_for_the_model() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    request = parse(messages=[{"role": "user", "content": parts}]).request
+    assert request.messages == ({"role": "user", "content": parts},)
+    assert request.turns == ({"role": "user", "content": "ab"},)
+
+
+def test_a_developer_message_is_a_system_message_to_the_model() -> None:
+    messages = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    request = parse(messages=messages).request
+    assert request.messages[0]["role"] == "developer"
+    assert request.turns[0]["role"] == "system"
+
+
+@pytest.mark.parametrize("name", sorted(chat_body.NOT_OFFERED))
+def test_a_known_parameter_that_is_not_offered_is_refused_by_name(name: str) -> None:
+    error = refusal(HI | {name: None})
+    assert (error.param, error.code) == (name, "unsupported_parameter")
+
+
+@pytest.mark.parametrize("name", ["temprature", "", "Model", "a" * 500])
+def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
+    error = refusal(HI | {name: 1})
+    assert error.code == "unknown_parameter"
+    assert error.param[:64] == name[:64]
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "code"),
+    [
+        ({"messages": [{"role": "user", "content": "x", "name": "b"}]}, "messages[0].name", "unknown_parameter"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "invalid_value"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "invalid_type"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "invalid_value"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content[0].type",
+            "invalid_value",
+        ),
+        ({"messages": []}, "messages", "invalid_value"),
+        ({"messages": "Hi"}, "messages", "invalid_type"),
+        ({"messages": [{"role": "user", "content": ""}]}, "messages", "empty_prompt"),
+        ({"messages": [{"role": "user", "content": " \n\t"}]}, "messages", "empty_prompt"),
+        ({"model": 1}, "model", "invalid_type"),
+        ({"model": ""}, "model", "invalid_value"),
+        ({"model": "m" * 257}, "model", "invalid_value"),
+        ({"temperature": -0.1}, "temperature", "invalid_value"),
+        ({"temperature": 2.1}, "temperature", "invalid_value"),
+        ({"temperature": "1"}, "temperature", "invalid_type"),
+        ({"temperature": True}, "temperature", "invalid_type"),
+        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"top_p": 1.1}, "top_p", "invalid_value"),
+        ({"top_k": -1}, "top_k", "invalid_value"),
+        ({"top_k": 1.5}, "top_k", "invalid_type"),
+        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens", "invalid_value"),
+        ({"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens", "invalid_value"),
+        ({"stop": ["a"] * 5}, "stop", "invalid_value"),
+        ({"stop": ""}, "stop", "invalid_value"),
+        ({"stop": [""]}, "stop[0]", "invalid_value"),
+        ({"stop": "x" * 257}, "stop", "invalid_value"),
+        ({"seed": 2**63}, "seed", "invalid_value"),
+        ({"seed": 1.5}, "seed", "invalid_type"),
+        ({"n": 2}, "n", "unsupported_value"),
+        ({"n": 0}, "n", "unsupported_value"),
+        ({"user": "u" * 257}, "user", "invalid_value"),
+        ({"stream": "yes"}, "stream", "invalid_type"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
+        ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x", "unknown_parameter"),
+    ],
+)
+def test_what_does_not_fit_is_named(given: dict, param: str, code: str) -> None:
+    error = refusal(HI | given)
+    assert (error.param, error.code) == (param, code)
+
+
+@pytest.mark.parametrize(
+    "given", [{"temperature": 0}, {"temperature": 2}, {"top_p": 1}, {"top_k": 0}, {"max_tokens": 1}]
+)
+def test_the_bounds_themselves_are_taken(given: dict) -> None:
+    parse(**given)
+
+
+def test_as_many_stops_as_the_bound_are_taken() -> None:
+    assert len(parse(stop=["a"] * chat_body.MAX_STOPS).request.stop) == chat_body.MAX_STOPS
+
+
+def test_more_messages_than_the_bound_are_refused() -> None:
+    message = {"role": "user", "content": "x"}
+    parse(messages=[message] * chat_body.MAX_MESSAGES)
+    assert refusal(HI | {"messages": [message] * (chat_body.MAX_MESSAGES + 1)}).param == "messages"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"{} {}", "invalid_json"),
+        (b"[]", "invalid_type"),
+        (b"null", "invalid_type"),
+        (b"\xff\xfe{\x00}\x00", "invalid_utf8"),
+        (b'{"model": "\xc3"}', "invalid_utf8"),
+        (b"\xef\xbb\xbf{}", "invalid_json"),
+        (b'{"temperature": NaN}', "invalid_json"),
+        (b'{"temperature": -Infinity}', "invalid_json"),
+        (b'{"seed": ' + b"9" * 5_000 + b"}", "invalid_json"),
+        (b"[" * 100_000, "invalid_json"),
+        (b'{"model": "m", "model": "m"}', "duplicate_key"),
+        (b'{"model": "m", "messages": [{"role": "user", "role": "user"}]}', "duplicate_key"),
+        (b'{"model": "m", "messages": [{"role": "user", "content": "\\ud800"}]}', "invalid_json"),
+        (b'{"\\ud800": 1, "\\ud800": 1}', "duplicate_key"),
+    ],
+)
+def test_what_cannot_be_read_in_one_way_only_is_refused(body: bytes, code: str) -> None:
+    error = refusal(body)
+    assert error.code == code
+    str(error).encode()
+
+
+def test_an_object_of_too_many_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick_platform.api.strict_json.MAX_KEYS", 2)
+    assert refusal(b'{"a":1,"b":2,"c":3}').code == "invalid_json"
