@@ -113,8 +113,7 @@ class GroupCommitter:
                 for operation in group
                 if not (isinstance(operation, Admit) and operation.future.cancelled())
             ]
-            for seq, record in list(self.owed.items())[:MAX_OWED_PER_GROUP]:
-                writes.record(record, self.open[seq], counters)
+            self._pay(writes, counters)
             writes.write(connection)
             connection.commit()
         except Exception as error:  # noqa: BLE001  whatever it is, nothing of this group may be released
@@ -162,15 +161,24 @@ class GroupCommitter:
         self, operation: Operation, writes: Transaction, counters: Counters, connection: WriterConnection
     ) -> Record | JournalEntry | Exception:
         """Steps 4 and 5 for one operation; a record at fault harms nobody else in the group."""
-        if isinstance(operation, Commit):
+        try:
+            if isinstance(operation, Admit):
+                return writes.admit(operation.record, operation.token_id, counters, connection)
             draft = self.open.get(operation.record.admission_seq)
             if draft is None:  # the connection was renewed meanwhile, and the record was found to stand
                 return NotAdmitted(admission_seq=operation.record.admission_seq)
             return writes.record(operation.record, draft, counters)
-        try:
-            return writes.admit(operation.record, operation.token_id, counters, connection)
         except TallystickError as error:
             return error
+
+    def _pay(self, writes: Transaction, counters: Counters) -> None:
+        """Step 5 for some of the records that are owed."""
+        for seq, record in list(self.owed.items())[:MAX_OWED_PER_GROUP]:
+            try:
+                writes.record(record, self.open[seq], counters)
+            except TallystickError as error:  # stays open, and is tried again at the next start
+                _log.error("journal.not_recordable", admission_seq=seq, error=str(error))
+                del self.owed[seq]
 
     def _roll_if_due(self, connection: WriterConnection, counters: Counters, now_us: int) -> None:
         """Step 2."""

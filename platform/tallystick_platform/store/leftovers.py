@@ -6,13 +6,13 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
-from tallystick.encoding import decode_record
-from tallystick.errors import TallystickError
+from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch
 from tallystick.record import Record
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.store import settlement
 from tallystick_platform.store.database import WriterConnection
+from tallystick_platform.store.drafts import decode_draft
 from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.tables import AdmissionRow, table_of
 
@@ -45,8 +45,8 @@ def read_leftovers(connection: WriterConnection, sealer: Sealer, owned: Containe
             continue
         ciphertext = connection.fetch(_CIPHERTEXT, (seq,))[0][0]
         try:
-            orphans[seq] = decode_record(sealer.reveal_draft(epoch, seq, ciphertext))
-        except (DraftUnreadable, EpochKeyMissing, TallystickError):
+            orphans[seq] = decode_draft(sealer.reveal_draft(epoch, seq, ciphertext))
+        except (DraftUnreadable, EpochKeyMissing, KeyFileError, ValueError):
             unreadable[seq] = settlement.from_admission_row(_admission(connection, seq), now_us)
     return Leftovers(epochs=epochs, orphans=orphans, unreadable=unreadable)
 

@@ -44,7 +44,7 @@ class RowMacs:
 
     def of_row(self, table: Table, row: Mapping[str, Value]) -> bytes:
         """The MAC that a row given by column name should have."""
-        return self.of(table.name, [row[column] for column in covered(table)])
+        return self.of(str(table.name), [row[column] for column in covered(table)])
 
     def fits(self, table: Table, row: Mapping[str, Value]) -> bool:
         """Whether a row as read carries its own MAC. Compared in constant time."""

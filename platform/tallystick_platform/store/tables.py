@@ -1,7 +1,6 @@
 """The schema. Times are microseconds UTC and `issued_at` and `anchor_by` are Unix seconds, as in receipts.
 
-Every table but `draft` and `blob` carries `mac`, over all its other columns (see row_macs.py); drafts are authenticated
-by their encryption and blobs by the digest that a record commits to.
+Every table but `draft` carries `mac`, over all its other columns (see row_macs.py); a draft's encryption binds its columns.
 """
 
 from __future__ import annotations
@@ -109,6 +108,7 @@ class BlobRow(SQLModel, table=True):
     sealed_digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     log_index: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
     ciphertext: bytes = Field(sa_column=_bytes())
+    mac: bytes = Field(sa_column=_bytes())
 
 
 class BatchRow(SQLModel, table=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tallystick.encoding import encode_record
 from tallystick.errors import TallystickError
 from tallystick.ids import Epoch, Index
 from tallystick.receipts import Receipt, SignedReceipt, response_hash
@@ -14,6 +13,7 @@ from tallystick.sealing import SealedRecord
 from tallystick_platform.store import settlement
 from tallystick_platform.store.counters import Counters
 from tallystick_platform.store.database import WriterConnection
+from tallystick_platform.store.drafts import encode_draft
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.sealer import Sealer
@@ -56,12 +56,12 @@ class Transaction:
     def admit(self, offered: Record, token_id: str, counters: Counters, connection: WriterConnection) -> Record:
         """Step 4 for one request: the would-be record with its numbers.
 
-        Raises: RecordError, EncodingError; then no number was used.
+        Raises: RecordError; then no number was used.
         """
         sender = offered.sender.address
         seq, sender_seq = counters.next_seq, counters.next_of(sender, connection)
         record = replace(offered, admission_seq=seq, sender_seq=sender_seq)
-        draft = self._sealer.protect_draft(seq, encode_record(record))
+        draft = self._sealer.protect_draft(seq, encode_draft(record))
         counters.admitted(sender, sender_seq)
         values = (
             seq,
@@ -84,6 +84,8 @@ class Transaction:
         """Step 5 for one terminal record: its entry, or why it could not be recorded as offered.
 
         In the second case the admission ends all the same, in a record that says so.
+
+        Raises: RecordError, EncodingError if not even that can be recorded; then no index was used.
         """
         index = counters.next_index
         record, sealed, refusal = self._seal(offered, draft, index)
@@ -110,7 +112,9 @@ class Transaction:
             self._now_us,
         )
         self._records.append((*values, self._macs.of("record", values)))
-        self._blobs.extend((blob.ref.sealed_digest, index, blob.ciphertext) for blob in sealed.blobs)
+        for blob in sealed.blobs:
+            columns = (blob.ref.sealed_digest, index, blob.ciphertext)
+            self._blobs.append((*columns, self._macs.of("blob", columns)))
         self.done.append(record.admission_seq)
         return refusal or JournalEntry(
             record_id=record.id,

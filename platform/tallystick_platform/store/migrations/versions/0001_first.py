@@ -96,6 +96,7 @@ def upgrade() -> None:
         sa.Column("sealed_digest", sa.LargeBinary, primary_key=True),
         sa.Column("log_index", sa.BigInteger, nullable=False, index=True),
         sa.Column("ciphertext", sa.LargeBinary, nullable=False),
+        sa.Column("mac", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "batch",

@@ -1,0 +1,39 @@
+"""Each row against its own MAC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from sqlalchemy import Connection, Select, Table, select
+
+from tallystick_platform.store.check.finding import Finding, Subject
+from tallystick_platform.store.row_macs import row_name
+from tallystick_platform.store.tables import AdmissionRow, ApiToken, BatchRow, BlobRow, EpochRow, RecordRow, table_of
+
+ROWS_AT_ONCE = 256
+TABLES: tuple[Table, ...] = tuple(
+    table_of(model) for model in (ApiToken, AdmissionRow, RecordRow, BlobRow, BatchRow, EpochRow)
+)
+
+
+def check_macs(subject: Subject) -> Iterator[Finding]:
+    """Any change of any column by anyone who does not hold the operator's key."""
+    for table in TABLES:
+        for row in rows_of(subject.connection, select(table)):
+            subject.checked.rows[table.name] += 1
+            if not subject.macs.fits(table, row):
+                yield Finding(
+                    check="row-mac",
+                    table=table.name,
+                    row=row_name(table, row),
+                    columns=tuple(column.name for column in table.columns),
+                    expected="the MAC of these columns",
+                    found="another",
+                )
+
+
+def rows_of(connection: Connection, query: Select[Any]) -> Iterator[Mapping[str, Any]]:
+    """The rows of a query by column name, a few at a time."""
+    result = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
+    yield from cast(Iterator[Mapping[str, Any]], iter(result.mappings()))

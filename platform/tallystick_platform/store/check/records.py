@@ -1,0 +1,103 @@
+"""Records: gap-free indices, the admission they answer, the leaf, the epoch, the receipt; and their blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from tallystick.errors import OpenError, SignatureError
+from tallystick.hashing import keccak256
+from tallystick.ids import to_hex
+from tallystick.merkle import leaf_hash
+from tallystick.receipts import signer
+from tallystick.sealing import sealed_header
+from tallystick_platform.store.check.finding import Finding, Subject
+from tallystick_platform.store.check.macs import rows_of
+from tallystick_platform.store.records import receipt_of
+from tallystick_platform.store.tables import AdmissionRow, BlobRow, RecordRow, table_of
+
+ADMISSION, RECORD, BLOB = (table_of(model) for model in (AdmissionRow, RecordRow, BlobRow))
+SHARED = ("record_id", "sender", "sender_seq", "task", "request_hash")  # a record repeats these of its admission
+SIGNED = ("log_index", "leaf", "request_hash", "response_hash", "issued_at", "anchor_by", "signature")
+
+
+def check_records(subject: Subject) -> Iterator[Finding]:
+    """Every record, in the order of the log."""
+    expected_index = 0
+    shared = [ADMISSION.c[name].label(f"admitted_{name}") for name in SHARED]
+    query = select(RECORD, ADMISSION.c.seq, *shared).outerjoin(ADMISSION, ADMISSION.c.seq == RECORD.c.admission_seq)
+    for row in rows_of(subject.connection, query.order_by(RECORD.c.log_index)):
+        index = row["log_index"]
+        if index != expected_index:
+            yield _finding("index-continuity", index, ("log_index",), f"index {expected_index}", f"index {index}")
+        expected_index = index + 1
+        yield from _admission(row)
+        yield from _leaf(subject, row)
+        yield from _epoch(row)
+        yield from _receipt(subject, row)
+
+
+def check_blobs(subject: Subject) -> Iterator[Finding]:
+    """Every blob: its digest, and that there is a record that it can belong to."""
+    query = select(BLOB, RECORD.c.leaf).outerjoin(RECORD, RECORD.c.log_index == BLOB.c.log_index)
+    for row in rows_of(subject.connection, query):
+        digest = keccak256(row["ciphertext"])
+        name = row["sealed_digest"].hex()
+        if digest != row["sealed_digest"]:
+            yield _blob(name, ("sealed_digest", "ciphertext"), to_hex(digest), to_hex(row["sealed_digest"]))
+        if row["leaf"] is None:
+            yield _blob(name, ("log_index",), "the index of a record", str(row["log_index"]))
+
+
+def _admission(row: Mapping[str, Any]) -> Iterator[Finding]:
+    index, seq = row["log_index"], row["admission_seq"]
+    if row["seq"] is None:
+        yield _finding("admission", index, ("admission_seq",), f"admission {seq}", "no such admission")
+        return
+    for name in SHARED:
+        expected, found = row[f"admitted_{name}"], row[name]
+        if expected != found:
+            yield _finding("admission", index, (name, "admission_seq"), _text(expected), _text(found))
+
+
+def _leaf(subject: Subject, row: Mapping[str, Any]) -> Iterator[Finding]:
+    leaf = leaf_hash(subject.log_id, row["log_index"], row["fields_root"], row["sealed"])
+    if leaf != row["leaf"]:
+        columns = ("log_index", "fields_root", "sealed", "leaf")
+        yield _finding("leaf", row["log_index"], columns, to_hex(leaf), to_hex(row["leaf"]))
+
+
+def _epoch(row: Mapping[str, Any]) -> Iterator[Finding]:
+    try:
+        sealed_under = sealed_header(row["sealed"]).epoch
+    except OpenError as error:
+        yield _finding("sealed", row["log_index"], ("sealed",), "a sealed record", str(error))
+        return
+    if sealed_under != row["epoch"]:
+        columns = ("epoch", "sealed")
+        yield _finding("epoch", row["log_index"], columns, f"epoch {sealed_under}", f"epoch {row['epoch']}")
+
+
+def _receipt(subject: Subject, row: Mapping[str, Any]) -> Iterator[Finding]:
+    expected = f"signed by {to_hex(subject.writer)}"
+    try:
+        found = signer(receipt_of(row, subject.domain, subject.log_id))
+    except (SignatureError, OverflowError) as error:
+        yield _finding("receipt", row["log_index"], SIGNED, expected, str(error))
+        return
+    if found != subject.writer:
+        yield _finding("receipt", row["log_index"], SIGNED, expected, f"signed by {to_hex(found)}")
+
+
+def _text(value: object) -> str:
+    return to_hex(value) if isinstance(value, bytes) else str(value)
+
+
+def _finding(check: str, index: int, columns: tuple[str, ...], expected: str, found: str) -> Finding:
+    return Finding(check=check, table="record", row=index, columns=columns, expected=expected, found=found)
+
+
+def _blob(name: str, columns: tuple[str, ...], expected: str, found: str) -> Finding:
+    return Finding(check="blob", table="blob", row=name, columns=columns, expected=expected, found=found)

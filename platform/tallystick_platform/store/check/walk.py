@@ -1,0 +1,60 @@
+"""All checks in order, over one consistent state of the journal. Memory stays flat as the journal grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tallystick.errors import TallystickError
+from tallystick.ids import Address, LogId
+from tallystick.receipts import Domain
+from tallystick_platform.store.check.batches import check_batches, check_epochs
+from tallystick_platform.store.check.finding import Checked, Finding, Reveal, Subject
+from tallystick_platform.store.check.macs import check_macs
+from tallystick_platform.store.check.records import check_blobs, check_records
+from tallystick_platform.store.check.sequences import check_admissions, check_drafts
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.row_macs import RowMacs
+
+
+def check_journal(
+    database: Database,
+    macs: RowMacs,
+    *,
+    log_id: LogId,
+    domain: Domain,
+    writer: Address,
+    reveal: Reveal,
+    checked: Checked | None = None,
+) -> Iterator[Finding]:
+    """Every fault in the journal, as it is found. `checked` is filled with the numbers of rows that were looked at."""
+    with database.reading() as connection:
+        subject = Subject(
+            connection=connection,
+            macs=macs,
+            log_id=log_id,
+            domain=domain,
+            writer=writer,
+            reveal=reveal,
+            checked=checked or Checked(),
+        )
+        for check in (
+            check_macs,
+            check_admissions,
+            check_drafts,
+            check_records,
+            check_blobs,
+            check_epochs,
+            check_batches,
+        ):
+            try:
+                yield from check(subject)
+            except (ArithmeticError, TypeError, ValueError, TallystickError) as error:
+                # a value of a kind or size that the service never writes; its row's MAC was a finding before
+                yield Finding(
+                    check=check.__name__.removeprefix("check_"),
+                    table="journal",
+                    row="-",
+                    columns=(),
+                    expected="values that can be checked",
+                    found=f"{type(error).__name__}: {error}",
+                )

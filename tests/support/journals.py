@@ -1,0 +1,199 @@
+"""A journal on a disk of its own, with real keys and a clock that tests move; and the records that go into it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tallystick.ids import Address, LogId, new_record_id
+from tallystick.keys import AuditorKey, Wallet
+from tallystick.receipts import Domain, request_hash, response_hash
+from tallystick.record import (
+    Choice,
+    Gpu,
+    HttpExchange,
+    Instructions,
+    Model,
+    Price,
+    Provider,
+    Record,
+    RecordTime,
+    Response,
+    Sender,
+    State,
+    Usage,
+    charge_micros,
+)
+from tallystick_platform.sealing import LedgerSealer
+from tallystick_platform.store import settlement
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.entries import JournalEntry
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.row_macs import RowMacs
+from tests.support.clocks import FixedClock
+
+WALLET = Wallet(b"\x11" * 32)
+DOMAIN = Domain(chain_id=73_571, contract=Address(b"\xc0" * 20))
+LOG_ID = LogId(b"\x10" * 32)
+ALICE = Address(b"\xa1" * 20)
+BOB = Address(b"\xb0" * 20)
+TOKEN_ID = "tok_0011223344556677"
+ANCHOR_DEADLINE_S = 3600
+EPOCH_SECONDS = 86_400
+
+
+class Bytes:
+    """A repeatable stream of bytes in place of randomness."""
+
+    def __init__(self, seed: str = "seed") -> None:
+        self._seed = seed
+        self._count = 0
+
+    def __call__(self, size: int) -> bytes:
+        self._count += 1
+        return hashlib.shake_256(f"{self._seed}/{self._count}".encode()).digest(size)
+
+
+RANDOM = Bytes("record ids")
+
+
+def would_be(clock: FixedClock, *, sender: Address = ALICE, body: bytes = b"{}", streamed: bool = False) -> Record:
+    """The record that stands if the process dies right after admission."""
+    now = clock.now_us()
+    return Record(
+        id=new_record_id(now, RANDOM),
+        admission_seq=0,
+        sender_seq=0,
+        task="chat",
+        state=State.INTERRUPTED,
+        error=settlement.INTERRUPTED,
+        time=RecordTime(admitted_at=now, started_at=None, finished_at=now),
+        http=HttpExchange(
+            method="POST",
+            path="/v1/chat/completions",
+            request_hash=request_hash(body),
+            response_hash=None,
+            streamed=streamed,
+        ),
+        gpu=Gpu(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=8 << 30, driver=None),
+        provider=Provider(id="local", name="Local provider", address=WALLET.address),
+        price=None,
+        model=Model(
+            id="smollm2-135m-instruct",
+            version="1",
+            weights_digest=b"\x77" * 32,
+            engine="constant",
+            engine_version="1",
+            dtype="float32",
+            quantisation=None,
+            device="cpu",
+        ),
+        parameters={"temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_tokens": 64, "seed": 7, "stop": []},
+        prompt={"messages": [{"role": "user", "content": "What is a tally stick?"}]},
+        instructions=Instructions(
+            system="You are a helpful assistant.", chat_template=None, chat_template_digest=b"\x55" * 32
+        ),
+        response=None,
+        usage=None,
+        sender=Sender(address=sender, proof="token", token_id=TOKEN_ID, signature=None),
+        proof_of_compute=None,
+    )
+
+
+def completed(admitted: Record, clock: FixedClock, text: str = "A stick that was split in two.") -> Record:
+    """The record of a request that was answered."""
+    now = clock.now_us()
+    return replace(
+        admitted,
+        state=State.COMPLETED,
+        error=None,
+        time=replace(admitted.time, started_at=admitted.time.admitted_at, finished_at=now),
+        http=replace(admitted.http, response_hash=response_hash([text.encode()])),
+        response=Response(choices=(Choice(index=0, text=text, finish_reason="stop"),)),
+        usage=Usage(input_tokens=12, output_tokens=9),
+        price=Price(
+            per_hour_micros=500_000,
+            currency="USD",
+            device_time_us=250_000,
+            charge_micros=charge_micros(500_000, 250_000),
+        ),
+    )
+
+
+@dataclass
+class Setting:
+    """Everything around a journal, so that a test can stop it, spoil it and start another on the same folder."""
+
+    home: Path
+    clock: FixedClock = field(default_factory=FixedClock)
+    auditor: AuditorKey = field(default_factory=AuditorKey.generate)
+    macs: RowMacs = field(default_factory=lambda: RowMacs(WALLET.secret))
+    epoch_seconds: int = EPOCH_SECONDS
+
+    @property
+    def journal_path(self) -> Path:
+        return self.home / "journal" / "journal.sqlite"
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.home / "keys" / "epochs"
+
+    def database(self) -> Database:
+        return Database.open(self.journal_path)
+
+    def sealer(self, auditors: Sequence[AuditorKey] | None = None) -> LedgerSealer:
+        return LedgerSealer(
+            wallet=WALLET,
+            domain=DOMAIN,
+            log_id=LOG_ID,
+            auditors=[auditor.public for auditor in auditors or [self.auditor]],
+            keys_dir=self.keys_dir,
+            epoch_seconds=self.epoch_seconds,
+        )
+
+    def journal(self, database: Database, **options: int) -> Journal:
+        return Journal(
+            database,
+            self.sealer(),
+            self.macs,
+            clock=self.clock,
+            anchor_deadline_s=ANCHOR_DEADLINE_S,
+            **options,
+        )
+
+    def batches(self, database: Database) -> Batches:
+        return Batches(database, self.macs)
+
+
+class Running:
+    """A started journal, as a context: `async with Running(setting) as journal`."""
+
+    def __init__(self, setting: Setting, database: Database | None = None, **options: int) -> None:
+        self.setting = setting
+        self.database = database or setting.database()
+        self.journal = setting.journal(self.database, **options)
+
+    async def __aenter__(self) -> Journal:
+        await self.journal.start()
+        return self.journal
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.journal.close()
+        self.database.close()
+
+
+async def record_one(journal: Journal, clock: FixedClock, sender: Address = ALICE) -> JournalEntry:
+    """One request from admission to record."""
+    ticket = await journal.admit(would_be(clock, sender=sender), token_id=TOKEN_ID)
+    return await journal.commit(completed(ticket.record, clock))
+
+
+async def record_many(journal: Journal, clock: FixedClock, count: int) -> list[JournalEntry]:
+    """Requests side by side."""
+    return list(await asyncio.gather(*(record_one(journal, clock) for _ in range(count))))
+
+
