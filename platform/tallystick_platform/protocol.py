@@ -78,7 +78,7 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One generation, with every parameter's effective value. Units: `deadline_us` microseconds UTC.
 
-    The deadline is the exchange's to enforce, by cancelling; the engine never starts a request that is past it.
+    The deadline is the exchange's to enforce, by cancelling; it travels for the worker's logs alone.
     """
 
     request_id: bytes

@@ -1,0 +1,46 @@
+"""Matrix products whose rows do not depend on each other, as fast as this machine has them.
+
+Measured on two cores of an AVX2 machine for the whole of a 135M-parameter model in float32, milliseconds at 1 / 8 / 256
+rows: plain `F.linear` 37 / 65 / 373, oneDNN with packed weights 22 / 34 / 355. oneDNN also adds up each row in the same order
+whatever the number of rows, which is what lets requests share a batch and stay reproducible; `AuditEngine` checks it at load.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PACKED_FOR_ROWS = 8  # the number of rows that the packed layout is tuned for: a full decode batch
+
+
+# torch offers these two under private names only; its version is pinned, and `can_pack` asks before they are used.
+_PACK, _MULTIPLY = "_reorder_linear_weight", "_linear_pointwise"
+
+
+class Linear:
+    """y = x W^T. Shapes: weight [out, in], x [rows, in]."""
+
+    __slots__ = ("_multiply", "_weight")
+
+    def __init__(self, weight: Tensor) -> None:
+        packs = can_pack(weight)
+        self._multiply = getattr(torch.ops.mkldnn, _MULTIPLY) if packs else None
+        self._weight = getattr(torch.ops.mkldnn, _PACK)(weight, PACKED_FOR_ROWS) if packs else weight
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if self._multiply is not None:
+            product: Tensor = self._multiply(rows, self._weight, None, "none", [], "")
+            return product
+        return functional.linear(rows, self._weight)
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether this build of torch has oneDNN's packed product for such a weight."""
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype is torch.float32
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, _PACK)
+        and hasattr(torch.ops.mkldnn, _MULTIPLY)
+    )

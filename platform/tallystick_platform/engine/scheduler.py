@@ -1,0 +1,130 @@
+"""What runs in the next step. Pure bookkeeping: no torch, no clock, no tokens of its own.
+
+A step computes at most `prefill_budget` prompt tokens, in pieces whose borders depend on the prompt alone, and one token for
+every request that is past its prompt. Requests take turns at the prefill, so none waits for another longer than one step
+per turn; and since the borders are fixed, neighbours never change a request's arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+
+class Schedulable(Protocol):
+    """What the scheduler needs to know of a request."""
+
+    request_id: bytes
+    prompt_size: int
+    prefilled: int
+
+
+S = TypeVar("S", bound=Schedulable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerConfig:
+    """Bounds. Units: tokens for the prefill, requests for the rest."""
+
+    max_active: int = 8
+    max_waiting: int = 56
+    piece_size: int = 256
+    prefill_budget: int = 256
+
+    def __post_init__(self) -> None:
+        if self.max_active < 1 or self.max_waiting < 0 or self.piece_size < 1 or self.prefill_budget < 1:
+            raise ValueError("bounds of the scheduler must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece(Generic[S]):
+    """Prompt tokens [start, stop) of one request."""
+
+    sequence: S
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[S]):
+    """One step's work: these pieces of prompts, then one token for each of these requests."""
+
+    pieces: list[Piece[S]]
+    decode: list[S]
+
+
+class Scheduler(Generic[S]):
+    """Holds the requests that are computed and those that wait for a slot."""
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        self._waiting: deque[S] = deque()
+        self._prefilling: deque[S] = deque()
+        self._decoding: dict[bytes, S] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self.active
+
+    @property
+    def active(self) -> int:
+        """Requests that hold a slot."""
+        return len(self._prefilling) + len(self._decoding)
+
+    def full(self) -> bool:
+        """Whether no further request may be taken."""
+        return len(self) >= self.config.max_active + self.config.max_waiting
+
+    def add(self, sequence: S) -> None:
+        """Let a request wait for its slot. Requires: not `full`."""
+        self._waiting.append(sequence)
+
+    def next_waiting(self) -> S | None:
+        """The request to be prepared next, if a slot is free; it leaves the queue and must be `place`d or dropped."""
+        if self._waiting and self.active < self.config.max_active:
+            return self._waiting.popleft()
+        return None
+
+    def place(self, sequence: S) -> None:
+        """Give a prepared request its slot."""
+        self._prefilling.append(sequence)
+
+    def plan(self) -> Plan[S]:
+        """The next step. Requests whose prompt ends in this step decode from the next one on."""
+        decode = list(self._decoding.values())
+        return Plan(pieces=list(self._pieces()), decode=decode)
+
+    def advance(self, piece: Piece[S]) -> None:
+        """Note that a piece was computed."""
+        sequence = piece.sequence
+        sequence.prefilled = piece.stop
+        if sequence.prefilled == sequence.prompt_size:
+            self._prefilling.remove(sequence)
+            self._decoding[sequence.request_id] = sequence
+        else:
+            self._prefilling.remove(sequence)
+            self._prefilling.append(sequence)
+
+    def remove(self, request_id: bytes) -> S | None:
+        """Forget a request wherever it stands; the request itself, or None if it is not held."""
+        found = self._decoding.pop(request_id, None)
+        if found is not None:
+            return found
+        for queue in (self._prefilling, self._waiting):
+            for sequence in queue:
+                if sequence.request_id == request_id:
+                    queue.remove(sequence)
+                    return sequence
+        return None
+
+    def _pieces(self) -> Iterator[Piece[S]]:
+        """Whole pieces in turn, until one does not fit the budget; the first always fits."""
+        spent = 0
+        for sequence in self._prefilling:
+            start = sequence.prefilled
+            stop = min(start + self.config.piece_size, sequence.prompt_size)
+            if spent and spent + stop - start > self.config.prefill_budget:
+                return
+            spent += stop - start
+            yield Piece(sequence, start, stop)
