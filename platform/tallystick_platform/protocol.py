@@ -235,3 +235,19 @@ def _decode(decoder: msgspec.msgpack.Decoder[_Message], frame: bytes) -> _Messag
         return decoder.decode(frame)
     except msgspec.DecodeError as error:
         raise ProtocolFault(str(error)) from error
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisor tells a worker process, as JSON on its command line; nothing in it is secret.
+
+    `engine` is "torch" or "constant"; `model` is "demo" or a folder. Units: seconds.
+    """
+
+    endpoint: str
+    worker_id: str
+    engine: Literal["torch", "constant"]
+    model: str
+    models_dir: str
+    max_requests: int
+    heartbeat_s: float = 1.0
+    step_s: float = 0.0

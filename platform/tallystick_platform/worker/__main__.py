@@ -1,0 +1,36 @@
+"""`python -m tallystick_platform.worker CONFIG`: one worker process. CONFIG is `protocol.WorkerConfig` as JSON."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.protocol import Fatal, Loading, WorkerConfig
+from tallystick_platform.worker.channel import ZmqChannel
+from tallystick_platform.worker.engines import build_engine
+from tallystick_platform.worker.loop import serve
+from tallystick_platform.worker.parent import leave_with_parent
+
+EXIT_UNUSABLE = 3
+
+
+def main(arguments: list[str]) -> int:
+    """Load the engine, say hello, serve until told to stop."""
+    leave_with_parent()
+    config = msgspec.json.decode(arguments[0], type=WorkerConfig)
+    channel = ZmqChannel(config.endpoint, config.worker_id)
+    try:
+        engine = build_engine(config, lambda stage, fraction: channel.send(Loading(stage, fraction)))
+        serve(engine, channel, heartbeat_s=config.heartbeat_s)
+    except (PlatformError, OSError, MemoryError) as error:
+        channel.send(Fatal(f"{error}"))
+        return EXIT_UNUSABLE
+    finally:
+        channel.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
