@@ -1,0 +1,197 @@
+"""The audit engine: iteration-level scheduling over a forward pass of our own. Read `step` first.
+
+It exists because a record must be able to say how an answer came about: a seed per request, arithmetic that neighbours
+cannot change (float32; checked at load on the very machine), engine time measured per request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tallystick_platform.engine.chat_template import ChatTemplate
+from tallystick_platform.engine.llama import LlamaModel
+from tallystick_platform.engine.sampler import NotFinite, Sampler
+from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
+from tallystick_platform.engine.sequence import Sequence
+from tallystick_platform.engine.stops import StopScanner
+from tallystick_platform.engine.text import TextStream
+from tallystick_platform.errors import PromptRejected
+from tallystick_platform.protocol import Failed, GenerationRequest, GpuInfo, ModelInfo, Started, StepEvent
+
+ENGINE_NAME = "tallystick-audit"
+ENGINE_VERSION = "1"
+ADMIT_CHARS_PER_STEP = 65_536  # tokenizing this much takes about as long as one token of a small model
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextCodec:
+    """The model's way between text and tokens."""
+
+    template: ChatTemplate
+    encode: Callable[[str], list[int]]
+    token_bytes: list[bytes]
+    end_tokens: frozenset[int]
+
+
+class AuditEngine:
+    """Implements `Engine`. `decode_rows` requests share one forward pass: 1 where rows would disturb each other."""
+
+    def __init__(
+        self,
+        *,
+        model: ModelInfo,
+        gpu: GpuInfo,
+        llama: LlamaModel,
+        codec: TextCodec,
+        config: SchedulerConfig,
+        decode_rows: int,
+        timer_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.model = model
+        self.gpu = gpu
+        self.max_requests = config.max_active + config.max_waiting
+        self._llama = llama
+        self._codec = codec
+        self._decode_rows = decode_rows
+        self._timer_ns = timer_ns
+        self._scheduler: Scheduler[Sequence] = Scheduler(config)
+        self._pending: list[StepEvent] = []
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Take a request; tokenizing and refusing it are the next step's work."""
+        if self._scheduler.full():
+            reason = "the worker's queue is full"
+            self._pending.append(Failed(request.request_id, "queue-full", reason, self.max_requests, self.max_requests))
+        else:
+            self._scheduler.add(Sequence(request, request.request_id, []))
+
+    def cancel(self, request_id: bytes) -> None:
+        """End a request with what it has. Text that a stop string might still have swallowed is dropped."""
+        sequence = self._scheduler.remove(request_id)
+        if sequence is not None:
+            self._pending.append(sequence.finished("cancelled"))
+
+    def has_work(self) -> bool:
+        """Whether another step would do anything."""
+        return bool(self._pending) or len(self._scheduler) > 0
+
+    def requests(self) -> int:
+        """How many requests are held now."""
+        return len(self._scheduler)
+
+    def step(self) -> list[StepEvent]:
+        """Schedule, run, postprocess: a bounded piece of work for everyone."""
+        events, self._pending = self._pending, []
+        self._admit(events)
+        plan = self._scheduler.plan()
+        for piece in plan.pieces:
+            self._prefill(piece, events)
+        for first in range(0, len(plan.decode), self._decode_rows):
+            self._decode(plan.decode[first : first + self._decode_rows], events)
+        return events
+
+    def _admit(self, events: list[StepEvent]) -> None:
+        chars = 0
+        while chars < ADMIT_CHARS_PER_STEP:
+            sequence = self._scheduler.next_waiting()
+            if sequence is None:
+                return
+            chars += sum(len(str(message.get("content", ""))) for message in sequence.request.messages)
+            failure = self._prepare(sequence)
+            if failure is None:
+                self._scheduler.place(sequence)
+                events.append(Started(sequence.request_id, sequence.prompt_size))
+            else:
+                events.append(failure)
+
+    def _prepare(self, sequence: Sequence) -> Failed | None:
+        request, limit = sequence.request, self.model.max_prompt_tokens
+        try:
+            prompt = self._codec.encode(self._codec.template.render(request.messages))
+        except PromptRejected as error:
+            return Failed(sequence.request_id, "prompt-rejected", error.reason)
+        if not prompt:
+            return Failed(sequence.request_id, "prompt-rejected", "the prompt is empty")
+        if len(prompt) > limit:
+            return Failed(sequence.request_id, "prompt-too-long", "the prompt is too long", limit, len(prompt))
+        sequence.prompt, sequence.prompt_size = prompt, len(prompt)
+        # The last token that is sampled is never fed back, so it needs no room.
+        capacity = min(len(prompt) + max(1, request.max_tokens) - 1, self.model.context_length)
+        try:
+            sequence.cache = self._llama.new_cache(capacity)
+        except RuntimeError as error:
+            _log.error("engine.out_of_memory", tokens=capacity, exc_info=error)
+            return Failed(sequence.request_id, "engine-failed", "there is no memory for a request of this length")
+        sequence.sampler = Sampler(
+            temperature=request.temperature, top_p=request.top_p, top_k=request.top_k, seed=request.seed
+        )
+        sequence.stream = TextStream(self._codec.token_bytes)
+        sequence.stops = StopScanner(request.stop)
+        return None
+
+    def _prefill(self, piece: Piece[Sequence], events: list[StepEvent]) -> None:
+        sequence = piece.sequence
+        if sequence.cache is None:
+            raise RuntimeError("a sequence was placed before it was prepared")
+        began = self._timer_ns()
+        try:
+            logits = self._llama.prefill(sequence.cache, sequence.prompt[piece.start : piece.stop])
+            last = piece.stop == sequence.prompt_size
+            token = sequence.draw(logits) if last else -1
+        except (RuntimeError, NotFinite) as error:
+            self._fail([sequence], error, events)
+            return
+        sequence.device_time_ns += self._timer_ns() - began
+        self._scheduler.advance(piece)
+        if last:
+            self._accept(sequence, token, events)
+
+    def _decode(self, batch: list[Sequence], events: list[StepEvent]) -> None:
+        began = self._timer_ns()
+        caches = [sequence.cache for sequence in batch if sequence.cache is not None]
+        try:
+            logits = self._llama.decode(caches, [sequence.last_token for sequence in batch])
+            tokens = [sequence.draw(row) for sequence, row in zip(batch, logits, strict=True)]
+        except (RuntimeError, NotFinite) as error:
+            self._fail(batch, error, events)
+            return
+        share = (self._timer_ns() - began) // len(batch)
+        for sequence, token in zip(batch, tokens, strict=True):
+            sequence.device_time_ns += share
+            self._accept(sequence, token, events)
+
+    def _accept(self, sequence: Sequence, token: int, events: list[StepEvent]) -> None:
+        if sequence.accept(token, self._codec.end_tokens, events):
+            self._scheduler.remove(sequence.request_id)
+
+    def _fail(self, batch: list[Sequence], error: Exception, events: list[StepEvent]) -> None:
+        """End what could not be computed; the text of the error stays in the log, for it may quote anything."""
+        _log.error("engine.failed", requests=len(batch), exc_info=error)
+        for sequence in batch:
+            self._scheduler.remove(sequence.request_id)
+            reason = f"the computation ended with {type(error).__name__}"
+            events.append(Failed(sequence.request_id, "engine-failed", reason))
+
+
+def rows_are_independent(llama: LlamaModel, rows: int) -> bool:
+    """Whether each request's logits, alone and beside 1 to rows - 1 others, are the same to the last bit here and now."""
+    context = min(16, llama.shape.context_length - 1)
+    prompts = [
+        [(7 * row + 3 * at) % llama.shape.vocabulary for at in range(1 + context * row // rows)] for row in range(rows)
+    ]
+
+    def logits(first: int, count: int) -> list[bytes]:
+        caches = [llama.new_cache(context + 2) for _ in range(count)]
+        for cache, prompt in zip(caches, prompts[first : first + count], strict=True):
+            llama.prefill(cache, prompt)
+        tokens = [(first + row) % llama.shape.vocabulary for row in range(count)]
+        return [row.cpu().numpy().tobytes() for row in llama.decode(caches, tokens)]
+
+    alone = [logits(row, 1)[0] for row in range(rows)]
+    return all(logits(rows - count, count) == alone[rows - count :] for count in range(2, rows + 1))
