@@ -9,58 +9,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
 
-from tests.support.clocks import FixedClock  # noqa: E402
 from tests.support.gas import measure_append_gas  # noqa: E402
-from tests.support.journals import completed, would_be  # noqa: E402
+from tests.support.typical_record import typical_record  # noqa: E402
 
 from tallystick.chain import append_calldata_size  # noqa: E402
 from tallystick.encoding import encode_record  # noqa: E402
 from tallystick.ids import LogId  # noqa: E402
 from tallystick.keys import EpochKey  # noqa: E402
-from tallystick.record import Choice, Instructions, Record, Response, Usage  # noqa: E402
+from tallystick.record import Record  # noqa: E402
 from tallystick.sealing import seal  # noqa: E402
 
 BATCHES = (16, 64)
 RECORD_BYTES = 1_024
 FLOOR_BAR = 1.01
-
-SYSTEM = "You are the assistant of a small library. Answer in a few plain sentences and say so when you do not know."
-QUESTION = (
-    "My grandmother left me a wooden stick with notches of different widths, split along its length, with some writing on one side. "
-    "The dealer called it a tally. What were such sticks used for, why were they split, and can one still tell what mine recorded?"
-)
-ANSWER = (
-    "A tally stick recorded a debt or a payment. The notches gave the amount: by custom a palm's width stood for a thousand pounds, a "
-    "thumb's for a hundred, a little finger's for twenty, a swelling barleycorn for one pound, and narrower cuts for shillings and pence. "
-    "When the notches and the writing were on it, the stick was split lengthwise, so that both halves carried the same cuts. The creditor "
-    "kept the longer half, the stock, and the debtor the shorter, the foil. When the debt was settled the halves were laid together: only "
-    "the true pair matched, along the grain as well as in the cuts, so neither side could add or shave off a notch unseen.\n\n"
-    "To read yours, measure the notches and compare them with the scheme above, and look for names or a date in the writing, often in "
-    "abbreviated Latin. Which half you hold tells which side your family was on. A county record office can usually date the hand."
-)
-
-
-def typical_record() -> Record:
-    """A chat request of some eighty words and its answer."""
-    clock = FixedClock()
-    asked = replace(would_be(clock), admission_seq=41_873, sender_seq=512)
-    asked = replace(
-        asked, prompt={"messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]}
-    )
-    asked = replace(
-        asked, instructions=Instructions(system=SYSTEM, chat_template=None, chat_template_digest=b"\x55" * 32)
-    )
-    clock.advance(2.418)
-    record = completed(asked, clock)
-    answer = Response(choices=(Choice(index=0, text=ANSWER, finish_reason="stop"),))
-    return replace(record, response=answer, usage=Usage(input_tokens=118, output_tokens=241))
 
 
 def plain_json(record: Record) -> bytes:

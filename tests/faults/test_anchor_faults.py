@@ -1,7 +1,7 @@
 """Every operation of the anchorer on the journal and on the chain, failing once: before it did anything, or after it did everything.
 
 After every pass the whole log is audited from the chain alone; in the end everything stands on it exactly once. The same again with
-the process ending at the fault.
+the process ending at the fault, and several transactions in flight.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.anchoring import policy
 from tests.support.fault_plan import Fault
-from tests.support.journaled_rig import RECORDS, JournaledRig
+from tests.support.journaled_rig import RECORDS, JournaledRig, journal_template
 
 from tallystick.keys import AuditorKey
 from tallystick_platform.anchor.ports import AnchorStore
@@ -25,7 +25,7 @@ READ_OR_WRITTEN = [name for name in vars(AnchorStore) if not name.startswith("_"
 ASKED = ["eth_getTransactionCount", "eth_call", "eth_getBlockByNumber", "eth_maxPriorityFeePerGas", "eth_sendRawTransaction",
          "eth_getTransactionReceipt"]  # fmt: skip
 NTH = (1, 2)
-POLICY = policy(batch_max_bytes=3_600, confirmations=1)
+POLICY = {"batch_max_bytes": 2_600, "confirmations": 1}
 RARELY_USED = {"take_back", "batch_ending_at", "block_before"}
 """After a reorg, once something stands, and when a dearer copy landed."""
 
@@ -37,16 +37,19 @@ def auditor() -> AuditorKey:
 
 @pytest.fixture(scope="module")
 def template(auditor: AuditorKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.support.journaled_rig import journal_template
-
     return asyncio.run(journal_template(tmp_path_factory.mktemp("journal"), auditor))
 
 
 @pytest.fixture
-def rig(template: Path, tmp_path: Path) -> Iterator[JournaledRig]:
-    rig = JournaledRig(template, tmp_path, policy=POLICY)
+def rig(template: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[JournaledRig]:
+    rig = JournaledRig(template, tmp_path, policy=policy(**POLICY, max_in_flight=getattr(request, "param", 1)))
     yield rig
     rig.close()
+
+
+either_way = pytest.mark.parametrize(
+    ("rig", "crash"), [(1, False), (3, True)], indirect=["rig"], ids=["goes on", "restarts"]
+)
 
 
 def run(rig: JournaledRig, *, crash_at_faults: bool = False) -> None:
@@ -75,7 +78,7 @@ def test_without_a_fault_two_epochs_and_all_records_land(rig):
     assert rig.service.status().sends == 2 + len(rig.rows.batches)
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["goes on", "restarts"])
+@either_way
 @pytest.mark.parametrize(("operation", "fault", "nth"), [*product(READ_OR_WRITTEN, Fault, NTH)])
 def test_a_failing_operation_of_the_journal_loses_and_repeats_nothing(rig, operation, fault, nth, crash):
     rig.store.arm(operation, fault, nth=nth)
@@ -83,7 +86,7 @@ def test_a_failing_operation_of_the_journal_loses_and_repeats_nothing(rig, opera
     assert rig.store.raised == 1 or operation in RARELY_USED
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["goes on", "restarts"])
+@either_way
 @pytest.mark.parametrize(("method", "fault", "nth"), [*product(ASKED, Fault, NTH)])
 def test_a_failing_question_to_the_chain_loses_and_repeats_nothing(rig, method, fault, nth, crash):
     rig.node.arm(method, fault, nth=nth)
@@ -91,7 +94,7 @@ def test_a_failing_question_to_the_chain_loses_and_repeats_nothing(rig, method, 
     assert rig.node.raised == 1
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["goes on", "restarts"])
+@either_way
 @pytest.mark.parametrize(("operation", "fault"), [*product(("take_back", "rows_beyond", "unfinished"), Fault)])
 def test_a_failing_operation_during_a_reorg_loses_and_repeats_nothing(rig, operation, fault, crash):
     run(rig)

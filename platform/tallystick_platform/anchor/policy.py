@@ -14,7 +14,14 @@ SLOW_RETRY_MS = 15_000  # for what only a person or the fee market mends
 HALTED_MS = 3_600_000
 IDLE_MS = 60_000  # a look at the chain even when nothing waits
 EMBEDDED_POLL_MS = 250
+EMBEDDED_RESEND_MS = (
+    3_000  # its pool is in memory and its blocks are a second apart: what took longer was lost in a restart
+)
+EMBEDDED_IN_FLIGHT = (
+    4  # its pool is ours alone; a block takes several transactions, and there is one block a second at most
+)
 REMOTE_POLL_MS = 2_000
+REMOTE_RESEND_MS = 30_000
 MIN_PAUSE_MS = 100  # however often the journal calls, passes are no closer
 
 
@@ -26,7 +33,7 @@ class AnchorPolicy:
     batch_max_age_ms: int = 1_000
     confirmations: int = 0
     poll_ms: int = 250
-    resend_after_ms: int = 30_000
+    resend_after_ms: int = REMOTE_RESEND_MS
     bump_after_ms: int = 60_000
     max_fee_per_gas_wei: int = 500_000_000_000
     max_in_flight: int = 1
@@ -39,6 +46,8 @@ class AnchorPolicy:
             batch_max_age_ms=settings.batch_max_age_ms,
             confirmations=settings.confirmations,
             poll_ms=EMBEDDED_POLL_MS if settings.embedded_chain else REMOTE_POLL_MS,
+            resend_after_ms=EMBEDDED_RESEND_MS if settings.embedded_chain else REMOTE_RESEND_MS,
+            max_in_flight=EMBEDDED_IN_FLIGHT if settings.embedded_chain else 1,
             max_fee_per_gas_wei=settings.max_fee_per_gas_gwei * 10**9,
         )
 

@@ -5,8 +5,11 @@ from itertools import pairwise
 from tallystick_platform.anchor.policy import (
     BACKOFF_CAP_MS,
     BACKOFF_FIRST_MS,
+    EMBEDDED_IN_FLIGHT,
     EMBEDDED_POLL_MS,
+    EMBEDDED_RESEND_MS,
     REMOTE_POLL_MS,
+    REMOTE_RESEND_MS,
     AnchorPolicy,
     backoff_ms,
 )
@@ -33,6 +36,12 @@ def test_the_policy_follows_the_settings():
     assert policy.max_fee_per_gas_wei == 2 * 10**9
 
 
-def test_a_node_of_somebody_else_is_asked_less_often():
-    assert AnchorPolicy.from_settings(load_settings()).poll_ms == EMBEDDED_POLL_MS
-    assert AnchorPolicy.from_settings(load_settings(chain_rpc="http://node.example:8545")).poll_ms == REMOTE_POLL_MS
+def test_a_node_of_somebody_else_is_asked_less_often_and_given_one_transaction_at_a_time():
+    ours = AnchorPolicy.from_settings(load_settings())
+    theirs = AnchorPolicy.from_settings(load_settings(chain_rpc="http://node.example:8545"))
+    assert (ours.poll_ms, ours.resend_after_ms, ours.max_in_flight) == (
+        EMBEDDED_POLL_MS,
+        EMBEDDED_RESEND_MS,
+        EMBEDDED_IN_FLIGHT,
+    )
+    assert (theirs.poll_ms, theirs.resend_after_ms, theirs.max_in_flight) == (REMOTE_POLL_MS, REMOTE_RESEND_MS, 1)
