@@ -29,7 +29,7 @@ ESTIMATE_TOLERANCE: Final = 64
 ACCESS_ADDRESS_GAS: Final = 2_400
 ACCESS_SLOT_GAS: Final = 1_900
 """Source: EIP-2930."""
-_MAX_REFUND_QUOTIENT: Final = 5
+STIPEND: Final = 2_300
 _REASON_SELECTOR: Final = bytes.fromhex("08c379a0")
 
 
@@ -56,11 +56,10 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOutcome:
-    """What came of a call that did not fail."""
+    """What came of a call that did not fail. Units: `gas_spent` before refunds, so that a limit of it is enough."""
 
     output: bytes
-    gas_used: int
-    gas_needed_at_once: int
+    gas_spent: int
 
 
 def execute(state: StateAPI, call: CallRequest) -> CallOutcome:
@@ -80,18 +79,21 @@ def execute(state: StateAPI, call: CallRequest) -> CallOutcome:
 def estimate_gas(state: StateAPI, call: CallRequest) -> int:
     """Find a gas limit that suffices, little above the least one.
 
-    The gas that a call uses may be less than what it must be given: inner calls get 63/64 of what is left, and refunds come
-    at the end. So the guess from one run is tried, and a search narrows it only where it failed.
+    What a call spends with plenty of gas is what it needs, except where an inner call may not have the last 64th of what is left:
+    then a search narrows it.
     Raises: Refused when the call fails with all the gas it may have.
     """
-    full = execute(state, replace(call, gas=min(call.gas, CALL_GAS_CAP)))
-    low, high = max(full.gas_used - 1, calldata_floor(call.data) - 1), min(call.gas, CALL_GAS_CAP)
-    guess = min(high, full.gas_needed_at_once)
-    if guess > low and _succeeds(state, replace(call, gas=guess)):
+    cap = min(call.gas, CALL_GAS_CAP)
+    spent = execute(state, replace(call, gas=cap)).gas_spent
+    if _succeeds(state, replace(call, gas=spent)):
+        return spent
+    low, high = spent, cap
+    guess = min(cap, spent * 64 // 63 + STIPEND)
+    if _succeeds(state, replace(call, gas=guess)):
         high = guess
     else:
-        low = max(low, guess)
-    while high - low > max(1, high // ESTIMATE_TOLERANCE):
+        low = guess
+    while high - low > high // ESTIMATE_TOLERANCE:
         middle = (low + high) // 2
         if _succeeds(state, replace(call, gas=middle)):
             high = middle
@@ -136,13 +138,7 @@ def _outcome(call: CallRequest, computation: ComputationAPI) -> CallOutcome:
     if computation.is_error:
         raise _refusal(computation.error, computation.output)
     spent = min(call.gas, CALL_GAS_CAP) - computation.get_gas_remaining()
-    refund = min(computation.get_gas_refund(), spent // _MAX_REFUND_QUOTIENT)
-    used = max(spent - refund, calldata_floor(call.data))
-    return CallOutcome(
-        output=computation.output,
-        gas_used=used,
-        gas_needed_at_once=max(spent * 64 // 63 + 2300, calldata_floor(call.data)),
-    )
+    return CallOutcome(output=computation.output, gas_spent=max(spent, calldata_floor(call.data)))
 
 
 def _refusal(error: VMError, output: bytes) -> Refused:

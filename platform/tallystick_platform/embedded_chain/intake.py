@@ -6,7 +6,9 @@ from typing import Final
 
 import rlp
 from eth.abc import SignedTransactionAPI
+from eth.constants import SECPK1_N
 from eth.exceptions import UnrecognizedTransactionType
+from eth_keys.exceptions import BadSignature
 from eth_utils import ValidationError
 
 from tallystick.chain.transaction import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, calldata_floor
@@ -60,11 +62,7 @@ def check_transaction(raw: bytes, *, chain_id: int, base_fee: int) -> Waiting:
         raise TransactionRefused(
             f"max fee per gas less than block base fee: maxFeePerGas {offered}, baseFee {base_fee}"
         )
-    try:
-        transaction.validate()
-        sender = transaction.sender
-    except (ValidationError, ValueError) as error:
-        raise TransactionRefused(f"invalid sender or field: {error}") from error
+    sender = _sender(transaction)
     return Waiting(
         transaction=transaction,
         hash=transaction.hash,
@@ -96,6 +94,16 @@ def transaction_type(transaction: SignedTransactionAPI) -> int:
 def gas_floor(transaction: SignedTransactionAPI) -> int:
     """Give the least gas limit with which a transaction is valid: py-evm charges EIP-7623's floor without asking for it."""
     return max(int(transaction.intrinsic_gas), calldata_floor(transaction.data))
+
+
+def _sender(transaction: SignedTransactionAPI) -> bytes:
+    if transaction.s > SECPK1_N // 2:
+        raise TransactionRefused("invalid sender: s is in the upper half of the order")
+    try:
+        transaction.validate()
+        return bytes(transaction.sender)
+    except (ValidationError, BadSignature) as error:
+        raise TransactionRefused(f"invalid sender or field: {error}") from error
 
 
 def _check_gas(transaction: SignedTransactionAPI) -> None:
