@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.support.clocks import FixedClock
+
 from tallystick.ids import Address, LogId, new_record_id
 from tallystick.keys import AuditorKey, Wallet
 from tallystick.receipts import Domain, request_hash, response_hash
@@ -27,14 +29,15 @@ from tallystick.record import (
     Usage,
     charge_micros,
 )
+from tallystick_platform.clock import Clock
 from tallystick_platform.sealing import LedgerSealer
 from tallystick_platform.store import settlement
 from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.check import Finding, check_journal
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
-from tests.support.clocks import FixedClock
 
 WALLET = Wallet(b"\x11" * 32)
 DOMAIN = Domain(chain_id=73_571, contract=Address(b"\xc0" * 20))
@@ -61,7 +64,7 @@ class Bytes:
 RANDOM = Bytes("record ids")
 
 
-def would_be(clock: FixedClock, *, sender: Address = ALICE, body: bytes = b"{}", streamed: bool = False) -> Record:
+def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = b"{}", streamed: bool = False) -> Record:
     """The record that stands if the process dies right after admission."""
     now = clock.now_us()
     return Record(
@@ -104,7 +107,7 @@ def would_be(clock: FixedClock, *, sender: Address = ALICE, body: bytes = b"{}",
     )
 
 
-def completed(admitted: Record, clock: FixedClock, text: str = "A stick that was split in two.") -> Record:
+def completed(admitted: Record, clock: Clock, text: str = "A stick that was split in two.") -> Record:
     """The record of a request that was answered."""
     now = clock.now_us()
     return replace(
@@ -186,14 +189,27 @@ class Running:
         self.database.close()
 
 
-async def record_one(journal: Journal, clock: FixedClock, sender: Address = ALICE) -> JournalEntry:
+async def record_one(journal: Journal, clock: Clock, sender: Address = ALICE) -> JournalEntry:
     """One request from admission to record."""
     ticket = await journal.admit(would_be(clock, sender=sender), token_id=TOKEN_ID)
     return await journal.commit(completed(ticket.record, clock))
 
 
-async def record_many(journal: Journal, clock: FixedClock, count: int) -> list[JournalEntry]:
+async def record_many(journal: Journal, clock: Clock, count: int) -> list[JournalEntry]:
     """Requests side by side."""
     return list(await asyncio.gather(*(record_one(journal, clock) for _ in range(count))))
 
 
+def findings(setting: Setting, database: Database | None = None) -> list[Finding]:
+    """What the check of the whole journal finds."""
+    held = database or setting.database()
+    return list(
+        check_journal(
+            held,
+            setting.macs,
+            log_id=LOG_ID,
+            domain=DOMAIN,
+            writer=WALLET.address,
+            reveal=setting.sealer().reveal_draft,
+        )
+    )

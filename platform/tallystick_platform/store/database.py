@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,13 +135,13 @@ class WriterConnection:
         """Make the transaction durable. If this raises, it may or may not have become so."""
         self._cursor.execute("COMMIT")
 
-    def rollback(self) -> None:
-        """Undo the transaction, if one is open."""
-        if self._pooled.driver_connection is not None and self._pooled.driver_connection.in_transaction:
-            self._cursor.execute("ROLLBACK")
-
     def close(self) -> None:
-        """Close the connection for good: after an error its state is not worth trusting."""
+        """Undo what is not committed and close the connection for good: after an error its state is not worth trusting."""
+        driver = self._pooled.driver_connection
+        with suppress(sqlite3.Error):
+            if driver is not None and driver.in_transaction:
+                self._cursor.execute("ROLLBACK")
+        self._cursor.close()  # a statement left open would keep the database locked
         self._pooled.invalidate()
 
 

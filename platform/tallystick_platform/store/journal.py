@@ -70,7 +70,7 @@ class Journal:
         self._sealer = sealer
         self._clock = clock
         self._anchor_deadline_s = anchor_deadline_s
-        self._metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics()
         self._max_open = max_open
         self._committer = GroupCommitter(database, sealer, macs, clock=clock, anchor_deadline_s=anchor_deadline_s)
         self._reader = RecordReader(database, macs, domain=sealer.domain, log_id=sealer.log_id)
@@ -299,7 +299,7 @@ class Journal:
                 wake()
 
     def _observe(self, operations: int, seconds: float) -> None:
-        metrics, committer = self._metrics, self._committer
+        metrics, committer = self.metrics, self._committer
         metrics.journal_group.observe(operations)
         metrics.journal_commit_seconds.observe(seconds)
         metrics.journal_size.set(committer.size)
