@@ -4,8 +4,8 @@
     resources = [{"algorithm": "sha256", "digest": hex, "name": path relative to the folder, with slashes}, ...] by name
     digest    = SHA-256 of the RFC 8785 JSON of `resources`
 
-`resources` is, entry for entry, the list that a model-signing signature of the same folder carries in its predicate, so a
-publisher's signature and a record name the same thing. Why not the signature's own subject digest: docs/decisions/0005.
+`resources` has the entries that a model-signing signature of the same folder carries in its predicate, so a publisher's
+signature and a record name the same thing. Why not the signature's own subject digest: docs/decisions/0005.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class WeightsDigest:
 def compute(folder: Path) -> WeightsDigest:
     """Hash every file of a model folder. Raises: ModelUnusable, also for symbolic links, which name nothing fixed."""
     try:
-        manifest = hashing.Config().use_file_serialization(hashing_algorithm="sha256").hash(folder)
+        manifest = _hasher().hash(folder)
     except (OSError, ValueError) as error:
         raise ModelUnusable(reason=f"{folder} cannot be hashed: {error}") from error
     resources = {item.identifier: bytes(item.digest.digest_value) for item in manifest.resource_descriptors()}
@@ -98,6 +98,11 @@ class DigestCache:
 
     def _file(self, folder: Path) -> Path:
         return self._directory / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]}.json"
+
+
+def _hasher() -> hashing.Config:
+    config: hashing.Config = hashing.Config()  # type: ignore[no-untyped-call]
+    return config.use_file_serialization(hashing_algorithm="sha256")
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:

@@ -1,0 +1,119 @@
+"""A GGUF file to a folder in the safetensors layout, by the transformers library's own reader."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tallystick_platform.errors import ModelUnusable
+
+Progress = Callable[[str, float], None]
+
+PROVENANCE_FILE = "tallystick.json"
+STORED_DTYPE = "bfloat16"
+MAX_PROVENANCE_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a converted model comes from; a file of the model folder, so the weights digest covers it."""
+
+    source: str
+    source_sha256: str
+    quantisation: str
+    converter: str
+
+
+def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
+    """Write the model, its tokenizer, template and provenance into an empty folder, durably.
+
+    Raises: ModelUnusable where the file is not a model that the reader knows.
+    """
+    # Nothing here may reach for the network: everything needed is in the file.
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    progress("reading the packaged model", 0.0)
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    provenance = Provenance(
+        source=source.name,
+        source_sha256=file_sha256(source),
+        quantisation=_quantisation(source),
+        converter=f"transformers {transformers.__version__}",
+    )
+    where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    try:
+        progress("converting the tokenizer", 0.1)
+        transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(target)
+        progress("converting the weights", 0.35)
+        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, STORED_DTYPE))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelUnusable(reason=f"{source.name} cannot be converted: {error}") from error
+    # The library would write the file's quantisation into the config although the weights are now plain numbers.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    progress("writing the converted weights", 0.85)
+    model.save_pretrained(target)
+    (target / PROVENANCE_FILE).write_text(
+        json.dumps(
+            {
+                "converter": provenance.converter,
+                "quantisation": provenance.quantisation,
+                "source": provenance.source,
+                "source_sha256": provenance.source_sha256,
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+    _sync(target)
+    progress("converted", 1.0)
+    return provenance
+
+
+def read_provenance(folder: Path) -> Provenance | None:
+    """What a converted folder says of itself; None for a folder that came from elsewhere. Raises: ModelUnusable."""
+    path = folder / PROVENANCE_FILE
+    if not path.exists():
+        return None
+    try:
+        if path.stat().st_size > MAX_PROVENANCE_BYTES:
+            raise ModelUnusable(reason=f"{path} is larger than {MAX_PROVENANCE_BYTES} bytes")
+        return Provenance(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelUnusable(reason=f"{path} cannot be read: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _quantisation(source: Path) -> str:
+    """The name of the file's main quantisation, such as Q4_1, from its own header."""
+    import gguf
+
+    try:
+        field = gguf.GGUFReader(source, "r").get_field("general.file_type")
+        return "unknown" if field is None else gguf.LlamaFileType(field.contents()).name.removeprefix("MOSTLY_")
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(reason=f"{source.name} is not a GGUF file: {error}") from error
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

