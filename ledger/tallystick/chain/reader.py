@@ -118,6 +118,20 @@ class LedgerReader:
             on_page=on_page,
         )
 
+    def events_of(
+        self, event: bytes, from_block: int, to_block: int, number: int | None = None
+    ) -> Iterator[LedgerEvent]:
+        """Yield the events of one kind, by its first topic, and of one index, batch or epoch if `number` is given."""
+        return scan_events(
+            self.transport,
+            contract=self.contract,
+            log_id=self.log_id,
+            from_block=from_block,
+            to_block=to_block,
+            event=event,
+            number=number,
+        )
+
     def creation_block(self) -> int:
         """The number of the block in which the log was created: where a walk over it begins.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from tallystick.chain import words
 from tallystick.chain.events import EVENT_TOPICS, LedgerEvent, decode_events
 from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow, Transport
 from tallystick.errors import ChainRejected
@@ -60,16 +61,22 @@ def scan_events(
     from_block: int,
     to_block: int,
     on_page: Callable[[Page], None] | None = None,
+    event: bytes | None = None,
+    number: int | None = None,
 ) -> Iterator[LedgerEvent]:
     """Yield a log's events of these blocks in chain order, one page in memory at a time.
 
+    `event` leaves out all but one kind, by its first topic, and `number` all but those of one index, batch or epoch.
     Raises: ChainRejected when the node refuses a single block, MalformedAnswer, ChainUnavailable.
     """
     span = Span()
     start = from_block
+    topics: list[object] = [list(EVENT_TOPICS) if event is None else to_hex(event), to_hex(log_id)]
+    if number is not None:
+        topics.append(to_hex(words.uint(number)))
     while start <= to_block:
         end = min(to_block, start + span.blocks - 1)
-        query = log_query(contract, start, end, [list(EVENT_TOPICS), to_hex(log_id)])
+        query = log_query(contract, start, end, topics)
         try:
             answer = transport.call("eth_getLogs", [query])
         except (ChainRejected, AnswerTooLarge, AnswerTooSlow) as error:

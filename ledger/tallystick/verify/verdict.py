@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
@@ -116,7 +117,7 @@ class LogSubject:
 
     chain_id: int
     contract: Address
-    code_hash: bytes
+    code_hash: bytes | None
     log_id: LogId
     writer: Address | None
     size: int
@@ -126,7 +127,7 @@ class LogSubject:
     head_block: BlockRef
     opened_from: int
     opened_to: int | None
-    auditor_key_id: bytes | None
+    auditor_key_ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,16 @@ class Tally:
         """How many failures one check has."""
         return self._failed[step]
 
+    def hold(self, step: int, check: Callable[..., None], *arguments: object) -> bool:
+        """Run a check that returns if it holds and raises if not; tell which."""
+        try:
+            check(*arguments)
+        except VerificationError as failure:
+            self.fail(failure)
+            return False
+        self.held[step] += 1
+        return True
+
     def fail(self, failure: VerificationError) -> None:
         """Count a failure, and keep it while there is room."""
         self._failed[failure.step] += 1
@@ -206,13 +217,14 @@ class Tally:
         """Note why a check was not asked for."""
         self._skipped[step] = reason
 
-    def checks(self) -> tuple[Check, ...]:
-        """The thirteen checks as they stand."""
-        return tuple(self._check(step) for step in Step)
-
-    def failures(self) -> tuple[VerificationError, ...]:
-        """The failures that were kept, in the order of the checks, then of their finding."""
-        return tuple(sorted(self._failures, key=lambda failure: failure.step))
+    def verdict(self, subject: LogSubject | BundleSubject) -> Verdict:
+        """The thirteen checks as they stand; failures in the order of the checks, then of their finding."""
+        return Verdict(
+            subject=subject,
+            checks=tuple(self._check(step) for step in Step),
+            failures=tuple(sorted(self._failures, key=lambda failure: failure.step)),
+            failures_found=self.failures_found,
+        )
 
     def _check(self, step: Step) -> Check:
         uncovered, skipped = self._uncovered[step], self._skipped[step]
