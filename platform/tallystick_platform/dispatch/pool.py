@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 import zmq
@@ -103,7 +104,7 @@ class WorkerPool:
         socket.setsockopt(zmq.RCVHWM, 0)
         socket.bind(self._endpoint)
         self._socket = socket
-        loop.add_reader(socket.getsockopt(zmq.FD), self._drain)
+        loop.add_reader(socket.fileno(), self._drain)
         self._tasks = [
             loop.create_task(self._supervise(place), name=f"worker place {place}")
             for place in range(self._config.workers)
@@ -122,7 +123,7 @@ class WorkerPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket.getsockopt(zmq.FD))
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
             self._socket = None
         if self._context is not None:
@@ -185,7 +186,8 @@ class WorkerPool:
             ended.cancel()
 
     async def _greeting(self, greeted: asyncio.Future[Hello], ended: asyncio.Future[int]) -> Hello | str:
-        await asyncio.wait({greeted, ended}, timeout=self._config.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [greeted, ended]
+        await asyncio.wait(either, timeout=self._config.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if greeted.done():
             failure = greeted.exception()
             return str(failure) if failure is not None else greeted.result()
@@ -221,7 +223,7 @@ class WorkerPool:
         with contextlib.suppress(zmq.ZMQError):
             self._socket.send_multipart([worker_id.encode(), encode(message)], zmq.NOBLOCK)
         # The socket's descriptor signals changes, not states, and sending may have used one up.
-        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._socket.poll(0):
             asyncio.get_running_loop().call_soon(self._drain)
 
     def _drain(self) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.protocol import WorkerConfig
 
+MAX_ACTIVE = 8
+"""Requests computed side by side; more of them wait."""
+
 Report = Callable[[str, float], None]
 """Told the stage of loading and the fraction of it that is done."""
 
@@ -17,13 +20,17 @@ def build_engine(config: WorkerConfig, report: Report) -> Engine:
 
     Raises: ModelUnusable.
     """
-    from tallystick_platform.engine.hardware import probe_hardware
-
     if config.engine == "constant":
         from tallystick_platform.engine.constant import ConstantConfig, ConstantEngine
+        from tallystick_platform.engine.hardware import probe_cpu
 
         constant = ConstantConfig(max_requests=config.max_requests, step_s=config.step_s)
-        return ConstantEngine(constant, probe_hardware())
-    from tallystick_platform.engine.loading import load_engine
+        return ConstantEngine(constant, probe_cpu())
+    from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+    from tallystick_platform.engine.scheduler import SchedulerConfig
 
-    return load_engine(config.model, Path(config.models_dir), config.max_requests, report)
+    active = min(MAX_ACTIVE, config.max_requests)
+    scheduler = SchedulerConfig(max_active=active, max_waiting=config.max_requests - active)
+    return load_audit_engine(
+        EngineConfig(model=config.model, models_dir=Path(config.models_dir), scheduler=scheduler), report
+    )
