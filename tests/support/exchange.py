@@ -23,7 +23,7 @@ from tallystick.receipts import (
 )
 from tallystick.record import Record, State, validate
 from tallystick_platform.auth import Principal
-from tallystick_platform.dispatch import Delta, GenerationResult, Placement, ProviderInfo
+from tallystick_platform.dispatch import Delta, GenerationResult, Placement, Progress, ProviderInfo
 from tallystick_platform.errors import JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
 from tallystick_platform.exchange import ChatRequest, Exchange, HttpFacts, Parts
 from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo
@@ -197,19 +197,24 @@ class FakeGeneration:
         self._script = script
         self._started_at_us = started_at_us
         self._result: GenerationResult | None = None
+        self.progress = Progress()
         self.cancelled = asyncio.Event()
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._play()
 
     async def _play(self) -> AsyncIterator[Delta]:
-        script = self._script
+        script, progress = self._script, self.progress
         for position, text in enumerate(script.texts):
             await self._pause(position)
+            progress.started_at_us, progress.input_tokens = self._started_at_us, script.input_tokens
+            progress.output_tokens += 1
+            progress.device_time_us = script.device_time_us * progress.output_tokens // len(script.texts)
             yield Delta(text=text, tokens=1)
         await self._pause(len(script.texts))
         if script.error is not None:
             raise script.error
+        progress.started_at_us, progress.input_tokens = self._started_at_us, script.input_tokens
         self._result = GenerationResult(
             finish_reason=script.finish_reason,
             input_tokens=script.input_tokens,

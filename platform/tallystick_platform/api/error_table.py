@@ -72,6 +72,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     platform.TokenRevoked: Row(status=401, type=AUTHENTICATION, code="revoked_api_key"),
     platform.UnknownModel: Row(status=404, type=INVALID_REQUEST, code="model_not_found", param="model"),
     platform.PromptTooLong: Row(status=400, type=INVALID_REQUEST, code="context_length_exceeded", param="messages"),
+    platform.PromptRejected: Row(status=400, type=INVALID_REQUEST, code="prompt_rejected", param="messages"),
     platform.QueueFull: Row(status=429, type=RATE_LIMIT, code="queue_full"),
     platform.Overloaded: Row(status=429, type=RATE_LIMIT, code="overloaded"),
     platform.Backlogged: Row(status=503, type=SERVER, code="backlogged"),

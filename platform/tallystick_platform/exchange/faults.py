@@ -58,6 +58,7 @@ class ClientLeft(platform.PlatformError):
 
 CODES: Mapping[type[BaseException], str] = {
     platform.PromptTooLong: "context_length_exceeded",
+    platform.PromptRejected: "prompt_rejected",
     platform.QueueFull: "queue_full",
     platform.NoProvider: "no_provider",
     platform.UnknownModel: "model_not_found",

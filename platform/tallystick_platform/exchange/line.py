@@ -23,7 +23,7 @@ from tallystick.ids import new_record_id
 from tallystick.record import Sender
 from tallystick_platform import errors
 from tallystick_platform.auth import Principal
-from tallystick_platform.dispatch import Generation, Placement
+from tallystick_platform.dispatch import Generation, GenerationResult, Placement
 from tallystick_platform.exchange.faults import (
     AnswerWithheld,
     ClientLeft,
@@ -152,7 +152,7 @@ class Line:
                     if deliver is not None and delta.text:
                         await deliver(admitted, delta.text)
                     tally.add(delta)
-                tally.finish(generation.result)
+                tally.finish(_whole_result(generation))
         except asyncio.CancelledError:
             self._stopped = self._stopped or StopReason.SERVER_STOPPED
             if self._task is not None:
@@ -168,7 +168,9 @@ class Line:
             failure = self._failure_of(self._stopped)
         if generation is not None and not tally.whole:
             generation.cancel()
-        return Computed(admitted=admitted, outcome=tally.outcome(failure, self._parts.clock.now_us()), text=tally.text)
+        progress = None if generation is None else generation.progress
+        outcome = tally.outcome(failure, progress, self._parts.clock.now_us())
+        return Computed(admitted=admitted, outcome=outcome, text=tally.text)
 
     async def _commit(self, computed: Computed) -> Answer:
         parts, admitted = self._parts, computed.admitted
@@ -215,6 +217,17 @@ class Line:
         if reason is StopReason.TIMED_OUT:
             return errors.RequestTimedOut(timeout_s=self._timeout_s)
         return ServerStopped()
+
+
+def _whole_result(generation: Generation) -> GenerationResult:
+    """The result of an exhausted generation that nobody here cancelled.
+
+    Raises: EngineFailed if the worker gave it up all the same: a part of an answer is no answer.
+    """
+    result = generation.result
+    if result.finish_reason == "cancelled":
+        raise errors.EngineFailed(reason="the worker gave the request up")
+    return result
 
 
 def _check_fit(request: ChatRequest, placement: Placement) -> None:

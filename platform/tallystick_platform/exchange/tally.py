@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from tallystick.record import Usage
-from tallystick_platform.dispatch import Delta, GenerationResult
+from tallystick_platform.dispatch import Delta, GenerationResult, Progress
 from tallystick_platform.exchange.records import Outcome
 
 
 class Tally:
     """Counts one answer. Of a stream each delta is added once the transport took it; else once it was computed."""
 
-    __slots__ = ("_pieces", "_result", "_streamed", "_tokens")
+    __slots__ = ("_pieces", "_result", "_streamed")
 
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
         self._pieces: list[str] = []
-        self._tokens = 0
         self._result: GenerationResult | None = None
 
     @property
@@ -31,24 +30,26 @@ class Tally:
     def add(self, delta: Delta) -> None:
         """One more delta."""
         self._pieces.append(delta.text)
-        self._tokens += delta.tokens
 
     def finish(self, result: GenerationResult) -> None:
         """The answer is whole."""
         self._result = result
 
-    def outcome(self, failure: BaseException | None, now_us: int) -> Outcome:
-        """What the record says of it. Of an answer that is sent whole, nothing was delivered unless all of it will be."""
-        result = self._result
+    def outcome(self, failure: BaseException | None, progress: Progress | None, now_us: int) -> Outcome:
+        """What the record says of it; `progress` is what was used of the device, None when nothing was started.
+
+        Of an answer that is sent whole, nothing was delivered unless all of it will be.
+        """
         released = failure is None or (self._streamed and bool(self._pieces))
+        computed = progress is not None and progress.started_at_us is not None
         return Outcome(
             failure=failure,
             delivered=self.text if released else None,
-            finish_reason=None if result is None or failure is not None else result.finish_reason,
-            usage=None
-            if result is None
-            else Usage(input_tokens=result.input_tokens, output_tokens=result.output_tokens),
-            device_time_us=0 if result is None else result.device_time_us,
-            started_at=None if result is None else result.started_at_us,
+            finish_reason=None if self._result is None or failure is not None else self._result.finish_reason,
+            usage=Usage(input_tokens=progress.input_tokens, output_tokens=progress.output_tokens)
+            if progress is not None and computed
+            else None,
+            device_time_us=0 if progress is None else progress.device_time_us,
+            started_at=None if progress is None else progress.started_at_us,
             finished_at=now_us,
         )

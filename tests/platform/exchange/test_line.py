@@ -13,6 +13,7 @@ from tallystick_platform.errors import (
     Draining,
     EngineFailed,
     JournalUnavailable,
+    PromptRejected,
     PromptTooLong,
     QueueFull,
     RequestTimedOut,
@@ -139,6 +140,7 @@ async def test_an_empty_answer_is_an_answer() -> None:
     ("error", "code"),
     [
         (PromptTooLong(limit=10, found=20), "context_length_exceeded"),
+        (PromptRejected(reason="no system message"), "prompt_rejected"),
         (WorkerDied(worker="w", reason="killed"), "worker_died"),
         (EngineFailed(reason="broken"), "engine_failed"),
     ],
@@ -163,6 +165,21 @@ async def test_a_failed_stream_is_recorded_with_what_was_delivered() -> None:
     assert record.response.choices[0].text == "Hello world"
     assert record.response.choices[0].finish_reason is None
     assert record.http.response_hash == response_hash((b"Hello world",))
+
+
+async def test_an_answer_that_the_worker_gave_up_is_no_answer() -> None:
+    bench = Bench(Script(finish_reason="cancelled"))
+    await bench.line().run(None)
+    assert bench.journal.only.state is State.FAILED
+    assert bench.journal.only.response is None
+
+
+async def test_what_was_never_started_costs_nothing() -> None:
+    bench = Bench(Script(texts=(), error=PromptTooLong(limit=1, found=2)))
+    await bench.line().run(None)
+    record = bench.journal.only
+    assert (record.price.device_time_us, record.price.charge_micros) == (0, 0)
+    assert (record.usage, record.time.started_at) == (None, None)
 
 
 async def test_a_defect_is_recorded_without_its_text() -> None:
@@ -193,6 +210,9 @@ async def test_a_client_that_leaves_is_recorded_as_cancelled_with_what_was_deliv
     assert record.error.code == "client_disconnected"
     assert record.response.choices[0].text == "Hello"
     assert isinstance(answer.outcome.failure, ClientLeft)
+    assert (record.usage.input_tokens, record.usage.output_tokens) == (7, 1)
+    assert record.price.device_time_us == 45_000
+    assert record.price.charge_micros == charge_micros(500_000, 45_000)
     assert bench.dispatcher.generations[0].cancelled.is_set()
     assert bench.gate.inside == 0
 

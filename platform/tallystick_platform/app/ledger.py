@@ -1,0 +1,194 @@
+"""The log as the API shows it: where it stands on the chain, its batches, and the evidence for one record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
+from tallystick.chain import LedgerReader
+from tallystick.errors import ChainError
+from tallystick.ids import Head, checksum_address, to_hex
+from tallystick.keys import Wallet
+from tallystick.merkle import inclusion_path
+from tallystick.receipts import Domain
+from tallystick.sealing import record_secret
+from tallystick_platform.anchor.service import AnchorService
+from tallystick_platform.api.services import BatchView, LedgerView
+from tallystick_platform.clock import Clock
+from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.settings import Settings
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.records import StoredRecord
+from tallystick_platform.store.rows import AnchorState, Batch
+
+LOOK_AGAIN_NS = 1_000_000_000  # how long one look at the chain is shown
+READER_THREADS = 2
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainLook:
+    """What the chain last said of the log."""
+
+    size: int
+    head: Head
+    epoch: int
+    latest_block: int
+
+
+class LedgerDesk:
+    """Answers for one log. Reads of the chain and the database run in threads; the chain is looked at no more than once a second."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        rpc_url: str,
+        reader: LedgerReader,
+        domain: Domain,
+        wallet: Wallet,
+        batches: Batches,
+        anchoring: AnchorService,
+        epoch_keys: EpochKeyFiles,
+        journal_size: Callable[[], int],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._rpc_url = rpc_url
+        self._reader = reader
+        self._domain = domain
+        self._wallet = wallet
+        self._batches = batches
+        self._anchoring = anchoring
+        self._epoch_keys = epoch_keys
+        self._journal_size = journal_size
+        self._clock = clock
+        self._look: ChainLook | None = None
+        self._looked_at_ns: int | None = None
+        self._looking = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="ledger-desk")
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def view(self) -> LedgerView:
+        """The log as it is now."""
+        look = await self._chain_look()
+        status = await self._in_thread(self._anchoring.status)
+        return LedgerView(
+            chain_id=self._domain.chain_id,
+            rpc_url=self._rpc_url,
+            contract=checksum_address(self._domain.contract),
+            log_id=to_hex(self._reader.log_id),
+            writer=checksum_address(self._wallet.address),
+            size=None if look is None else look.size,
+            head=None if look is None else to_hex(look.head),
+            journal_size=self._journal_size(),
+            journal_depth=status.unanchored_records,
+            anchor_lag_ms=status.lag_ms,
+            anchor_error=status.error,
+            custody=self._settings.custody,
+            mode=self._settings.mode.value,
+            epoch=None if look is None else look.epoch,
+        )
+
+    async def batches(self, *, before: int | None, limit: int) -> Sequence[BatchView]:
+        """Batches below number `before`, newest first."""
+        look = await self._chain_look()
+        found = await self._in_thread(lambda: self._batches.page(before, limit))
+        return [_shown(batch, look) for batch in found]
+
+    async def batch(self, number: int) -> BatchView | None:
+        """One batch."""
+        found = await self._in_thread(lambda: self._batches.batch(number))
+        return None if found is None else _shown(found, await self._chain_look())
+
+    async def bundle(self, record: StoredRecord, *, with_secret: bool) -> bytes:
+        """The evidence bundle of a record, as its file. The secret is in it only while the server still holds the epoch's key.
+
+        Raises: RowTampered
+        """
+        return await self._in_thread(lambda: self._bundle(record, with_secret))
+
+    def _bundle(self, record: StoredRecord, with_secret: bool) -> bytes:
+        evidence = Evidence(
+            domain=self._domain,
+            log_id=self._reader.log_id,
+            index=record.index,
+            epoch=record.epoch,
+            fields_root=record.fields_root,
+            sealed=record.sealed,
+            receipt=record.receipt,
+            anchor=self._anchor(record),
+        )
+        key = self._epoch_keys.load(record.epoch) if with_secret else None
+        return Bundle(
+            evidence=evidence,
+            attestation=sign_evidence(self._wallet, evidence),
+            record_secret=None if key is None else record_secret(key, record.index),
+        ).to_bytes()
+
+    def _anchor(self, record: StoredRecord) -> Anchor | None:
+        batch = self._batches.batch_holding(record.index)
+        if batch is None or batch.mined is None or batch.state not in {AnchorState.MINED, AnchorState.FINAL}:
+            return None
+        leaves = self._batches.leaves(batch.first_index, batch.count)
+        before = self._batches.batch_ending_at(batch.first_index) if batch.first_index else None
+        return Anchor(
+            batch=batch.number,
+            first_index=batch.first_index,
+            count=batch.count,
+            root=batch.root,
+            path=tuple(inclusion_path(leaves, record.index - batch.first_index)),
+            previous_head=Head(self._reader.log_id) if before is None else before.head,
+            head=batch.head,
+            tx_hash=batch.mined.tx_hash,
+            block_number=batch.mined.block_number,
+            block_hash=batch.mined.block_hash,
+            block_time=batch.mined.block_time,
+        )
+
+    async def _chain_look(self) -> ChainLook | None:
+        """The newest look at the chain; None while it does not answer."""
+        async with self._looking:
+            now_ns = self._clock.monotonic_ns()
+            if self._looked_at_ns is None or now_ns - self._looked_at_ns >= LOOK_AGAIN_NS:
+                self._look = await self._in_thread(self._look_at_chain)
+                self._looked_at_ns = self._clock.monotonic_ns()
+            return self._look
+
+    def _look_at_chain(self) -> ChainLook | None:
+        try:
+            state = self._reader.log_state()
+            block = self._reader.latest_block()
+        except ChainError:
+            return None
+        return ChainLook(size=state.size, head=state.head, epoch=state.epoch, latest_block=block.number)
+
+    async def _in_thread(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
+
+def _shown(batch: Batch, look: ChainLook | None) -> BatchView:
+    mined, signed = batch.mined, batch.signed
+    tx_hash = mined.tx_hash if mined is not None else (None if signed is None else signed.tx_hash)
+    return BatchView(
+        number=batch.number,
+        first_index=batch.first_index,
+        count=batch.count,
+        root=to_hex(batch.root),
+        head=to_hex(batch.head),
+        state=batch.state.value,
+        tx_hash=None if tx_hash is None else to_hex(tx_hash),
+        block_number=None if mined is None else mined.block_number,
+        block_hash=None if mined is None else to_hex(mined.block_hash),
+        block_time=None if mined is None else mined.block_time,
+        confirmations=None if mined is None or look is None else max(0, look.latest_block - mined.block_number),
+        gas_used=None if mined is None else mined.gas_used,
+    )

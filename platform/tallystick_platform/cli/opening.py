@@ -1,0 +1,37 @@
+"""Opening what commands need, without starting the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tallystick_platform.sealing import Keyring, open_keyring
+from tallystick_platform.settings import Settings, load_settings
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.row_macs import RowMacs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The settings, keys and database of a home folder."""
+
+    settings: Settings
+    keys: Keyring
+    database: Database
+    macs: RowMacs
+
+
+@contextmanager
+def opened() -> Iterator[Opened]:
+    """Open the journal's database beside whoever else uses it.
+
+    Raises: SettingsError, KeyFileError, StoreError
+    """
+    settings = load_settings()
+    keys = open_keyring(settings)
+    database = Database.open(settings.paths.journal_path)
+    try:
+        yield Opened(settings=settings, keys=keys, database=database, macs=RowMacs(keys.operator.secret))
+    finally:
+        database.close()

@@ -1,0 +1,60 @@
+"""How commands speak: one result on standard output, as text or as JSON, and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+
+from tallystick.errors import TallystickError
+from tallystick_platform.errors import PlatformError
+
+EXIT_FOUND = 1
+EXIT_COULD_NOT = 2
+
+Command = Callable[..., None]
+
+
+def json_option(command: Command) -> Command:
+    """The `--json` option of every command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def reports_errors(command: Command) -> Command:
+    """Turn the service's own errors into a message and exit code 2; any other is a defect and keeps its traceback."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except (PlatformError, TallystickError) as error:
+            fail(str(error), as_json=bool(options.get("as_json")))
+
+    return run
+
+
+def show(value: object, *, as_json: bool, text: str) -> None:
+    """The result of a command."""
+    click.echo(json.dumps(value, indent=2) if as_json else text)
+
+
+def fail(message: str, *, as_json: bool, code: int = EXIT_COULD_NOT) -> NoReturn:
+    """Say why it could not be done, and end."""
+    if as_json:
+        click.echo(json.dumps({"error": message}))
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns."""
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [headings, *rows]
+    ]
+    return "\n".join(lines)
