@@ -40,8 +40,8 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
     import torch
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     provenance = Provenance(
         source=source.name,
         source_sha256=file_sha256(source),
@@ -53,7 +53,7 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
         progress("converting the tokenizer", 0.1)
         transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(target)
         progress("converting the weights", 0.35)
-        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, STORED_DTYPE))
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, STORED_DTYPE))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelUnusable(reason=f"{source.name} cannot be converted: {error}") from error
     # The library would write the file's quantisation into the config although the weights are now plain numbers.

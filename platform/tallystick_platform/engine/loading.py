@@ -16,7 +16,7 @@ from tallystick_platform.engine.chat_template import load_chat_template
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, load_llama
-from tallystick_platform.engine.model_store import model_name, resolve_model
+from tallystick_platform.engine.model_store import resolve_model
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
@@ -59,7 +59,7 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
     rows, reproducibility = _promise(llama, config.scheduler.max_active)
     provenance = read_provenance(folder)
     model = ModelInfo(
-        id=model_name(folder.parent if provenance else folder),
+        id=folder.resolve().name.lower() if provenance is None else folder.parent.name,
         version=digest.hex()[:12],
         task="chat",
         weights_digest=digest,
@@ -83,7 +83,7 @@ def load_codec(folder: Path) -> TextCodec:
     """Tokenizer, template and end tokens of a model folder. Raises: ModelUnusable."""
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # noqa: BLE001  # the library raises nothing narrower
+    except Exception as error:  # the library raises nothing narrower
         raise ModelUnusable(reason=f"{folder / 'tokenizer.json'} cannot be read: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()

