@@ -6,7 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tallystick_platform.store.rows import AnchorState, Batch, Depth, Epoch, Mined, PendingRecord, Row, Signed, Totals
+from tallystick_platform.store.rows import (
+    AnchorState,
+    Batch,
+    Depth,
+    Epoch,
+    Mined,
+    PendingRecord,
+    Row,
+    Signed,
+    Totals,
+    chain_order,
+)
 
 DONE = (AnchorState.MINED, AnchorState.FINAL)
 
@@ -30,7 +41,7 @@ class MemoryRows:
     def unfinished(self) -> Sequence[Row]:
         epochs = [e for e in self.epochs if e.state in (AnchorState.SENT, AnchorState.MINED)]
         batches = [b for b in self.batches if b.state is not AnchorState.FINAL]
-        return sorted([*epochs, *batches], key=lambda row: (row.first_index, isinstance(row, Batch), row.number))
+        return sorted([*epochs, *batches], key=chain_order)
 
     def next_epoch(self) -> Epoch | None:
         return next((e for e in self.epochs if e.state is AnchorState.PLANNED), None)
@@ -69,9 +80,9 @@ class MemoryRows:
             self._put(row, replace(row, mined=None, state=state))
 
     def rows_beyond(self, size: int, epoch: int) -> Sequence[Row]:
-        return [
-            r for r in self._all() if r.state in DONE and (r.end > size if isinstance(r, Batch) else r.number > epoch)
-        ]
+        done = [row for row in self._all() if row.state in DONE]
+        beyond = [row for row in done if (row.end > size if isinstance(row, Batch) else row.number > epoch)]
+        return sorted(beyond, key=chain_order)
 
     def depth(self) -> Depth:
         anchored = max((b.end for b in self.batches if b.state in DONE), default=0)

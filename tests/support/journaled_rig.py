@@ -14,11 +14,11 @@ from tests.support.model_chain import CHAIN_ID
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
 from tallystick_platform.sealing import LedgerSealer
-from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.batches import EPOCH, Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
-from tallystick_platform.store.rows import Batch, PendingRecord
+from tallystick_platform.store.rows import Batch, Epoch, PendingRecord
 
 EPOCH_SECONDS = 3_600
 RECORDS = (5, 4)
@@ -32,6 +32,11 @@ class DatabaseRows(Batches):
     @property
     def sealed(self) -> Sequence[PendingRecord]:
         return self.records(0, 1_024)
+
+    @property
+    def epochs(self) -> Sequence[Epoch]:
+        with self._database.reading() as connection:
+            return self._epochs(connection, EPOCH.c.number >= 1)
 
     @property
     def batches(self) -> Sequence[Batch]:

@@ -129,15 +129,22 @@ class Anchorer:
         self.courier.forget(row)
 
     def _confirm(self, latest: Block) -> None:
-        """Step 6 for every mined row. A row whose block was replaced, although the log still holds it, is compared again."""
+        """Step 6 for every mined row, in order; none is final before those before it.
+
+        A row whose block was replaced, although the log still holds it, is compared again.
+        """
+        settled = True
         for row in self._store.unfinished():
             if row.state is not AnchorState.MINED or row.mined is None:
-                continue
+                return
             if self._block_hash(row.mined.block_number) != row.mined.block_hash:
                 self.reorgs += 1
                 self._compare(row)
-            elif latest.number - row.mined.block_number >= self._policy.confirmations:
+                settled = False
+            elif settled and latest.number - row.mined.block_number >= self._policy.confirmations:
                 self._store.save_final(row)
+            else:
+                settled = False
 
     def _block_hash(self, number: int) -> bytes | None:
         try:

@@ -5,16 +5,23 @@ and the anchorer looks again. A write that does not fit the row's state changes 
 
 The order on the chain: an epoch is opened when the log's size is exactly its first index, so every record of an earlier epoch comes
 before it and every record of its own after it. A batch never holds records of two epochs.
+
+In the order of numbers come first the final batches, then the mined, the sent, the planned. What grows with the log is therefore found
+from its end, and summed once.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select, update
 
 from tallystick.ids import Leaf
+from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick_platform.errors import StateConflict
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
@@ -37,10 +44,17 @@ from tallystick_platform.store.rows import (
 )
 from tallystick_platform.store.tables import BatchRow, EpochRow, RecordRow, table_of
 
-MAX_RECORDS_READ = 1_024  # records handed out at once: as many as a batch can hold
-
 BATCH, EPOCH, RECORD = (table_of(model) for model in (BatchRow, EpochRow, RecordRow))
 _ON_CHAIN = (AnchorState.MINED.value, AnchorState.FINAL.value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Final:
+    """Sums over the first so many batches, all final."""
+
+    batches: int = 0
+    records: int = 0
+    gas_used: int = 0
 
 
 class Batches:
@@ -49,6 +63,8 @@ class Batches:
     def __init__(self, database: Database, macs: RowMacs) -> None:
         self._database = database
         self._macs = macs
+        self._lock = threading.Lock()
+        self._final = _Final()
         with database.reading() as connection:
             self._anchored_size = _anchored_size(connection)
 
@@ -62,7 +78,7 @@ class Batches:
         sent = (AnchorState.SENT.value, AnchorState.MINED.value)
         with self._database.reading() as connection:
             epochs = self._epochs(connection, EPOCH.c.state.in_(sent))
-            batches = self._batches(connection, BATCH.c.state != AnchorState.FINAL.value)
+            batches = self._batches(connection, BATCH.c.number >= _final_batches(connection))
         return sorted([*epochs, *batches], key=chain_order)
 
     def next_epoch(self) -> Epoch | None:
@@ -121,7 +137,7 @@ class Batches:
         """Journaled records from `first_index` on, in order, at most `limit`."""
         query = select(RECORD).where(RECORD.c.log_index >= first_index).order_by(RECORD.c.log_index)
         with self._database.reading() as connection:
-            rows = connection.execute(query.limit(min(limit, MAX_RECORDS_READ)))
+            rows = connection.execute(query.limit(min(limit, MAX_BATCH_RECORDS)))
             return [pending_of(self._macs.check(RECORD, row)) for row in rows]
 
     def leaves(self, first_index: int, count: int) -> Sequence[Leaf]:
@@ -190,19 +206,21 @@ class Batches:
         Raises: StateConflict
         """
         nowhere: dict[str, Value] = dict.fromkeys((*PLACE_COLUMNS, "mined_at"))
-        with self._database.writing() as connection:
-            for row in rows:
-                state = AnchorState.PLANNED if row.signed is None else AnchorState.SENT
-                self._change(connection, row, state, nowhere, (AnchorState.MINED, AnchorState.FINAL))
-            self._anchored_size = _anchored_size(connection)
+        with self._lock:
+            self._final = _Final()
+            with self._database.writing() as connection:
+                for row in rows:
+                    state = AnchorState.PLANNED if row.signed is None else AnchorState.SENT
+                    self._change(connection, row, state, nowhere, (AnchorState.MINED, AnchorState.FINAL))
+                self._anchored_size = _anchored_size(connection)
 
     def rows_beyond(self, size: int, epoch: int) -> Sequence[Row]:
         """Rows that were mined or final past a log of this size and this epoch."""
         with self._database.reading() as connection:
             epochs = self._epochs(connection, EPOCH.c.state.in_(_ON_CHAIN), EPOCH.c.number > epoch)
-            batches = self._batches(
-                connection, BATCH.c.state.in_(_ON_CHAIN), BATCH.c.first_index + BATCH.c.count > size
-            )
+            near = BATCH.c.first_index > size - MAX_BATCH_RECORDS  # the others end before
+            beyond = BATCH.c.first_index + BATCH.c.count > size
+            batches = self._batches(connection, near, beyond, BATCH.c.state.in_(_ON_CHAIN))
         return sorted([*epochs, *batches], key=chain_order)
 
     def depth(self) -> Depth:
@@ -218,22 +236,33 @@ class Batches:
 
     def totals(self) -> Totals:
         """What has reached it."""
-        with self._database.reading() as connection:
-            gas = sum(
-                connection.execute(select(func.sum(table.c.gas_used)).where(table.c.state.in_(_ON_CHAIN))).scalar() or 0
-                for table in (BATCH, EPOCH)
-            )
-            mined = connection.execute(select(func.sum(BATCH.c.count)).where(BATCH.c.state.in_(_ON_CHAIN))).scalar()
-            final = connection.execute(
-                select(func.max(BATCH.c.first_index + BATCH.c.count)).where(BATCH.c.state == AnchorState.FINAL.value)
-            ).scalar()
-            states = connection.execute(select(BATCH.c.state, func.count()).group_by(BATCH.c.state)).all()
+        with self._lock, self._database.reading() as connection:
+            self._sum_final(connection)
+            final = self._final
+            later = connection.execute(
+                select(BATCH.c.state, BATCH.c.count.label("records"), BATCH.c.gas_used).where(
+                    BATCH.c.number >= final.batches
+                )
+            ).all()
+            gas = connection.execute(select(func.sum(EPOCH.c.gas_used)).where(EPOCH.c.state.in_(_ON_CHAIN))).scalar()
+        states = Counter({AnchorState.FINAL: final.batches} if final.batches else {})
+        states.update(AnchorState(row.state) for row in later)
+        mined = [row for row in later if row.state in _ON_CHAIN]
         return Totals(
-            gas_used=gas,
-            records_mined=mined or 0,
-            last_final_index=None if final is None else final - 1,
-            batches={AnchorState(state): count for state, count in states},
+            gas_used=final.gas_used + sum(row.gas_used for row in mined) + (gas or 0),
+            records_mined=final.records + sum(row.records for row in mined),
+            last_final_index=final.records - 1 if final.records else None,
+            batches=states,
         )
+
+    def _sum_final(self, connection: Connection) -> None:
+        """Add what became final since the last sum; `take_back` makes it begin again."""
+        count = _final_batches(connection)
+        fresh = (BATCH.c.number >= self._final.batches, BATCH.c.number < count)
+        records, gas = connection.execute(
+            select(func.sum(BATCH.c.count), func.sum(BATCH.c.gas_used)).where(*fresh)
+        ).one()
+        self._final = _Final(count, self._final.records + (records or 0), self._final.gas_used + (gas or 0))
 
     def _last_batch(self, connection: Connection) -> Batch | None:
         newest = select(func.max(BATCH.c.number)).scalar_subquery()
@@ -289,5 +318,10 @@ def _check_contents(connection: Connection, batch: Batch) -> None:
 
 
 def _anchored_size(connection: Connection) -> int:
-    size = select(func.max(BATCH.c.first_index + BATCH.c.count)).where(BATCH.c.state.in_(_ON_CHAIN))
-    return connection.execute(size).scalar() or 0
+    newest = select(BATCH.c.first_index + BATCH.c.count).where(BATCH.c.state.in_(_ON_CHAIN))
+    return connection.execute(newest.order_by(BATCH.c.number.desc()).limit(1)).scalar() or 0
+
+
+def _final_batches(connection: Connection) -> int:
+    newest = select(BATCH.c.number + 1).where(BATCH.c.state == AnchorState.FINAL.value)
+    return connection.execute(newest.order_by(BATCH.c.number.desc()).limit(1)).scalar() or 0
