@@ -1,0 +1,55 @@
+"""Clock, logs and metrics."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+
+import pytest
+import structlog
+
+from tallystick_platform.clock import SystemClock
+from tallystick_platform.logs import PRIVATE_FIELDS, REDACTED, configure_logs
+from tallystick_platform.metrics import Metrics
+
+
+def test_the_system_clock_never_runs_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([5_000_000, 3_000_000, 7_000_000])
+    monkeypatch.setattr(time, "time_ns", lambda: next(readings))
+    clock = SystemClock()
+    assert [clock.now_us() for _ in range(3)] == [5_000, 5_000, 7_000]
+
+
+def test_a_log_line_is_one_json_object_with_a_time_and_a_level() -> None:
+    stream = io.StringIO()
+    configure_logs("info", stream)
+    structlog.get_logger().info("journal.opened", size=3)
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["size"], line["level"]) == ("journal.opened", 3, "info")
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", sorted(PRIVATE_FIELDS))
+def test_what_a_request_said_is_never_logged(name: str) -> None:
+    stream = io.StringIO()
+    configure_logs("debug", stream)
+    structlog.get_logger().info("exchange.done", **{name: "What is a tally stick?"})
+    assert json.loads(stream.getvalue())[name] == REDACTED
+
+
+def test_lines_below_the_level_are_not_written() -> None:
+    stream = io.StringIO()
+    configure_logs("warning", stream)
+    structlog.get_logger().info("journal.opened")
+    assert stream.getvalue() == ""
+
+
+def test_two_servers_in_one_process_have_metrics_of_their_own() -> None:
+    first, second = Metrics(), Metrics()
+    first.journal_failures.inc()
+    assert second.registry.get_sample_value("tallystick_journal_failures_total") == 0
+
+
+def teardown_module() -> None:
+    structlog.reset_defaults()

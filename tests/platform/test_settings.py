@@ -1,0 +1,131 @@
+"""Settings: read once, refused by name, documented, redacted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tallystick_platform.errors import SettingsError
+from tallystick_platform.settings import (
+    EMBEDDED_CHAIN_ID,
+    Mode,
+    Settings,
+    load_settings,
+    redacted,
+    render_settings_table,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TALLYSTICK_{name.upper()}", raising=False)
+
+
+def test_the_defaults_are_a_development_server_on_an_embedded_chain() -> None:
+    settings = load_settings()
+    assert settings.mode is Mode.DEVELOPMENT
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.embedded_chain
+    assert (settings.chain_id, settings.confirmations) == (EMBEDDED_CHAIN_ID, 0)
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYSTICK_PORT", "9000")
+    monkeypatch.setenv("TALLYSTICK_AUDITOR_PUBLIC_KEYS", "a.pub, b.pub")
+    monkeypatch.setenv("TALLYSTICK_CHAIN_RPC", "")
+    settings = load_settings()
+    assert settings.port == 9000
+    assert settings.auditor_public_keys == (Path("a.pub"), Path("b.pub"))
+    assert settings.chain_rpc is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("MODE", "staging"),
+        ("EPOCH_SECONDS", "0"),
+        ("BATCH_MAX_BYTES", "131072"),
+        ("CHAIN_RPC", "ws://node"),
+        ("CONTRACT", "0x12"),
+        ("LOG_ID", "0x12"),
+        ("PRICE_CURRENCY", "dollars"),
+        ("REQUEST_TIMEOUT_S", "0"),
+        ("MAX_BODY_BYTES", "1"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TALLYSTICK_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert refused.value.setting == f"TALLYSTICK_{name}"
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(colour="blue")
+    assert refused.value.setting == "TALLYSTICK_COLOUR"
+
+
+def test_a_remote_chain_waits_for_confirmations_unless_told_otherwise() -> None:
+    assert load_settings(chain_rpc="https://node.example").confirmations == 12
+    assert load_settings(chain_rpc="https://node.example", confirmations=3).confirmations == 3
+
+
+def test_a_log_without_its_contract_is_refused() -> None:
+    with pytest.raises(SettingsError, match="TALLYSTICK_CONTRACT"):
+        load_settings(log_id="0x" + "11" * 32)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "TALLYSTICK_OPERATOR_KEY_FILE"),
+        ({"operator_key_file": "operator.key"}, "TALLYSTICK_AUDITOR_PUBLIC_KEYS"),
+    ],
+)
+def test_production_says_which_key_to_set(given: dict[str, str], missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        load_settings(mode="production", **given)
+
+
+def test_settings_do_not_change() -> None:
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
+
+
+def test_paths_lie_under_the_home_folder(tmp_path: Path) -> None:
+    paths = load_settings(home=tmp_path).paths
+    for path in (paths.epoch_keys_dir, paths.client_file, paths.journal_path, paths.chain_path, paths.run_dir):
+        assert path.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:secret@node.example:8545/v3/key?x=1", "https://node.example:8545/[redacted]"),
+        ("https://node.example/v3/key", "https://node.example/[redacted]"),
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_a_key(url: str, shown: str) -> None:
+    assert redacted(load_settings(chain_rpc=url))["chain_rpc"] == shown
+
+
+def test_every_setting_is_shown_and_described() -> None:
+    assert redacted(load_settings()).keys() == Settings.model_fields.keys()
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_page_of_settings_is_the_code(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    assert render_settings_table() in page
