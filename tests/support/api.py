@@ -19,7 +19,6 @@ from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.services import BatchView, LedgerView, Readiness
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown
-from tallystick_platform.metrics import Metrics
 from tallystick_platform.store.records import Page, Progress, StoredRecord
 
 TOKEN = "tsk_good"
@@ -152,8 +151,8 @@ class Api(Bench):
             proofs=ProofEncoder(domain=DOMAIN, writer=WRITER.address),
             records=FakeRecords(self.journal),
             ledger=FakeLedger(),
-            readiness=lambda: self.ready,
-            metrics=Metrics(),
+            readiness=self.readiness,
+            metrics=self.metrics,
             clock=self.clock,
             provider=lambda _: {
                 "id": "local",
@@ -167,6 +166,9 @@ class Api(Bench):
             request_timeout_s=request_timeout_s,
         )
         self.app = create_api(self.services)
+
+    async def readiness(self) -> Readiness:
+        return self.ready
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         """A client that is authenticated unless it says otherwise."""

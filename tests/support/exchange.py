@@ -26,6 +26,7 @@ from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch import Delta, GenerationResult, Placement, Progress, ProviderInfo
 from tallystick_platform.errors import JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
 from tallystick_platform.exchange import ChatRequest, Exchange, HttpFacts, Parts
+from tallystick_platform.metrics import Metrics
 from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
@@ -292,8 +293,14 @@ class Bench:
         self.gate = FakeGate()
         self.clock = TickingClock()
         self.random = CountingRandom()
+        self.metrics = Metrics()
         self.parts = Parts(
-            journal=self.journal, dispatcher=self.dispatcher, gate=self.gate, clock=self.clock, random=self.random
+            journal=self.journal,
+            dispatcher=self.dispatcher,
+            gate=self.gate,
+            clock=self.clock,
+            random=self.random,
+            metrics=self.metrics,
         )
         self.exchange = Exchange(self.parts)
 

@@ -203,7 +203,7 @@ def _server_timing(answer: Answer) -> bytes:
     admitted_at, outcome = answer.admitted.ticket.record.time.admitted_at, answer.outcome
     started_at = outcome.started_at or outcome.finished_at
     spans = {
-        "queue": started_at - admitted_at,
+        "queue": started_at - admitted_at - answer.admitted.admit_us,
         "infer": outcome.finished_at - started_at,
         "journal": answer.admitted.admit_us + answer.commit_us,
     }

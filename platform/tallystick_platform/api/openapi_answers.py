@@ -151,7 +151,7 @@ SCHEMAS: dict[str, Schema] = {
     "BatchList": _list("Batch"),
     "RecordStatus": _object(
         {
-            "id": {"type": "string", "format": "uuid"},
+            "record_id": {"type": "string", "format": "uuid"},
             "object": {"const": "record"},
             "index": COUNT,
             "state": {**PROGRESS, "description": "The record's way to the chain."},

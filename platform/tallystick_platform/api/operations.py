@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 from litestar import get
@@ -40,13 +41,15 @@ def operation_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @get("/readyz")
     async def readyz() -> ASGIApp:
-        now = services.readiness()
+        now = await services.readiness()
         status = "ready" if now.ready else "not ready"
         return json_reply({"status": status, "parts": now.parts}, status=200 if now.ready else 503)
 
     @get("/metrics")
     async def metrics() -> ASGIApp:
-        return Reply(generate_latest(services.metrics.registry), content_type=CONTENT_TYPE_LATEST.encode())
+        # In a thread: some figures are read from the journal's database at this moment.
+        body = await asyncio.to_thread(generate_latest, services.metrics.registry)
+        return Reply(body, content_type=CONTENT_TYPE_LATEST.encode())
 
     @get("/schema/openapi.json")
     async def openapi_document() -> ASGIApp:

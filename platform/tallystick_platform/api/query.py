@@ -12,12 +12,12 @@ MAX_DIGITS = 16
 def whole_number(
     query: Mapping[str, str], name: str, *, least: int, most: int = 2**53 - 1, default: int | None
 ) -> int | None:
-    """A whole number within bounds, or the default where there is none.
+    """A whole number within bounds, or the default where there is none; an empty one is none.
 
     Raises: BadRequest.
     """
     text = query.get(name)
-    if text is None:
+    if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and least <= int(text) <= most):
         raise BadRequest(f"'{name}' must be a whole number from {least} to {most}.", param=name, code="invalid_value")

@@ -75,7 +75,7 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
 def status_of(record: StoredRecord) -> dict[str, object]:
     """A record as its sender sees it: `state` is its way to the chain, `outcome` how the request ended. Units: microseconds UTC."""
     return {
-        "id": format_record_id(record.record_id),
+        "record_id": format_record_id(record.record_id),
         "object": "record",
         "index": record.index,
         "state": record.progress.value,

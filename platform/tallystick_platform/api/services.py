@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,7 +97,7 @@ class Services:
     proofs: ProofEncoder
     records: Records
     ledger: Ledger
-    readiness: Callable[[], Readiness]
+    readiness: Callable[[], Awaitable[Readiness]]
     metrics: Metrics
     clock: Clock
     provider: Callable[[str], dict[str, object]]

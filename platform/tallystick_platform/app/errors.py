@@ -1,5 +1,5 @@
 """What can keep the service from starting."""
-# ruff: noqa: N818  (an error is named after what went wrong, as in errors.py)
+
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _model(settings: Settings) -> tuple[Mark, str]:
     return Mark.NOT_EXAMINED, f"{settings.model}: a worker reads it when it starts"
 
 
-def _device(settings: Settings) -> tuple[Mark, str]:
+def _device(_settings: Settings) -> tuple[Mark, str]:
     if importlib.util.find_spec("torch") is None:
         return Mark.NOT_EXAMINED, "torch is not installed"
     return Mark.NOT_EXAMINED, "a worker names its device when it starts; /v1/models shows it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick_platform.auth import Principal
+from tallystick_platform.exchange.faults import StopReason
 from tallystick_platform.exchange.line import Line
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.request import ChatRequest, HttpFacts
@@ -12,14 +13,22 @@ from tallystick_platform.protocol import ModelInfo
 class Exchange:
     """Takes authenticated requests, each onto a line of its own."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_parts", "_under_way")
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._under_way: set[Line] = set()
 
     def chat(self, *, principal: Principal, request: ChatRequest, http: HttpFacts, timeout_s: float) -> Line:
         """The line of one chat request; nothing happens before its `run`."""
-        return Line(self._parts, principal=principal, request=request, http=http, timeout_s=timeout_s)
+        return Line(self._parts, self._under_way, principal=principal, request=request, http=http, timeout_s=timeout_s)
+
+    def stop_all(self) -> int:
+        """End everything under way early; each still gets its record. Says how many there were."""
+        lines = list(self._under_way)
+        for line in lines:
+            line.stop(StopReason.SERVER_STOPPED)
+        return len(lines)
 
     def models(self) -> list[ModelInfo]:
         """The models that can be asked for now."""

@@ -79,12 +79,30 @@ Deliver = Callable[[Admitted, str], Awaitable[None]]
 class Line:
     """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
 
-    __slots__ = ("_breakable", "_http", "_parts", "_principal", "_request", "_stopped", "_task", "_timeout_s")
+    __slots__ = (
+        "_breakable",
+        "_http",
+        "_parts",
+        "_principal",
+        "_request",
+        "_stopped",
+        "_task",
+        "_timeout_s",
+        "_under_way",
+    )
 
     def __init__(
-        self, parts: Parts, *, principal: Principal, request: ChatRequest, http: HttpFacts, timeout_s: float
+        self,
+        parts: Parts,
+        under_way: set[Line],
+        *,
+        principal: Principal,
+        request: ChatRequest,
+        http: HttpFacts,
+        timeout_s: float,
     ) -> None:
         self._parts = parts
+        self._under_way = under_way
         self._principal = principal
         self._request = request
         self._http = http
@@ -111,12 +129,14 @@ class Line:
         _check_fit(self._request, placement)
         with parts.gate.enter(self._principal.token_id):
             timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
+            self._under_way.add(self)
             try:
                 admitted = await self._admit(placement)
                 computed = await self._compute(admitted, deliver)
+                return await self._commit(computed)
             finally:
                 timer.cancel()
-            return await self._commit(computed)
+                self._under_way.discard(self)
 
     async def _admit(self, placement: Placement) -> Admitted:
         parts, principal = self._parts, self._principal
@@ -177,7 +197,8 @@ class Line:
         began_ns = parts.clock.monotonic_ns()
         draft = admitted.ticket.record
         try:
-            entry = await parts.journal.commit(terminal(draft, computed.outcome))
+            record = terminal(draft, computed.outcome)
+            entry = await parts.journal.commit(record)
         except errors.JournalUnavailable as error:
             raise AnswerWithheld(record_id=draft.id, reason=str(error), retry_after_s=error.retry_after_s) from error
         except (
@@ -188,6 +209,7 @@ class Line:
             raise AnswerWithheld(
                 record_id=draft.id, reason="the outcome could not be recorded as it was", retry_after_s=RETRY_AFTER_S
             ) from error
+        parts.count(record)
         return Answer(
             admitted=admitted,
             outcome=computed.outcome,

@@ -9,14 +9,16 @@ from typing import Protocol
 import structlog
 
 from tallystick.ids import RecordId, format_record_id
-from tallystick.record import Record
+from tallystick.record import Record, State
 from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Generation, Placement
 from tallystick_platform.exchange.records import FixedParts
 from tallystick_platform.exchange.request import SEED_BITS
+from tallystick_platform.metrics import Metrics
 from tallystick_platform.protocol import GenerationRequest, ModelInfo
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
+US_PER_S = 1_000_000
 MAX_PLACEMENTS = 256  # whose fixed parts are kept
 
 _log = structlog.get_logger(__name__)
@@ -61,10 +63,17 @@ class Gate(Protocol):
 class Parts:
     """The neighbours of one exchange. `random(n)` gives n unpredictable bytes."""
 
-    __slots__ = ("_fixed", "clock", "dispatcher", "gate", "journal", "random")
+    __slots__ = ("_device_seconds", "_fixed", "_states", "_tokens", "clock", "dispatcher", "gate", "journal", "random")
 
     def __init__(
-        self, *, journal: Journal, dispatcher: Dispatcher, gate: Gate, clock: Clock, random: Callable[[int], bytes]
+        self,
+        *,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        gate: Gate,
+        clock: Clock,
+        random: Callable[[int], bytes],
+        metrics: Metrics,
     ) -> None:
         self.journal = journal
         self.dispatcher = dispatcher
@@ -72,6 +81,9 @@ class Parts:
         self.clock = clock
         self.random = random
         self._fixed: dict[int, tuple[Placement, FixedParts]] = {}
+        self._states = {state: metrics.records.labels(state.value) for state in State}
+        self._tokens = (metrics.tokens.labels("input"), metrics.tokens.labels("output"))
+        self._device_seconds = metrics.device_seconds
 
     def draw_seed(self) -> int:
         """A seed for a request that came without one."""
@@ -87,6 +99,15 @@ class Parts:
         fixed = FixedParts(placement)
         self._fixed[id(placement)] = (placement, fixed)
         return fixed
+
+    def count(self, record: Record) -> None:
+        """Add a durable record to the figures."""
+        self._states[record.state].inc()
+        if record.usage is not None:
+            self._tokens[0].inc(record.usage.input_tokens)
+            self._tokens[1].inc(record.usage.output_tokens)
+        if record.price is not None:
+            self._device_seconds.inc(record.price.device_time_us / US_PER_S)
 
     def log_defect(self, error: BaseException, record_id: RecordId) -> None:
         """An error that nobody raised on purpose: its text stays in the server's own log."""

@@ -112,9 +112,9 @@ async def test_records_are_listed_newest_first_in_pages() -> None:
     async with api.client() as client:
         first = (await client.get("/v1/records?limit=2")).json()
         second = (await client.get(f"/v1/records?limit=2&cursor={first['next_cursor']}")).json()
-    assert [entry["id"] for entry in first["data"]] == ids[:0:-1]
+    assert [entry["record_id"] for entry in first["data"]] == ids[:0:-1]
     assert (first["has_more"], second["has_more"], second["next_cursor"]) == (True, False, None)
-    assert [entry["id"] for entry in second["data"]] == ids[:1]
+    assert [entry["record_id"] for entry in second["data"]] == ids[:1]
 
 
 async def test_records_are_filtered_by_outcome_and_model() -> None:

@@ -364,3 +364,23 @@ async def test_a_worker_clock_that_runs_ahead_does_not_break_the_order_of_times(
     await bench.line().run(None)
     time = bench.journal.only.time
     assert time.admitted_at <= time.started_at <= time.finished_at
+
+
+async def test_everything_under_way_can_be_ended_and_is_recorded() -> None:
+    bench = Bench()
+    bench.dispatcher.script.pauses[0] = asyncio.Event()
+    running = [asyncio.create_task(bench.line().run(None)) for _ in range(3)]
+    await until(lambda: len(bench.dispatcher.generations) == 3)
+    assert bench.exchange.stop_all() == 3
+    await asyncio.gather(*running)
+    assert [record.error.code for record in bench.journal.records] == ["server_stopped"] * 3
+    assert bench.exchange.stop_all() == 0
+
+
+async def test_records_are_counted_by_how_they_ended() -> None:
+    bench = Bench()
+    await bench.line().run(None)
+    value = bench.metrics.registry.get_sample_value
+    assert value("tallystick_records_total", {"state": "completed"}) == 1
+    assert value("tallystick_tokens_total", {"direction": "output"}) == 2
+    assert value("tallystick_device_seconds_total") == pytest.approx(0.09)

@@ -1,0 +1,133 @@
+"""A started service as its HTTP surface sees it: the services behind the handlers, readiness, and the orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+import structlog
+
+from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.ids import Address, checksum_address, to_hex
+from tallystick_platform.api import Services
+from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.services import Readiness
+from tallystick_platform.app.banner import Ready
+from tallystick_platform.app.ledger import LedgerDesk
+from tallystick_platform.app.starting import Running
+from tallystick_platform.auth import Authenticator
+from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.settings import redacted
+
+VIEW_TIMEOUT_S = 2.0  # a page about the chain does not wait long for it
+RECORD_LIMIT_S = 10.0  # for the records of requests that were ended at the drain's bound
+ANCHOR_LIMIT_S = 10.0  # for the last records to reach the chain; what does not goes there after the next start
+SETTLE_POLL_S = 0.05
+
+_log = structlog.get_logger(__name__)
+
+
+class Service:
+    """A started service."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self._desk = _desk(running)
+        self.services = Services(
+            exchange=running.exchange,
+            authenticator=Authenticator(running.tokens, running.clock),
+            proofs=ProofEncoder(domain=running.domain, writer=running.keys.operator.address),
+            records=running.journal,
+            ledger=self._desk,
+            readiness=self.readiness,
+            metrics=running.metrics,
+            clock=running.clock,
+            provider=self._provider,
+            random=secrets.token_bytes,
+            max_body_bytes=running.settings.max_body_bytes,
+            request_timeout_s=running.settings.request_timeout_s,
+        )
+
+    def close(self) -> None:
+        """Give back what this view of the service holds."""
+        self._desk.close()
+
+    async def readiness(self) -> Readiness:
+        """Whether a request would be answered now."""
+        gate, dispatcher = self.running.gate, self.running.dispatcher
+        status = await asyncio.to_thread(self.running.anchoring.status)
+        anchoring = "ok" if status.error is None else f"{'halted' if status.halted else 'waiting'}: {status.error}"
+        parts = {
+            "admission": "draining" if gate.draining else "ok",
+            "anchoring": anchoring,
+            "workers": "ok" if dispatcher.ready else f"not ready: {dispatcher.last_fault or 'loading'}",
+        }
+        return Readiness(ready=dispatcher.ready and not gate.draining and not status.halted, parts=parts)
+
+    async def drain(self) -> None:
+        """Take nothing new, let what is under way finish within the bound, and end the rest; each gets its record."""
+        gate = self.running.gate
+        gate.drain()
+        _log.info("service.draining", in_flight=gate.in_flight)
+        if not await gate.idle(self.running.settings.drain_timeout_s):
+            _log.warning("service.drain_bound_reached", ended=self.running.exchange.stop_all())
+            await gate.idle(RECORD_LIMIT_S)
+        await self._anchored()
+
+    async def ready(self, base_url: str) -> Ready:
+        """Where everything is, once a worker serves."""
+        running = self.running
+        await running.dispatcher.wait_ready()
+        models = running.dispatcher.models()
+        return Ready(
+            base_url=base_url,
+            schema_url=base_url + "/schema",
+            rpc_url=_shown_rpc_url(running),
+            contract=checksum_address(running.location.contract),
+            log_id=to_hex(running.location.log_id),
+            writer=checksum_address(running.keys.operator.address),
+            mode=running.settings.mode.value,
+            model=models[0].id if models else None,
+            keys_dir=str(running.settings.paths.keys_dir),
+            client_file=None if running.client_file is None else str(running.client_file),
+        )
+
+    async def _anchored(self) -> None:
+        journal, batches = self.running.journal, self.running.batches
+        try:
+            async with asyncio.timeout(ANCHOR_LIMIT_S):
+                while journal.counts().size > batches.anchored_size:  # noqa: ASYNC110  another thread moves it
+                    await asyncio.sleep(SETTLE_POLL_S)
+        except TimeoutError:
+            _log.warning("service.left_unanchored", records=journal.counts().size - batches.anchored_size)
+
+    def _provider(self, model_id: str) -> dict[str, object]:
+        provider = self.running.dispatcher.select(model_id).provider
+        return {
+            "id": provider.id,
+            "name": provider.name,
+            "address": checksum_address(Address(provider.address)),
+            "price_per_hour_micros": provider.price_per_hour_micros,
+            "currency": provider.currency,
+        }
+
+
+def _shown_rpc_url(running: Running) -> str:
+    """The chain's URL without what may be a key in it."""
+    return redacted(running.settings)["chain_rpc"] or running.rpc_url
+
+
+def _desk(running: Running) -> LedgerDesk:
+    transport = HttpTransport(running.rpc_url, VIEW_TIMEOUT_S)
+    return LedgerDesk(
+        settings=running.settings,
+        rpc_url=_shown_rpc_url(running),
+        reader=LedgerReader(transport, running.location.contract, running.location.log_id),
+        domain=running.domain,
+        wallet=running.keys.operator,
+        batches=running.batches,
+        anchoring=running.anchoring,
+        epoch_keys=EpochKeyFiles(running.settings.paths.epoch_keys_dir, running.location.log_id),
+        journal_size=lambda: running.journal.counts().size,
+        clock=running.clock,
+    )

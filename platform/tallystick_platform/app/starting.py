@@ -1,0 +1,190 @@
+"""Starting the service, part by part, in the one order in which each stands on what is there already.
+
+Keys, database, chain, log, journal, recovery of what a crash left, anchoring, workers. Whatever fails on the way takes down what was
+started before it, in reverse; stopping is the same, reversed. Workers may still be loading when everything else is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from tallystick.chain import HttpTransport, LedgerReader, LedgerSender
+from tallystick.ids import checksum_address
+from tallystick.receipts import Domain
+from tallystick_platform.admission import Gate
+from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
+from tallystick_platform.app.chain_process import ChainProcess
+from tallystick_platform.clock import Clock, SystemClock
+from tallystick_platform.dispatch import Dispatcher, PoolConfig, ProviderInfo, WorkerPool
+from tallystick_platform.exchange import Exchange, Parts
+from tallystick_platform.metrics import Metrics
+from tallystick_platform.sealing import Keyring, LedgerSealer, ensure_client, open_keyring
+from tallystick_platform.settings import Mode, Settings
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.tokens import TokenStore
+
+CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Every part of a started service."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    keys: Keyring
+    rpc_url: str
+    location: LedgerLocation
+    domain: Domain
+    journal: Journal
+    batches: Batches
+    tokens: TokenStore
+    client_file: Path | None
+    anchoring: AnchorService
+    dispatcher: Dispatcher
+    gate: Gate
+    exchange: Exchange
+
+
+@asynccontextmanager
+async def started(settings: Settings, *, base_url: str, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Start everything but the HTTP surface; on leaving, stop it.
+
+    Raises: SettingsError, KeyFileError, StoreError, ChainNotStarted, AnchorError, ChainError, JournalUnavailable
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        keys = open_keyring(settings)
+        database = Database.open(settings.paths.journal_path)
+        stack.callback(database.close)
+        database.lock()
+        macs = RowMacs(keys.operator.secret)
+        rpc_url = settings.chain_rpc or await _chain(settings, keys, stack)
+        location = await asyncio.to_thread(bootstrap, settings, HttpTransport(rpc_url), keys.operator)
+        domain = Domain(chain_id=location.chain_id, contract=location.contract)
+        sealer = LedgerSealer(
+            wallet=keys.operator,
+            domain=domain,
+            log_id=location.log_id,
+            auditors=keys.auditors,
+            keys_dir=settings.paths.epoch_keys_dir,
+            epoch_seconds=settings.epoch_seconds,
+        )
+        journal = Journal(
+            database, sealer, macs, clock=clock, anchor_deadline_s=settings.anchor_deadline_s, metrics=metrics
+        )
+        await journal.start()
+        stack.push_async_callback(journal.close)
+        _log.info("journal.recovered", interrupted=await journal.recover())
+        batches, tokens = Batches(database, macs), TokenStore(database, macs)
+        client_file = None
+        if settings.mode is Mode.DEVELOPMENT:
+            client_file = ensure_client(settings.paths, base_url=base_url, tokens=tokens, clock=clock)
+        anchoring = _anchoring(settings, keys, location, rpc_url, batches, clock, metrics)
+        await anchoring.start()
+        stack.push_async_callback(anchoring.stop)
+        journal.subscribe(anchoring.wake)
+        dispatcher = await _workers(settings, keys, clock, metrics, stack)
+        gate = Gate(
+            max_concurrent=settings.max_concurrent_requests,
+            max_per_token=settings.max_concurrent_per_token,
+            max_unanchored=settings.max_unanchored_records,
+            depth=lambda: journal.counts().size - batches.anchored_size,
+        )
+        metrics.in_flight.set_function(lambda: gate.in_flight)
+        parts = Parts(
+            journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=secrets.token_bytes, metrics=metrics
+        )
+        yield Running(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            keys=keys,
+            rpc_url=rpc_url,
+            location=location,
+            domain=domain,
+            journal=journal,
+            batches=batches,
+            tokens=tokens,
+            client_file=client_file,
+            anchoring=anchoring,
+            dispatcher=dispatcher,
+            gate=gate,
+            exchange=Exchange(parts),
+        )
+
+
+async def _chain(settings: Settings, keys: Keyring, stack: AsyncExitStack) -> str:
+    chain = ChainProcess(
+        path=settings.paths.chain_path,
+        port=settings.chain_port,
+        chain_id=settings.chain_id,
+        prefund=keys.operator.address,
+    )
+    rpc_url = await chain.start()
+    stack.push_async_callback(chain.stop)
+    return rpc_url
+
+
+def _anchoring(
+    settings: Settings,
+    keys: Keyring,
+    location: LedgerLocation,
+    rpc_url: str,
+    batches: Batches,
+    clock: Clock,
+    metrics: Metrics,
+) -> AnchorService:
+    transport = HttpTransport(rpc_url)
+    anchorer = Anchorer(
+        store=batches,
+        reader=LedgerReader(transport, location.contract, location.log_id),
+        sender=LedgerSender(transport, keys.operator, location.contract, location.log_id, location.chain_id),
+        policy=AnchorPolicy.from_settings(settings),
+        clock=clock,
+    )
+    return AnchorService(anchorer, batches, clock, metrics.registry)
+
+
+async def _workers(
+    settings: Settings, keys: Keyring, clock: Clock, metrics: Metrics, stack: AsyncExitStack
+) -> Dispatcher:
+    provider = ProviderInfo(
+        id=settings.provider_id,
+        name=settings.provider_name,
+        address=keys.operator.address,
+        price_per_hour_micros=settings.price_per_hour_micros,
+        currency=settings.price_currency,
+    )
+    config = PoolConfig(
+        workers=settings.workers,
+        engine=CONSTANT_MODEL if settings.model == CONSTANT_MODEL else "torch",
+        model=settings.model,
+        models_dir=settings.paths.models_dir,
+        run_dir=settings.paths.run_dir,
+        provider=provider,
+        max_requests=settings.worker_max_concurrent,
+        start_timeout_s=settings.worker_start_timeout_s,
+    )
+    pool = WorkerPool(config, clock.now_us)
+    dispatcher = Dispatcher(pool)
+    stack.push_async_callback(dispatcher.stop_workers)
+    await dispatcher.start_workers()
+    metrics.workers_ready.set_function(lambda: len(pool.links))
+    metrics.worker_queue.set_function(lambda: sum(link.load for link in pool.links))
+    _log.info("workers.started", workers=settings.workers, provider=checksum_address(keys.operator.address))
+    return dispatcher
