@@ -1,0 +1,170 @@
+"""Where keys come from in which mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.clocks import FixedClock
+from tests.support.journals import Setting
+
+from tallystick.errors import KeyFileError
+from tallystick.ids import parse_address, parse_hex
+from tallystick.keys import AuditorKey, Wallet, write_secret_file
+from tallystick_platform.auth import Authenticator
+from tallystick_platform.errors import SettingsError
+from tallystick_platform.sealing import ensure_client, open_keyring
+from tallystick_platform.settings import Settings, load_settings
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.tokens import TokenStore
+
+URL = "http://127.0.0.1:8000"
+CLOCK = FixedClock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = Database.open(settings.paths.journal_path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def tokens(database: Database, tmp_path: Path) -> TokenStore:
+    return TokenStore(database, Setting(tmp_path).macs)
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()}
+
+
+def test_development_makes_what_is_missing_for_the_owner_alone(settings: Settings) -> None:
+    open_keyring(settings)
+    assert files(settings.paths.keys_dir) == {"operator.key": 0o600, "auditor.key": 0o600, "auditor.pub": 0o600}
+    assert settings.paths.keys_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_development_finds_its_keys_again(settings: Settings) -> None:
+    first, second = open_keyring(settings), open_keyring(settings)
+    assert first.operator.address == second.operator.address
+    assert first.auditors == second.auditors
+
+
+def test_a_crash_between_the_two_auditor_files_is_mended(settings: Settings) -> None:
+    before = open_keyring(settings)
+    settings.paths.auditor_public.unlink()
+    assert open_keyring(settings).auditors == before.auditors
+
+
+def test_keys_that_the_settings_name_are_used_and_none_is_made(settings: Settings, tmp_path: Path) -> None:
+    own = own_keys(tmp_path)
+    keyring = open_keyring(load_settings(home=settings.home, **own))
+    assert keyring.operator.address == Wallet(b"\x22" * 32).address
+    assert len(keyring.auditors) == 2
+    assert not settings.paths.keys_dir.exists()
+
+
+def own_keys(folder: Path) -> dict[str, object]:
+    """Keys as an operator brings them."""
+    write_secret_file(folder / "own.key", Wallet(b"\x22" * 32).to_text())
+    for name in ("a.pub", "b.pub"):
+        (folder / name).write_text(AuditorKey.generate().public.to_text())
+    return {"operator_key_file": folder / "own.key", "auditor_public_keys": f"{folder / 'a.pub'},{folder / 'b.pub'}"}
+
+
+def test_production_runs_with_keys_that_were_made_elsewhere(settings: Settings, tmp_path: Path) -> None:
+    keyring = open_keyring(load_settings(home=settings.home, mode="production", **own_keys(tmp_path)))
+    assert len(keyring.auditors) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "generated"),
+    [("operator_key_file", "operator.key"), ("auditor_public_keys", "auditor.pub")],
+)
+def test_production_refuses_a_generated_key_even_when_a_setting_names_it(
+    settings: Settings, tmp_path: Path, setting: str, generated: str
+) -> None:
+    open_keyring(settings)
+    given = own_keys(tmp_path) | {setting: settings.paths.keys_dir / generated}
+    if setting == "auditor_public_keys":
+        given[setting] = str(given[setting])
+    with pytest.raises(SettingsError) as refused:
+        open_keyring(load_settings(home=settings.home, mode="production", **given))
+    assert refused.value.setting == f"TALLYSTICK_{setting.upper()}"
+
+
+def test_production_refuses_a_copy_of_the_generated_wallet(settings: Settings, tmp_path: Path) -> None:
+    open_keyring(settings)
+    write_secret_file(tmp_path / "copy.key", settings.paths.operator_key.read_text().strip())
+    given = own_keys(tmp_path) | {"operator_key_file": tmp_path / "copy.key"}
+    with pytest.raises(SettingsError, match="keys new wallet"):
+        open_keyring(load_settings(home=settings.home, mode="production", **given))
+
+
+def test_production_refuses_a_home_with_a_development_client(
+    settings: Settings, tmp_path: Path, tokens: TokenStore
+) -> None:
+    ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK)
+    with pytest.raises(SettingsError, match="development client"):
+        open_keyring(load_settings(home=settings.home, mode="production", **own_keys(tmp_path)))
+
+
+def test_one_auditor_named_twice_is_refused(settings: Settings, tmp_path: Path) -> None:
+    own_keys(tmp_path)
+    twice = f"{tmp_path / 'a.pub'},{tmp_path / 'a.pub'}"
+    with pytest.raises(SettingsError, match="twice"):
+        open_keyring(load_settings(home=settings.home, auditor_public_keys=twice))
+
+
+@pytest.mark.parametrize("name", ["operator.key", "auditor.pub"])
+def test_a_key_file_that_holds_something_else_is_named(settings: Settings, name: str) -> None:
+    open_keyring(settings)
+    (settings.paths.keys_dir / name).write_text("something else\n")
+    with pytest.raises(KeyFileError, match=name):
+        open_keyring(settings)
+
+
+def test_the_development_client_can_sign_in_and_owns_its_address(settings: Settings, tokens: TokenStore) -> None:
+    path = ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK)
+    client = json.loads(path.read_text())
+    assert set(client) == {"base_url", "token", "private_key", "address"}
+    assert client["base_url"] == URL
+    assert path.stat().st_mode & 0o777 == 0o600
+    principal = Authenticator(tokens, CLOCK).authenticate(client["token"])
+    assert principal.address == parse_address(client["address"])
+    assert principal.address == Wallet(parse_hex(client["private_key"], 32)).address
+
+
+def test_the_development_client_stays_the_same(settings: Settings, tokens: TokenStore) -> None:
+    first = ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text()
+    assert ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text() == first
+    assert len(tokens.tokens()) == 1
+
+
+def test_the_development_client_follows_the_url(settings: Settings, tokens: TokenStore) -> None:
+    before = json.loads(ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text())
+    path = ensure_client(settings.paths, base_url="http://127.0.0.1:9000", tokens=tokens, clock=CLOCK)
+    assert json.loads(path.read_text()) == before | {"base_url": "http://127.0.0.1:9000"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(tokens.tokens()) == 1
+
+
+def test_a_client_whose_token_no_longer_works_is_replaced(settings: Settings, tokens: TokenStore) -> None:
+    before = json.loads(ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text())
+    tokens.revoke(tokens.tokens()[0].id, now_us=CLOCK.now_us())
+    after = json.loads(ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text())
+    assert after["token"] != before["token"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"token": 1}', "{}"])
+def test_a_client_file_that_is_no_client_is_replaced(settings: Settings, tokens: TokenStore, text: str) -> None:
+    write_secret_file(settings.paths.client_file, text)
+    client = json.loads(ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text())
+    assert client["base_url"] == URL
