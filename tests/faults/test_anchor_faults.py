@@ -1,7 +1,7 @@
 """Every operation of the anchorer on the journal and on the chain, failing once: before it did anything, or after it did everything.
 
-After every pass the whole log is audited from the chain alone; in the end everything stands on it exactly once. The same again with
-the process ending at the fault, and several transactions in flight.
+After every pass the auditor's verifier judges the whole log from the chain alone; in the end everything stands on it exactly once. The
+same again with the process ending at the fault, and several transactions in flight.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.support.fault_plan import Fault
 from tests.support.journaled_rig import RECORDS, JournaledRig, journal_template
 
 from tallystick.keys import AuditorKey
+from tallystick.verify import Step, Verdict
 from tallystick_platform.anchor.ports import AnchorStore
 from tallystick_platform.store.rows import AnchorState
 
@@ -52,12 +53,19 @@ either_way = pytest.mark.parametrize(
 )
 
 
-def run(rig: JournaledRig, *, crash_at_faults: bool = False) -> None:
-    """Passes, an audit after each, until everything is final."""
+def judge(rig: JournaledRig, auditor: AuditorKey) -> Verdict:
+    """What the auditor's own verifier says of the log, from the chain alone."""
+    verdict = rig.verify(auditor)
+    assert verdict.failures == ()
+    return verdict
+
+
+def run(rig: JournaledRig, auditor: AuditorKey, *, crash_at_faults: bool = False) -> None:
+    """Passes, each followed by a verification, until everything is final."""
     faults = 0
     for _ in range(60):
         rig.turn()
-        rig.audit()
+        judge(rig, auditor)
         raised = rig.node.raised + rig.store.raised
         if crash_at_faults and raised > faults:
             rig.crash()
@@ -66,38 +74,38 @@ def run(rig: JournaledRig, *, crash_at_faults: bool = False) -> None:
         if rig.chain_size == sum(RECORDS) and not rig.rows.unfinished():
             break
     rig.audit()
-    assert rig.chain_size == sum(RECORDS)
+    assert judge(rig, auditor).check(Step.DECRYPTION).held == sum(RECORDS)
     assert {batch.state for batch in rig.rows.batches} == {AnchorState.FINAL}
     status = rig.service.status()
     assert (status.halted, status.unanchored_records, status.reverts) == (False, 0, 0)
 
 
-def test_without_a_fault_two_epochs_and_all_records_land(rig):
-    run(rig)
+def test_without_a_fault_two_epochs_and_all_records_land(rig, auditor):
+    run(rig, auditor)
     assert rig.rows.last_epoch().number == 2
     assert rig.service.status().sends == 2 + len(rig.rows.batches)
 
 
 @either_way
 @pytest.mark.parametrize(("operation", "fault", "nth"), [*product(READ_OR_WRITTEN, Fault, NTH)])
-def test_a_failing_operation_of_the_journal_loses_and_repeats_nothing(rig, operation, fault, nth, crash):
+def test_a_failing_operation_of_the_journal_loses_and_repeats_nothing(rig, auditor, operation, fault, nth, crash):
     rig.store.arm(operation, fault, nth=nth)
-    run(rig, crash_at_faults=crash)
+    run(rig, auditor, crash_at_faults=crash)
     assert rig.store.raised == 1 or operation in RARELY_USED
 
 
 @either_way
 @pytest.mark.parametrize(("method", "fault", "nth"), [*product(ASKED, Fault, NTH)])
-def test_a_failing_question_to_the_chain_loses_and_repeats_nothing(rig, method, fault, nth, crash):
+def test_a_failing_question_to_the_chain_loses_and_repeats_nothing(rig, auditor, method, fault, nth, crash):
     rig.node.arm(method, fault, nth=nth)
-    run(rig, crash_at_faults=crash)
+    run(rig, auditor, crash_at_faults=crash)
     assert rig.node.raised == 1
 
 
 @either_way
 @pytest.mark.parametrize(("operation", "fault"), [*product(("take_back", "rows_beyond", "unfinished"), Fault)])
-def test_a_failing_operation_during_a_reorg_loses_and_repeats_nothing(rig, operation, fault, crash):
-    run(rig)
+def test_a_failing_operation_during_a_reorg_loses_and_repeats_nothing(rig, auditor, operation, fault, crash):
+    run(rig, auditor)
     rig.chain.auto_mine = False
     rig.chain.reorganise(len(rig.chain.blocks) - rig.first_blocks, keep_transactions=False)
     rig.advance_ms(60_000)
@@ -105,16 +113,16 @@ def test_a_failing_operation_during_a_reorg_loses_and_repeats_nothing(rig, opera
     rig.turn()
     if crash:
         rig.crash()
-    run(rig)
+    run(rig, auditor)
 
 
 @pytest.mark.parametrize("fault", list(Fault))
-def test_a_chain_that_answers_only_now_and_then_gets_everything_once(rig, fault):
+def test_a_chain_that_answers_only_now_and_then_gets_everything_once(rig, auditor, fault):
     for nth in range(4, 120, 4):
         rig.node.arm("eth_call", fault, nth=nth)
         rig.node.arm("eth_sendRawTransaction", fault, nth=1)
         rig.turn()
-        rig.audit()
+        judge(rig, auditor)
         rig.chain.mine()
     rig.node.disarm()
-    run(rig)
+    run(rig, auditor)

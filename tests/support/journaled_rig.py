@@ -9,10 +9,12 @@ from pathlib import Path
 from tests.support.anchoring import WALLET, Rig
 from tests.support.clocks import FixedClock
 from tests.support.journals import ANCHOR_DEADLINE_S, record_many
-from tests.support.model_chain import CHAIN_ID
+from tests.support.model_chain import CHAIN_ID, ModelChain
 
+from tallystick.chain import LedgerReader
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
+from tallystick.verify import Verdict, VerifyOptions, verify_log
 from tallystick_platform.sealing import LedgerSealer
 from tallystick_platform.store.batches import EPOCH, Batches
 from tallystick_platform.store.database import Database
@@ -77,7 +79,12 @@ class JournaledRig(Rig):
         self.database = Database.open(path)
         clock = FixedClock()
         clock.advance(2 * EPOCH_SECONDS + 60)
-        super().__init__(rows=DatabaseRows(self.database, MACS), clock=clock, **options)  # type: ignore[arg-type]
+        chain = ModelChain(WALLET.address, genesis_time=clock.now_us() // 1_000_000)
+        super().__init__(chain, rows=DatabaseRows(self.database, MACS), clock=clock, **options)  # type: ignore[arg-type]
+
+    def verify(self, auditor: AuditorKey) -> Verdict:
+        """The auditor's verdict on the log as the chain has it, with no record left unopened."""
+        return verify_log(LedgerReader(self.chain, self.contract, self.log_id), VerifyOptions(auditor_keys=[auditor]))
 
     def crash(self) -> None:
         self.database.close()

@@ -95,7 +95,9 @@ class Block:
 class ModelChain:
     """One node and its chain. `auto_mine`: a block for each transaction, as development nodes do."""
 
-    def __init__(self, *funded: Address, auto_mine: bool = True, balance_wei: int = 10**21) -> None:
+    def __init__(
+        self, *funded: Address, auto_mine: bool = True, balance_wei: int = 10**21, genesis_time: int = GENESIS_TIME
+    ) -> None:
         self.auto_mine = auto_mine
         self.base_fee = 10**9
         self.out_of_gas = 0
@@ -103,7 +105,7 @@ class ModelChain:
         self.pool: dict[tuple[bytes, int], Transaction] = {}
         self._forks = 0
         state = State(balances=dict.fromkeys(map(bytes, funded), balance_wei))
-        self.blocks = [Block(0, keccak256(b"genesis"), GENESIS_TIME, state)]
+        self.blocks = [Block(0, keccak256(b"genesis"), genesis_time, state)]
 
     # -- what a test does ---------------------------------------------------------------------------------------------
 

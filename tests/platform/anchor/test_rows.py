@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.support.anchor_rows import MemoryRows
-from tests.support.anchoring import Rig, policy
+from tests.support.anchoring import WALLET, Rig, policy
 from tests.support.clocks import FixedClock
 from tests.support.journaled_rig import JournaledRig, journal_template
+from tests.support.model_chain import ModelChain
 
 from tallystick.keys import AuditorKey
 from tallystick_platform.store.rows import AnchorState, Signed
@@ -27,7 +28,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def both(template: Path, tmp_path: Path) -> Iterator[tuple[Rig, Rig]]:
     real, plain = JournaledRig(template, tmp_path, policy=POLICY), MemoryRows()
     plain.sealed, plain.epochs = list(real.rows.sealed), list(real.rows.epochs)
-    yield Rig(rows=plain, policy=POLICY, clock=FixedClock(real.clock.now_us())), real
+    chain = ModelChain(WALLET.address, genesis_time=real.clock.now_us() // 1_000_000)
+    yield Rig(chain, rows=plain, policy=POLICY, clock=FixedClock(real.clock.now_us())), real
     real.close()
 
 
