@@ -4,7 +4,7 @@ Per worker place, forever:
 
 1. *Start* a process under a new identity. Messages of an earlier one can then not be taken for its own.
 2. *Wait for hello*, within the start bound. A worker that reports Fatal, ends or stays silent is ended: back to 1, after a delay.
-3. *Serve* until the process ends or is silent beyond `SILENCE_S`.
+3. *Serve* until the process ends or is silent beyond `silence_s`.
 4. *Fail* every generation that it held with `WorkerDied`; back to 1, after a delay that grows with each quick death and is bounded.
 """
 
@@ -25,6 +25,7 @@ import zmq
 from tallystick_platform.dispatch import process as worker_process
 from tallystick_platform.dispatch.link import Link
 from tallystick_platform.protocol import (
+    MAX_FRAME_BYTES,
     PROTOCOL_VERSION,
     Alive,
     Fatal,
@@ -44,7 +45,7 @@ FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 15.0
 STEADY_AFTER_S = 60.0
 """A worker that lived this long died of something new: the delay starts over."""
-SILENCE_S = 60.0
+DEFAULT_SILENCE_S = 60.0
 """Longer than any engine step; a worker that says nothing for so long hangs."""
 MAX_SOCKET_PATH_BYTES = 100  # a Unix socket's path has at most 107
 
@@ -64,6 +65,7 @@ class PoolConfig:
     max_requests: int
     start_timeout_s: float
     step_s: float = 0.0
+    silence_s: float = DEFAULT_SILENCE_S
 
 
 class WorkerPool:
@@ -102,6 +104,7 @@ class WorkerPool:
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a message to a worker that is gone is an error, not silence
         socket.setsockopt(zmq.SNDHWM, 0)  # what may wait is bounded by each worker's max_requests
         socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         socket.bind(self._endpoint)
         self._socket = socket
         loop.add_reader(socket.fileno(), self._drain)
@@ -152,18 +155,11 @@ class WorkerPool:
 
     async def _live(self, worker_id: str) -> str:
         """One incarnation from start to end; why it ended."""
-        config = self._config
-        process = await worker_process.start(
-            WorkerConfig(
-                endpoint=self._endpoint,
-                worker_id=worker_id,
-                engine="constant" if config.engine == "constant" else "torch",
-                model=config.model,
-                models_dir=str(config.models_dir),
-                max_requests=config.max_requests,
-                step_s=config.step_s,
-            )
-        )
+        try:
+            process = await worker_process.start(self._told(worker_id))
+        except OSError as error:  # no memory, no file descriptors: that may pass
+            return f"it could not be started: {error}"
+
         ended = asyncio.ensure_future(process.wait())
         greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._greeted[worker_id] = greeted
@@ -185,9 +181,22 @@ class WorkerPool:
             await asyncio.shield(worker_process.end(process))
             ended.cancel()
 
+    def _told(self, worker_id: str) -> WorkerConfig:
+        config = self._config
+        return WorkerConfig(
+            endpoint=self._endpoint,
+            worker_id=worker_id,
+            engine="constant" if config.engine == "constant" else "torch",
+            model=config.model,
+            models_dir=str(config.models_dir),
+            max_requests=config.max_requests,
+            step_s=config.step_s,
+        )
+
     async def _greeting(self, greeted: asyncio.Future[Hello], ended: asyncio.Future[int]) -> Hello | str:
         either: list[asyncio.Future[Any]] = [greeted, ended]
         await asyncio.wait(either, timeout=self._config.start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        self._drain()  # its last words say more than its exit code
         if greeted.done():
             failure = greeted.exception()
             return str(failure) if failure is not None else greeted.result()
@@ -208,13 +217,14 @@ class WorkerPool:
         self._changed.set()
 
     async def _watch(self, worker_id: str, ended: asyncio.Future[int]) -> str:
-        loop = asyncio.get_running_loop()
+        loop, silence_s = asyncio.get_running_loop(), self._config.silence_s
         while True:
-            await asyncio.wait({ended}, timeout=SILENCE_S / 4)
+            await asyncio.wait({ended}, timeout=silence_s / 4)
+            self._drain()  # what it said before it ended counts as delivered
             if ended.done():
                 return f"exit code {ended.result()}"
-            if loop.time() - self._heard.get(worker_id, 0.0) > SILENCE_S:
-                return f"silent for {SILENCE_S:g} s"
+            if loop.time() - self._heard.get(worker_id, 0.0) > silence_s:
+                return f"silent for {silence_s:g} s"
 
     def _send(self, worker_id: str, message: ToWorker) -> None:
         if self._socket is None:

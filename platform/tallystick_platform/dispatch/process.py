@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 
 import msgspec
 
@@ -17,7 +17,13 @@ MODULE = "tallystick_platform.worker"
 async def start(config: WorkerConfig) -> Process:
     """Start a worker. It leaves when its standard input ends, which happens when this process dies, however it dies."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", MODULE, msgspec.json.encode(config).decode(), stdin=PIPE, start_new_session=True
+        sys.executable,
+        "-m",
+        MODULE,
+        msgspec.json.encode(config).decode(),
+        stdin=PIPE,
+        stdout=DEVNULL,  # standard output is this process's own: a worker logs on standard error
+        start_new_session=True,
     )
 
 

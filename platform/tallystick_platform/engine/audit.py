@@ -181,17 +181,20 @@ class AuditEngine:
 
 def rows_are_independent(llama: LlamaModel, rows: int) -> bool:
     """Whether each request's logits, alone and beside 1 to rows - 1 others, are the same to the last bit here and now."""
-    context = min(16, llama.shape.context_length - 1)
-    prompts = [
-        [(7 * row + 3 * at) % llama.shape.vocabulary for at in range(1 + context * row // rows)] for row in range(rows)
-    ]
+    longest = min(16, llama.shape.context_length - 1)
+    caches = []
+    for row in range(rows):
+        prompt = [(7 * row + 3 * at) % llama.shape.vocabulary for at in range(1 + (longest - 1) * row // rows)]
+        caches.append(llama.new_cache(longest + 1))
+        llama.prefill(caches[-1], prompt)
+    lengths = [cache.length for cache in caches]
 
     def logits(first: int, count: int) -> list[bytes]:
-        caches = [llama.new_cache(context + 2) for _ in range(count)]
-        for cache, prompt in zip(caches, prompts[first : first + count], strict=True):
-            llama.prefill(cache, prompt)
-        tokens = [(first + row) % llama.shape.vocabulary for row in range(count)]
-        return [row.cpu().numpy().tobytes() for row in llama.decode(caches, tokens)]
+        chosen = slice(first, first + count)
+        for cache, length in zip(caches[chosen], lengths[chosen], strict=True):
+            cache.length = length
+        computed = llama.decode(caches[chosen], [row % llama.shape.vocabulary for row in range(first, first + count)])
+        return [row.float().cpu().numpy().tobytes() for row in computed]
 
     alone = [logits(row, 1)[0] for row in range(rows)]
     return all(logits(rows - count, count) == alone[rows - count :] for count in range(2, rows + 1))

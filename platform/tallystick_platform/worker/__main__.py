@@ -7,6 +7,7 @@ import sys
 import msgspec
 
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.logs import configure_logs
 from tallystick_platform.protocol import Fatal, Loading, WorkerConfig
 from tallystick_platform.worker.channel import ZmqChannel
 from tallystick_platform.worker.engines import build_engine
@@ -19,6 +20,7 @@ EXIT_UNUSABLE = 3
 def main(arguments: list[str]) -> int:
     """Load the engine, say hello, serve until told to stop."""
     leave_with_parent()
+    configure_logs("info")
     config = msgspec.json.decode(arguments[0], type=WorkerConfig)
     channel = ZmqChannel(config.endpoint, config.worker_id)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zmq
 
-from tallystick_platform.protocol import FromWorker, ToWorker, decode_to_worker, encode
+from tallystick_platform.protocol import MAX_FRAME_BYTES, FromWorker, ToWorker, decode_to_worker, encode
 
 MAX_WAITING_MESSAGES = 10_000  # more step reports than this and the API process is not reading: wait for it
 
@@ -19,6 +19,7 @@ class ZmqChannel:
         self._socket.setsockopt(zmq.LINGER, 1_000)
         self._socket.setsockopt(zmq.SNDHWM, MAX_WAITING_MESSAGES)
         self._socket.setsockopt(zmq.RCVHWM, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.connect(endpoint)
 
     def send(self, message: FromWorker) -> None:

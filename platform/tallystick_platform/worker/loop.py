@@ -8,6 +8,8 @@ Between steps every waiting message is taken, so a new request or a cancellation
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 from tallystick_platform.engine.interface import Engine
@@ -36,8 +38,10 @@ class Channel(Protocol):
         ...
 
 
-def serve(engine: Engine, channel: Channel, *, heartbeat_s: float) -> None:
-    """Serve until told to stop."""
+def serve(
+    engine: Engine, channel: Channel, *, heartbeat_s: float, monotonic_s: Callable[[], float] = time.monotonic
+) -> None:
+    """Serve until told to stop, giving a sign of life at least every `heartbeat_s` or step, whichever is longer."""
     channel.send(
         Hello(
             protocol_version=PROTOCOL_VERSION,
@@ -47,10 +51,9 @@ def serve(engine: Engine, channel: Channel, *, heartbeat_s: float) -> None:
             max_requests=engine.max_requests,
         )
     )
+    spoke_s = monotonic_s()
     while True:
         message = channel.receive(0.0 if engine.has_work() else heartbeat_s)
-        if message is None and not engine.has_work():
-            channel.send(Alive(engine.requests()))
         while message is not None:
             if isinstance(message, Stop):
                 return
@@ -60,6 +63,11 @@ def serve(engine: Engine, channel: Channel, *, heartbeat_s: float) -> None:
             events = engine.step()
             if events:
                 channel.send(StepReport(events))
+                spoke_s = monotonic_s()
+        # Long prompts take many steps that have nothing to report; silence would be taken for a hang.
+        if monotonic_s() - spoke_s >= heartbeat_s:
+            channel.send(Alive(engine.requests()))
+            spoke_s = monotonic_s()
 
 
 def _take(engine: Engine, message: Submit | Cancel) -> None:
