@@ -1,4 +1,4 @@
-"""A slow tree straight from the words of RFC 9162 2.1.1 and 2.1.3, as the oracle of the fast one. It shares nothing with it but keccak256."""
+"""A slow tree straight from the words of RFC 9162 2.1.1 and 2.1.3: the oracle of the fast one, sharing nothing with it but keccak256."""
 
 from __future__ import annotations
 
