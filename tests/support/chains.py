@@ -127,14 +127,17 @@ class DeployedLedger:
 
 @contextmanager
 def direct_chain(
-    folder: Path | None = None, *, prefund: Sequence[Address] = (), now_s: float = START_S, auto_mine: bool = True
+    folder: Path | None = None,
+    *,
+    prefund: Sequence[Address] = (),
+    now_s: float = START_S,
+    auto_mine: bool = True,
+    chain_id: int = DEFAULT_CHAIN_ID,
 ) -> Iterator[DirectTransport]:
     """An embedded chain without contracts, in `folder` or in one that goes away."""
     clock = SteppingClock(now_s)
     with tempfile.TemporaryDirectory(prefix="tallystick-chain-") as scratch:
-        chain = EmbeddedChain(
-            folder or Path(scratch), chain_id=DEFAULT_CHAIN_ID, prefund=prefund, now_s=clock, durable=False
-        )
+        chain = EmbeddedChain(folder or Path(scratch), chain_id=chain_id, prefund=prefund, now_s=clock, durable=False)
         try:
             yield DirectTransport(chain, clock, auto_mine=auto_mine)
         finally:
@@ -149,13 +152,14 @@ def deployed_ledger(
     wraps: Sequence[bytes] = (b"wrap",),
     now_s: float = START_S,
     auto_mine: bool = True,
+    chain_id: int = DEFAULT_CHAIN_ID,
 ) -> Iterator[DeployedLedger]:
     """The ledger's contract on an embedded chain, with one log of `private_key` and epoch 1 open.
 
     Without `wraps` no epoch is opened. With `auto_mine=False` only the set-up mines by itself.
     """
     wallet = Wallet(private_key)
-    with direct_chain(folder, prefund=[wallet.address], now_s=now_s) as transport:
+    with direct_chain(folder, prefund=[wallet.address], now_s=now_s, chain_id=chain_id) as transport:
         ledger = deploy(transport, wallet, wraps)
         transport.auto_mine = auto_mine
         yield ledger

@@ -33,7 +33,9 @@ def load_artifact() -> ContractArtifact:
 
     Raises: MalformedAnswer when it is not an artifact.
     """
-    document = read_object(json.loads(files(__package__).joinpath("InferenceLedger.json").read_bytes()), "artifact")
+    document = read_object(
+        json.loads(files("tallystick.chain").joinpath("InferenceLedger.json").read_bytes()), "artifact"
+    )
     deployed = read_data(document.get("deployedBytecode"), "deployed bytecode", max_size=MAX_CODE_BYTES)
     compiler = document.get("compiler")
     if not isinstance(compiler, str | dict):
