@@ -6,7 +6,7 @@ and nothing is lost with it: a row in state sent is looked up on the chain befor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tallystick.chain import Fees, SignedTransaction
 from tallystick.errors import ChainRejected
@@ -33,7 +33,7 @@ class _Attempts:
     sent_at_ms: int | None = None
     fees: Fees | None = None
     bumps: int = 0
-    reverts: int = 0
+    reverted: set[bytes] = field(default_factory=set)
     too_cheap: bool = False
 
 
@@ -102,10 +102,11 @@ class Courier:
             return True
         if receipt.succeeded:
             return False  # it landed after all: a node of a pool that lags answered the look before
-        attempts.reverts += 1
-        self.counts.reverts += 1
-        if attempts.reverts >= MAX_REVERTS:
-            raise KeepsReverting(what=describe(row), reverts=attempts.reverts, tx_hash=signed.tx_hash)
+        if signed.tx_hash not in attempts.reverted:
+            attempts.reverted.add(signed.tx_hash)
+            self.counts.reverts += 1
+        if len(attempts.reverted) >= MAX_REVERTS:
+            raise KeepsReverting(what=describe(row), reverts=len(attempts.reverted), tx_hash=signed.tx_hash)
         return True
 
     def _opening_fees(self) -> Fees:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.anchoring import WALLET, Rig, policy
-from tests.support.fault_plan import Fault
-from tests.support.model_chain import ModelChain
 
 from tallystick.chain import LedgerReader
 from tallystick_platform.anchor.policy import IDLE_MS
 from tallystick_platform.store.rows import AnchorState
+from tests.support.anchoring import WALLET, Rig, policy
+from tests.support.fault_plan import Fault
+from tests.support.model_chain import ModelChain
 
 
 @pytest.fixture

@@ -3,10 +3,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.support.anchoring import WALLET, with_log
-from tests.support.chains import direct_chain
-from tests.support.fault_plan import Fault, Faulty
-from tests.support.model_chain import CHAIN_ID, ModelChain
 
 from tallystick.chain import LedgerReader, LedgerSender, contract_address
 from tallystick.errors import ChainUnavailable
@@ -34,6 +30,10 @@ from tallystick_platform.anchor.errors import (
 from tallystick_platform.anchor.location import LedgerLocation, read_location
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.settings import load_settings
+from tests.support.anchoring import WALLET, with_log
+from tests.support.chains import direct_chain
+from tests.support.fault_plan import Fault, Faulty
+from tests.support.model_chain import CHAIN_ID, ModelChain
 
 OTHER = Wallet(bytes.fromhex("22" * 32))
 FIRST_CONTRACT = contract_address(WALLET.address, 0)

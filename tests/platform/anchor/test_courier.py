@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.anchoring import WALLET, Rig, policy
-from tests.support.model_chain import CHAIN_ID, ModelChain, parse_transaction
 
 from tallystick.chain import LedgerSender
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, SLOW_RETRY_MS
+from tests.support.anchoring import WALLET, Rig, policy
+from tests.support.fault_plan import Fault
+from tests.support.model_chain import CHAIN_ID, ModelChain, parse_transaction
 
 GWEI = 10**9
 
@@ -145,6 +146,18 @@ def test_work_that_keeps_failing_on_the_chain_halts_after_a_bound(rig):
     assert (status.halted, status.error_type) == (True, "KeepsReverting")
     assert status.reverts == MAX_REVERTS
     assert status.sends == 1 + MAX_REVERTS  # the epoch's, then these
+
+
+def test_one_failure_on_the_chain_counts_once_however_often_it_is_looked_at(rig):
+    rig.chain.out_of_gas = 1
+    rig.turn()
+    rig.chain.mine()
+    rig.node.arm("eth_maxPriorityFeePerGas", Fault.FAILED, times=5)
+    for _ in range(6):
+        rig.turn()
+    assert rig.service.status().reverts == 1
+    rig.settle()
+    rig.audit()
 
 
 def test_a_refusal_for_no_known_reason_is_shown_and_tried_again_slowly(rig):

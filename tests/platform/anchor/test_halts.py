@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.anchor_rows import MemoryRows
-from tests.support.anchoring import WALLET, Rig
-from tests.support.model_chain import CHAIN_ID
 
 from tallystick.chain import LedgerSender
 from tallystick.ids import Epoch, FieldsRoot, Head, Index, Leaf, Root
 from tallystick.keys import Wallet
 from tallystick_platform.anchor.planning import MAX_BATCH_BYTES
 from tallystick_platform.store.rows import PendingRecord
+from tests.support.anchor_rows import MemoryRows
+from tests.support.anchoring import WALLET, Rig
+from tests.support.model_chain import CHAIN_ID
 
 
 @pytest.fixture

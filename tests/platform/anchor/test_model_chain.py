@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.support.anchoring import SALT, WALLET
-from tests.support.chains import direct_chain
-from tests.support.model_chain import CHAIN_ID, ModelChain
 
 from tallystick.chain import LedgerReader, LedgerSender, LogMissing, Transport, contract_address, derive_log_id
 from tallystick.chain.calldata import append, open_epoch
@@ -16,6 +13,9 @@ from tallystick.chain.transaction import Call, Fees, sign_call
 from tallystick.errors import ChainRejected
 from tallystick.ids import Index, LogId
 from tallystick.keys import Wallet
+from tests.support.anchoring import SALT, WALLET
+from tests.support.chains import direct_chain
+from tests.support.model_chain import CHAIN_ID, ModelChain
 
 STRANGER = Wallet(bytes.fromhex("22" * 32))
 CONTRACT = contract_address(WALLET.address, 0)

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.support.anchoring import WALLET, Rig, policy
-from tests.support.chains import anvil, direct_chain
-from tests.support.model_chain import CHAIN_ID
 
 from tallystick.chain import HttpTransport
 from tallystick_platform.store.rows import AnchorState
+from tests.support.anchoring import WALLET, Rig, policy
+from tests.support.chains import anvil, direct_chain
+from tests.support.model_chain import CHAIN_ID
 
 GWEI = 10**9
 

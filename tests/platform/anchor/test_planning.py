@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.anchoring import WALLET
-from tests.support.model_chain import CHAIN_ID
 
 from tallystick.chain import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, Fees, LedgerSender, append_calldata_size
 from tallystick.chain.sender import call_gas
@@ -11,6 +9,8 @@ from tallystick.merkle import MAX_BATCH_RECORDS, next_head, tree_root
 from tallystick_platform.anchor.errors import RecordTooLarge
 from tallystick_platform.anchor.planning import MAX_BATCH_BYTES, fill, plan
 from tallystick_platform.store.rows import PendingRecord
+from tests.support.anchoring import WALLET
+from tests.support.model_chain import CHAIN_ID
 
 
 def pending(count: int, size: int = 100, epoch: int = 1, first: int = 0) -> list[PendingRecord]:

@@ -3,8 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.anchor_rows import MemoryRows
-from tests.support.anchoring import WALLET
 
 from tallystick.chain import LogState
 from tallystick.ids import Epoch, Head, Index, LogId, Root
@@ -13,6 +11,8 @@ from tallystick_platform.anchor.errors import BatchMismatch, ChainAhead, HeadMis
 from tallystick_platform.anchor.reconcile import reconcile
 from tallystick_platform.store.rows import Batch
 from tallystick_platform.store.rows import Epoch as EpochRow
+from tests.support.anchor_rows import MemoryRows
+from tests.support.anchoring import WALLET
 
 LOG = LogId(b"L" * 32)
 EMPTY = LogState(writer=WALLET.address, pending_writer=None, size=0, head=Head(LOG), batch_count=0, epoch=Epoch(0))

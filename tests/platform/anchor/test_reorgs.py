@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.anchoring import WALLET, Rig, policy
-from tests.support.model_chain import ModelChain
 
 from tallystick_platform.store.rows import AnchorState
+from tests.support.anchoring import WALLET, Rig, policy
+from tests.support.model_chain import ModelChain
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tallystick.keys import AuditorKey
+from tallystick_platform.store.rows import AnchorState, Signed
 from tests.support.anchor_rows import MemoryRows
 from tests.support.anchoring import WALLET, Rig, policy
 from tests.support.clocks import FixedClock
 from tests.support.journaled_rig import JournaledRig, journal_template
 from tests.support.model_chain import ModelChain
-
-from tallystick.keys import AuditorKey
-from tallystick_platform.store.rows import AnchorState, Signed
 
 POLICY = policy(batch_max_bytes=2_600, confirmations=2)
 

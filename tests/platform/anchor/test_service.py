@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from tests.support.anchoring import WALLET, Rig
-from tests.support.fault_plan import Fault
-from tests.support.model_chain import ModelChain
 
 from tallystick_platform.anchor.policy import BACKOFF_CAP_MS, HALTED_MS, MIN_PAUSE_MS
 from tallystick_platform.anchor.service import AnchorService, wait_for_event
 from tallystick_platform.store.rows import AnchorState
+from tests.support.anchoring import WALLET, Rig
+from tests.support.fault_plan import Fault
+from tests.support.model_chain import ModelChain
 
 MINUTE_MS = 60_000
 
