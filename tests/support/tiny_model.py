@@ -83,7 +83,10 @@ def tiny_weights(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Tenso
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     queries = config["num_attention_heads"] * config["head_dim"]
     keys = config["num_key_value_heads"] * config["head_dim"]
-    weights = {"model.embed_tokens.weight": random(config["vocab_size"], hidden), "model.norm.weight": 1 + random(hidden)}
+    weights = {
+        "model.embed_tokens.weight": random(config["vocab_size"], hidden),
+        "model.norm.weight": 1 + random(hidden),
+    }
     if not config["tie_word_embeddings"]:
         weights["lm_head.weight"] = random(config["vocab_size"], hidden)
     for index in range(config["num_hidden_layers"]):

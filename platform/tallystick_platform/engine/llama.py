@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
@@ -232,7 +232,7 @@ def load_llama(folder: Path, dtype: torch.dtype, device: torch.device) -> LlamaM
         return LlamaModel(shape, tensor, dtype, device)
     except KeyError as error:
         raise ModelUnusable(reason=f"it has no tensor {error.args[0]}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelUnusable(reason=f"{folder} cannot be read: {error}") from error
 
 

@@ -13,7 +13,9 @@ class Fake:
 
 
 def scheduler(**changes):
-    return Scheduler(SchedulerConfig(**{"max_active": 3, "max_waiting": 2, "piece_size": 4, "prefill_budget": 8, **changes}))
+    return Scheduler(
+        SchedulerConfig(**{"max_active": 3, "max_waiting": 2, "piece_size": 4, "prefill_budget": 8, **changes})
+    )
 
 
 def fill(plan_of, *sizes):

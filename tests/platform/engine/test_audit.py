@@ -1,0 +1,267 @@
+import pytest
+import torch
+
+from tallystick_platform.engine.audit import AuditEngine, rows_are_independent
+from tallystick_platform.engine.hardware import probe_cpu
+from tallystick_platform.engine.llama import load_llama
+from tallystick_platform.engine.loading import EngineConfig, load_audit_engine, load_codec
+from tallystick_platform.engine.scheduler import SchedulerConfig
+from tallystick_platform.protocol import Failed, Finished, Started, TextDelta
+from tests.support.tiny_model import request, write_tiny_model
+
+LONG = "the quick brown fox and the lazy dog " * 8
+SAMPLED = {"temperature": 0.9, "top_p": 0.95, "top_k": 40, "max_tokens": 12}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def engine(folder, tmp_path):
+    scheduler = SchedulerConfig(max_active=4, max_waiting=4, piece_size=32, prefill_budget=32)
+    config = EngineConfig(model=str(folder), models_dir=tmp_path, device="cpu", scheduler=scheduler, threads=1)
+    return load_audit_engine(config, lambda stage, fraction: None)
+
+
+def run(engine, *requests):
+    for one in requests:
+        engine.submit(one)
+    steps = []
+    while engine.has_work():
+        steps.append(engine.step())
+        assert len(steps) < 2_000
+    return steps
+
+
+def events_of(steps, one, kind):
+    return [event for step in steps for event in step if event.request_id == one.request_id and isinstance(event, kind)]
+
+
+def text_of(steps, one):
+    return "".join(delta.text for delta in events_of(steps, one, TextDelta))
+
+
+def last_of(steps, one):
+    (last,) = events_of(steps, one, Finished | Failed)
+    return last
+
+
+def test_an_answer_is_what_the_transformers_library_generates(engine, folder):
+    from transformers import LlamaForCausalLM
+
+    codec = load_codec(folder)
+    one = request(max_tokens=20)
+    prompt = codec.encode(codec.template.render(one.messages))
+    model = LlamaForCausalLM.from_pretrained(folder)
+    theirs = model.generate(torch.tensor([prompt]), max_new_tokens=20, do_sample=False, pad_token_id=0)[
+        0, len(prompt) :
+    ]
+    theirs = [int(token) for token in theirs]
+    steps = run(engine, one)
+    assert last_of(steps, one).output_tokens == len(theirs)
+    assert last_of(steps, one).input_tokens == len(prompt)
+    expected = b"".join(codec.token_bytes[token] for token in theirs)
+    assert text_of(steps, one) == expected.decode(errors="replace")
+
+
+def test_a_seeded_answer_repeats(engine):
+    first, second = request(1, **SAMPLED), request(2, **SAMPLED)
+    assert text_of(run(engine, first), first) == text_of(run(engine, second), second)
+
+
+def test_another_seed_gives_another_answer(engine):
+    first, second = request(1, **SAMPLED), request(2, **{**SAMPLED, "seed": 2})
+    assert text_of(run(engine, first), first) != text_of(run(engine, second), second)
+
+
+def test_neighbours_do_not_change_an_answer(engine):
+    one = request(1, "tell me", **SAMPLED)
+    alone = text_of(run(engine, one), one)
+    others = [request(number, LONG * (number % 3), **{**SAMPLED, "seed": number}) for number in range(2, 7)]
+    assert text_of(run(engine, *others[:2], one, *others[2:]), one) == alone
+
+
+def test_no_first_token_waits_longer_than_one_step_for_each_neighbour(engine):
+    long, short = request(1, LONG), request(2, "Hi")
+    engine.submit(long)
+    engine.step()
+    steps = run(engine, short)
+    first = next(
+        number
+        for number, step in enumerate(steps)
+        if short.request_id in {e.request_id for e in step if isinstance(e, TextDelta | Finished)}
+    )
+    assert first <= 1
+
+
+def test_a_long_prompt_does_not_stop_those_that_decode(engine):
+    decoding, long = request(1, "Hi", max_tokens=30, stop=()), request(2, LONG)
+    engine.submit(decoding)
+    engine.step()
+    engine.step()
+    engine.submit(long)
+    before = 0
+    while not any(isinstance(e, TextDelta | Finished) and e.request_id == long.request_id for e in engine.step()):
+        before += 1
+        assert before < 100
+    engine.cancel(decoding.request_id)
+    (cancelled,) = [e for e in engine.step() if isinstance(e, Finished) and e.request_id == decoding.request_id]
+    assert cancelled.output_tokens >= before
+
+
+def test_the_events_of_a_request_come_in_order(engine):
+    one = request()
+    kinds = [type(event) for step in run(engine, one) for event in step]
+    assert kinds[0] is Started
+    assert set(kinds[1:-1]) <= {TextDelta}
+    assert kinds[-1] is Finished
+
+
+def test_max_tokens_ends_an_answer_as_length(engine):
+    one = request(max_tokens=3)
+    last = last_of(run(engine, one), one)
+    assert (last.finish_reason, last.output_tokens) == ("length", 3)
+
+
+def test_an_end_token_ends_an_answer_as_stop(engine, monkeypatch):
+    one = request(max_tokens=50)
+    tokens = iter([65, 66, max(engine._codec.end_tokens)])
+    monkeypatch.setattr("tallystick_platform.engine.sampler.Sampler.draw", lambda *_: next(tokens))
+    last = last_of(steps := run(engine, one), one)
+    assert (last.finish_reason, last.output_tokens) == ("stop", 3)
+    assert text_of(steps, one) == "".join(engine._codec.token_bytes[token].decode() for token in (65, 66))
+
+
+def test_a_stop_string_ends_an_answer_and_is_not_given_out(engine):
+    varied = {"temperature": 2.0, "max_tokens": 200}
+    whole = text_of(run(engine, plain := request(1, **varied)), plain)
+    start = next(at for at in range(3, len(whole)) if "�" not in whole[at : at + 2])
+    stop = whole[start : start + 2]
+    one = request(2, **varied, stop=("never there", stop))
+    steps = run(engine, one)
+    assert text_of(steps, one) == whole[: whole.index(stop)]
+    assert last_of(steps, one).finish_reason == "stop"
+
+
+def test_the_context_bounds_an_answer(engine):
+    one = request(1, LONG * 2, max_tokens=10_000, stop=())
+    last = last_of(run(engine, one), one)
+    assert isinstance(last, Finished)
+    if last.finish_reason == "length":
+        assert last.input_tokens + last.output_tokens == engine.model.context_length + 1
+
+
+def test_a_prompt_beyond_the_context_is_refused_with_its_size(engine):
+    one = request(1, "x" * 700)
+    last = last_of(run(engine, one), one)
+    assert last.kind == "prompt-too-long"
+    assert last.limit == engine.model.context_length - 1
+    assert last.found > 700
+
+
+def test_a_prompt_that_just_fits_is_computed(engine):
+    around = len(engine._codec.encode(engine._codec.template.render(request(1, "").messages)))
+    one = request(1, "x" * (engine.model.max_prompt_tokens - around), max_tokens=5)
+    last = last_of(run(engine, one), one)
+    assert last.input_tokens == engine.model.max_prompt_tokens
+    assert 1 <= last.output_tokens <= 2
+
+
+def test_messages_that_the_template_refuses_are_refused(engine):
+    one = request(1, messages=({"role": "user"},))
+    assert last_of(run(engine, one), one).kind == "prompt-rejected"
+
+
+def test_a_request_beyond_the_bound_is_refused(engine):
+    held = [request(number, max_tokens=1) for number in range(1, 10)]
+    steps = run(engine, *held)
+    failed = [one for one in held if isinstance(last_of(steps, one), Failed)]
+    assert [last_of(steps, one).kind for one in failed] == ["queue-full"]
+    assert failed == held[8:]
+
+
+def test_cancelling_ends_a_request_within_one_step(engine):
+    one = request(max_tokens=500, stop=())
+    engine.submit(one)
+    engine.step()
+    engine.step()
+    engine.cancel(one.request_id)
+    engine.cancel(one.request_id)
+    (last,) = engine.step()
+    assert (last.finish_reason, last.output_tokens) == ("cancelled", 2)
+    assert not engine.has_work()
+
+
+def test_cancelling_a_waiting_or_unknown_request_is_harmless(engine):
+    one = request()
+    engine.cancel(b"?" * 16)
+    engine.submit(one)
+    engine.cancel(one.request_id)
+    (last,) = engine.step()
+    assert (last.finish_reason, last.output_tokens, last.device_time_us) == ("cancelled", 0, 0)
+
+
+def test_device_time_is_shared_and_adds_up_to_what_was_measured(folder):
+    ticks = iter(range(0, 10**9, 1_000_000))
+    llama = load_llama(folder, torch.float32, torch.device("cpu"))
+    codec = load_codec(folder)
+    config = SchedulerConfig(max_active=2, max_waiting=0)
+    template = load_audit_engine_model(folder)
+    engine = AuditEngine(
+        model=template,
+        gpu=probe_cpu(),
+        llama=llama,
+        codec=codec,
+        config=config,
+        decode_rows=2,
+        timer_ns=lambda: next(ticks),
+    )
+    first, second = request(1, max_tokens=3), request(2, max_tokens=3)
+    steps = run(engine, first, second)
+    # Each phase takes 1 ms on this clock: a prompt of one's own, and half of each of two shared steps.
+    assert [last_of(steps, one).device_time_us for one in (first, second)] == [2_000, 2_000]
+
+
+def test_logits_that_are_not_numbers_fail_the_request_and_not_the_engine(engine, monkeypatch):
+    bad, good = request(1), request(2)
+    prefill = engine._llama.prefill
+    monkeypatch.setattr(engine._llama, "prefill", lambda cache, tokens: prefill(cache, tokens) * float("nan"))
+    last = last_of(run(engine, bad), bad)
+    assert (last.kind, last.reason) == ("engine-failed", "the computation ended with NotFinite")
+    monkeypatch.undo()
+    assert isinstance(last_of(run(engine, good), good), Finished)
+
+
+def test_a_batch_that_cannot_be_computed_fails_every_request_in_it(engine, monkeypatch):
+    def fail(caches, tokens):
+        raise RuntimeError("out of memory: prompt was secret")
+
+    monkeypatch.setattr(engine._llama, "decode", fail)
+    held = [request(number) for number in (1, 2)]
+    steps = run(engine, *held)
+    assert [last_of(steps, one).kind for one in held] == ["engine-failed"] * 2
+    assert all("secret" not in last_of(steps, one).reason for one in held)
+
+
+def test_a_request_that_no_memory_is_left_for_fails(engine, monkeypatch):
+    def fail(capacity):
+        raise RuntimeError("cannot allocate")
+
+    monkeypatch.setattr(engine._llama, "new_cache", fail)
+    one = request()
+    assert last_of(run(engine, one), one).reason == "there is no memory for a request of this length"
+
+
+def test_the_check_of_independent_rows_finds_rows_that_disturb_each_other(folder, monkeypatch):
+    llama = load_llama(folder, torch.float32, torch.device("cpu"))
+    assert rows_are_independent(llama, 4)
+    decode = llama.decode
+    monkeypatch.setattr(llama, "decode", lambda caches, tokens: decode(caches, tokens) + 1e-6 * len(caches))
+    assert not rows_are_independent(llama, 4)
+
+
+def load_audit_engine_model(folder):
+    config = EngineConfig(model=str(folder), models_dir=folder.parent / "digests", device="cpu", threads=1)
+    return load_audit_engine(config, lambda stage, fraction: None).model
