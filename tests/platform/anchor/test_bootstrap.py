@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tallystick.chain import LedgerReader, LedgerSender, contract_address
-from tallystick.errors import ChainUnavailable
+from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.ids import checksum_address, to_hex
 from tallystick.keys import Wallet
 from tallystick_platform.anchor.bootstrap import (
@@ -85,6 +85,24 @@ def test_a_wallet_that_was_used_before_deploys_under_a_later_nonce_and_finds_it_
     assert made.contract == contract_address(WALLET.address, 1)
     path.unlink()
     assert make(chain, path) == made
+
+
+def test_code_of_another_kind_under_an_earlier_nonce_is_passed_over(chain, path, monkeypatch):
+    sender = LedgerSender(chain, WALLET, None, None, CHAIN_ID)
+    sender.send(sender.build_deploy(0))
+    sender.send(sender.build_deploy(1))
+    answer = chain._eth_getCode
+    first = to_hex(FIRST_CONTRACT)
+    monkeypatch.setattr(
+        chain, "_eth_getCode", lambda address, tag: "0x6000" if address == first else answer(address, tag)
+    )
+    assert make(chain, path).contract == contract_address(WALLET.address, 1)
+
+
+def test_a_refusal_that_no_waiting_mends_is_passed_on(path):
+    chain = ModelChain()  # nobody is funded
+    with pytest.raises(ChainRejected, match="insufficient funds"):
+        make(chain, path)
 
 
 def test_a_contract_that_cannot_come_back_under_its_address_is_a_lost_ledger(chain, path):
