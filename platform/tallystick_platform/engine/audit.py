@@ -189,12 +189,17 @@ def rows_are_independent(llama: LlamaModel, rows: int) -> bool:
         llama.prefill(caches[-1], prompt)
     lengths = [cache.length for cache in caches]
 
+    caches = [llama.new_cache(context + 2) for _ in range(rows)]
+    for cache, prompt in zip(caches, prompts, strict=True):
+        llama.prefill(cache, prompt)
+
     def logits(first: int, count: int) -> list[bytes]:
-        chosen = slice(first, first + count)
-        for cache, length in zip(caches[chosen], lengths[chosen], strict=True):
-            cache.length = length
-        computed = llama.decode(caches[chosen], [row % llama.shape.vocabulary for row in range(first, first + count)])
-        return [row.float().cpu().numpy().tobytes() for row in computed]
+        beside = caches[first : first + count]
+        tokens = [(first + row) % llama.shape.vocabulary for row in range(count)]
+        found = [row.cpu().numpy().tobytes() for row in llama.decode(beside, tokens)]
+        for cache in beside:
+            cache.length -= 1  # the token is taken back: each look starts from the same prompt
+        return found
 
     alone = [logits(row, 1)[0] for row in range(rows)]
     return all(logits(rows - count, count) == alone[rows - count :] for count in range(2, rows + 1))
