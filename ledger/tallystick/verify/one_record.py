@@ -7,8 +7,17 @@ from dataclasses import dataclass
 
 from tallystick.chain import BatchAppended, EpochOpened, LedgerReader, RecordAppended
 from tallystick.chain.events import EPOCH_OPENED, RECORD_APPENDED
-from tallystick.errors import OpenError, RootsError, TallystickError
-from tallystick.ids import Leaf, to_hex
+from tallystick.errors import (
+    CanonicalEncodingError,
+    DecryptionError,
+    EncodingError,
+    FieldCommitmentsError,
+    OpenError,
+    RecordError,
+    RootsError,
+    TallystickError,
+)
+from tallystick.ids import Leaf, LogId, to_hex
 from tallystick.keys import AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import OpenedRecord, check_commitments, open_sealed, record_secret, sealed_header
@@ -38,8 +47,8 @@ class FoundRecord:
 def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) -> FoundRecord:
     """Fetch, check and open one record.
 
-    Raises: RecordAbsent; OpenError if no key of the auditor opens it; RootsError if its batch does not give the root that the
-    contract keeps; ChainError.
+    Raises: RecordAbsent; OpenError if the auditor has no key for it; RootsError if its batch does not give the root that the
+    contract keeps, and the errors of checks 7 to 9 if it does not open as it should; ChainError.
     """
     head = reader.latest_block()
     state = reader.log_state(head.number)
@@ -50,16 +59,11 @@ def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) ->
     if event is None:
         raise RecordAbsent(index, state.size, head.number)
     batch = _proven_batch(reader, event)
-    epoch = sealed_header(event.sealed).epoch
-    epoch_key = _epoch_key(reader, epoch, keys, first_block, head.number)
-    opened = open_sealed(
-        event.sealed,
-        log_id=reader.log_id,
-        index=index,
-        fields_root=event.fields_root,
-        secret=record_secret(epoch_key, index),
-    )
-    check_commitments(opened, event.fields_root)
+    header = sealed_header(event.sealed)
+    if header.vault:
+        raise OpenError("the record is in vault custody: the operator's vault holds what opens it")
+    epoch_key = _epoch_key(reader, header.epoch, keys, first_block, head.number)
+    opened = _opened(event, record_secret(epoch_key, index), reader.log_id)
     return FoundRecord(
         opened=opened,
         leaf=leaf_hash(reader.log_id, index, event.fields_root, event.sealed),
@@ -68,6 +72,21 @@ def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) ->
         block_time=reader.block(event.position.block_number).timestamp,
         tx_hash=event.position.tx_hash,
     )
+
+
+def _opened(event: RecordAppended, secret: bytes, log_id: LogId) -> OpenedRecord:
+    where, index, fields_root = f"record {event.index}", event.index, event.fields_root
+    try:
+        opened = open_sealed(event.sealed, log_id=log_id, index=index, fields_root=fields_root, secret=secret)
+    except OpenError as error:
+        raise DecryptionError(where, "a sealed record that opens with its epoch's key", error.reason) from error
+    except (EncodingError, RecordError) as error:
+        raise CanonicalEncodingError(where, "the canonical encoding of a record", str(error)) from error
+    try:
+        check_commitments(opened, fields_root)
+    except OpenError as error:
+        raise FieldCommitmentsError(where, "fields that give the root in the leaf", error.reason) from error
+    return opened
 
 
 def _record_event(reader: LedgerReader, index: int, first_block: int, last_block: int) -> RecordAppended | None:

@@ -1,0 +1,10 @@
+"""The `tallystick` command: what an auditor, or anybody with a receipt, runs.
+
+A tour. `program` is the command with the one place where errors become exit codes; `options` and `output` are shared by the commands:
+`verifying` (verify), `records` (show, disclose), `key_files` (keys new) and `doctor`. Commands import what they need when they run,
+so that `--help` is quick.
+"""
+
+from tallystick.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,198 @@
+"""`tallystick doctor`: what stands between this machine and a verification."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tallystick.chain import EpochOpened, HttpTransport, LedgerReader, load_artifact
+from tallystick.chain.events import EPOCH_OPENED
+from tallystick.cli.options import (
+    AUDITOR_KEY_ENV,
+    CONTRACT_ENV,
+    LOG_ENV,
+    RPC_ENV,
+    auditor_key_option,
+    json_option,
+    load_auditor_keys,
+    node_options,
+)
+from tallystick.cli.output import put_json
+from tallystick.cli.program import COULD_NOT_CHECK, release
+from tallystick.errors import ChainError, KeyFileError
+from tallystick.ids import Address, LogId, to_hex
+
+PACKAGES: Final = {
+    "cbor2": "cbor2",
+    "click": "click",
+    "coincurve": "coincurve",
+    "cryptography": "cryptography",
+    "rfc8785": "rfc8785",
+    "rich": "rich",
+    "tiny-keccak": "tiny_keccak",
+    "zstandard": "zstandard",
+}
+MAX_CLOCK_AHEAD_S: Final = 5
+"""A newest block later than this machine's clock by more than so many seconds means that one of the two is wrong."""
+MAX_BLOCK_AGE_S: Final = 600
+"""A newest block older than this means a chain that stands still, a node that is behind, or a clock that is wrong. The embedded chain makes
+a block only when there is something to put in it, so there it means nothing."""
+
+
+class State(StrEnum):
+    """How one line reads."""
+
+    OK = "ok"
+    MISSING = "missing"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at, and what to do about it."""
+
+    what: str
+    state: State
+    detail: str
+
+
+@click.command(short_help="Say what is missing.")
+@node_options
+@auditor_key_option
+@json_option
+@click.pass_context
+def doctor(
+    ctx: click.Context,
+    rpc: str | None,
+    contract: Address | None,
+    log_id: LogId | None,
+    auditor_keys: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Say what is missing for a verification: packages, node, contract, log, clock, keys.
+
+    Ends with 0 if nothing is missing, else with 2.
+    """
+    findings = [*_packages(), *_keys(auditor_keys), *_node(rpc, contract, log_id, auditor_keys, time.time)]
+    missing = sum(finding.state is State.MISSING for finding in findings)
+    if as_json:
+        put_json({"version": release(), "missing": missing, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:<8}{finding.what:<22}{finding.detail}")
+        click.echo(f"{missing} missing" if missing else "nothing is missing")
+    ctx.exit(COULD_NOT_CHECK if missing else 0)
+
+
+def _packages() -> Iterator[Finding]:
+    for distribution, module in PACKAGES.items():
+        try:
+            import_module(module)
+            yield Finding(what=distribution, state=State.OK, detail=version(distribution))
+        except (ImportError, PackageNotFoundError) as error:
+            yield Finding(what=distribution, state=State.MISSING, detail=f"{error}; run: pip install {distribution}")
+    yield Finding(what="tallystick", state=State.OK, detail=release())
+
+
+def _keys(paths: tuple[Path, ...]) -> Iterator[Finding]:
+    if not paths:
+        yield Finding(
+            what="auditor key",
+            state=State.NOTE,
+            detail=f"none given (--auditor-key or {AUDITOR_KEY_ENV}): records stay closed, checks 7 to 13 are not covered",
+        )
+    for path in paths:
+        try:
+            (key,) = load_auditor_keys((path,))
+            yield Finding(what="auditor key", state=State.OK, detail=f"{path}, key id {key.key_id.hex()}")
+        except KeyFileError as error:
+            yield Finding(what="auditor key", state=State.MISSING, detail=str(error))
+
+
+def _node(
+    rpc: str | None,
+    contract: Address | None,
+    log_id: LogId | None,
+    auditor_keys: tuple[Path, ...],
+    now_s: Callable[[], float],
+) -> Iterator[Finding]:
+    if rpc is None:
+        detail = f"none given (--rpc or {RPC_ENV}): only bundles can be checked, by themselves"
+        yield Finding(what="chain node", state=State.NOTE, detail=detail)
+        return
+    try:
+        reader = LedgerReader(HttpTransport(rpc), contract or Address(bytes(20)), log_id or LogId(bytes(32)))
+        chain_id, block = reader.chain_id(), reader.latest_block()
+    except ChainError as error:
+        yield Finding(what="chain node", state=State.MISSING, detail=str(error))
+        return
+    yield Finding(what="chain node", state=State.OK, detail=f"chain {chain_id}, block {block.number}")
+    yield _clock(block.timestamp, now_s())
+    if contract is None:
+        yield Finding(what="contract", state=State.MISSING, detail=f"none given (--contract or {CONTRACT_ENV})")
+        return
+    yield _contract(reader)
+    if log_id is None:
+        yield Finding(what="log", state=State.MISSING, detail=f"none given (--log or {LOG_ENV})")
+        return
+    yield from _log(reader, auditor_keys)
+
+
+def _clock(block_time: int, now_s: float) -> Finding:
+    age_s = now_s - block_time
+    if age_s < -MAX_CLOCK_AHEAD_S:
+        detail = f"the newest block is {-age_s:.0f} s in this machine's future: one of the two clocks is wrong"
+        return Finding(what="clock", state=State.MISSING, detail=detail)
+    if age_s > MAX_BLOCK_AGE_S:
+        detail = f"the newest block is {age_s:.0f} s old: an idle chain, a node that is behind, or a wrong clock"
+        return Finding(what="clock", state=State.NOTE, detail=detail)
+    return Finding(what="clock", state=State.OK, detail=f"the newest block is {age_s:.0f} s old")
+
+
+def _contract(reader: LedgerReader) -> Finding:
+    expected = load_artifact().code_hash
+    try:
+        found = reader.code_hash()
+    except ChainError as error:
+        return Finding(what="contract", state=State.MISSING, detail=str(error))
+    if found != expected:
+        detail = f"its code hash is {to_hex(found)}; this release knows {to_hex(expected)}"
+        return Finding(what="contract", state=State.MISSING, detail=detail)
+    return Finding(what="contract", state=State.OK, detail=f"code hash {to_hex(found)}")
+
+
+def _log(reader: LedgerReader, auditor_keys: tuple[Path, ...]) -> Iterator[Finding]:
+    try:
+        state = reader.log_state()
+        yield Finding(
+            what="log",
+            state=State.OK,
+            detail=f"{state.size} records in {state.batch_count} batches, epoch {state.epoch}",
+        )
+        opened = [
+            event
+            for event in reader.events_of(EPOCH_OPENED, reader.creation_block(), reader.latest_block().number)
+            if isinstance(event, EpochOpened)
+        ]
+        for path in auditor_keys:
+            yield _wraps(path, opened)
+    except ChainError as error:
+        yield Finding(what="log", state=State.MISSING, detail=str(error))
+
+
+def _wraps(path: Path, opened: list[EpochOpened]) -> Finding:
+    try:
+        (key,) = load_auditor_keys((path,))
+    except KeyFileError:
+        return Finding(what="epochs", state=State.NOTE, detail=f"not looked at: {path} cannot be read")
+    mine = [event.epoch for event in opened if any(wrap.startswith(key.key_id) for wrap in event.wraps)]
+    detail = f"{len(mine)} of {len(opened)} have their key wrapped for {key.key_id.hex()}"
+    return Finding(what="epochs", state=State.OK if mine else State.MISSING, detail=detail)

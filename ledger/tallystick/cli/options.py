@@ -1,0 +1,110 @@
+"""Options that several commands share, and the reading of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
+from tallystick.errors import IdError, KeyFileError
+from tallystick.ids import Address, LogId, parse_address, parse_hash
+from tallystick.keys import AuditorKey, read_secret_file
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RPC_ENV: Final = "TALLYSTICK_RPC"
+CONTRACT_ENV: Final = "TALLYSTICK_CONTRACT"
+LOG_ENV: Final = "TALLYSTICK_LOG"
+AUDITOR_KEY_ENV: Final = "TALLYSTICK_AUDITOR_KEY"
+
+
+def address(text: str) -> Address:
+    """Parse an address, or fail as a usage error."""
+    try:
+        return parse_address(text)
+    except IdError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def log_identifier(text: str) -> LogId:
+    """Parse a log's id, or fail as a usage error."""
+    try:
+        return LogId(parse_hash(text))
+    except IdError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def node_options(command: F) -> F:
+    """Add --rpc, --contract and --log."""
+    for decorator in (
+        click.option(
+            "--log",
+            "log_id",
+            type=log_identifier,
+            envvar=LOG_ENV,
+            show_envvar=True,
+            metavar="0x..",
+            help="The log's id.",
+        ),
+        click.option(
+            "--contract",
+            type=address,
+            envvar=CONTRACT_ENV,
+            show_envvar=True,
+            metavar="0x..",
+            help="The contract's address.",
+        ),
+        click.option("--rpc", envvar=RPC_ENV, show_envvar=True, metavar="URL", help="A chain node's JSON-RPC address."),
+    ):
+        command = decorator(command)
+    return command
+
+
+def auditor_key_option(command: F) -> F:
+    """Add --auditor-key."""
+    return click.option(
+        "--auditor-key",
+        "auditor_keys",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        envvar=AUDITOR_KEY_ENV,
+        show_envvar=True,
+        metavar="FILE",
+        help="An auditor's key, to open records. May be given several times.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def open_reader(rpc: str | None, contract: Address | None, log_id: LogId | None) -> LedgerReader:
+    """A reader of the log that the options name.
+
+    Raises: UsageError naming what is missing and where it could come from.
+    """
+    given = (("--rpc", RPC_ENV, rpc), ("--contract", CONTRACT_ENV, contract), ("--log", LOG_ENV, log_id))
+    missing = [f"{option} (or {variable})" for option, variable, value in given if value is None]
+    if rpc is None or contract is None or log_id is None:
+        raise click.UsageError(f"missing {', '.join(missing)}")
+    return LedgerReader(HttpTransport(rpc), contract, log_id)
+
+
+def load_auditor_keys(paths: tuple[Path, ...]) -> list[AuditorKey]:
+    """Read auditors' key files.
+
+    Raises: KeyFileError.
+    """
+    keys = []
+    for path in paths:
+        line = read_secret_file(path)
+        try:
+            keys.append(AuditorKey.from_text(line))
+        except ValueError as error:
+            raise KeyFileError(str(path), str(error)) from error
+    return keys

@@ -1,0 +1,60 @@
+"""Where results and progress go."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+MAX_FILE_BYTES: Final = 4_194_304
+"""Evidence and receipts are far smaller; a larger file is something else."""
+
+
+def put_json(document: object) -> None:
+    """Print one JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def put_page(page: Text) -> None:
+    """Print a page on standard output: coloured on a terminal unless NO_COLOR is set, never wrapped."""
+    Console(file=sys.stdout, soft_wrap=True, highlight=False, emoji=False, markup=False).print(page)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error that takes (done, total); None where standard error is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tell
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that was named on the command line.
+
+    Raises: ClickException, which ends with exit code 2.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror or str(error)) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise click.FileError(str(path), f"is longer than {MAX_FILE_BYTES} bytes")
+    return data

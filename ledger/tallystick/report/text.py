@@ -1,0 +1,160 @@
+"""Verdicts and records as a page for a terminal; `NO_COLOR` and pipes are the console's business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from rich.text import Text
+
+from tallystick.ids import checksum_address, to_hex
+from tallystick.report.documents import utc
+from tallystick.report.printable import printable
+from tallystick.report.summary import summary
+from tallystick.verify import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
+
+STYLES: Final = {
+    Status.PASS: "green",
+    Status.FAIL: "bold red",
+    Status.SKIPPED: "dim",
+    Status.NOT_COVERED: "yellow",
+}
+OUTCOME_STYLES: Final = {Outcome.PROVEN: "bold green", Outcome.WRONG: "bold red", Outcome.UNCHECKED: "bold yellow"}
+MAX_SHOWN_TEXT: Final = 4_000
+"""A longer text in a record is cut on the terminal, and says so; `--json` shows it whole."""
+
+# What each check counts: one, and several.
+UNITS: Final = {
+    1: ("contract", "contracts"),
+    2: ("event", "events"),
+    3: ("leaf", "leaves"),
+    4: ("root", "roots"),
+    5: ("head", "heads"),
+    6: ("receipt check", "receipt checks"),
+    7: ("record", "records"),
+    8: ("record", "records"),
+    9: ("record", "records"),
+    10: ("number", "numbers"),
+    11: ("record", "records"),
+    12: ("price", "prices"),
+    13: ("sender proof", "sender proofs"),
+}
+
+
+def render_verdict(verdict: Verdict, *, version: str, checked_at_s: int) -> Text:
+    """The page of a verdict. Units: `checked_at_s` is Unix seconds."""
+    page = Text()
+    subject = verdict.subject
+    lines = _log_lines(subject) if isinstance(subject, LogSubject) else _bundle_lines(subject)
+    for line in (*lines, f"checked by tallystick {version} at {utc(checked_at_s)}"):
+        page.append(line + "\n")
+    page.append("\n")
+    for check in verdict.checks:
+        _append_check(page, check)
+    if verdict.failures:
+        page.append("\n")
+        for failure in verdict.failures:
+            page.append(f"check {failure.step} {failure.name}: {printable(failure.where)}\n", style="bold red")
+            page.append(f"  expected {printable(failure.expected)}\n  found    {printable(failure.found)}\n")
+        left_out = verdict.failures_found - len(verdict.failures)
+        if left_out:
+            page.append(f"and {left_out} more\n", style="bold red")
+    page.append("\n")
+    page.append(summary(verdict), style=OUTCOME_STYLES[verdict.outcome])
+    return page
+
+
+def render_record(document: Mapping[str, object]) -> Text:
+    """A page of names and values, from a document of this package."""
+    page = Text()
+    _append_members(page, document, "")
+    page.rstrip()
+    return page
+
+
+def _log_lines(subject: LogSubject) -> list[str]:
+    block = subject.head_block
+    lines = [
+        f"log {to_hex(subject.log_id)}",
+        f"on chain {subject.chain_id}, contract {checksum_address(subject.contract)}"
+        + ("" if subject.code_hash is None else f", code hash {to_hex(subject.code_hash)}"),
+        f"from block {subject.first_block} to block {block.number} ({to_hex(block.hash)}, {utc(block.timestamp)})",
+    ]
+    if subject.writer is not None and subject.head is not None:
+        lines.append(f"{subject.size} records in {subject.batch_count} batches, head {to_hex(subject.head)}")
+        lines.append(f"written by {checksum_address(subject.writer)}")
+    if subject.opened_from or subject.opened_to is not None:
+        last = "the last" if subject.opened_to is None else str(subject.opened_to)
+        lines.append(f"opening records {subject.opened_from} to {last}; the structure is checked as a whole")
+    lines += [f"opened with auditor key {key_id.hex()}" for key_id in subject.auditor_key_ids]
+    return lines
+
+
+def _bundle_lines(subject: BundleSubject) -> list[str]:
+    lines = [
+        f"evidence of record {subject.index} of log {to_hex(subject.log_id)}",
+        f"on chain {subject.chain_id}, contract {checksum_address(subject.contract)}",
+    ]
+    if subject.signer is not None:
+        lines.append(f"signed by {checksum_address(subject.signer)}")
+    if subject.opened:
+        lines.append("opened with the record secret in the bundle")
+    if subject.disclosed:
+        lines.append(f"disclosed: {', '.join(subject.disclosed)}")
+    block = subject.head_block
+    lines.append(
+        "offline: no chain node was asked" if block is None else f"against block {block.number} ({to_hex(block.hash)})"
+    )
+    return lines
+
+
+def _append_check(page: Text, check: Check) -> None:
+    page.append(f"{check.number:>2} {check.name:<22}")
+    page.append(f"{check.status:<12}", style=STYLES[check.status])
+    counts = []
+    if check.held:
+        counts.append(f"{check.held} {UNITS[check.number][check.held != 1]}")
+    if check.failed:
+        counts.append(f"{check.failed} failed")
+    page.append(", ".join(counts))
+    for position, reason in enumerate(check.reasons):
+        page.append("" if not position and not counts else f"\n{'':37}")
+        count = f"{reason.count} {UNITS[check.number][reason.count != 1]} " if reason.count else ""
+        page.append(printable(f"{count}{reason.text}"), style="dim")
+    page.append("\n")
+
+
+def _append_members(page: Text, members: Mapping[str, object], indent: str) -> None:
+    for name, value in members.items():
+        page.append(f"{indent}{printable(str(name))}", style="bold")
+        if isinstance(value, Mapping) and value:
+            page.append("\n")
+            _append_members(page, value, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            page.append("\n")
+            for number, item in enumerate(value):
+                _append_members(page, {str(number): item}, indent + "  ")
+        else:
+            _append_value(page, name, value, indent)
+
+
+def _append_value(page: Text, name: str, value: object, indent: str) -> None:
+    if value is None:
+        page.append(" -\n", style="dim")
+        return
+    text = value if isinstance(value, str) else _number(name, value)
+    if len(text) > MAX_SHOWN_TEXT:
+        text = f"{text[:MAX_SHOWN_TEXT]}... ({len(text) - MAX_SHOWN_TEXT} more characters)"
+    first, *more = printable(text).split("\n")
+    page.append(f" {first}\n")
+    for line in more:
+        page.append(f"{indent}  {line}\n")
+
+
+def _number(name: str, value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if name.endswith("_at"):
+            return f"{value} us ({utc(value / 1_000_000)})"
+        if name == "block_time":
+            return f"{value} s ({utc(value)})"
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
