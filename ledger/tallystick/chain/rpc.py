@@ -65,6 +65,8 @@ class HttpTransport:
         self.name = shown_url(parts)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ChainUnavailable(self.name, "the address must start with http:// or https://")
+        if self.name.endswith(":?"):
+            raise ChainUnavailable(self.name, "the port is no number from 0 to 65535")
         self._parts = parts
         self._timeout_s = timeout_s
         self._max_answer_bytes = max_answer_bytes
@@ -104,10 +106,6 @@ class HttpTransport:
             except TimeoutError as error:
                 self._drop()
                 raise AnswerTooSlow(self.name, f"no answer within {self._timeout_s} s") from error
-            except _Overloaded as error:
-                self._drop()
-                if not remaining:
-                    raise ChainUnavailable(self.name, f"HTTP {error.status}, {ATTEMPTS} times") from error
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
                 if not remaining:
@@ -158,10 +156,9 @@ class HttpTransport:
             self._connection = None
 
 
-class _Overloaded(Exception):
+class _Overloaded(http.client.HTTPException):
     def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+        super().__init__(f"HTTP {status}, {ATTEMPTS} times")
 
 
 def read_answer(body: bytes, request_id: int, method: str) -> object:

@@ -22,6 +22,16 @@ MAX_INITCODE_BYTES: Final = 49_152
 """Source: EIP-3860."""
 
 
+_UNDECODABLE: Final = (
+    rlp.exceptions.RLPException,
+    ValidationError,
+    UnrecognizedTransactionType,
+    ValueError,
+    TypeError,
+    IndexError,
+)
+
+
 def decode_transaction(raw: bytes) -> SignedTransactionAPI:
     """Decode a signed transaction; one has exactly one encoding.
 
@@ -32,10 +42,8 @@ def decode_transaction(raw: bytes) -> SignedTransactionAPI:
     try:
         transaction = EmbeddedVM.get_transaction_builder().decode(raw)
         canonical = transaction.encode() == raw
-    except (rlp.exceptions.RLPException, ValidationError, UnrecognizedTransactionType, ValueError, TypeError) as error:
-        raise TransactionRefused(f"transaction does not decode: {error or type(error).__name__}") from error
-    except IndexError as error:
-        raise TransactionRefused("transaction does not decode: it is empty") from error
+    except _UNDECODABLE as error:
+        raise TransactionRefused(f"transaction does not decode: {str(error)[:200] or type(error).__name__}") from error
     if not canonical:
         raise TransactionRefused("transaction does not decode: its encoding is not canonical")
     return transaction

@@ -1,11 +1,11 @@
 import json
 
 import pytest
-from tests.support.chains import ROOT
 
 from tallystick.chain import artifact, load_artifact
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.hashing import keccak256
+from tests.support.chains import ROOT
 
 
 def test_the_artifact_is_the_one_of_the_contract():

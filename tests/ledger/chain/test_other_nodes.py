@@ -1,7 +1,6 @@
 """Reader and sender against a node that we did not write."""
 
 import pytest
-from tests.support.chains import ANVIL_KEY, SALT, anvil, deployed_ledger
 
 from tallystick.chain import (
     BatchAppended,
@@ -19,6 +18,7 @@ from tallystick.chain import (
 from tallystick.chain.reverts import explain
 from tallystick.errors import ChainRejected
 from tallystick.keys import Wallet
+from tests.support.chains import ANVIL_KEY, SALT, anvil, deployed_ledger
 
 pytestmark = pytest.mark.node
 CHAIN_ID = 31_337

@@ -1,8 +1,6 @@
 from functools import partial
 
 import pytest
-from tests.support.chains import direct_chain
-from tests.support.nodes import ScriptedNode
 
 from tallystick.chain import (
     BatchAppended,
@@ -20,6 +18,8 @@ from tallystick.chain.rpc import AnswerTooLarge
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.merkle import inclusion_path, leaf_hash, next_head, tree_root
+from tests.support.chains import direct_chain
+from tests.support.nodes import ScriptedNode
 
 RECORDS = [(bytes([n]) * 32, b"sealed-%d" % n) for n in range(1, 6)]
 HEADER = {"number": "0x5", "hash": "0x" + "aa" * 32, "timestamp": "0x10"}
@@ -184,4 +184,23 @@ def test_a_log_that_was_not_created_exactly_once_is_malformed(ledger, count):
         }
     )
     with pytest.raises(MalformedAnswer):
+        LedgerReader(node, ledger.contract, ledger.log_id).creation_block()
+
+
+def test_a_creation_that_the_node_shows_nowhere_is_malformed(ledger):
+    def get_logs(params):
+        if isinstance(params[0]["topics"][0], str):
+            raise ChainRejected(-32005, "range too wide")
+        return []
+
+    def call(params):
+        if params[1] != "latest":
+            raise ChainRejected(-32000, "missing trie node")
+        return ledger.transport.call("eth_call", params)
+
+    def get_block(params):
+        return ledger.transport.call("eth_getBlockByNumber", params)
+
+    node = ScriptedNode({"eth_call": call, "eth_getBlockByNumber": get_block, "eth_getLogs": get_logs})
+    with pytest.raises(MalformedAnswer, match="no creation"):
         LedgerReader(node, ledger.contract, ledger.log_id).creation_block()

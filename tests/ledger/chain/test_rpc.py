@@ -1,13 +1,21 @@
 import json
 import socket
+import ssl
+import threading
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.nodes import http_node, result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tallystick.chain import rpc
 from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow, HttpTransport, read_answer, read_error
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainRejected, ChainUnavailable
+from tests.support.nodes import http_node, result
 
 
 @pytest.fixture
@@ -156,3 +164,76 @@ def test_a_user_in_the_address_becomes_a_header():
         transport.call("a", [])
         transport.close()
     assert node.headers[0]["Authorization"] == "Basic bWU6c2VjcmV0"
+
+
+@pytest.mark.parametrize("url", ["http://node:99999", "http://node:x"])
+def test_a_port_that_is_none_is_refused(url):
+    with pytest.raises(ChainUnavailable, match="port"):
+        HttpTransport(url)
+
+
+def test_an_answer_cut_short_is_asked_for_again_and_then_given_up():
+    with raw_node(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") as (url, served):
+        transport = HttpTransport(url, sleep=lambda _: None)
+        with pytest.raises(ChainUnavailable, match="IncompleteRead"):
+            transport.call("a", [])
+        transport.close()
+    assert len(served) == rpc.ATTEMPTS
+
+
+MANY_HEADERS = b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"
+LONG_HEADER = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000
+
+
+@pytest.mark.parametrize("head", [b"nonsense\r\n\r\n", MANY_HEADERS, LONG_HEADER])
+def test_a_head_that_is_no_http_is_unavailable(head):
+    with raw_node(head) as (url, _):
+        transport = HttpTransport(url, sleep=lambda _: None)
+        with pytest.raises(ChainUnavailable):
+            transport.call("a", [])
+        transport.close()
+
+
+def test_a_node_with_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(days=36_500)).sign(
+        key, hashes.SHA256()
+    )
+    pem = tmp_path / "node.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with raw_node(b"", context) as (url, _):
+        transport = HttpTransport(url.replace("http:", "https:"), sleep=lambda _: None)
+        with pytest.raises(ChainUnavailable, match="certificate verify failed"):
+            transport.call("a", [])
+
+
+@contextmanager
+def raw_node(answer, context=None):
+    """A server that sends the same bytes to everyone and hangs up; gives its URL and the list of whom it served."""
+    served = []
+
+    def serve():
+        while True:
+            try:
+                connection, peer = server.accept()
+            except OSError:
+                return
+            served.append(peer)
+            with (
+                suppress(OSError),
+                connection if context is None else context.wrap_socket(connection, server_side=True) as link,
+            ):
+                link.recv(65_536)
+                link.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", served
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()

@@ -1,7 +1,6 @@
 from itertools import pairwise
 
 import pytest
-from tests.support.nodes import ScriptedNode
 
 from tallystick.chain.events import RECORD_APPENDED
 from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow
@@ -15,6 +14,7 @@ from tallystick.chain.scan import (
     scan_events,
 )
 from tallystick.errors import ChainRejected, ChainUnavailable
+from tests.support.nodes import ScriptedNode
 
 CONTRACT, LOG = b"\xc0" * 20, b"\x11" * 32
 LAST = 5000

@@ -1,6 +1,4 @@
 import pytest
-from tests.support.chains import deployed_ledger, direct_chain
-from tests.support.nodes import ScriptedNode
 
 from tallystick.chain import (
     ContractReverted,
@@ -26,6 +24,8 @@ from tallystick.chain.sender import (
 from tallystick.chain.transaction import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, Call, sign_call
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.keys import Wallet
+from tests.support.chains import deployed_ledger, direct_chain
+from tests.support.nodes import ScriptedNode
 
 ROOT = b"\x0a" * 32
 FEES = Fees(max_fee_per_gas=10, max_priority_fee_per_gas=1)

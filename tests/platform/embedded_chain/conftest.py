@@ -1,8 +1,8 @@
 import pytest
-from tests.support.accounts import Account
-from tests.support.chains import TEST_KEY, deployed_ledger, direct_chain
 
 from tallystick.keys import Wallet
+from tests.support.accounts import Account
+from tests.support.chains import TEST_KEY, deployed_ledger, direct_chain
 
 
 @pytest.fixture

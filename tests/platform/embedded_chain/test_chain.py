@@ -1,6 +1,5 @@
 import pytest
 import structlog
-from tests.support.accounts import INVALID, REVERT_WITH_CALLDATA, Account
 
 from tallystick.chain.transaction import Fees, calldata_floor
 from tallystick.keys import Wallet
@@ -10,6 +9,7 @@ from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed, TransactionRefused
 from tallystick_platform.embedded_chain.rules import EmbeddedVM
 from tallystick_platform.embedded_chain.storage import ChainStorage
+from tests.support.accounts import INVALID, REVERT_WITH_CALLDATA, Account
 
 SINK = b"\x05" * 19 + b"\xff"
 

@@ -2,12 +2,12 @@ import json
 
 import pytest
 import structlog
-from tests.support.accounts import REVERT_WITH_CALLDATA
 
 from tallystick_platform.embedded_chain import dispatch
 from tallystick_platform.embedded_chain.dispatch import MAX_BATCH_REQUESTS, answer, executes, parse
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed, Refused
 from tallystick_platform.embedded_chain.methods import Methods
+from tests.support.accounts import REVERT_WITH_CALLDATA
 
 
 @pytest.fixture

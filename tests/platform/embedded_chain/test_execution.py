@@ -1,11 +1,11 @@
 import pytest
 from eth_abi import encode
-from tests.support.accounts import INVALID, RETURN_42, REVERT_WITH_CALLDATA, deployer, logger
 from web3 import Web3
 
 from tallystick.chain.transaction import MAX_TRANSACTION_GAS, calldata_floor
 from tallystick_platform.embedded_chain.errors import Refused
 from tallystick_platform.embedded_chain.execution import CallRequest, estimate_gas, execute
+from tests.support.accounts import INVALID, RETURN_42, REVERT_WITH_CALLDATA, deployer, logger
 
 NOBODY = bytes(20)
 SINK = b"\x05" * 19 + b"\xff"
@@ -142,6 +142,18 @@ def test_an_estimate_leaves_room_for_what_an_inner_call_may_not_use(account):
     with account.transport.chain.state() as state:
         estimate = estimate_gas(state, request(outer, sender=account.address))
     assert account.receipt(account.send(outer, gas=estimate))["status"] == "0x1"
+
+
+def test_an_estimate_is_found_however_deep_the_calls_go(account):
+    target = account.deploy(bytes.fromhex("610fa05b600190038060035700"))  # counts down from 4000
+    for _ in range(5):
+        code = bytes.fromhex("5f5f5f5f5f73") + target + bytes.fromhex("5af1602257") + bytes.fromhex("5f5ffd5b00")
+        target = account.deploy(code)
+    with account.transport.chain.state() as state:
+        estimate = estimate_gas(state, request(target, sender=account.address))
+        with pytest.raises(Refused):
+            execute(state, request(target, sender=account.address, gas=estimate * 15 // 16))
+    assert account.receipt(account.send(target, gas=estimate))["status"] == "0x1"
 
 
 def test_an_estimate_of_what_always_reverts_is_the_revert(account):

@@ -1,12 +1,12 @@
 import pytest
 import rlp
 from eth_account import Account as EthAccount
-from tests.support.accounts import Account
 
 from tallystick.chain.transaction import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, Fees, calldata_floor, encode_rlp
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.errors import TransactionRefused
 from tallystick_platform.embedded_chain.intake import MAX_INITCODE_BYTES, check_funds, check_transaction
+from tests.support.accounts import Account
 
 ACCOUNT = Account(transport=None, wallet=Wallet(b"\x11" * 32))
 CHAIN_ID = ACCOUNT.chain_id

@@ -1,11 +1,11 @@
 import sqlite3
 
 import pytest
-from tests.support.chains import deployed_ledger
 
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.integrity import ChainInconsistent, replay
 from tallystick_platform.embedded_chain.storage import DATABASE_NAME
+from tests.support.chains import deployed_ledger
 
 
 @pytest.fixture

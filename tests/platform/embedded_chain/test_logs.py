@@ -1,8 +1,8 @@
 import pytest
-from tests.support.accounts import logger
 
 from tallystick.errors import ChainRejected
 from tallystick_platform.embedded_chain import methods
+from tests.support.accounts import logger
 
 
 def word(value):

@@ -1,12 +1,12 @@
 import pytest
 from eth_account import Account as EthAccount
 from eth_utils import to_checksum_address
-from tests.support.accounts import RETURN_42, Account
 
 from tallystick.chain.transaction import Fees
 from tallystick.errors import ChainRejected
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.rules import PREFUND_WEI, TIP_WEI
+from tests.support.accounts import RETURN_42, Account
 
 SINK = "0x" + "05" * 19 + "ff"
 UNKNOWN_HASH = "0x" + "00" * 32

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 from eth.vm.forks.prague.blocks import PragueBlockHeader
-from tests.support.chains import foundry_tool
-from tests.support.embedded_chain import running_chain, start_chain
 from web3 import Web3
 from web3.exceptions import ContractCustomError
 
 from tallystick.chain import HttpTransport, LedgerReader, load_artifact
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
+from tests.support.chains import foundry_tool
+from tests.support.embedded_chain import running_chain, start_chain
 
 WALLET = Wallet(b"\x11" * 32)
 KEY = "0x" + "11" * 32

@@ -5,13 +5,13 @@ import threading
 
 import aiohttp
 import pytest
-from tests.support.accounts import Account
 
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain import server as server_module
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed
 from tallystick_platform.embedded_chain.server import MAX_BODY_BYTES, MAX_CONCURRENT_CALLS, ChainServer
+from tests.support.accounts import Account
 
 CHAIN_ID = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
 WALLET = Wallet(b"\x11" * 32)
