@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
 
 from prometheus_client import CollectorRegistry  # noqa: E402
-from tests.support.typical_record import typical_record  # noqa: E402
 
 from tallystick.chain import HttpTransport, LedgerReader, LedgerSender  # noqa: E402
 from tallystick.ids import new_record_id  # noqa: E402
@@ -39,6 +38,7 @@ from tallystick_platform.store.batches import Batches  # noqa: E402
 from tallystick_platform.store.database import Database  # noqa: E402
 from tallystick_platform.store.journal import Journal  # noqa: E402
 from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
+from tests.support.typical_record import typical_record  # noqa: E402
 
 RECORDS = 2_000
 SHORT_RECORDS = 300

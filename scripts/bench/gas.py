@@ -16,15 +16,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
 
-from tests.support.gas import measure_append_gas  # noqa: E402
-from tests.support.typical_record import typical_record  # noqa: E402
-
 from tallystick.chain import append_calldata_size  # noqa: E402
 from tallystick.encoding import encode_record  # noqa: E402
 from tallystick.ids import LogId  # noqa: E402
 from tallystick.keys import EpochKey  # noqa: E402
 from tallystick.record import Record  # noqa: E402
 from tallystick.sealing import seal  # noqa: E402
+from tests.support.gas import measure_append_gas  # noqa: E402
+from tests.support.typical_record import typical_record  # noqa: E402
 
 BATCHES = (16, 64)
 RECORD_BYTES = 1_024

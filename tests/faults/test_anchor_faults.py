@@ -12,14 +12,14 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from tests.support.anchoring import policy
-from tests.support.fault_plan import Fault
-from tests.support.journaled_rig import RECORDS, JournaledRig, journal_template
 
 from tallystick.keys import AuditorKey
 from tallystick.verify import Step, Verdict
 from tallystick_platform.anchor.ports import AnchorStore
 from tallystick_platform.store.rows import AnchorState
+from tests.support.anchoring import policy
+from tests.support.fault_plan import Fault
+from tests.support.journaled_rig import RECORDS, JournaledRig, journal_template
 
 NOT_IN_A_PASS = {"depth", "totals"}
 READ_OR_WRITTEN = [name for name in vars(AnchorStore) if not name.startswith("_") and name not in NOT_IN_A_PASS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.support.anchoring import WALLET, Rig, policy
 from tests.support.fault_plan import Fault
 from tests.support.model_chain import ModelChain

@@ -6,10 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from tests.support.anchor_rows import MemoryRows
-from tests.support.clocks import FixedClock
-from tests.support.fault_plan import Faulty
-from tests.support.model_chain import CHAIN_ID, ModelChain
 
 from tallystick.chain import (
     BatchAppended,
@@ -30,6 +26,10 @@ from tallystick_platform.anchor.policy import AnchorPolicy
 from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.store.rows import Epoch as EpochRow
 from tallystick_platform.store.rows import PendingRecord
+from tests.support.anchor_rows import MemoryRows
+from tests.support.clocks import FixedClock
+from tests.support.fault_plan import Faulty
+from tests.support.model_chain import CHAIN_ID, ModelChain
 
 WALLET = Wallet(bytes.fromhex("11" * 32))
 SALT = bytes(32)

@@ -6,11 +6,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.anchoring import WALLET, Rig
-from tests.support.clocks import FixedClock
-from tests.support.journals import ANCHOR_DEADLINE_S, record_many
-from tests.support.model_chain import CHAIN_ID, ModelChain
-
 from tallystick.chain import LedgerReader
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
@@ -21,6 +16,10 @@ from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.rows import Batch, Epoch, PendingRecord
+from tests.support.anchoring import WALLET, Rig
+from tests.support.clocks import FixedClock
+from tests.support.journals import ANCHOR_DEADLINE_S, record_many
+from tests.support.model_chain import CHAIN_ID, ModelChain
 
 EPOCH_SECONDS = 3_600
 RECORDS = (5, 4)

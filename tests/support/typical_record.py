@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tallystick.record import Choice, Instructions, Record, Response, Usage
 from tests.support.clocks import FixedClock
 from tests.support.journals import completed, would_be
-
-from tallystick.record import Choice, Instructions, Record, Response, Usage
 
 SYSTEM = "You are the assistant of a small library. Answer in a few plain sentences and say so when you do not know."
 QUESTION = (

@@ -153,7 +153,14 @@ def _anchoring(
     anchorer = Anchorer(
         store=batches,
         reader=LedgerReader(transport, location.contract, location.log_id),
-        sender=LedgerSender(transport, keys.operator, location.contract, location.log_id, location.chain_id),
+        sender=LedgerSender(
+            transport,
+            keys.operator,
+            location.contract,
+            location.log_id,
+            location.chain_id,
+            fee_cap_wei=settings.max_fee_per_gas_gwei * 10**9,
+        ),
         policy=AnchorPolicy.from_settings(settings),
         clock=clock,
     )
