@@ -187,11 +187,6 @@ def rows_are_independent(llama: LlamaModel, rows: int) -> bool:
         prompt = [(7 * row + 3 * at) % llama.shape.vocabulary for at in range(1 + (longest - 1) * row // rows)]
         caches.append(llama.new_cache(longest + 1))
         llama.prefill(caches[-1], prompt)
-    lengths = [cache.length for cache in caches]
-
-    caches = [llama.new_cache(context + 2) for _ in range(rows)]
-    for cache, prompt in zip(caches, prompts, strict=True):
-        llama.prefill(cache, prompt)
 
     def logits(first: int, count: int) -> list[bytes]:
         beside = caches[first : first + count]
