@@ -34,7 +34,7 @@ class Placement:
 class Link:
     """One worker that said hello. `send` hands one message to it."""
 
-    __slots__ = ("_generations", "_now_us", "_send", "max_requests", "placement")
+    __slots__ = ("_generations", "_now_us", "_send", "max_requests", "pid", "placement")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Link:
     ) -> None:
         self.placement = Placement(model=hello.model, provider=provider, gpu=hello.gpu, worker=worker_id)
         self.max_requests = hello.max_requests
+        self.pid = hello.pid
         self._send = send
         self._now_us = now_us
         self._generations: dict[bytes, Generation] = {}

@@ -47,6 +47,7 @@ STEADY_AFTER_S = 60.0
 """A worker that lived this long died of something new: the delay starts over."""
 DEFAULT_SILENCE_S = 60.0
 """Longer than any engine step; a worker that says nothing for so long hangs."""
+STOPPING = "the server stops"
 MAX_SOCKET_PATH_BYTES = 100  # a Unix socket's path has at most 107
 
 _log = structlog.get_logger(__name__)
@@ -163,7 +164,7 @@ class WorkerPool:
         ended = asyncio.ensure_future(process.wait())
         greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._greeted[worker_id] = greeted
-        reason = "the server stops"
+        reason = STOPPING
         try:
             hello = await self._greeting(greeted, ended)
             if isinstance(hello, str):
@@ -176,6 +177,8 @@ class WorkerPool:
             self._greeted.pop(worker_id, None)
             self._heard.pop(worker_id, None)
             link = self._links.pop(worker_id, None)
+            if reason is not STOPPING:
+                self.last_fault = reason
             if link is not None:
                 link.die(reason)
             await asyncio.shield(worker_process.end(process))

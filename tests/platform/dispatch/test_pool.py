@@ -1,0 +1,170 @@
+import asyncio
+import os
+import signal
+import stat
+
+import pytest
+
+from tallystick_platform import errors
+from tallystick_platform.dispatch import WorkerPool
+from tallystick_platform.dispatch import pool as pool_module
+from tallystick_platform.protocol import Hello, encode
+from tests.support.tiny_model import request
+from tests.support.workers import pool_config, reader, running, wait_for_end
+
+
+async def until(pool, condition):
+    """Wait until the pool has changed into what is asked for."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.get_running_loop().run_in_executor(None, os.sched_yield)
+
+
+async def read_to_death(generation):
+    """What was still delivered, and the error that ended it."""
+    text = ""
+    try:
+        async with asyncio.timeout(30):
+            async for delta in generation:
+                text += delta.text
+    except errors.WorkerDied as death:
+        return text, death
+    pytest.fail("the generation came to its own end")
+
+
+async def test_the_socket_lies_in_a_folder_of_its_own_that_only_its_owner_enters(tmp_path):
+    async with running(tmp_path) as (_, pool):
+        assert stat.S_IMODE(pool._folder.stat().st_mode) == 0o700
+        assert [path.name for path in pool._folder.iterdir()] == ["workers.sock"]
+    assert not pool._folder.exists()
+
+
+async def test_a_run_folder_whose_path_is_too_long_for_a_socket_still_works(tmp_path):
+    async with running(tmp_path / ("long" * 30)) as (dispatcher, pool):
+        assert dispatcher.ready
+        assert stat.S_IMODE(pool._folder.stat().st_mode) == 0o700
+
+
+async def test_a_killed_worker_fails_what_it_held_and_is_replaced(tmp_path):
+    async with running(tmp_path, step_s=0.05) as (dispatcher, pool):
+        placement = dispatcher.select("constant")
+        generation = dispatcher.start(placement, request(max_tokens=1_000))
+        first = await reader(anext(generation))
+        os.kill(pool.links[0].pid, signal.SIGKILL)
+        text, death = await read_to_death(generation)
+        assert death.delivered_text == first.text + text
+        assert death.reason == "exit code -9"
+        assert dispatcher.last_fault == "exit code -9"
+        await reader(dispatcher.wait_ready())
+        assert dispatcher.select("constant").worker != placement.worker
+        assert pool.restarts == 1
+
+
+async def test_a_worker_that_hangs_is_found_by_its_silence(tmp_path):
+    async with running(tmp_path, silence_s=3.0) as (dispatcher, pool):
+        pid = pool.links[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        await until(pool, lambda: pool.restarts == 1)
+        assert dispatcher.last_fault == "silent for 3 s"
+        assert await asyncio.to_thread(wait_for_end, pid)
+
+
+async def test_a_model_that_cannot_be_served_is_told_as_the_fault(tmp_path):
+    config = pool_config(tmp_path, engine="torch", model=str(tmp_path / "nothing"))
+    pool = WorkerPool(config, lambda: 0)
+    await pool.start()
+    try:
+        await until(pool, lambda: pool.restarts > 0)
+    finally:
+        await pool.stop()
+    assert "neither 'demo' nor a folder" in pool.last_fault
+
+
+async def test_a_worker_that_is_not_ready_in_time_is_ended(tmp_path):
+    pool = WorkerPool(pool_config(tmp_path, start_timeout_s=0.01), lambda: 0)
+    await pool.start()
+    try:
+        await until(pool, lambda: pool.restarts > 0)
+    finally:
+        await pool.stop()
+    assert pool.last_fault == "it was not ready within 0.01 s"
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch):
+    async def fail(config):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(pool_module.worker_process, "start", fail)
+    monkeypatch.setattr(pool_module, "FIRST_DELAY_S", 0.0)
+    pool = WorkerPool(pool_config(tmp_path), lambda: 0)
+    await pool.start()
+    try:
+        await until(pool, lambda: pool.restarts >= 3)
+    finally:
+        await pool.stop()
+    assert pool.last_fault == "it could not be started: no memory"
+
+
+async def test_restarts_wait_longer_each_time_and_never_beyond_the_bound(tmp_path, monkeypatch):
+    delays = []
+
+    async def fail(config):
+        raise OSError("no memory")
+
+    async def sleep(delay):
+        delays.append(delay)
+        if len(delays) == 12:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(pool_module.worker_process, "start", fail)
+    monkeypatch.setattr(pool_module.asyncio, "sleep", sleep)
+    pool = WorkerPool(pool_config(tmp_path), lambda: 0)
+    await pool.start()
+    await until(pool, lambda: len(delays) == 12)
+    await pool.stop()
+    assert delays[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert delays[-1] == pool_module.MAX_DELAY_S
+
+
+async def test_stopping_ends_the_processes_and_what_they_held(tmp_path):
+    async with running(tmp_path, step_s=0.05) as (dispatcher, pool):
+        generation = dispatcher.start(dispatcher.select("constant"), request(max_tokens=1_000))
+        pid = pool.links[0].pid
+        await dispatcher.stop_workers()
+        with pytest.raises(errors.WorkerDied, match="the server stops"):
+            async for _ in generation:
+                pass
+        assert await asyncio.to_thread(wait_for_end, pid)
+
+
+async def test_messages_of_strangers_and_broken_ones_change_nothing(tmp_path):
+    async with running(tmp_path) as (dispatcher, pool):
+        (worker,) = pool._links
+        pool._hear("stranger", b"\x00")
+        pool._hear(worker, b"\x00")
+        pool._hear(
+            worker,
+            encode(
+                Hello(
+                    protocol_version=1,
+                    pid=1,
+                    model=dispatcher.models()[0],
+                    gpu=pool.links[0].placement.gpu,
+                    max_requests=1,
+                )
+            ),
+        )
+        assert len(pool.links) == 1
+        generation = dispatcher.start(dispatcher.select("constant"), request())
+        assert [delta.text async for delta in generation]
+
+
+async def test_a_worker_of_another_protocol_version_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "PROTOCOL_VERSION", 2)
+    pool = WorkerPool(pool_config(tmp_path), lambda: 0)
+    await pool.start()
+    try:
+        await until(pool, lambda: pool.restarts > 0)
+    finally:
+        await pool.stop()
+    assert pool.last_fault == "it speaks protocol 1"

@@ -1,0 +1,64 @@
+"""Real worker processes with the constant engine, and ways to wait for them without sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tallystick_platform.dispatch import Dispatcher, PoolConfig, ProviderInfo, WorkerPool
+
+PROVIDER = ProviderInfo(id="p", name="Provider", address=b"\x11" * 20, price_per_hour_micros=500_000, currency="USD")
+LIMIT_S = 60.0
+NOW_US = 1_700_000_000_000_000
+
+
+def pool_config(folder: Path, **changes: Any) -> PoolConfig:
+    """One worker without a model."""
+    values: dict[str, Any] = {
+        "workers": 1,
+        "engine": "constant",
+        "model": "constant",
+        "models_dir": folder / "models",
+        "run_dir": folder / "run",
+        "provider": PROVIDER,
+        "max_requests": 8,
+        "start_timeout_s": LIMIT_S,
+    }
+    return PoolConfig(**{**values, **changes})
+
+
+@asynccontextmanager
+async def running(folder: Path, **changes: Any) -> AsyncIterator[tuple[Dispatcher, WorkerPool]]:
+    """A started pool whose first worker serves."""
+    pool = WorkerPool(pool_config(folder, **changes), lambda: NOW_US)
+    dispatcher = Dispatcher(pool)
+    await dispatcher.start_workers()
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await dispatcher.wait_ready()
+        yield dispatcher, pool
+    finally:
+        await dispatcher.stop_workers()
+
+
+async def reader(awaited: Any) -> Any:
+    """Await with the tests' bound."""
+    async with asyncio.timeout(LIMIT_S):
+        return await awaited
+
+
+def wait_for_end(pid: int, limit_s: float = 20.0) -> bool:
+    """Whether a process ends within the limit."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], limit_s)[0])
+    finally:
+        os.close(descriptor)
