@@ -14,9 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.accounts import Account, deployer, logger
-from tests.support.chains import SALT, START_S
-from tests.support.embedded_chain import start_chain
 
 from tallystick.chain import HttpTransport, LedgerReader, LedgerSender, contract_address, derive_log_id
 from tallystick.errors import ChainUnavailable
@@ -24,6 +21,9 @@ from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain import index
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.integrity import replay
+from tests.support.accounts import Account, deployer, logger
+from tests.support.chains import SALT, START_S
+from tests.support.embedded_chain import start_chain
 
 ROUNDS = int(os.environ.get("TALLYSTICK_FAULT_ROUNDS", "5"))
 PROCESS_ROUNDS = max(2, ROUNDS // 20)
