@@ -210,7 +210,8 @@ def _duplicate_key(data: bytes) -> bytes:
 
 def sealing_vectors() -> dict[str, Any]:
     """Sealed records with the secrets that open them, and one fault each."""
-    valid, invalid = [], []
+    valid: list[dict[str, Any]] = []
+    invalid: list[dict[str, Any]] = []
     for index, (name, record) in enumerate(RECORDS.items(), start=40):
         for custody, nonce in (("chain", b""), ("vault", keccak256(b"custody"))):
             sealed = seal(record, epoch_key=EPOCH_KEY, index=index, custody_nonce=nonce)
@@ -300,7 +301,8 @@ def leaf_vectors() -> dict[str, Any]:
 
 def tree_vectors() -> dict[str, Any]:
     """Roots and paths, and paths with one fault."""
-    valid, invalid = [], []
+    valid: list[dict[str, Any]] = []
+    invalid: list[dict[str, Any]] = []
     for size in (1, 2, 3, 4, 5, 7, 8, 9, 16, 33):
         leaves = [keccak256(b"leaf" + bytes((n,))) for n in range(size)]
         root = tree_root(leaves)
