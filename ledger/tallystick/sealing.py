@@ -30,7 +30,7 @@ from tallystick.encoding import (
     field_value,
     split_fields,
 )
-from tallystick.errors import DisclosureError, EncodingError, MerkleError, OpenError
+from tallystick.errors import DisclosureError, EncodingError, MerkleError, OpenError, RecordError
 from tallystick.hashing import keccak256
 from tallystick.ids import MAX_EPOCH, FieldsRoot, Leaf, LogId
 from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand, hkdf_extract_expand
@@ -251,7 +251,7 @@ def check_disclosure(disclosure: Disclosure, fields_root: FieldsRoot) -> dict[st
             found_name, value = decode_field(shown.field_bytes)
             commitment = keccak256(b"\x00" + shown.salt + shown.field_bytes)
             found = FieldsRoot(root_from_path(commitment, position, len(FIELD_NAMES), shown.path))
-        except (EncodingError, MerkleError) as error:
+        except (EncodingError, RecordError, MerkleError) as error:
             raise DisclosureError(name, str(error)) from error
         if found_name != name:
             raise DisclosureError(name, f"the bytes are of the field {found_name!r}")

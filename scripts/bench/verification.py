@@ -21,6 +21,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger")]
 
+from tallystick.chain import LedgerReader, LogState, RecordAppended  # noqa: E402
+from tallystick.chain.rpc import MAX_ANSWER_BYTES, AnswerTooLarge  # noqa: E402
+from tallystick.encoding import decode_record  # noqa: E402
+from tallystick.hashing import keccak256  # noqa: E402
+from tallystick.ids import Epoch, Head  # noqa: E402
+from tallystick.keys import EpochKey  # noqa: E402
+from tallystick.record import Record  # noqa: E402
+from tallystick.sealing import decrypt, record_secret  # noqa: E402
+from tallystick.verify import Outcome, VerifyOptions, verify_log  # noqa: E402
 from tests.support.synthetic_log import (  # noqa: E402
     ALICE,
     AUDITOR,
@@ -33,16 +42,6 @@ from tests.support.synthetic_log import (  # noqa: E402
     SyntheticNode,
     synthetic_record,
 )
-
-from tallystick.chain import LedgerReader, LogState, RecordAppended  # noqa: E402
-from tallystick.chain.rpc import MAX_ANSWER_BYTES, AnswerTooLarge  # noqa: E402
-from tallystick.encoding import decode_record  # noqa: E402
-from tallystick.hashing import keccak256  # noqa: E402
-from tallystick.ids import Epoch, Head  # noqa: E402
-from tallystick.keys import EpochKey  # noqa: E402
-from tallystick.record import Record  # noqa: E402
-from tallystick.sealing import decrypt, record_secret  # noqa: E402
-from tallystick.verify import Outcome, VerifyOptions, verify_log  # noqa: E402
 
 BAR_RECORDS_PER_S = 5_000
 BAR_MEMORY = 1.10

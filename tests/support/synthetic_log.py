@@ -55,7 +55,7 @@ from tallystick.record import (
     Usage,
     charge_micros,
 )
-from tallystick.sealing import SealedRecord, seal
+from tallystick.sealing import SealedRecord, disclose, open_sealed, seal
 
 CHAIN_ID = 73571
 CONTRACT = Address(b"\xc0" * 20)
@@ -317,6 +317,14 @@ class SyntheticLog:
         attestation = sign_evidence(self.writer, evidence)
         return Bundle(evidence=evidence, attestation=attestation, record_secret=sealed.secret if secret else None)
 
+    def disclosed_bundle(self, index: int, names: Sequence[str]) -> Bundle:
+        """The evidence of one record that shows some fields of it."""
+        sealed, whole = self.sealed[index], self.bundle(index)
+        opened = open_sealed(
+            sealed.sealed, log_id=LOG, index=index, fields_root=sealed.fields_root, secret=sealed.secret
+        )
+        return replace(whole, record_secret=None, disclosed=disclose(opened, names))
+
     def _anchor(self, index: int) -> Anchor:
         number, batch = next(
             (n, b) for n, b in enumerate(self.batches) if b.first_index <= index < b.first_index + len(b.leaves)
@@ -433,16 +441,16 @@ class SyntheticNode:
         assert isinstance(query, dict)
         first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
         return [
-            event
-            for block in self.blocks[first : last + 1]
-            for event in block.events
-            if _matches(event, query["topics"])
+            event for block in self.blocks[first : last + 1] for event in block.events if self.matches(event, query)
         ]
 
-
-def _matches(event: dict[str, object], wanted: list[object]) -> bool:
-    topics = event["topics"]
-    assert isinstance(topics, list)
-    return len(wanted) <= len(topics) and all(
-        topic in want if isinstance(want, list) else topic == want for topic, want in zip(topics, wanted, strict=False)
-    )
+    @staticmethod
+    def matches(event: dict[str, object], query: dict[str, object]) -> bool:
+        """Whether an event has the topics that a query asks for."""
+        topics, wanted = event["topics"], query["topics"]
+        assert isinstance(topics, list)
+        assert isinstance(wanted, list)
+        return len(wanted) <= len(topics) and all(
+            topic in want if isinstance(want, list) else topic == want
+            for topic, want in zip(topics, wanted, strict=False)
+        )
