@@ -107,7 +107,7 @@ class ChainError(TallystickError):
     """The chain node did not give what was asked."""
 
 
-class ChainUnavailable(ChainError):  # noqa: N818 - named for the state it reports
+class ChainUnavailable(ChainError):
     """No answer from the node: the outcome is unknown."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -116,7 +116,7 @@ class ChainUnavailable(ChainError):  # noqa: N818 - named for the state it repor
         self.reason = reason
 
 
-class ChainRejected(ChainError):  # noqa: N818 - named for the answer it reports
+class ChainRejected(ChainError):
     """The node answered, and refused; `data` holds the contract's revert bytes, if any."""
 
     def __init__(self, code: int, message: str, data: bytes = b"") -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from tallystick.encoding import encode_fields
 from tallystick.ids import Epoch, FieldsRoot, Index, Leaf, LogId
 from tallystick.keys import Wallet
 from tallystick.receipts import (
@@ -21,7 +22,7 @@ from tallystick.receipts import (
     sign_admission,
     sign_receipt,
 )
-from tallystick.record import Record, State, validate
+from tallystick.record import Record, State
 from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch import Delta, GenerationResult, Placement, Progress, ProviderInfo
 from tallystick_platform.errors import JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
@@ -115,14 +116,14 @@ class FakeJournal:
             raise self.admit_error
         self.admitted += 1
         numbered = replace(record, admission_seq=self.admitted, sender_seq=self.admitted)
-        validate(numbered)
+        encode_fields(numbered)
         self.open[self.admitted] = numbered
         return Ticket(numbered, sign_promise)
 
     async def commit(self, record: Record) -> JournalEntry:
         if self.open.get(record.admission_seq, record).id != record.id or record.admission_seq not in self.open:
             raise NotAdmitted(admission_seq=record.admission_seq)
-        validate(record)
+        encode_fields(record)
         assert record.state is not State.INTERRUPTED
         if self.hold_commit is not None:
             await self.hold_commit.wait()

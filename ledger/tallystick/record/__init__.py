@@ -1,6 +1,6 @@
 """The record of one request.
 
-`fields` holds the types, `bounds` the limits, `shape` the table that ties them together and `validate`.
+`fields` holds the types, `bounds` the limits. A record is held to them where it is written: `tallystick.encoding`.
 """
 
 from tallystick.record.bounds import (
@@ -17,6 +17,7 @@ from tallystick.record.bounds import (
     MAX_PARAMETERS_BYTES,
     MAX_PATH_BYTES,
     MAX_PER_HOUR_MICROS,
+    MAX_RECORD_BYTES,
     MAX_SIGNATURE_BYTES,
     MAX_TOPLOC_BYTES,
     MAX_VALUE_INTEGER,
@@ -24,7 +25,6 @@ from tallystick.record.bounds import (
     charge_micros,
     clip_text,
 )
-from tallystick.record.checks import check_value
 from tallystick.record.fields import (
     FIELD_NAMES,
     LARGE_FIELDS,
@@ -47,7 +47,6 @@ from tallystick.record.fields import (
     Usage,
     Value,
 )
-from tallystick.record.shape import validate
 
 __all__ = [
     "Record",
@@ -70,8 +69,6 @@ __all__ = [
     "VERSION",
     "FIELD_NAMES",
     "LARGE_FIELDS",
-    "validate",
-    "check_value",
     "charge_micros",
     "clip_text",
     "MAX_BLOB_BYTES",
@@ -87,6 +84,7 @@ __all__ = [
     "MAX_PARAMETERS_BYTES",
     "MAX_PATH_BYTES",
     "MAX_PER_HOUR_MICROS",
+    "MAX_RECORD_BYTES",
     "MAX_SIGNATURE_BYTES",
     "MAX_TOPLOC_BYTES",
     "MAX_VALUE_INTEGER",

@@ -1,31 +1,39 @@
 """The bounds of a record's fields, and the arithmetic that they allow.
 
-Text is measured in bytes of UTF-8. Together the bounds keep a sealed record under one batch's 96 KiB.
+Text is measured in bytes of UTF-8. The bounds add up to less than MAX_RECORD_BYTES, so that every record that passes them can be
+sealed and fits one transaction: a request that was admitted can always be recorded.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+MAX_RECORD_BYTES: Final = 106_496
+"""The encoded record, large fields moved out."""
+MAX_INLINE_BYTES: Final = 24_576
+"""The encoded value of a large field; a larger one moves to a blob."""
+MAX_BLOB_BYTES: Final = 32 * 1_048_576
+"""The encoded value in a blob: twice the largest request body that the service accepts."""
+
 MAX_INTEGER: Final = 2**53 - 1
 """Named integers stay exact in JSON and JavaScript."""
 MIN_VALUE_INTEGER: Final = -(2**63)
 MAX_VALUE_INTEGER: Final = 2**63 - 1
-MAX_NAME_BYTES: Final = 128
+MAX_DEPTH: Final = 16
+"""Containers inside containers within one field's value."""
+
+MAX_NAME_BYTES: Final = 512
 MAX_PATH_BYTES: Final = 1024
-MAX_ERROR_MESSAGE_BYTES: Final = 1024
+MAX_ERROR_MESSAGE_BYTES: Final = 2048
 MAX_PARAMETERS: Final = 64
-MAX_PARAMETERS_BYTES: Final = 4096
+MAX_PARAMETERS_BYTES: Final = 8192
 MAX_CHOICES: Final = 128
 MAX_SIGNATURE_BYTES: Final = 1024
 MAX_TOPLOC_BYTES: Final = 8192
-MAX_DEPTH: Final = 16
-"""Containers inside containers within one field's value."""
 MAX_GPU_COUNT: Final = 65_536
 MAX_PER_HOUR_MICROS: Final = 10**14
 MAX_DEVICE_TIME_US: Final = 10**11
-MAX_INLINE_BYTES: Final = 24_576
-MAX_BLOB_BYTES: Final = 64 * 1024 * 1024
+"""About 28 hours; with MAX_PER_HOUR_MICROS it keeps every charge within MAX_INTEGER."""
 
 MICROSECONDS_PER_HOUR: Final = 3_600_000_000
 
@@ -36,6 +44,5 @@ def charge_micros(per_hour_micros: int, device_time_us: int) -> int:
 
 
 def clip_text(text: str, max_bytes: int) -> str:
-    """Shorten text to at most `max_bytes` of UTF-8, on a character's edge, replacing lone surrogates."""
-    data = text.encode("utf-8", "replace")
-    return data[:max_bytes].decode("utf-8", "ignore")
+    """Shorten text to at most `max_bytes` of UTF-8, on a character's edge, with `?` for lone surrogates."""
+    return text.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")

@@ -1,0 +1,214 @@
+"""The one canonical encoding of a record: deterministic CBOR, strictly decoded.
+
+A decoder encodes again what it read and compares, field by field: whatever is not the canonical form of what it says is refused. So
+every accepted record has exactly one encoding, and its hashes are about its meaning. `layout` says how each structure is written.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any, Final
+
+import cbor2
+
+from tallystick.encoding.atoms import free_value
+from tallystick.encoding.keepsakes import Keepsakes
+from tallystick.encoding.parts import WRITERS
+from tallystick.encoding.reading import READERS, same_keys
+from tallystick.errors import EncodingError, RecordError
+from tallystick.record import (
+    FIELD_NAMES,
+    LARGE_FIELDS,
+    MAX_BLOB_BYTES,
+    MAX_DEPTH,
+    MAX_INLINE_BYTES,
+    MAX_RECORD_BYTES,
+    VERSION,
+    Record,
+    Value,
+)
+
+RECORD_PREFIX: Final = bytes((0xA0 | len(FIELD_NAMES),))
+"""The head of a map of twenty entries."""
+
+# The record, a blob reference or a response, and the containers that a free value may nest.
+_MAX_NESTING = MAX_DEPTH + 3
+_KEYS: Final = tuple(cbor2.dumps(name) for name in FIELD_NAMES)
+_VERSION_FIELD: Final = _KEYS[0] + cbor2.dumps(VERSION)
+_SHARED_FIELDS: Final = frozenset(("gpu", "model", "provider", "proof_of_compute", "sender"))
+_REPEATED_FIELDS: Final = _SHARED_FIELDS | {"task", "error", "state", "instructions"}
+
+
+def encode_fields(record: Record) -> list[bytes]:
+    """The record's fields in canonical order, each its encoded key followed by its encoded value.
+
+    Large fields may be of any size here: sealing moves them out.
+    Raises: RecordError if a field breaks its bound.
+    Source: SPEC 1 and 3.
+    """
+    if type(record) is not Record:
+        raise RecordError("record", "is not a record")
+    return [_VERSION_FIELD, *map(_encode_field, _NAMES, _KEYS[1:], _VALUES(record))]
+
+
+def encode_record(record: Record) -> bytes:
+    """The record's canonical bytes.
+
+    Raises: RecordError.
+    Source: SPEC 1.
+    """
+    return RECORD_PREFIX + b"".join(encode_fields(record))
+
+
+def decode_record(data: bytes) -> Record:
+    """The record that these bytes are the canonical form of.
+
+    Raises: EncodingError if they are the canonical form of nothing; RecordError for an unknown version, an unknown or missing
+    field, or a value beyond its bound.
+    Source: SPEC 1.
+    """
+    return decode_with_fields(data)[0]
+
+
+def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
+    """`decode_record` together with `split_fields`, at the price of one. Raises: as `decode_record`."""
+    if len(data) > MAX_RECORD_BYTES:
+        raise EncodingError(f"{len(data)} bytes are more than the {MAX_RECORD_BYTES} of any record")
+    tree = _loads(data)
+    _check_version_and_names(tree)
+    if not data.startswith(RECORD_PREFIX + _VERSION_FIELD):
+        raise EncodingError("the record does not start in its canonical form", offset=0)
+    fields, parts = [_VERSION_FIELD], {}
+    offset = len(RECORD_PREFIX) + len(_VERSION_FIELD)
+    for name, key, next_key, read, write in _ROWS:
+        # If the bytes up to the next key are a field that was decoded before, then they are this field: no encoding is a prefix
+        # of another. If the next key's bytes stand inside this field, they are not, and the field is decoded.
+        repeated = name in _REPEATED_FIELDS
+        field = data[offset : data.find(next_key, offset) if next_key else None] if repeated else b""
+        kept = _keepsakes.part(field) if repeated else None
+        if kept is not None:
+            parts[name] = kept[0]
+        else:
+            value = tree[name]
+            parts[name] = part = value if value is None or read is None else read(value)
+            field = key + write(part)
+            if not data.startswith(field, offset):
+                raise _not_canonical(field, data, offset)
+            if name in LARGE_FIELDS and len(field) - len(key) > MAX_INLINE_BYTES:
+                raise RecordError(
+                    name, f"has {len(field) - len(key)} bytes; above {MAX_INLINE_BYTES} it belongs in a blob"
+                )
+            if repeated:
+                _keepsakes.keep_part(field, part)
+        fields.append(field)
+        offset += len(field)
+    if offset != len(data):
+        raise EncodingError("bytes follow the record", offset=offset)
+    return Record(**parts), fields
+
+
+def split_fields(data: bytes) -> list[bytes]:
+    """A record's fields as they stand in its bytes. Raises: as `decode_record`."""
+    return decode_with_fields(data)[1]
+
+
+def encode_value(value: Value) -> bytes:
+    """The deterministic encoding of one free value.
+
+    Raises: RecordError if it holds what no record can.
+    Source: RFC 8949 4.2.1.
+    """
+    return free_value(value, "value")
+
+
+def decode_value(data: bytes) -> Value:
+    """The value that these bytes are the deterministic encoding of.
+
+    Raises: EncodingError; RecordError if it holds what no record can.
+    """
+    if len(data) > MAX_BLOB_BYTES:
+        raise EncodingError(f"{len(data)} bytes are more than the {MAX_BLOB_BYTES} of any value")
+    value: Value = _loads(data)
+    again = encode_value(value)
+    if again != data:
+        raise _not_canonical(again, data, 0)
+    return value
+
+
+def decode_field(data: bytes) -> tuple[str, Value]:
+    """The name and value of one field's bytes.
+
+    Raises: EncodingError; RecordError.
+    """
+    name, value = _split_key(data)
+    return name, decode_value(value)
+
+
+def field_value(data: bytes) -> bytes:
+    """The encoded value in one field's bytes. Raises: EncodingError."""
+    return _split_key(data)[1]
+
+
+def _encode_field(name: str, key: bytes, value: Any) -> bytes:
+    if name not in _SHARED_FIELDS:
+        return key + WRITERS[name](value)
+    field = _keepsakes.encoded(name, value)
+    if field is None:
+        field = key + WRITERS[name](value)
+        _keepsakes.keep_encoded(name, value, field)
+    return field
+
+
+def _check_version_and_names(tree: Any) -> None:
+    if type(tree) is not dict:
+        raise EncodingError("a record is a map")
+    version = tree.get("v")
+    if version != VERSION and "v" in tree:
+        raise RecordError("v", f"is version {version!r:.40}; this release knows version {VERSION}")
+    same_keys("record", tree, FIELD_NAMES)
+
+
+def _split_key(data: bytes) -> tuple[str, bytes]:
+    for name, key in zip(FIELD_NAMES, _KEYS, strict=True):
+        if data.startswith(key):
+            return name, data[len(key) :]
+    raise EncodingError("does not start with the key of a field", offset=0)
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return cbor2.loads(
+            data,
+            max_depth=_MAX_NESTING,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            tag_hook=_refuse_tag,
+            semantic_decoders=_NO_TAGS,
+        )
+    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise EncodingError(f"is not deterministic CBOR: {error!s:.100}") from error
+
+
+def _refuse_tag(*_: object) -> Any:
+    raise EncodingError("holds a tag")
+
+
+def _not_canonical(canonical: bytes, data: bytes, start: int) -> EncodingError:
+    length = 0
+    for expected, found in zip(canonical, data[start:], strict=False):
+        if expected != found:
+            break
+        length += 1
+    return EncodingError("is not the canonical encoding of what it says", offset=start + length)
+
+
+_NAMES: Final = FIELD_NAMES[1:]
+_ROWS: Final = tuple(
+    (name, key, next_key, READERS.get(name), WRITERS[name])
+    for name, key, next_key in zip(_NAMES, _KEYS[1:], (*_KEYS[2:], b""), strict=True)
+)
+_VALUES: Final = attrgetter(*_NAMES)
+_keepsakes = Keepsakes()
+# Tags that the library knows must be refused by name: shared references would let a few bytes stand for gigabytes.
+_NO_TAGS: Final = dict.fromkeys((*range(64), *range(100, 128), *range(256, 300), 1004, 43000, 55799), _refuse_tag)
