@@ -68,9 +68,11 @@ def test_every_answer_is_one_record_and_the_whole_log_verifies(service: Service)
     assert result.returncode == 0, result.stdout + result.stderr
     verdict = json.loads(result.stdout)
     by_name = {check["name"]: check["status"] for check in verdict["checks"]}
-    expected_pass = set(by_name) - {"receipts"}  # receipts were not handed to this run
+    # Receipts were not handed to this run, and a token is the operator's word for who asked.
+    expected_pass = set(by_name) - {"receipts", "sender-proof"}
     assert {name for name in expected_pass if by_name[name] == "pass"} == expected_pass
     assert by_name["receipts"] != "pass"
+    assert by_name["sender-proof"] == "not covered"
 
 
 def test_a_bundle_verifies_offline_and_against_the_node_and_one_changed_byte_is_caught(service: Service, tmp_path: Path) -> None:
