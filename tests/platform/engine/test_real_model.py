@@ -1,0 +1,101 @@
+"""The packaged SmolLM2-135M-Instruct: conversion, answers, and the promise of the reproducible class on real weights."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+
+from tallystick_platform.engine.conversion import read_provenance
+from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+from tallystick_platform.engine.model_store import packaged_gguf
+from tallystick_platform.protocol import Finished, TextDelta
+from tests.support.real_model import models_dir, real_model
+from tests.support.tiny_model import request
+from tests.support.workers import reader, running
+
+pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
+
+QUESTION = "What is the capital of France?"
+SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 50, "seed": 11, "max_tokens": 10}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return load_audit_engine(EngineConfig(model="demo", models_dir=models_dir()), lambda stage, fraction: None)
+
+
+def run(engine, *requests):
+    for one in requests:
+        engine.submit(one)
+    texts, ends = {one.request_id: "" for one in requests}, {}
+    while engine.has_work():
+        for event in engine.step():
+            if isinstance(event, TextDelta):
+                texts[event.request_id] += event.text
+            elif isinstance(event, Finished):
+                ends[event.request_id] = event
+    return [(texts[one.request_id], ends[one.request_id]) for one in requests]
+
+
+def test_the_conversion_names_its_source():
+    provenance = read_provenance(real_model())
+    source = packaged_gguf()
+    assert provenance.source == source.name
+    assert provenance.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert provenance.quantisation == "Q4_1"
+    assert "quantization_config" not in json.loads((real_model() / "config.json").read_text())
+
+
+def test_the_model_answers_and_ends_on_its_own(engine):
+    ((text, end),) = run(engine, request(1, QUESTION, max_tokens=60))
+    assert "Paris" in text
+    assert end.finish_reason == "stop"
+    assert end.device_time_us > 0
+    assert "<|" not in text
+
+
+def test_the_model_describes_itself(engine):
+    model = engine.model
+    assert model.id == "smollm2-135m-instruct"
+    assert model.quantisation == "Q4_1, dequantised"
+    assert model.context_length == 8_192
+    if engine.gpu.kind == "cpu":
+        assert (model.dtype, model.reproducibility, model.device) == ("float32", "reproducible", "cpu")
+
+
+def test_greedy_tokens_are_those_of_the_transformers_library(engine):
+    from transformers import AutoModelForCausalLM
+
+    one = request(1, "Tell me about tides.", max_tokens=24)
+    codec = engine._codec
+    prompt = codec.encode(codec.template.render(one.messages))
+    model = AutoModelForCausalLM.from_pretrained(real_model(), dtype=torch.float32)
+    with torch.inference_mode():
+        theirs = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :]
+    ((text, _),) = run(engine, one)
+    assert text == b"".join(codec.token_bytes[int(token)] for token in theirs).decode(errors="replace")
+
+
+@pytest.mark.parametrize("parameters", [{"max_tokens": 10}, SAMPLED], ids=["greedy", "sampled"])
+def test_neighbours_do_not_change_an_answer(engine, parameters):
+    one = request(1, "Write one sentence about rain.", **parameters)
+    others = [request(n, f"Count to {n}.", **{**SAMPLED, "seed": n, "max_tokens": 2 * n}) for n in range(2, 5)]
+    ((alone, _),) = run(engine, one)
+    beside = run(engine, *others[:2], one, *others[2:])[2][0]
+    assert beside == alone
+
+
+async def test_the_model_streams_through_a_worker_process(tmp_path):
+    async with running(tmp_path, engine="torch", model="demo", models_dir=models_dir()) as (dispatcher, _):
+        placement = dispatcher.select("smollm2-135m-instruct")
+        generation = dispatcher.start(placement, request(1, QUESTION, max_tokens=30))
+        deltas = await reader(_collect(generation))
+        assert len(deltas) > 3
+        assert "Paris" in "".join(delta.text for delta in deltas)
+        assert 0 < generation.result.output_tokens <= 30
+        assert generation.result.device_time_us > 0
+
+
+async def _collect(generation):
+    return [delta async for delta in generation]
