@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import httpx
 import uvicorn
-from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
 
 from tallystick.ids import Address, Index, RecordId, to_hex
 from tallystick.record import State
@@ -20,6 +19,7 @@ from tallystick_platform.api.services import BatchView, LedgerView, Readiness
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown
 from tallystick_platform.store.records import Page, Progress, StoredRecord
+from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
 
 TOKEN = "tsk_good"
 OTHER_TOKEN = "tsk_other"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from tallystick.encoding import encode_fields
+from tallystick.encoding import encode_fields, encode_record
 from tallystick.ids import Epoch, FieldsRoot, Index, Leaf, LogId
 from tallystick.keys import Wallet
 from tallystick.receipts import (
@@ -117,6 +117,7 @@ class FakeJournal:
         self.admitted += 1
         numbered = replace(record, admission_seq=self.admitted, sender_seq=self.admitted)
         encode_fields(numbered)
+        encode_record(numbered)  # holds it to every bound
         self.open[self.admitted] = numbered
         return Ticket(numbered, sign_promise)
 
@@ -125,6 +126,7 @@ class FakeJournal:
             raise NotAdmitted(admission_seq=record.admission_seq)
         encode_fields(record)
         assert record.state is not State.INTERRUPTED
+        encode_record(record)
         if self.hold_commit is not None:
             await self.hold_commit.wait()
         await asyncio.sleep(0)

@@ -1,17 +1,16 @@
-"""The answer to a chat request, while its line runs.
+"""The answer to a chat request: one line run to its record, and sent whole or as a stream.
 
-The line runs in a task of its own and sends; the handler's coroutine waits for the client to leave. The server's `receive` also
-returns when the answer is complete, so one wait covers both ends and nothing is polled.
+SEND_LIMIT_S bounds the last bytes: from the commit on nothing else would.
 """
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import msgspec
-from litestar.types import Receive, Scope, Send
+from litestar.types import Send
 
 from tallystick.ids import RecordId, format_record_id
 from tallystick.record import Usage
@@ -19,6 +18,7 @@ from tallystick_platform.api.error_table import ErrorAnswer, describe
 from tallystick_platform.api.proofs import ProofEncoder, in_header
 from tallystick_platform.api.replies import EVENTS, JSON, Header, encode_json, send_start
 from tallystick_platform.api.sse import ChatEvents, error_event
+from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.exchange import Admitted, Answer, AnswerWithheld, ClientLeft, Deliver, Line, StopReason
 
@@ -28,37 +28,15 @@ US_PER_S = 1_000_000
 _STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
-class ChatReply(ABC):
-    """Runs one line and sends what comes of it; a Litestar handler returns it. Subclasses know the form of the answer."""
-
-    _send: Send
+class ChatReply(WatchedReply):
+    """Runs one line and sends what comes of it. Subclasses know the form of the answer."""
 
     def __init__(self, line: Line, proofs: ProofEncoder) -> None:
         self._line = line
         self._proofs = proofs
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request; return when the answer is complete, or its record stands and nobody waits for it."""
-        self._send = send
-        watcher = asyncio.current_task()
-        work = asyncio.create_task(self._work())
-        if watcher is not None:
-            work.add_done_callback(lambda done: _wake_if_failed(done, watcher))
-        try:
-            while not work.done():
-                if (await receive())["type"] == "http.disconnect":
-                    break
-            if not work.done():
-                self._line.stop(StopReason.CLIENT_GONE)
-                await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if not work.done():  # the server waits no longer: what it admitted still gets its record
-                self._line.stop(StopReason.SERVER_STOPPED)
-                await asyncio.wait([work])
-                raise
-            if watcher is not None:
-                watcher.uncancel()
-        work.result()
+    def _stop(self, reason: StopReason) -> None:
+        self._line.stop(reason)
 
     async def _work(self) -> None:
         try:
@@ -172,12 +150,6 @@ class StreamReply(ChatReply):
             await _send_last(self._send, error_event(error.body(), tallystick))
 
 
-def _wake_if_failed(done: asyncio.Task[None], watcher: asyncio.Task[object]) -> None:
-    """A line that failed before it completed the answer would leave its watcher waiting for a client that is still there."""
-    if done.cancelled() or done.exception() is not None:
-        watcher.cancel()
-
-
 async def _send_last(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -200,11 +172,11 @@ def _usage(usage: Usage | None) -> Mapping[str, object]:
 
 
 def _server_timing(answer: Answer) -> bytes:
-    admitted_at, outcome = answer.admitted.ticket.record.time.admitted_at, answer.outcome
+    """Milliseconds: between admission and computing, computing, and in the two commits."""
+    admitted, outcome = answer.admitted, answer.outcome
     started_at = outcome.started_at or outcome.finished_at
-    spans = {
-        "queue": started_at - admitted_at - answer.admitted.admit_us,
-        "infer": outcome.finished_at - started_at,
-        "journal": answer.admitted.admit_us + answer.commit_us,
-    }
-    return ", ".join(f"{name};dur={max(span_us, 0) / 1000:.3f}" for name, span_us in spans.items()).encode()
+    queue_us = started_at - admitted.ticket.record.time.admitted_at - admitted.admit_us
+    return (
+        f"queue;dur={max(queue_us, 0) / 1000:.3f}, infer;dur={(outcome.finished_at - started_at) / 1000:.3f}, "
+        f"journal;dur={(admitted.admit_us + answer.commit_us) / 1000:.3f}"
+    ).encode()

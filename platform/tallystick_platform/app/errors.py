@@ -1,6 +1,5 @@
 """What can keep the service from starting."""
 
-
 from __future__ import annotations
 
 from tallystick_platform.errors import PlatformError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 
 import structlog
 
@@ -14,6 +13,7 @@ from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.ledger import LedgerDesk
+from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.starting import Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.sealing import EpochKeyFiles
@@ -32,7 +32,8 @@ class Service:
 
     def __init__(self, running: Running) -> None:
         self.running = running
-        self._desk = _desk(running)
+        self._transport = HttpTransport(running.rpc_url, VIEW_TIMEOUT_S)
+        self._desk = _desk(running, self._transport)
         self.services = Services(
             exchange=running.exchange,
             authenticator=Authenticator(running.tokens, running.clock),
@@ -43,7 +44,7 @@ class Service:
             metrics=running.metrics,
             clock=running.clock,
             provider=self._provider,
-            random=secrets.token_bytes,
+            random=RandomPool(),
             max_body_bytes=running.settings.max_body_bytes,
             request_timeout_s=running.settings.request_timeout_s,
         )
@@ -51,6 +52,7 @@ class Service:
     def close(self) -> None:
         """Give back what this view of the service holds."""
         self._desk.close()
+        self._transport.close()
 
     async def readiness(self) -> Readiness:
         """Whether a request would be answered now."""
@@ -117,8 +119,7 @@ def _shown_rpc_url(running: Running) -> str:
     return redacted(running.settings)["chain_rpc"] or running.rpc_url
 
 
-def _desk(running: Running) -> LedgerDesk:
-    transport = HttpTransport(running.rpc_url, VIEW_TIMEOUT_S)
+def _desk(running: Running, transport: HttpTransport) -> LedgerDesk:
     return LedgerDesk(
         settings=running.settings,
         rpc_url=_shown_rpc_url(running),

@@ -7,7 +7,6 @@ started before it, in reverse; stopping is the same, reversed. Workers may still
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tallystick.receipts import Domain
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
+from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.clock import Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher, PoolConfig, ProviderInfo, WorkerPool
 from tallystick_platform.exchange import Exchange, Parts
@@ -74,7 +74,9 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         database.lock()
         macs = RowMacs(keys.operator.secret)
         rpc_url = settings.chain_rpc or await _chain(settings, keys, stack)
-        location = await asyncio.to_thread(bootstrap, settings, HttpTransport(rpc_url), keys.operator)
+        transport = HttpTransport(rpc_url)
+        stack.callback(transport.close)
+        location = await asyncio.to_thread(bootstrap, settings, transport, keys.operator)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
         sealer = LedgerSealer(
             wallet=keys.operator,
@@ -94,7 +96,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         client_file = None
         if settings.mode is Mode.DEVELOPMENT:
             client_file = ensure_client(settings.paths, base_url=base_url, tokens=tokens, clock=clock)
-        anchoring = _anchoring(settings, keys, location, rpc_url, batches, clock, metrics)
+        anchoring = _anchoring(settings, keys, location, transport, batches, clock, metrics)
         await anchoring.start()
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
@@ -107,7 +109,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         )
         metrics.in_flight.set_function(lambda: gate.in_flight)
         parts = Parts(
-            journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=secrets.token_bytes, metrics=metrics
+            journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
         yield Running(
             settings=settings,
@@ -144,12 +146,11 @@ def _anchoring(
     settings: Settings,
     keys: Keyring,
     location: LedgerLocation,
-    rpc_url: str,
+    transport: HttpTransport,
     batches: Batches,
     clock: Clock,
     metrics: Metrics,
 ) -> AnchorService:
-    transport = HttpTransport(rpc_url)
     anchorer = Anchorer(
         store=batches,
         reader=LedgerReader(transport, location.contract, location.log_id),

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from tallystick.ids import RecordId, format_record_id
-from tallystick.record import RecordFault, State
+from tallystick.record import MAX_ERROR_MESSAGE_BYTES, RecordFault, State, clip_text
 from tallystick_platform import errors as platform
 
-MAX_MESSAGE_CHARS = 400
 INTERNAL_CODE = "internal_error"
 
 
@@ -85,4 +84,4 @@ def fault_of(failure: BaseException | None) -> RecordFault | None:
     code = CODES.get(type(failure))
     if code is None:
         return RecordFault(code=INTERNAL_CODE, message="the server failed while it computed the answer")
-    return RecordFault(code=code, message=str(failure)[:MAX_MESSAGE_CHARS])
+    return RecordFault(code=code, message=clip_text(str(failure), MAX_ERROR_MESSAGE_BYTES))

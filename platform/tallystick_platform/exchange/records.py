@@ -137,8 +137,9 @@ def terminal(draft: Record, outcome: Outcome) -> Record:
     if started_at is not None:  # another process's clock: held between this one's readings
         started_at = min(max(started_at, time.admitted_at), outcome.finished_at)
     if price is not None:
-        price = replace(
-            price,
+        price = Price(
+            per_hour_micros=price.per_hour_micros,
+            currency=price.currency,
             device_time_us=outcome.device_time_us,
             charge_micros=charge_micros(price.per_hour_micros, outcome.device_time_us),
         )
@@ -147,12 +148,22 @@ def terminal(draft: Record, outcome: Outcome) -> Record:
         state=state_of(outcome.failure),
         error=fault_of(outcome.failure),
         time=RecordTime(admitted_at=time.admitted_at, started_at=started_at, finished_at=outcome.finished_at),
-        http=draft.http if text is None else replace(draft.http, response_hash=response_hash((text.encode(),))),
+        http=draft.http if text is None else _with_response(draft.http, text),
         price=price,
         response=None
         if text is None
         else Response(choices=(Choice(index=0, text=text, finish_reason=outcome.finish_reason),)),
         usage=outcome.usage,
+    )
+
+
+def _with_response(http: HttpExchange, text: str) -> HttpExchange:
+    return HttpExchange(
+        method=http.method,
+        path=http.path,
+        request_hash=http.request_hash,
+        response_hash=response_hash((text.encode(),)),
+        streamed=http.streamed,
     )
 
 

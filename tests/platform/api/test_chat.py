@@ -9,8 +9,6 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from tests.support.api import AUTH, MAX_BODY_BYTES, Api
-from tests.support.exchange import MODEL, SENDER, WRITER, Script, unavailable
 
 from tallystick.hashing import keccak256
 from tallystick.ids import format_record_id, to_hex
@@ -27,6 +25,8 @@ from tallystick_platform.errors import (
     TokenBusy,
     WorkerDied,
 )
+from tests.support.api import AUTH, MAX_BODY_BYTES, Api
+from tests.support.exchange import MODEL, SENDER, WRITER, Script, unavailable
 
 CHAT = "/v1/chat/completions"
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
@@ -490,11 +490,13 @@ async def test_a_real_disconnect_is_noticed_within_a_second() -> None:
     api = Api()
     api.dispatcher.script.pauses[1] = asyncio.Event()
     async with api.serving() as url:
-        async with httpx.AsyncClient(base_url=url, headers=AUTH) as client:
-            async with client.stream("POST", CHAT, json=HI | {"stream": True}) as reply:
-                async for line in reply.aiter_lines():
-                    if "Hello" in line:
-                        break
+        async with (
+            httpx.AsyncClient(base_url=url, headers=AUTH) as client,
+            client.stream("POST", CHAT, json=HI | {"stream": True}) as reply,
+        ):
+            async for line in reply.aiter_lines():
+                if "Hello" in line:
+                    break
         async with asyncio.timeout(1):
             while not api.journal.records:
                 await asyncio.sleep(0.005)
@@ -551,9 +553,8 @@ async def test_head_and_wrong_methods_are_answered_in_the_same_shape() -> None:
 
 
 def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
-    from tests.support.exchange import DOMAIN, Bench
-
     from tallystick_platform.api.proofs import ProofEncoder
+    from tests.support.exchange import DOMAIN, Bench
 
     bench = Bench()
     proofs = ProofEncoder(domain=DOMAIN, writer=WRITER.address)

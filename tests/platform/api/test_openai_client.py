@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import openai
 import pytest
-from tests.support.api import TOKEN, Api
-from tests.support.exchange import MODEL, Script
 
 from tallystick.receipts import SignedReceipt
 from tallystick_platform.errors import Backlogged, EngineFailed, PromptTooLong, QueueFull
+from tests.support.api import TOKEN, Api
+from tests.support.exchange import MODEL, Script
 
 HI = [{"role": "user", "content": "Hi"}]
 

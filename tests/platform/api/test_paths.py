@@ -11,8 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 from litestar import Litestar
-from tests.support.api import OTHER_TOKEN, TOKEN, Api
-from tests.support.exchange import MODEL, SENDER, Script, ask
 
 from tallystick.ids import checksum_address, format_record_id
 from tallystick.record import State
@@ -23,6 +21,8 @@ from tallystick_platform.api.openapi import document
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.errors import EngineFailed, PlatformError, UnknownModel
 from tallystick_platform.exchange import faults
+from tests.support.api import OTHER_TOKEN, TOKEN, Api
+from tests.support.exchange import MODEL, SENDER, Script, ask
 
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.exchange import MODEL, PRINCIPAL, Bench, Script, ask, unavailable
 
 from tallystick.receipts import response_hash
 from tallystick.record import RecordFault, State, charge_micros
@@ -22,6 +21,7 @@ from tallystick_platform.errors import (
 )
 from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
 from tallystick_platform.exchange.faults import ParameterOutOfRange
+from tests.support.exchange import MODEL, PRINCIPAL, Bench, Script, ask, unavailable
 
 
 class Transport:

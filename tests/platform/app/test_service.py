@@ -1,0 +1,158 @@
+"""The started service: readiness, and an end in which nothing under way is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from tallystick_platform.admission import Gate
+from tallystick_platform.anchor import AnchorStatus, LedgerLocation
+from tallystick_platform.app import service as service_module
+from tallystick_platform.app.service import Service
+from tallystick_platform.app.starting import Running
+from tallystick_platform.errors import Draining
+from tallystick_platform.sealing import Keyring
+from tallystick_platform.settings import Settings
+from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench
+
+STATUS = AnchorStatus(
+    halted=False,
+    error=None,
+    error_type=None,
+    unanchored_records=0,
+    unanchored_bytes=0,
+    lag_ms=0,
+    looked_at_us=None,
+    gas_used=0,
+    gas_per_record=None,
+    batches={},
+    last_confirmed_index=None,
+    sends=0,
+    signatures=0,
+    fee_bumps=0,
+    reverts=0,
+    reorgs=0,
+)
+
+
+class Rig(Bench):
+    """A service over fakes, with the real gate."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__()
+        self.gate = Gate(max_concurrent=9, max_per_token=9, max_unanchored=9, depth=lambda: 0)
+        self.parts.gate = self.gate
+        self.status = STATUS
+        self.size = self.anchored = 0
+        self.dispatcher.ready = True
+        self.dispatcher.last_fault = None
+        self.dispatcher.wait_ready = self._wait_ready
+        running = Running(
+            settings=Settings(**settings),
+            clock=self.clock,
+            metrics=self.metrics,
+            keys=Keyring(operator=WRITER, auditors=()),
+            rpc_url="http://127.0.0.1:1",
+            location=LedgerLocation(chain_id=DOMAIN.chain_id, contract=DOMAIN.contract, log_id=LOG_ID),
+            domain=DOMAIN,
+            journal=SimpleNamespace(counts=lambda: SimpleNamespace(size=self.size)),
+            batches=_Batches(self),
+            tokens=None,
+            client_file=None,
+            anchoring=SimpleNamespace(status=lambda: self.status),
+            dispatcher=self.dispatcher,
+            gate=self.gate,
+            exchange=self.exchange,
+        )
+        self.service = Service(running)
+
+    async def _wait_ready(self) -> None:
+        return
+
+
+class _Batches:
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+
+    @property
+    def anchored_size(self) -> int:
+        return self._rig.anchored
+
+
+async def test_a_service_with_a_worker_is_ready() -> None:
+    found = await Rig().service.readiness()
+    assert (found.ready, found.parts) == (True, {"admission": "ok", "anchoring": "ok", "workers": "ok"})
+
+
+async def test_without_a_worker_it_is_not_and_says_why() -> None:
+    rig = Rig()
+    rig.dispatcher.ready = False
+    assert (await rig.service.readiness()).parts["workers"] == "not ready: loading"
+    rig.dispatcher.last_fault = "exit code 1"
+    found = await rig.service.readiness()
+    assert (found.ready, found.parts["workers"]) == (False, "not ready: exit code 1")
+
+
+async def test_a_chain_that_is_waited_for_does_not_make_it_unready_and_a_halt_does() -> None:
+    rig = Rig()
+    rig.status = replace(STATUS, error="no answer")
+    assert (await rig.service.readiness()).ready
+    rig.status = replace(STATUS, error="head mismatch", halted=True)
+    found = await rig.service.readiness()
+    assert (found.ready, found.parts["anchoring"]) == (False, "halted: head mismatch")
+
+
+async def test_a_drain_lets_what_is_under_way_finish() -> None:
+    rig = Rig()
+    pause = rig.dispatcher.script.pauses[0] = asyncio.Event()
+    asked = asyncio.create_task(rig.line().run(None))
+    await until(lambda: rig.dispatcher.generations)
+    draining = asyncio.create_task(rig.service.drain())
+    await until(lambda: rig.gate.draining)
+    assert not (await rig.service.readiness()).ready
+    with pytest.raises(Draining):
+        rig.gate.enter(PRINCIPAL.token_id)
+    pause.set()
+    await draining
+    assert (await asked).outcome.failure is None
+
+
+async def test_a_drain_ends_what_does_not_finish_within_its_bound_and_records_it() -> None:
+    rig = Rig(drain_timeout_s=0.01)
+    rig.dispatcher.script.pauses[0] = asyncio.Event()
+    asked = asyncio.create_task(rig.line().run(None))
+    await until(lambda: rig.dispatcher.generations)
+    await rig.service.drain()
+    await asked
+    assert rig.journal.only.error.code == "server_stopped"
+
+
+async def test_a_drain_waits_for_the_chain_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.size, rig.anchored = 2, 1
+    draining = asyncio.create_task(rig.service.drain())
+    await until(lambda: rig.gate.draining)
+    assert not draining.done()
+    rig.anchored = 2
+    await asyncio.wait_for(draining, 5)
+    rig.anchored = 1
+    monkeypatch.setattr(service_module, "ANCHOR_LIMIT_S", 0.01)
+    await asyncio.wait_for(rig.service.drain(), 5)
+
+
+async def test_the_banner_shows_no_key_of_a_node() -> None:
+    rig = Rig(
+        chain_rpc="https://user:pass@node.example/v3/secret-key", contract="0x" + "11" * 20, log_id="0x" + "22" * 32
+    )
+    ready = await rig.service.ready("http://127.0.0.1:8000")
+    assert ready.rpc_url == "https://node.example/[redacted]"
+    assert ready.model == "test/model"
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)

@@ -1,0 +1,101 @@
+"""The whole service in this process over a real chain, journal and worker, with the engine that answers without a model."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tallystick.bundle import parse_bundle
+from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.ids import to_hex
+from tallystick.merkle import root_from_path
+from tallystick.receipts import SignedReceipt
+from tallystick.sealing import open_sealed
+from tallystick_platform.api import create_api
+from tallystick_platform.app.service import Service
+from tallystick_platform.app.starting import started
+from tallystick_platform.errors import StoreLocked
+from tallystick_platform.settings import Settings
+
+pytestmark = [pytest.mark.xdist_group("system")]
+
+BASE_URL = "http://127.0.0.1:8000"
+QUESTION = {"model": "constant", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def settings(home: Path) -> Settings:
+    return Settings(home=home, model="constant", chain_port=0, batch_max_age_ms=50)
+
+
+async def until(look, limit_s: float = 30):
+    async with asyncio.timeout(limit_s):
+        while True:
+            if found := await look():
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_one_question_goes_all_the_way_and_its_evidence_holds(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    async with started(settings(tmp_path), base_url=BASE_URL) as running:
+        with pytest.raises(StoreLocked):
+            async with started(settings(tmp_path), base_url=BASE_URL):
+                pass
+        service = Service(running)
+        await running.dispatcher.wait_ready()
+        token = httpx.Response(200, content=running.client_file.read_bytes()).json()["token"]
+        transport = httpx.ASGITransport(create_api(service.services))
+        headers = {"authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers) as client:
+            assert (await client.get("/readyz")).status_code == 200
+            proof = (await client.post("/v1/chat/completions", json=QUESTION)).json()["tallystick"]
+            path = f"/v1/records/{proof['record_id']}"
+
+            async def anchored():
+                found = (await client.get(path)).json()
+                return found if found["state"] in {"anchored", "final"} else None
+
+            status = await until(anchored)
+            bundle = parse_bundle((await client.get(path + "/proof")).content)
+            closed = parse_bundle((await client.get(path + "/proof?secret=false")).content)
+            ledger = (await client.get("/v1/ledger")).json()
+            batch = (await client.get(f"/v1/batches/{status['batch']}")).json()
+            batches = (await client.get("/v1/batches")).json()["data"]
+            metrics = (await client.get("/metrics")).text
+        check_evidence(bundle, proof)
+        assert closed.record_secret is None
+        with closing(HttpTransport(running.rpc_url)) as node:
+            state = LedgerReader(node, running.location.contract, running.location.log_id).log_state()
+        assert (ledger["size"], ledger["head"], ledger["writer"]) == (1, to_hex(state.head), proof["receipt"]["signer"])
+        assert batches == [batch]
+        assert batch["tx_hash"] == to_hex(bundle.evidence.anchor.tx_hash)
+        assert batch["confirmations"] >= 0
+        assert "tallystick_workers_ready 1.0" in metrics
+        await service.drain()
+        service.close()
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert [child for child in left if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def check_evidence(bundle, proof: dict) -> None:
+    evidence = bundle.evidence
+    anchor = evidence.anchor
+    leaf = evidence.receipt.receipt.leaf
+    assert SignedReceipt.from_json(proof["receipt"]) == evidence.receipt
+    assert root_from_path(leaf, evidence.index - anchor.first_index, anchor.count, anchor.path) == anchor.root
+    assert to_hex(bundle.record_secret) == proof["record_secret"]
+    opened = open_sealed(
+        evidence.sealed,
+        log_id=evidence.log_id,
+        index=evidence.index,
+        fields_root=evidence.fields_root,
+        secret=bundle.record_secret,
+    )
+    assert opened.record.prompt["messages"][0]["content"] == "Hello"
+    assert opened.record.response.choices[0].text
+    assert opened.record.gpu.kind in {"cpu", "gpu"}
