@@ -1,7 +1,8 @@
 """Compression of records: zstd with a dictionary that is frozen with the format.
 
-A chat record of a few hundred bytes is mostly names and common values, which a compressor would have to send anew in each record.
-The dictionary holds them once. It is part of version 1: changing one byte of it makes old records unreadable, and a test freezes its hash.
+A chat record is mostly names, common values and hashes. The dictionary holds the names and values once, in the order and with the
+heads of the encoding (SPEC 1), so that a record costs little more than what is its own. It is part of version 1: changing one byte of
+it makes old records unreadable, and a test freezes its hash.
 """
 
 from __future__ import annotations
@@ -13,39 +14,51 @@ import zstandard
 
 from tallystick.errors import OpenError
 
-LEVEL: Final = 3
+LEVEL: Final = 5
+"""Above it a record gains nothing; below it every record costs some thirty bytes of calldata more."""
 MAX_FRAME_BYTES: Final = 64 * 1_048_576
 """No caller may ask for more: a frame names its size before anything is allocated."""
 
-# zstd finds matches best near the end of a dictionary, so what every record holds stands last, in the record's own byte order.
+# Matches near the end are cheapest, so words come first, then a record as it is less often, last the record as it mostly is.
 DICTIONARY_V1: Final = (
     b"You are a helpful assistant. Answer the question. Please write a short summary of the following text. What is the "
     b"difference between the two? How do I use this? Explain why and how it works, step by step, with an example. "
     b"The answer is: I'm sorry, but I cannot help with that. Sure, here is an example of the code:\n```python\ndef "
     b"return import from print\n```\nFor example, in the first case there are many ways to do that, such as the use of "
     b"this and other information. It is important to note that there is no one that would have been able to make it. "
-    b"NVIDIA H100 80GB HBM3 NVIDIA H200 NVIDIA A100-SXM4-80GB NVIDIA L40S NVIDIA GeForce RTX 4090 AMD EPYC Intel(R) "
-    b"Xeon(R) Processor CPU @ GHz GPU-00000000-0000-0000-0000-000000000000 CUDA 13.0 550.54.15 cuda:0 cuda cpu "
-    b"bfloat16 float16 float32 int8 int4 Q4_K_M Q8_0 F16 transformers torch vllm llama.cpp upstream constant "
-    b"meta-llama/Llama-3.1-8B-Instruct Qwen/Qwen2.5-7B-Instruct mistralai/Mistral-7B-Instruct "
-    b"failed cancelled timed_out interrupted worker_died engine_failed context_length_exceeded deadline_exceeded "
-    b"chat completion embedding rerank classification transcription speech image translation predict export "
-    b"POST GET /v1/embeddings /v1/completions EUR USD signature statistical reproducible "
-    b"\xb4aav\x01bid\x50\x01\x9a"
-    b"cgpu\xa6dkindcgpudnamednamedkindccpudnameddriver\xf6duuid\xf6ecount\x01fdriver\xf6lmemory_bytes\x1b\x00\x00\x00"
-    b"dhttp\xa5dpath\x74/v1/chat/completionsfmethoddPOSThstreamed\xf4hstreamed\xf5lrequest_hashX mresponse_hashX "
-    b"dtaskdchatdtime\xa3jstarted_at\x1b\x00\x06kadmitted_at\x1b\x00\x06kfinished_at\x1b\x00\x06"
-    b"eerror\xf6eerror\xa2dcodegmessageemodel\xa8bidesmollm2-135m-instructfdevicecpueengineetorchedtypehfloat32"
-    b"fengineetorchgversiongenginequantisation\xf6lquantisation\xf6nengine_versionfweights_digestX nweights_digestX "
-    b"eprice\xa4hcurrencycUSDmcharge_micros\x18ndevice_time_us\x1a\x00oper_hour_micros\x1a\x00\x07\xa1 "
-    b"estateicompletedeusage\xa2linput_tokens\x18moutput_tokens\x18"
-    b"fpromptfprompt\xa1hmessages\x81\xa2droleduserdrolefsystemdroleiassistantgcontentx"
-    b"fsender\xa4eproofetokengaddressThtoken_idx$isignature\xf6"
-    b"hprovider\xa3bidelocaldnamenLocal providergaddressT"
-    b"hresponse\xa1gchoices\x81\xa3dtextxeindex\x00mfinish_reasondstopmfinish_reasonflength"
-    b"jparameters\xa7dseed\x1adstop\x80dstop\xf6etop_k\x00etop_p\xf9\x3c\x00jmax_tokens\x18ktemperature\xf9\x00\x00"
-    b"jsender_seq\x01linstructions\xf6linstructions\xa3fsystem\xf6mchat_template\xf6tchat_template_digestX "
-    b"madmission_seq\x19pproof_of_compute\xa2eclassdnoneeclasslreproducibleftoploc\xf6"
+    b"NVIDIA H200 NVIDIA A100-SXM4-80GB NVIDIA L40S NVIDIA GeForce RTX 4090 Intel(R) Xeon(R) Processor CPU @ GHz "
+    b"float16 int8 int4 Q8_0 F16 transformers vllm llama.cpp upstream constant meta-llama/Llama-3.1-8B-Instruct "
+    b"Qwen/Qwen2.5-7B-Instruct mistralai/Mistral-7B-Instruct failed timed_out interrupted engine_failed "
+    b"context_length_exceeded deadline_exceeded embedding rerank classification transcription speech image translation "
+    b"GET /v1/embeddings /v1/completions EUR none repetition_penalty min_p "
+    # a request on a processor, signed by its sender, that was cancelled
+    b"\xb4av\x01bidP\x01cgpu\xa6dkindccpudnamehAMD EPYCduuid\xf6ecount\x01fdriver\xf6lmemory_bytes\x1b\x00\x00\x00\x03\xe0\x00\x00\x00"
+    b"dhttp\xa5dpatht/v1/chat/completionsfmethoddPOSThstreamed\xf4lrequest_hashX mresponse_hash\xf6dtaskdchat"
+    b"dtime\xa3jstarted_at\xf6kadmitted_at\x1b\x00\x06kfinished_at\x1b\x00\x06eerror\xa2dcodekworker_diedgmessagekThe worker "
+    b"emodel\xa8bidx\x1aQwen2.5-7B-Instruct-Q4_K_Medtypegfloat32fdeviceccpufenginepllama.cpp server"
+    b"gversiona1lquantisationqQ8_0, dequantisednengine_versione5.0.0nweights_digestX "
+    b"eprice\xa4hcurrencycUSDmcharge_micros\x18\xacndevice_time_us\x1a\x00\x12\xd6\x87oper_hour_micros\x1a\x00\x07\xa1 "
+    b"estateicancelledeusage\xa2linput_tokens\x184moutput_tokens\x18bfprompt\xa1hmessages\x82\xa2droledusergcontentgHow do "
+    b"\xa2droleiassistantgcontentbI fsender\xa4eproofisignaturegaddressThtoken_id\xf6isignatureXA"
+    b"hprovider\xa3bidelocaldnamenLocal providergaddressThresponse\xa1gchoices\x81\xa3dtexteI am eindex\x00mfinish_reasonflength"
+    b"jparameters\xa7dseed\x00dstop\x81a\nduserduseretop_k\x182etop_p\xfb?\xec\xcc\xcc\xcc\xcc\xcc\xcdjmax_tokens\x10"
+    b"ktemperature\xf9\x00\x00jsender_seq\x01linstructions\xa3fsystem\xf6mchat_template\xf6tchat_template_digestX "
+    b"madmission_seq\x19\x01,pproof_of_compute\xa2eclasskstatisticalftoploc\xf6"
+    # a request on a graphics processor, with a token, that was completed
+    b"\xb4av\x01bidP\x01cgpu\xa6dkindcgpudnameuNVIDIA H100 80GB HBM3duuidx(GPU-00000000-0000-0000-0000-000000000000ecount\x01"
+    b"fdriveri550.54.15lmemory_bytes\x1b\x00\x00\x00\x13\xe9p\x00\x00"
+    b"dhttp\xa5dpatht/v1/chat/completionsfmethoddPOSThstreamed\xf5lrequest_hashX mresponse_hashX dtaskdchat"
+    b"dtime\xa3jstarted_at\x1b\x00\x06kadmitted_at\x1b\x00\x06kfinished_at\x1b\x00\x06eerror\xf6"
+    b"emodel\xa8bidusmollm2-135m-instructedtypehbfloat16fdevicefcuda:0fengineptallystick-audit"
+    b"gversionllquantisation\xf6nengine_versiont1 (torch 2.13.0+cpu)nweights_digestX "
+    b"eprice\xa4hcurrencycUSDmcharge_micros\x18\xacndevice_time_us\x1a\x00\x12\xd6\x87oper_hour_micros\x1a\x00\x07\xa1 "
+    b"estateicompletedeusage\xa2linput_tokens\x184moutput_tokens\x18b"
+    b"fprompt\xa1hmessages\x82\xa2drolefsystemgcontentx\x1cYou are a helpful assistant.\xa2droledusergcontentlWhat is the "
+    b"fsender\xa4eproofetokengaddressThtoken_idx$isignature\xf6hprovider\xa3bidelocaldnamenLocal providergaddressT"
+    b"hresponse\xa1gchoices\x81\xa3dtextdThe eindex\x00mfinish_reasondstop"
+    b"jparameters\xa6dseed\x1adstop\x80etop_k\x00etop_p\xf9<\x00jmax_tokens\x19\x01\x00ktemperature\xfb?\xe6ffffff"
+    b"jsender_seq\x01linstructions\xa3fsystemx\x1cYou are a helpful assistant.mchat_template\xf6tchat_template_digestX "
+    b"madmission_seq\x19\x01,pproof_of_compute\xa2eclasslreproducibleftoploc\xf6"
 )
 
 _DICTIONARY = zstandard.ZstdCompressionDict(DICTIONARY_V1, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
@@ -70,22 +83,25 @@ def compress(data: bytes) -> bytes:
 
 
 def decompress(frame: bytes, max_size: int) -> bytes:
-    """The content of exactly one frame.
+    """The content of exactly one frame, which names its size.
 
-    Requires: `max_size` is checked against the size that the frame names, before anything is allocated.
+    Requires: `max_size` bounds what is allocated, whatever the frame holds.
     Raises: OpenError for a damaged, oversized, unsized or followed frame.
     """
     try:
-        size = zstandard.frame_content_size(frame)
+        named = zstandard.get_frame_parameters(frame)
     except zstandard.ZstdError as error:
         raise OpenError("the plaintext is not a zstd frame") from error
-    if not 0 <= size <= min(max_size, MAX_FRAME_BYTES):
-        raise OpenError(f"the zstd frame names {size} bytes of content; at most {max_size} are allowed")
-    reader = _local.decompressor.decompressobj()
+    most = min(max_size, MAX_FRAME_BYTES)
+    if named.content_size > most:  # a frame that names no size reads as 2^64 - 1
+        raise OpenError(f"the zstd frame names {named.content_size} bytes of content; at most {most} are allowed")
+    if named.dict_id or named.has_checksum:
+        raise OpenError("the zstd frame has a dictionary id or a checksum, which the format does not write")
+    if named.content_size == 0:
+        raise OpenError("the zstd frame is empty")
     try:
-        data = reader.decompress(frame)
+        # In one shot, into a buffer of the size that the frame names. A stream would be decoded to its end before its size is
+        # compared, and a hundred kilobytes can hold the blocks of gigabytes.
+        return _local.decompressor.decompress(frame, max_output_size=0, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise OpenError("the zstd frame is damaged") from error
-    if not reader.eof or reader.unused_data or len(data) != size:
-        raise OpenError("the zstd frame is cut short, or bytes follow it")
-    return data
+        raise OpenError(f"the zstd frame is damaged: {error!s:.80}") from error

@@ -65,6 +65,15 @@ class KeyFileError(TallystickError):
         self.reason = reason
 
 
+class KeyFormatError(TallystickError, ValueError):
+    """A text or bytes are not the key that they should be. It never shows them."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
 class OpenError(TallystickError):
     """A sealed record, blob or epoch wrap does not open."""
 

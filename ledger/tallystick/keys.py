@@ -6,7 +6,6 @@ A key file is one line of text, `<kind>:<value>`, created with mode 0600 and nev
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import os
 import secrets
@@ -21,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
 
-from tallystick.errors import KeyFileError, OpenError, SignatureError
+from tallystick.errors import KeyFileError, KeyFormatError, OpenError, SignatureError
 from tallystick.hashing import keccak256
-from tallystick.ids import MAX_EPOCH, Address, LogId, checksum_address
+from tallystick.ids import HASH_BYTES, MAX_EPOCH, Address, LogId, checksum_address
 
 SECRET_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 65
@@ -50,9 +49,9 @@ class Wallet:
     __slots__ = ("_key", "address")
 
     def __init__(self, private_key: bytes) -> None:
-        """Requires: 32 bytes, from 1 to the group's order less 1. Raises: SignatureError."""
+        """Requires: 32 bytes, from 1 to the group's order less 1. Raises: KeyFormatError."""
         if len(private_key) != SECRET_BYTES or not 0 < int.from_bytes(private_key, "big") < _ORDER:
-            raise SignatureError("a private key is 32 bytes from 1 to the order of secp256k1 less 1")
+            raise KeyFormatError("private key", "is not 32 bytes from 1 to the order of secp256k1 less 1")
         self._key = coincurve.PrivateKey(private_key)
         self.address: Final = _address_of(self._key.public_key)
 
@@ -68,16 +67,12 @@ class Wallet:
     def from_text(cls, text: str) -> Wallet:
         """Read the line of a wallet file.
 
-        Raises: ValueError with what is wrong, never with the key.
+        Raises: KeyFormatError with what is wrong, never with the key.
         """
-        try:
-            secret = bytes.fromhex(_value_of(text, WALLET_KIND))
-        except ValueError as error:
-            raise ValueError(f"is not one line of {WALLET_KIND}:<64 hex digits>") from error
-        try:
-            return cls(secret)
-        except SignatureError as error:
-            raise ValueError(error.reason) from error
+        digits = _value_of(text, WALLET_KIND)
+        if len(digits) != 2 * SECRET_BYTES or not set(digits) <= set("0123456789abcdefABCDEF"):
+            raise KeyFormatError(WALLET_KIND, f"is not followed by {2 * SECRET_BYTES} hex digits")
+        return cls(bytes.fromhex(digits))
 
     def to_text(self) -> str:
         """The line of a wallet file; it holds the secret."""
@@ -127,7 +122,11 @@ class AuditorPublicKey:
 
     def __post_init__(self) -> None:
         if len(self.mlkem) != MLKEM_PUBLIC_BYTES or len(self.x25519) != X25519_BYTES:
-            raise ValueError(f"an auditor's public key has {MLKEM_PUBLIC_BYTES} and {X25519_BYTES} bytes")
+            raise KeyFormatError("auditor's public key", f"has not {MLKEM_PUBLIC_BYTES} and {X25519_BYTES} bytes")
+        try:
+            MLKEM768PublicKey.from_public_bytes(self.mlkem)
+        except ValueError as error:
+            raise KeyFormatError("auditor's public key", "is not one of ML-KEM-768") from error
 
     @property
     def key_id(self) -> bytes:
@@ -140,7 +139,7 @@ class AuditorPublicKey:
 
     @classmethod
     def from_text(cls, text: str) -> AuditorPublicKey:
-        """Read the line of a public key file. Raises: ValueError."""
+        """Read the line of a public key file. Raises: KeyFormatError."""
         data = _decode(text, AUDITOR_PUBLIC_KIND)
         return cls(data[:MLKEM_PUBLIC_BYTES], data[MLKEM_PUBLIC_BYTES:])
 
@@ -155,7 +154,7 @@ class AuditorKey:
 
     def __post_init__(self) -> None:
         if len(self.mlkem_seed) != MLKEM_SEED_BYTES or len(self.x25519_secret) != X25519_BYTES:
-            raise ValueError(f"an auditor's key has {MLKEM_SEED_BYTES} and {X25519_BYTES} bytes")
+            raise KeyFormatError("auditor's key", f"has not {MLKEM_SEED_BYTES} and {X25519_BYTES} bytes")
         mlkem = MLKEM768PrivateKey.from_seed_bytes(self.mlkem_seed).public_key().public_bytes_raw()
         x25519 = X25519PrivateKey.from_private_bytes(self.x25519_secret).public_key().public_bytes_raw()
         object.__setattr__(self, "public", AuditorPublicKey(mlkem, x25519))
@@ -176,7 +175,7 @@ class AuditorKey:
 
     @classmethod
     def from_text(cls, text: str) -> AuditorKey:
-        """Read the line of a key file. Raises: ValueError with what is wrong, never with the key."""
+        """Read the line of a key file. Raises: KeyFormatError with what is wrong, never with the key."""
         data = _decode(text, AUDITOR_KEY_KIND)
         return cls(data[:MLKEM_SEED_BYTES], data[MLKEM_SEED_BYTES:])
 
@@ -188,10 +187,15 @@ class EpochKey:
     log_id: LogId
     epoch: int
     secret: bytes = field(repr=False)
+    extracted: bytes = field(init=False, repr=False, compare=False)
+    """The first half of HKDF, the same for every record of the epoch."""
 
     def __post_init__(self) -> None:
-        if len(self.log_id) != 32 or len(self.secret) != SECRET_BYTES or not 1 <= self.epoch <= MAX_EPOCH:
-            raise ValueError("an epoch key has a log id and a secret of 32 bytes and an epoch from 1")
+        if len(self.log_id) != HASH_BYTES or len(self.secret) != SECRET_BYTES or not 1 <= self.epoch <= MAX_EPOCH:
+            raise KeyFormatError(
+                "epoch key", "has a log id and a secret of 32 bytes each and an epoch from 1 to 2^32 - 1"
+            )
+        object.__setattr__(self, "extracted", hkdf_extract(self.secret, self.log_id))
 
     @classmethod
     def generate(cls, log_id: LogId, epoch: int) -> EpochKey:
@@ -231,9 +235,9 @@ def unwrap_epoch_key(wrap: bytes, auditor: AuditorKey, log_id: LogId, epoch: int
     return EpochKey(log_id, epoch, secret)
 
 
-def hkdf_extract_expand(ikm: bytes, salt: bytes, info: bytes) -> bytes:
-    """HKDF-SHA256 to 32 bytes. Source: RFC 5869."""
-    return hkdf_expand(hmac.digest(salt, ikm, "sha256"), info)
+def hkdf_extract(ikm: bytes, salt: bytes) -> bytes:
+    """HKDF-Extract with SHA-256. Source: RFC 5869 2.2."""
+    return hmac.digest(salt, ikm, "sha256")
 
 
 def hkdf_expand(key: bytes, info: bytes) -> bytes:
@@ -273,7 +277,8 @@ def read_secret_file(path: Path) -> str:
     Raises: KeyFileError, saying what to do.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # A link is followed, since secret stores mount their files so; what is read and checked is the file behind it, once opened.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -315,15 +320,19 @@ def _one_line(path: Path, data: bytes) -> str:
 def _value_of(text: str, kind: str) -> str:
     found, separator, value = text.strip().partition(":")
     if found != kind or not separator:
-        raise ValueError(f"is not a {kind} line")
+        raise KeyFormatError(kind, "the line is of another kind")
     return value
 
 
 def _decode(text: str, kind: str) -> bytes:
+    value = _value_of(text, kind)
     try:
-        return base64.b64decode(_value_of(text, kind), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"is not base64 after {kind}:") from error
+        data = base64.b64decode(value, validate=True)
+    except ValueError as error:
+        raise KeyFormatError(kind, "is not followed by base64") from error
+    if base64.b64encode(data).decode() != value:
+        raise KeyFormatError(kind, "is not followed by canonical base64")
+    return data
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,15 +7,16 @@ position is bound by the shape and no leaf can pass for a node.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from tallystick.errors import MerkleError
 from tallystick.hashing import keccak256
-from tallystick.ids import FieldsRoot, Head, Leaf, LogId, Root
+from tallystick.ids import HASH_BYTES, FieldsRoot, Head, Leaf, LogId, Root
 
-LEAF_PREFIX = b"\x00"
-NODE_PREFIX = b"\x01"
-MAX_BATCH_RECORDS = 1024
-MAX_PATH_LENGTH = 10
+LEAF_PREFIX: Final = b"\x00"
+NODE_PREFIX: Final = b"\x01"
+MAX_BATCH_RECORDS: Final = 1024
+MAX_PATH_LENGTH: Final = 10
 """The depth of a tree over MAX_BATCH_RECORDS leaves."""
 
 
@@ -25,7 +26,7 @@ def leaf_hash(log_id: LogId, index: int, fields_root: FieldsRoot, sealed: bytes)
     Raises: MerkleError for parts of a wrong size.
     Source: SPEC 5.
     """
-    if len(log_id) != 32 or len(fields_root) != 32:
+    if len(log_id) != HASH_BYTES or len(fields_root) != HASH_BYTES:
         raise MerkleError("a log id and a fields root have 32 bytes each")
     return Leaf(keccak256(LEAF_PREFIX + log_id + _uint64(index) + fields_root + keccak256(sealed)))
 
@@ -46,10 +47,7 @@ def tree_root(leaves: Sequence[bytes]) -> Root:
     # Pairing neighbours and carrying an odd last node up unhashed gives the RFC's shape: below a split at the largest power of
     # two the left side is a perfect tree, whose pairs never cross the split.
     while len(level) > 1:
-        paired = [keccak256(NODE_PREFIX + level[at] + level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level = paired
+        level = _parents(level)
     return Root(level[0])
 
 
@@ -67,10 +65,7 @@ def inclusion_path(leaves: Sequence[bytes], position: int) -> list[bytes]:
         sibling = position ^ 1
         if sibling < len(level):
             path.append(level[sibling])
-        paired = [keccak256(NODE_PREFIX + level[at] + level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level, position = paired, position // 2
+        level, position = _parents(level), position // 2
     return path
 
 
@@ -85,7 +80,7 @@ def root_from_path(leaf: bytes, position: int, size: int, path: Sequence[bytes])
         raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {size}")
     if not 0 <= position < size:
         raise MerkleError(f"position {position} is outside a tree of {size}")
-    if any(len(part) != 32 for part in (leaf, *path)):
+    if any(len(part) != HASH_BYTES for part in (leaf, *path)):
         raise MerkleError("a leaf and each part of a path have 32 bytes")
     here, last, used = leaf, size - 1, 0
     while last > 0:
@@ -109,6 +104,8 @@ def next_head(head: Head, root: Root, first_index: int, count: int) -> Head:
     """
     if not 1 <= count <= MAX_BATCH_RECORDS:
         raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {count}")
+    if len(head) != HASH_BYTES or len(root) != HASH_BYTES:
+        raise MerkleError("a head and a root have 32 bytes each")
     return Head(keccak256(head + root + _uint64(first_index) + count.to_bytes(4, "big")))
 
 
@@ -133,6 +130,8 @@ class RootBuilder:
         """
         if self._count == MAX_BATCH_RECORDS:
             raise MerkleError(f"a batch holds at most {MAX_BATCH_RECORDS} records")
+        if len(leaf) != HASH_BYTES:
+            raise MerkleError("a leaf has 32 bytes")
         node, bits = leaf, self._count
         while bits & 1:
             node = node_hash(self._peaks.pop(), node)
@@ -153,12 +152,19 @@ class RootBuilder:
         return Root(node)
 
 
-def _checked(leaves: Sequence[bytes]) -> list[bytes]:
+def _checked(leaves: Sequence[bytes]) -> Sequence[bytes]:
     if not 1 <= len(leaves) <= MAX_BATCH_RECORDS:
         raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {len(leaves)}")
-    if any(len(leaf) != 32 for leaf in leaves):
+    if set(map(len, leaves)) != {HASH_BYTES}:
         raise MerkleError("a leaf has 32 bytes")
-    return list(leaves)
+    return leaves
+
+
+def _parents(level: Sequence[bytes]) -> list[bytes]:
+    parents = [keccak256(NODE_PREFIX + left + right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    if len(level) % 2:
+        parents.append(level[-1])
+    return parents
 
 
 def _uint64(value: int) -> bytes:

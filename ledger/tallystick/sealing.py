@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import shake_256
+from struct import Struct
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -32,10 +33,19 @@ from tallystick.encoding import (
 )
 from tallystick.errors import DisclosureError, EncodingError, MerkleError, OpenError, RecordError
 from tallystick.hashing import keccak256
-from tallystick.ids import MAX_EPOCH, FieldsRoot, Leaf, LogId
-from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand, hkdf_extract_expand
+from tallystick.ids import MAX_EPOCH, MAX_INDEX, FieldsRoot, Leaf, LogId
+from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand
 from tallystick.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
-from tallystick.record import FIELD_NAMES, BlobRef, Record, Value
+from tallystick.record import (
+    FIELD_NAMES,
+    LARGE_FIELDS,
+    MAX_BLOB_BYTES,
+    MAX_INLINE_BYTES,
+    MAX_RECORD_BYTES,
+    BlobRef,
+    Record,
+    Value,
+)
 
 VERSION: Final = 1
 HEADER_BYTES: Final = 6
@@ -43,12 +53,8 @@ TAG_BYTES: Final = 16
 SALT_BYTES: Final = 32
 FLAG_VAULT: Final = 0x01
 CUSTODY_NONCE_BYTES: Final = 32
-SPILLABLE_FIELDS: Final = ("prompt", "instructions", "response")
-MAX_INLINE_VALUE_BYTES: Final = 24_576
-"""A larger value of a spillable field goes to a blob: three of them fit one transaction with room for the rest."""
-MAX_RECORD_BYTES: Final = 98_304
-MAX_SEALED_BYTES: Final = 114_688
-MAX_BLOB_VALUE_BYTES: Final = 32 * 1_048_576
+MAX_COMPRESSION_GROWTH: Final = 32
+"""What zstd adds to an incompressible record: its frame's head, and three bytes for each 128 KiB."""
 
 _RECORD_INFO = b"tallystick/v1/record"
 _FIELDS_INFO = b"tallystick/v1/fields"
@@ -56,8 +62,24 @@ _DEK_INFO = b"tallystick/v1/dek"
 _BLOB_INFO = b"tallystick/v1/blob"
 # Constant, because no key is ever used with two plaintexts: SPEC 4 has the argument, test_sealing.py its tests.
 _NONCE = bytes(12)
-_SALT_STARTS = range(0, SALT_BYTES * len(FIELD_NAMES), SALT_BYTES)
+_SPLIT_SALTS = Struct(f"{SALT_BYTES}s" * len(FIELD_NAMES)).unpack
 _POSITIONS = {name: position for position, name in enumerate(FIELD_NAMES)}
+
+
+def padme(length: int) -> int:
+    """The padded length: it tells an observer no more than about log log of the true one.
+
+    Source: Padme in "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PETS 2019.
+    """
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    low_bits = exponent - exponent.bit_length()
+    mask = (1 << low_bits) - 1
+    return (length + mask) & ~mask
+
+
+MAX_SEALED_BYTES: Final = HEADER_BYTES + padme(MAX_RECORD_BYTES + MAX_COMPRESSION_GROWTH + 1) + TAG_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +147,7 @@ def record_secret(epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -
     """
     if len(custody_nonce) not in (0, CUSTODY_NONCE_BYTES):
         raise OpenError(f"a custody nonce has {CUSTODY_NONCE_BYTES} bytes, or none")
-    info = _RECORD_INFO + index.to_bytes(8, "big") + custody_nonce
-    return hkdf_extract_expand(epoch_key.secret, epoch_key.log_id, info)
+    return hkdf_expand(epoch_key.extracted, _RECORD_INFO + _uint64(index) + custody_nonce)
 
 
 def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -> SealedRecord:
@@ -138,7 +159,7 @@ def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: byte
     secret = record_secret(epoch_key, index, custody_nonce)
     fields = encode_fields(record)
     blobs: tuple[SealedBlob, ...] = ()
-    if sum(map(len, fields)) > MAX_INLINE_VALUE_BYTES:
+    if sum(map(len, fields)) > MAX_INLINE_BYTES:
         record, blobs = _spill(record, fields, secret)
         fields = encode_fields(record) if blobs else fields
     record_bytes = RECORD_PREFIX + b"".join(fields)
@@ -267,8 +288,8 @@ def open_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> Value:
     Raises: OpenError if the blob is not the one referred to.
     Source: SPEC 6.
     """
-    if ref.length > MAX_BLOB_VALUE_BYTES:
-        raise OpenError(f"the blob claims {ref.length} bytes; at most {MAX_BLOB_VALUE_BYTES} are opened")
+    if ref.length > MAX_BLOB_BYTES:
+        raise OpenError(f"the blob claims {ref.length} bytes; at most {MAX_BLOB_BYTES} are opened")
     if keccak256(ciphertext) != ref.sealed_digest:
         raise OpenError("the blob has another digest than the record says")
     try:
@@ -279,19 +300,6 @@ def open_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> Value:
     if len(value) != ref.length or keccak256(value) != ref.digest:
         raise OpenError("the blob's content has another digest or length than the record says")
     return decode_value(value)
-
-
-def padme(length: int) -> int:
-    """The padded length: it tells an observer no more than about log log of the true one.
-
-    Source: Padme in "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", PETS 2019.
-    """
-    if length < 2:
-        return length
-    exponent = length.bit_length() - 1
-    low_bits = exponent - exponent.bit_length()
-    mask = (1 << low_bits) - 1
-    return (length + mask) & ~mask
 
 
 def pad(data: bytes) -> bytes:
@@ -313,12 +321,12 @@ def unpad(padded: bytes) -> bytes:
 def _spill(record: Record, fields: Sequence[bytes], secret: bytes) -> tuple[Record, tuple[SealedBlob, ...]]:
     changes: dict[str, BlobRef] = {}
     blobs = []
-    for name in SPILLABLE_FIELDS:
+    for name in LARGE_FIELDS:
         value = field_value(fields[_POSITIONS[name]])
-        if len(value) <= MAX_INLINE_VALUE_BYTES or isinstance(getattr(record, name), BlobRef):
+        if len(value) <= MAX_INLINE_BYTES or isinstance(getattr(record, name), BlobRef):
             continue
-        if len(value) > MAX_BLOB_VALUE_BYTES:
-            raise EncodingError(f"the {name} has {len(value)} bytes; at most {MAX_BLOB_VALUE_BYTES} are recorded")
+        if len(value) > MAX_BLOB_BYTES:
+            raise EncodingError(f"the {name} has {len(value)} bytes; at most {MAX_BLOB_BYTES} are recorded")
         digest = keccak256(value)
         ciphertext = AESGCM(hkdf_expand(secret, _BLOB_INFO + digest)).encrypt(_NONCE, compress(value), digest)
         ref = BlobRef(digest=digest, length=len(value), sealed_digest=keccak256(ciphertext))
@@ -327,9 +335,8 @@ def _spill(record: Record, fields: Sequence[bytes], secret: bytes) -> tuple[Reco
     return replace(record, **changes), tuple(blobs)  # type: ignore[arg-type]  # each name is of a field that takes a BlobRef
 
 
-def _salts(secret: bytes) -> list[bytes]:
-    stream = shake_256(hkdf_expand(secret, _FIELDS_INFO)).digest(SALT_BYTES * len(FIELD_NAMES))
-    return [stream[start : start + SALT_BYTES] for start in _SALT_STARTS]
+def _salts(secret: bytes) -> tuple[bytes, ...]:
+    return _SPLIT_SALTS(shake_256(hkdf_expand(secret, _FIELDS_INFO)).digest(SALT_BYTES * len(FIELD_NAMES)))
 
 
 def _commitments(fields: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:
@@ -350,4 +357,10 @@ def _header(*, vault: bool, epoch: int) -> bytes:
 
 
 def _associated(header: bytes, log_id: LogId, index: int) -> bytes:
-    return header + log_id + index.to_bytes(8, "big")
+    return header + log_id + _uint64(index)
+
+
+def _uint64(index: int) -> bytes:
+    if not 0 <= index <= MAX_INDEX:
+        raise OpenError(f"index {index} is outside 0 to {MAX_INDEX}")
+    return index.to_bytes(8, "big")

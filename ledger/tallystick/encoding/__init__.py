@@ -6,6 +6,7 @@ every accepted record has exactly one encoding, and its hashes are about its mea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -48,7 +49,13 @@ def encode_fields(record: Record) -> list[bytes]:
     """
     if type(record) is not Record:
         raise RecordError("record", "is not a record")
-    return [_VERSION_FIELD, *map(_encode_field, _NAMES, _KEYS[1:], _VALUES(record))]
+    return [
+        _VERSION_FIELD,
+        *[
+            _keepsakes.encoded(name, value) or _encode_shared(name, value, write) if shared else write(value)
+            for (name, write, shared), value in zip(_WRITING, _VALUES(record), strict=True)
+        ],
+    ]
 
 
 def encode_record(record: Record) -> bytes:
@@ -91,7 +98,7 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
         else:
             value = tree[name]
             parts[name] = part = value if value is None or read is None else read(value)
-            field = key + write(part)
+            field = write(part)
             if not data.startswith(field, offset):
                 raise _not_canonical(field, data, offset)
             if name in LARGE_FIELDS and len(field) - len(key) > MAX_INLINE_BYTES:
@@ -149,13 +156,9 @@ def field_value(data: bytes) -> bytes:
     return _split_key(data)[1]
 
 
-def _encode_field(name: str, key: bytes, value: Any) -> bytes:
-    if name not in _SHARED_FIELDS:
-        return key + WRITERS[name](value)
-    field = _keepsakes.encoded(name, value)
-    if field is None:
-        field = key + WRITERS[name](value)
-        _keepsakes.keep_encoded(name, value, field)
+def _encode_shared(name: str, part: object, write: Callable[[Any], bytes]) -> bytes:
+    field = write(part)
+    _keepsakes.keep_encoded(name, part, field)
     return field
 
 
@@ -204,6 +207,7 @@ def _not_canonical(canonical: bytes, data: bytes, start: int) -> EncodingError:
 
 
 _NAMES: Final = FIELD_NAMES[1:]
+_WRITING: Final = tuple((name, WRITERS[name], name in _SHARED_FIELDS) for name in _NAMES)
 _ROWS: Final = tuple(
     (name, key, next_key, READERS.get(name), WRITERS[name])
     for name, key, next_key in zip(_NAMES, _KEYS[1:], (*_KEYS[2:], b""), strict=True)

@@ -36,7 +36,7 @@ _STATES: Final = {state: encoded for state in r.State for encoded in words(state
 _GPU_KINDS: Final = words("gpu", "cpu")
 _PROOFS: Final = words("token", "signature")
 _CLASSES: Final = words("reproducible", "statistical", "none")
-_ID_HEAD: Final = head(BYTES, RECORD_ID_BYTES)
+_ID_HEAD: Final = b"bid" + head(BYTES, RECORD_ID_BYTES)
 _CHOICE_HEAD: Final = b"\xa3dtext"
 _UNBOUNDED: Final = r.MAX_INTEGER  # by itself; the field around it is bounded
 
@@ -49,10 +49,10 @@ def write_id(value: object) -> bytes:
 
 def write_gpu(gpu: r.Gpu | None) -> bytes:
     if gpu is None:
-        return NULL
+        return b"cgpu\xf6"
     _expect(gpu, r.Gpu, "gpu")
     return (
-        b"\xa6dkind"
+        b"cgpu\xa6dkind"
         + one_of(gpu.kind, "gpu.kind", _GPU_KINDS)
         + b"dname"
         + text(gpu.name, "gpu.name")
@@ -70,7 +70,7 @@ def write_gpu(gpu: r.Gpu | None) -> bytes:
 def write_http(http: r.HttpExchange) -> bytes:
     _expect(http, r.HttpExchange, "http")
     return (
-        b"\xa5dpath"
+        b"dhttp\xa5dpath"
         + text(http.path, "http.path", r.MAX_PATH_BYTES)
         + b"fmethod"
         + text(http.method, "http.method")
@@ -84,13 +84,13 @@ def write_http(http: r.HttpExchange) -> bytes:
 
 
 def write_task(task: object) -> bytes:
-    return text(task, "task")
+    return b"dtask" + text(task, "task")
 
 
 def write_time(time: r.RecordTime) -> bytes:
     _expect(time, r.RecordTime, "time")
     return (
-        b"\xa3jstarted_at"
+        b"dtime\xa3jstarted_at"
         + (NULL if time.started_at is None else integer(time.started_at, "time.started_at"))
         + b"kadmitted_at"
         + integer(time.admitted_at, "time.admitted_at")
@@ -101,10 +101,10 @@ def write_time(time: r.RecordTime) -> bytes:
 
 def write_error(fault: r.RecordFault | None) -> bytes:
     if fault is None:
-        return NULL
+        return b"eerror\xf6"
     _expect(fault, r.RecordFault, "error")
     return (
-        b"\xa2dcode"
+        b"eerror\xa2dcode"
         + text(fault.code, "error.code")
         + b"gmessage"
         + text(fault.message, "error.message", r.MAX_ERROR_MESSAGE_BYTES, 0)
@@ -113,10 +113,10 @@ def write_error(fault: r.RecordFault | None) -> bytes:
 
 def write_model(model: r.Model | None) -> bytes:
     if model is None:
-        return NULL
+        return b"emodel\xf6"
     _expect(model, r.Model, "model")
     return (
-        b"\xa8bid"
+        b"emodel\xa8bid"
         + text(model.id, "model.id")
         + b"edtype"
         + text(model.dtype, "model.dtype")
@@ -137,10 +137,10 @@ def write_model(model: r.Model | None) -> bytes:
 
 def write_price(price: r.Price | None) -> bytes:
     if price is None:
-        return NULL
+        return b"eprice\xf6"
     _expect(price, r.Price, "price")
     return (
-        b"\xa4hcurrency"
+        b"eprice\xa4hcurrency"
         + text(price.currency, "price.currency")
         + b"mcharge_micros"
         + integer(price.charge_micros, "price.charge_micros")
@@ -155,15 +155,15 @@ def write_state(state: object) -> bytes:
     encoded = _STATES.get(state) if type(state) is r.State else None
     if encoded is None:
         raise RecordError("state", f"is not one of {', '.join(r.State)}")
-    return encoded
+    return b"estate" + encoded
 
 
 def write_usage(usage: r.Usage | None) -> bytes:
     if usage is None:
-        return NULL
+        return b"eusage\xf6"
     _expect(usage, r.Usage, "usage")
     return (
-        b"\xa2linput_tokens"
+        b"eusage\xa2linput_tokens"
         + integer(usage.input_tokens, "usage.input_tokens")
         + b"moutput_tokens"
         + integer(usage.output_tokens, "usage.output_tokens")
@@ -172,21 +172,21 @@ def write_usage(usage: r.Usage | None) -> bytes:
 
 def write_prompt(prompt: object) -> bytes:
     if prompt is None:
-        return NULL
+        return b"fprompt\xf6"
     if type(prompt) is r.BlobRef:
-        return _blob(prompt, "prompt")
+        return b"fprompt" + _blob(prompt, "prompt")
     if type(prompt) is not dict:
         raise RecordError("prompt", "is not a map")
     if "blob" in prompt:
         raise RecordError("prompt", "has the key blob, which stands for a blob reference")
-    return free_value(prompt, "prompt")
+    return b"fprompt" + free_value(prompt, "prompt")
 
 
 def write_sender(sender: r.Sender) -> bytes:
     _expect(sender, r.Sender, "sender")
     signature = sender.signature
     return (
-        b"\xa4eproof"
+        b"fsender\xa4eproof"
         + one_of(sender.proof, "sender.proof", _PROOFS)
         + b"gaddress"
         + byte_string(sender.address, "sender.address", ADDRESS_BYTES, ADDRESS_BYTES)
@@ -199,10 +199,10 @@ def write_sender(sender: r.Sender) -> bytes:
 
 def write_provider(provider: r.Provider | None) -> bytes:
     if provider is None:
-        return NULL
+        return b"hprovider\xf6"
     _expect(provider, r.Provider, "provider")
     return (
-        b"\xa3bid"
+        b"hprovider\xa3bid"
         + text(provider.id, "provider.id")
         + b"dname"
         + text(provider.name, "provider.name")
@@ -213,14 +213,14 @@ def write_provider(provider: r.Provider | None) -> bytes:
 
 def write_response(response: r.Response | r.BlobRef | None) -> bytes:
     if response is None:
-        return NULL
+        return b"hresponse\xf6"
     if isinstance(response, r.BlobRef):
-        return _blob(response, "response")
+        return b"hresponse" + _blob(response, "response")
     _expect(response, r.Response, "response")
     choices = response.choices
     if type(choices) is not tuple or len(choices) > r.MAX_CHOICES:
         raise RecordError("response.choices", f"is not a tuple of at most {r.MAX_CHOICES}")
-    return b"\xa1gchoices" + head(ARRAY, len(choices)) + b"".join(map(_choice, choices, range(len(choices))))
+    return b"hresponse\xa1gchoices" + head(ARRAY, len(choices)) + b"".join(map(_choice, choices, range(len(choices))))
 
 
 def write_parameters(parameters: object) -> bytes:
@@ -233,21 +233,21 @@ def write_parameters(parameters: object) -> bytes:
     encoded = head(MAP, len(items)) + b"".join(items)
     if len(encoded) > r.MAX_PARAMETERS_BYTES:
         raise RecordError("parameters", f"has {len(encoded)} bytes, more than {r.MAX_PARAMETERS_BYTES}")
-    return encoded
+    return b"jparameters" + encoded
 
 
 def write_sender_seq(value: object) -> bytes:
-    return integer(value, "sender_seq", 1)
+    return b"jsender_seq" + integer(value, "sender_seq", 1)
 
 
 def write_instructions(instructions: r.Instructions | r.BlobRef | None) -> bytes:
     if instructions is None:
-        return NULL
+        return b"linstructions\xf6"
     if isinstance(instructions, r.BlobRef):
-        return _blob(instructions, "instructions")
+        return b"linstructions" + _blob(instructions, "instructions")
     _expect(instructions, r.Instructions, "instructions")
     return (
-        b"\xa3fsystem"
+        b"linstructions\xa3fsystem"
         + text_or_null(instructions.system, "instructions.system", _UNBOUNDED, 0)
         + b"mchat_template"
         + text_or_null(instructions.chat_template, "instructions.chat_template", _UNBOUNDED, 0)
@@ -257,16 +257,16 @@ def write_instructions(instructions: r.Instructions | r.BlobRef | None) -> bytes
 
 
 def write_admission_seq(value: object) -> bytes:
-    return integer(value, "admission_seq", 1)
+    return b"madmission_seq" + integer(value, "admission_seq", 1)
 
 
 def write_proof_of_compute(proof: r.ProofOfCompute | None) -> bytes:
     if proof is None:
-        return NULL
+        return b"pproof_of_compute\xf6"
     _expect(proof, r.ProofOfCompute, "proof_of_compute")
     toploc = proof.toploc
     return (
-        b"\xa2eclass"
+        b"pproof_of_compute\xa2eclass"
         + one_of(proof.class_, "proof_of_compute.class", _CLASSES)
         + b"ftoploc"
         + (NULL if toploc is None else byte_string(toploc, "proof_of_compute.toploc", 1, r.MAX_TOPLOC_BYTES))
@@ -294,7 +294,7 @@ WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "admission_seq": write_admission_seq,
     "proof_of_compute": write_proof_of_compute,
 }
-"""The value of every field but `v`, in canonical order."""
+"""Every field but `v`, key and value, in canonical order."""
 
 
 def _choice(choice: r.Choice, position: int) -> bytes:
