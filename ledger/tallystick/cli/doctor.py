@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from tallystick.chain import EpochOpened, HttpTransport, LedgerReader, load_artifact
+from tallystick.chain import EpochOpened, LedgerReader, load_artifact
 from tallystick.chain.events import EPOCH_OPENED
 from tallystick.cli.options import (
     AUDITOR_KEY_ENV,
@@ -24,6 +24,7 @@ from tallystick.cli.options import (
     json_option,
     load_auditor_keys,
     node_options,
+    open_transport,
 )
 from tallystick.cli.output import put_json
 from tallystick.cli.program import COULD_NOT_CHECK, release
@@ -129,7 +130,7 @@ def _node(
         yield Finding(what="chain node", state=State.NOTE, detail=detail)
         return
     try:
-        reader = LedgerReader(HttpTransport(rpc), contract or Address(bytes(20)), log_id or LogId(bytes(32)))
+        reader = LedgerReader(open_transport(rpc), contract or Address(bytes(20)), log_id or LogId(bytes(32)))
         chain_id, block = reader.chain_id(), reader.latest_block()
     except ChainError as error:
         yield Finding(what="chain node", state=State.MISSING, detail=str(error))

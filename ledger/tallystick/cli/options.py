@@ -83,6 +83,13 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
+def open_transport(rpc: str) -> HttpTransport:
+    """A connection to a node that is closed when the command ends."""
+    transport = HttpTransport(rpc)
+    click.get_current_context().call_on_close(transport.close)
+    return transport
+
+
 def open_reader(rpc: str | None, contract: Address | None, log_id: LogId | None) -> LedgerReader:
     """A reader of the log that the options name.
 
@@ -92,7 +99,7 @@ def open_reader(rpc: str | None, contract: Address | None, log_id: LogId | None)
     missing = [f"{option} (or {variable})" for option, variable, value in given if value is None]
     if rpc is None or contract is None or log_id is None:
         raise click.UsageError(f"missing {', '.join(missing)}")
-    return LedgerReader(HttpTransport(rpc), contract, log_id)
+    return LedgerReader(open_transport(rpc), contract, log_id)
 
 
 def load_auditor_keys(paths: tuple[Path, ...]) -> list[AuditorKey]:

@@ -18,20 +18,28 @@ MAX_FILE_BYTES: Final = 4_194_304
 """Evidence and receipts are far smaller; a larger file is something else."""
 
 
+class Page(Console):
+    """A console that leaves it to the edge to end the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell the edge: the exit code that the library would end with means something else here."""
+        raise BrokenPipeError
+
+
 def put_json(document: object) -> None:
-    """Print one JSON document on standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document on standard output; escaped to ASCII, so that what a record holds cannot steer a terminal."""
+    click.echo(json.dumps(document, indent=2))
 
 
 def put_page(page: Text) -> None:
     """Print a page on standard output: coloured on a terminal unless NO_COLOR is set, never wrapped."""
-    Console(file=sys.stdout, soft_wrap=True, highlight=False, emoji=False, markup=False).print(page)
+    Page(file=sys.stdout, soft_wrap=True, highlight=False, emoji=False, markup=False).print(page)
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on standard error that takes (done, total); None where standard error is no terminal."""
-    console = Console(stderr=True)
+    console = Page(stderr=True)
     if not console.is_terminal:
         yield None
         return

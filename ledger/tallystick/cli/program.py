@@ -37,6 +37,10 @@ def release() -> str:
         return "(not installed)"
 
 
+class _ReaderGone(Exception):
+    """Whoever read standard output went away."""
+
+
 class Program(click.Group):
     """A group that loads a command when it is named, and turns every error into an exit code."""
 
@@ -68,6 +72,13 @@ class Program(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         sys.exit(self._run(arguments, prog_name or "tallystick", complete_var, extra))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click itself would end with 1 when nobody reads the output any more."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
     def _run(self, arguments: list[str], prog_name: str, complete_var: str | None, extra: dict[str, Any]) -> int:
         as_json = "--json" in arguments
         try:
@@ -79,7 +90,7 @@ class Program(click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("stopped", err=True)
             return COULD_NOT_CHECK
-        except BrokenPipeError:
+        except (_ReaderGone, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains once more while it ends
             return COULD_NOT_CHECK
         except TallystickError as error:
@@ -106,6 +117,7 @@ def _told(error: TallystickError, *, as_json: bool) -> int:
 
 
 @click.group(
+    name="tallystick",
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 proven, 1 proven wrong, 2 could not check. Shell completion: "

@@ -9,9 +9,15 @@ import click
 from click.core import ParameterSource
 
 from tallystick.bundle import Bundle
-from tallystick.chain import HttpTransport
 from tallystick.cli.evidence_files import load_bundle, load_receipt
-from tallystick.cli.options import auditor_key_option, json_option, load_auditor_keys, node_options, open_reader
+from tallystick.cli.options import (
+    auditor_key_option,
+    json_option,
+    load_auditor_keys,
+    node_options,
+    open_reader,
+    open_transport,
+)
 from tallystick.cli.output import progress, put_json, put_page
 from tallystick.cli.program import release
 from tallystick.ids import Address, LogId, to_hex
@@ -83,7 +89,7 @@ def verify(
         _refuse_log_options(ctx)
         evidence = load_bundle(bundle)
         _require_same_log(ctx, evidence, contract, log_id)
-        verdict = verify_bundle(evidence, None if rpc is None else HttpTransport(rpc))
+        verdict = verify_bundle(evidence, None if rpc is None else open_transport(rpc))
     else:
         if last_index is not None and last_index < first_index:
             raise click.UsageError(f"--to {last_index} is before --from {first_index}")

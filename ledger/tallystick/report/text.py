@@ -81,7 +81,9 @@ def _log_lines(subject: LogSubject) -> list[str]:
         f"from block {subject.first_block} to block {block.number} ({to_hex(block.hash)}, {utc(block.timestamp)})",
     ]
     if subject.writer is not None and subject.head is not None:
-        lines.append(f"{subject.size} records in {subject.batch_count} batches, head {to_hex(subject.head)}")
+        records = "1 record" if subject.size == 1 else f"{subject.size} records"
+        batches = "1 batch" if subject.batch_count == 1 else f"{subject.batch_count} batches"
+        lines.append(f"{records} in {batches}, head {to_hex(subject.head)}")
         lines.append(f"written by {checksum_address(subject.writer)}")
     if subject.opened_from or subject.opened_to is not None:
         last = "the last" if subject.opened_to is None else str(subject.opened_to)

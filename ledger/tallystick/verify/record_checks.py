@@ -86,6 +86,8 @@ class RecordChecks:
         index = event.index
         if index < self._first or (self._last is not None and index > self._last):
             self._left_out += 1
+            for step in CONTENT_STEPS:
+                self._tally.uncover(step, NOT_ASKED)
             return None
         if self._epoch_key is None or header is None or header.vault:
             self._unopened += 1

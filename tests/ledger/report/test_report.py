@@ -1,0 +1,158 @@
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from tallystick.errors import LeavesError
+from tallystick.record import FIELD_NAMES, BlobRef, ProofOfCompute
+from tallystick.report import (
+    printable,
+    record_document,
+    render_record,
+    render_verdict,
+    shown_fields_document,
+    summary,
+    verdict_document,
+)
+from tallystick.report.text import MAX_SHOWN_TEXT
+from tallystick.verify import Outcome, Status, VerifyOptions, verify_bundle, verify_log
+from tests.support.synthetic_log import AUDITOR, SyntheticLog, synthetic_record
+
+
+@pytest.fixture(scope="module")
+def log():
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(3)
+    return log
+
+
+def page(verdict):
+    return render_verdict(verdict, version="9.9", checked_at_s=1_760_000_000).plain
+
+
+def with_failures(verdict, count, found_count=None):
+    failures = tuple(LeavesError(f"record {n}", "one leaf", "another\x1b[2J") for n in range(count))
+    first = replace(verdict.checks[2], failed=count)
+    checks = (*verdict.checks[:2], replace(first, status=Status.FAIL), *verdict.checks[3:])
+    return replace(verdict, checks=checks, failures=failures, failures_found=found_count or count)
+
+
+def test_the_page_says_who_checked_what_against_what(log):
+    text = page(verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR])))
+    for part in (
+        "chain 73571",
+        "contract 0xC0C0",
+        "code hash 0x",
+        f"log 0x{log.reader().log_id.hex()}",
+        "3 records in 1 batch, head 0x",
+        f"auditor key {AUDITOR.key_id.hex()}",
+        "checked by tallystick 9.9 at 2025-10-09T08:53:20.000Z",
+        f"to block {log.blocks[-1].number} (0x{log.blocks[-1].hash.hex()}",
+    ):
+        assert part in text
+
+
+def test_each_check_stands_on_the_page_with_its_count_or_its_reason(log):
+    lines = page(verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR]))).splitlines()
+    rows = {line[:2].strip(): line for line in lines if line[:2].strip().isdigit()}
+    assert set(rows) == {str(number) for number in range(1, 14)}
+    assert rows["3"].split() == ["3", "leaves", "pass", "3", "leaves"]
+    assert rows["6"].endswith("skipped     no receipt was given")
+    assert "not covered 3 sender proofs proved by token only" in rows["13"]
+
+
+def test_the_summary_never_leaves_out_what_was_not_covered(log):
+    closed = summary(verify_log(log.reader(), VerifyOptions()))
+    assert closed.startswith(f"Proven as of block {log.blocks[-1].number}: 5 of 13 checks hold.")
+    for name in ("7 decryption", "10 sequence-completeness", "13 sender-proof", "Skipped: 6 receipts"):
+        assert name in closed
+    offline = summary(verify_bundle(log.bundle(1)))
+    assert offline.startswith("Proven by the bundle alone, without a chain node:")
+    assert "Covered in part: 4 roots, 5 heads, 6 receipts." in offline
+
+
+def test_failures_are_shown_with_expected_and_found_and_what_is_left_out_is_counted(log):
+    verdict = with_failures(verify_log(log.reader(), VerifyOptions()), 2, found_count=7)
+    text = page(verdict)
+    assert "check 3 leaves: record 0\n  expected one leaf\n  found    another\\x1b[2J\n" in text
+    assert "and 5 more" in text
+    assert summary(verdict).startswith("Proven wrong: 7 failures in 3 leaves.")
+
+
+def test_a_verdict_in_which_nothing_held_claims_nothing(log):
+    verdict = verify_log(log.reader(), VerifyOptions())
+    nothing = replace(
+        verdict, checks=tuple(replace(check, held=0, status=Status.NOT_COVERED) for check in verdict.checks)
+    )
+    assert nothing.outcome is Outcome.UNCHECKED
+    assert summary(nothing).startswith("Nothing could be checked.")
+
+
+def test_the_document_of_a_verdict_is_json_and_says_the_same(log):
+    verdict = with_failures(verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR])), 1)
+    document = json.loads(json.dumps(verdict_document(verdict, version="9.9", checked_at_s=5)))
+    assert document["outcome"] == "proven wrong"
+    assert document["checked_by"] == "tallystick 9.9"
+    assert [check["number"] for check in document["checks"]] == list(range(1, 14))
+    assert document["failures"] == [
+        {"check": 3, "name": "leaves", "where": "record 0", "expected": "one leaf", "found": "another\x1b[2J"}
+    ]
+    assert document["subject"]["kind"] == "log"
+    assert document["subject"]["opened"] == {"from": 0, "to": None}
+
+
+def test_colour_is_the_console_s_business_and_plain_when_piped(log, capsys):
+    Console(file=None, soft_wrap=True).print(
+        render_verdict(verify_log(log.reader(), VerifyOptions()), version="1", checked_at_s=0)
+    )
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_record_is_shown_field_by_field_in_json():
+    record = replace(
+        synthetic_record(1),
+        prompt=BlobRef(digest=b"\x01" * 32, length=30_000, sealed_digest=b"\x02" * 32),
+        proof_of_compute=ProofOfCompute(class_="statistical", toploc=b"\x03"),
+    )
+    document = json.loads(json.dumps(record_document(record)))
+    assert set(document) == set(FIELD_NAMES)
+    assert document["prompt"] == {
+        "blob": {"digest": "0x" + "01" * 32, "length": 30_000, "sealed_digest": "0x" + "02" * 32}
+    }
+    assert document["proof_of_compute"] == {"class": "statistical", "toploc": "0x03"}
+    assert document["id"].count("-") == 4
+    assert set(shown_fields_document(record, ["price", "gpu"])) == {"price", "gpu"}
+
+
+def test_what_a_record_holds_cannot_steer_the_terminal():
+    record = synthetic_record(1, answer="\x1b[2J safe \u202e")
+    text = render_record(record_document(record)).plain
+    assert "\x1b" not in text
+    assert "\\x1b[2J safe \\u202e" in text
+
+
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x1b", "\x7f", "\x9b", "\r", "\u200f", "\u202e", "\u2066", "\u2028", "\ud800"]
+)
+def test_characters_that_steer_or_reorder_are_escaped(character):
+    assert printable(f"a{character}b") not in (f"a{character}b", "ab")
+
+
+@pytest.mark.parametrize("text", ["a\tb\nc", "Grüße, 世界", "🙂", "שלום"])
+def test_ordinary_text_stays_as_it_is(text):
+    assert printable(text) == text
+
+
+def test_a_text_longer_than_the_bound_is_cut_and_says_so():
+    text = render_record({"response": "x" * (MAX_SHOWN_TEXT + 7)}).plain
+    assert text.endswith("... (7 more characters)")
+    assert "more" not in render_record({"response": "x" * MAX_SHOWN_TEXT}).plain
+
+
+def test_a_time_beyond_the_calendar_is_still_shown():
+    record = synthetic_record(1)
+    text = render_record(record_document(replace(record, time=replace(record.time, finished_at=2**53 - 1)))).plain
+    assert "finished_at 9007199254740991 us" in text
+    assert "0199" not in render_record({"block_time": 2**60}).plain

@@ -1,0 +1,48 @@
+"""A transport served as a JSON-RPC node on loopback: for what opens its own connection, such as the command line."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tallystick.chain import Transport
+from tallystick.errors import ChainRejected
+from tallystick.ids import to_hex
+
+
+@contextmanager
+def served(node: Transport) -> Iterator[str]:
+    """The URL under which the node answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer: dict[str, object] = {"jsonrpc": "2.0", "id": request["id"]}
+            try:
+                answer["result"] = node.call(request["method"], request["params"])
+            except ChainRejected as error:
+                answer["error"] = {"code": error.code, "message": error.message, "data": to_hex(error.data)}
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
