@@ -24,39 +24,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-from litestar import Litestar, Request, post
 from litestar.types import ASGIApp
 
-from tallystick.ids import Address, LogId
-from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import Domain
-from tallystick_platform.admission import Gate
-from tallystick_platform.api import Services, create_api
-from tallystick_platform.api.body import read_body
-from tallystick_platform.api.chat import PATH, timeout_of
-from tallystick_platform.api.chat_parsing import parse_chat
-from tallystick_platform.api.chat_reply import SEND_LIMIT_S
-from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.edge import Edge
-from tallystick_platform.api.proofs import ProofEncoder
-from tallystick_platform.api.replies import JSON, encode_json, send_start
-from tallystick_platform.api.services import Readiness
-from tallystick_platform.api.watched import WatchedReply
-from tallystick_platform.app.listening import ApiServer
-from tallystick_platform.app.randomness import RandomPool
-from tallystick_platform.auth import Authenticator, Principal
-from tallystick_platform.clock import SystemClock
-from tallystick_platform.dispatch import Generation, Placement, ProviderInfo
-from tallystick_platform.exchange import ChatRequest, Exchange, Parts, StopReason
-from tallystick_platform.exchange.request import effective
-from tallystick_platform.logs import configure_logs
-from tallystick_platform.metrics import Metrics
-from tallystick_platform.protocol import Finished, GenerationRequest, GpuInfo, ModelInfo, Started, TextDelta
-from tallystick_platform.sealing import LedgerSealer
-from tallystick_platform.store.database import Database
-from tallystick_platform.store.journal import Journal
-from tallystick_platform.store.row_macs import RowMacs
-from tallystick_platform.store.tokens import TokenStore
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
+
+from tallystick.ids import Address, LogId  # noqa: E402
+from tallystick.keys import AuditorKey, Wallet  # noqa: E402
+from tallystick.receipts import Domain  # noqa: E402
+from tallystick_platform.admission import Gate  # noqa: E402
+from tallystick_platform.api import Services, create_api  # noqa: E402
+from tallystick_platform.api.chat import PATH  # noqa: E402
+from tallystick_platform.api.proofs import ProofEncoder  # noqa: E402
+from tallystick_platform.api.services import Readiness  # noqa: E402
+from tallystick_platform.app.listening import ApiServer  # noqa: E402
+from tallystick_platform.app.randomness import RandomPool  # noqa: E402
+from tallystick_platform.auth import Authenticator  # noqa: E402
+from tallystick_platform.clock import SystemClock  # noqa: E402
+from tallystick_platform.dispatch import Generation, Placement, ProviderInfo  # noqa: E402
+from tallystick_platform.exchange import Exchange, Parts  # noqa: E402
+from tallystick_platform.logs import configure_logs  # noqa: E402
+from tallystick_platform.metrics import Metrics  # noqa: E402
+from tallystick_platform.protocol import (  # noqa: E402
+    Finished,
+    GenerationRequest,
+    GpuInfo,
+    ModelInfo,
+    Started,
+    TextDelta,
+)
+from tallystick_platform.sealing import LedgerSealer  # noqa: E402
+from tallystick_platform.store.database import Database  # noqa: E402
+from tallystick_platform.store.journal import Journal  # noqa: E402
+from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
+from tallystick_platform.store.tokens import TokenStore  # noqa: E402
+from tests.support.plain_side import PlainSide, plain_api  # noqa: E402
 
 BAR_US = 150.0
 CONNECTIONS = 64
@@ -166,94 +168,8 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             max_body_bytes=1_048_576,
             request_timeout_s=TIMEOUT_S,
         )
-        yield Sides(plain=plain_api(services, parts), ledger=create_api(services), token=token, journal=journal)
-
-
-class PlainReply(WatchedReply):
-    """The product's reply without a ledger: gate, timeout, a watch on the client, the model, the answer as JSON."""
-
-    def __init__(
-        self, services: Services, parts: Parts, principal: Principal, asked: ChatRequest, timeout_s: float
-    ) -> None:
-        self._services = services
-        self._parts = parts
-        self._principal = principal
-        self._asked = asked
-        self._timeout_s = timeout_s
-        self._task: asyncio.Task[object] | None = None
-
-    def _stop(self, reason: StopReason) -> None:
-        if self._task is not None:
-            self._task.cancel(reason)
-
-    async def _work(self) -> None:
-        self._task = asyncio.current_task()
-        parts, asked = self._parts, self._asked
-        placement = parts.dispatcher.select(asked.model)
-        with parts.gate.enter(self._principal.token_id):
-            timer = asyncio.get_running_loop().call_later(self._timeout_s, self._stop, StopReason.TIMED_OUT)
-            now_us = parts.clock.now_us()
-            used = effective(asked, placement.model, parts.draw_seed)
-            generation = parts.dispatcher.start(
-                placement,
-                GenerationRequest(
-                    request_id=parts.random(16),
-                    model=placement.model.id,
-                    messages=asked.turns,
-                    temperature=used.temperature,
-                    top_p=used.top_p,
-                    top_k=used.top_k,
-                    max_tokens=used.max_tokens,
-                    stop=used.stop,
-                    seed=used.seed,
-                    deadline_us=now_us + int(self._timeout_s * 1_000_000),
-                ),
-            )
-            text = "".join([delta.text async for delta in generation])
-            result = generation.result
-            timer.cancel()
-        body = encode_json(
-            {
-                "id": "chatcmpl-" + parts.random(16).hex(),
-                "object": "chat.completion",
-                "created": now_us // 1_000_000,
-                "model": placement.model.id,
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": text},
-                        "logprobs": None,
-                        "finish_reason": result.finish_reason,
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": result.input_tokens,
-                    "completion_tokens": result.output_tokens,
-                    "total_tokens": result.input_tokens + result.output_tokens,
-                },
-            }
-        )
-        async with asyncio.timeout(SEND_LIMIT_S):
-            await send_start(self._send, 200, JSON, [], length=len(body))
-            await self._send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def plain_api(services: Services, parts: Parts) -> ASGIApp:
-    """The chat handler without a ledger: everything but admission row, record, receipt and what they need."""
-
-    @post(PATH, status_code=200)
-    async def chat_completions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        scope = request.scope
-        headers = scope["headers"]
-        principal = principal_of(headers, services.authenticator)
-        timeout_s = timeout_of(headers, services.request_timeout_s)
-        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes)
-        return PlainReply(services, parts, principal, parse_chat(body).request, timeout_s)
-
-    app = Litestar(
-        route_handlers=[chat_completions], openapi_config=None, logging_config=None, request_max_body_size=None
-    )
-    return Edge(app, random=services.random, metrics=services.metrics)
+        plain = PlainSide(services=services, dispatcher=dispatcher, gate=gate, clock=clock, random=parts.random)
+        yield Sides(plain=plain_api(plain), ledger=create_api(services), token=token, journal=journal)
 
 
 @asynccontextmanager
