@@ -38,6 +38,18 @@ def test_what_a_request_said_is_never_logged(name: str) -> None:
     assert json.loads(stream.getvalue())[name] == REDACTED
 
 
+def test_a_traceback_is_logged_without_local_variables() -> None:
+    stream = io.StringIO()
+    configure_logs("debug", stream)
+    prompt = "What is a tally stick?"
+    try:
+        raise RuntimeError(len(prompt))
+    except RuntimeError as error:
+        structlog.get_logger().error("engine.failed", exc_info=error)
+    assert "RuntimeError" in stream.getvalue()
+    assert prompt not in stream.getvalue()
+
+
 def test_lines_below_the_level_are_not_written() -> None:
     stream = io.StringIO()
     configure_logs("warning", stream)
