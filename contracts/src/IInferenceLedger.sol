@@ -87,8 +87,7 @@ interface IInferenceLedger {
     /// @param firstIndex The log's size, so that a batch sent twice is refused
     /// @param fieldsRoots Commitment to each record's fields (SPEC section 3)
     /// @param sealed_ Each record's sealed bytes (SPEC section 4)
-    function append(bytes32 logId, uint64 firstIndex, bytes32[] calldata fieldsRoots, bytes[] calldata sealed_)
-        external;
+    function append(bytes32 logId, uint64 firstIndex, bytes32[] calldata fieldsRoots, bytes[] calldata sealed_) external;
 
     /// @notice Hands the log to another address, once that address accepts.
     /// @dev Reverts with UnknownLog or NotWriter.

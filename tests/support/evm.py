@@ -1,0 +1,173 @@
+"""The compiled contract on an in-memory py-evm chain (Prague), spoken to through the ABI alone.
+
+Independent of `tallystick.chain` on purpose: calls are encoded from the committed ABI by eth-abi, so that the two can be compared.
+
+ledger = EvmLedger.deploy()
+log_id = ledger.create_log()
+ledger.append(log_id, 0, [fields_root], [sealed])
+assert ledger.call("logState", log_id).size == 1
+"""
+
+from __future__ import annotations
+
+import json
+from collections import namedtuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eth_abi import decode, encode
+from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester.exceptions import TransactionFailed
+from eth_utils import decode_hex, encode_hex, keccak, to_canonical_address
+
+ARTIFACT_PATH = Path(__file__).resolve().parents[2] / "contracts" / "abi" / "InferenceLedger.json"
+BLOCK_GAS_LIMIT = 60_000_000
+TRANSACTION_GAS_LIMIT = 16_777_216
+"""EIP-7825's cap, which py-evm does not enforce by itself."""
+
+
+class Reverted(Exception):
+    """The contract refused a call with one of its own errors; `arguments` in the order of the ABI."""
+
+    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        super().__init__(f"{name}{arguments}")
+        self.name = name
+        self.arguments = arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One decoded event, indexed arguments included, under the names of the ABI."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """What one transaction did."""
+
+    gas_used: int
+    calldata: bytes
+    events: tuple[Event, ...]
+
+
+@cache
+def artifact() -> dict[str, Any]:
+    """The committed artifact."""
+    document: dict[str, Any] = json.loads(ARTIFACT_PATH.read_bytes())
+    return document
+
+
+class EvmLedger:
+    """One deployed InferenceLedger. Accounts are hex addresses that the tester funds and signs for; the first is the default sender."""
+
+    def __init__(self, tester: EthereumTester, address: str) -> None:
+        self.tester = tester
+        self.address = address
+        self.accounts: tuple[str, ...] = tester.get_accounts()
+
+    @classmethod
+    def deploy(cls) -> EvmLedger:
+        """Deploy onto a fresh chain."""
+        genesis = PyEVMBackend.generate_genesis_params(overrides={"gas_limit": BLOCK_GAS_LIMIT})
+        tester = EthereumTester(PyEVMBackend(genesis_parameters=genesis))
+        creation = {"from": tester.get_accounts()[0], "data": artifact()["bytecode"], "gas": TRANSACTION_GAS_LIMIT}
+        receipt = tester.get_transaction_receipt(tester.send_transaction(creation))
+        return cls(tester, receipt["contract_address"])
+
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Run a view; a single output bare, several as a named tuple."""
+        entry = _entry("function", function)
+        request = self._request(_calldata(entry, arguments), self.accounts[0])
+        try:
+            returned = self.tester.call(request)
+        except TransactionFailed as failure:
+            raise _decode_failure(failure) from failure
+        outputs = decode(_types(entry["outputs"]), decode_hex(returned))
+        if len(outputs) == 1:
+            return outputs[0]
+        return namedtuple(function, [output["name"] for output in entry["outputs"]])(*outputs)
+
+    def send(self, function: str, *arguments: Any, sender: str | None = None) -> Landed:
+        """Send a transaction and mine it.
+
+        Raises: Reverted.
+        """
+        calldata = _calldata(_entry("function", function), arguments)
+        request = self._request(calldata, sender or self.accounts[0])
+        try:
+            self.tester.call(request)  # a mined failure carries no data, so a refusal is asked for before it is sent
+            receipt = self.tester.get_transaction_receipt(self.tester.send_transaction(request))
+        except TransactionFailed as failure:
+            raise _decode_failure(failure) from failure
+        if receipt["status"] != 1:
+            raise AssertionError(f"{function} passed as a call and failed as a transaction")
+        events = tuple(_decode_event(entry) for entry in receipt["logs"])
+        return Landed(gas_used=receipt["gas_used"], calldata=calldata, events=events)
+
+    def create_log(self, salt: bytes = bytes(32), *, epochs: int = 1) -> bytes:
+        """Create a log whose writer is the default sender, and open its first epochs."""
+        log_id: bytes = self.send("createLog", self.accounts[0], salt).events[0].arguments["logId"]
+        for epoch in range(1, epochs + 1):
+            self.send("openEpoch", log_id, epoch, [b"wrap"])
+        return log_id
+
+    def append(self, log_id: bytes, first_index: int, fields_roots: Sequence[bytes], sealed: Sequence[bytes]) -> Landed:
+        """Append one batch as the default sender."""
+        return self.send("append", log_id, first_index, fields_roots, sealed)
+
+    def code(self) -> bytes:
+        """The deployed code."""
+        code: bytes = decode_hex(self.tester.get_code(self.address))
+        return code
+
+    def _request(self, calldata: bytes, sender: str) -> dict[str, Any]:
+        return {"from": sender, "to": self.address, "data": encode_hex(calldata), "gas": TRANSACTION_GAS_LIMIT}
+
+
+def address_bytes(account: str) -> bytes:
+    """An account as its 20 bytes."""
+    return bytes(to_canonical_address(account))
+
+
+def _types(parameters: list[dict[str, Any]]) -> list[str]:
+    return [parameter["type"] for parameter in parameters]
+
+
+def _signature(entry: dict[str, Any]) -> bytes:
+    return bytes(keccak(text=f"{entry['name']}({','.join(_types(entry['inputs']))})"))
+
+
+def _entry(kind: str, name: str) -> dict[str, Any]:
+    (entry,) = (entry for entry in artifact()["abi"] if entry["type"] == kind and entry["name"] == name)
+    found: dict[str, Any] = entry
+    return found
+
+
+def _calldata(entry: dict[str, Any], arguments: Sequence[Any]) -> bytes:
+    return _signature(entry)[:4] + encode(_types(entry["inputs"]), list(arguments))
+
+
+def _decode_failure(failure: TransactionFailed) -> Exception:
+    data = decode_hex(failure.args[0]) if str(failure.args[0]).startswith("0x") else b""
+    for entry in artifact()["abi"]:
+        if entry["type"] == "error" and _signature(entry)[:4] == data[:4]:
+            return Reverted(entry["name"], decode(_types(entry["inputs"]), data[4:]))
+    return AssertionError(f"not one of the contract's errors: {failure}")
+
+
+def _decode_event(log: dict[str, Any]) -> Event:
+    topics = [decode_hex(topic) for topic in log["topics"]]
+    (entry,) = (item for item in artifact()["abi"] if item["type"] == "event" and _signature(item) == topics[0])
+    indexed = [item for item in entry["inputs"] if item["indexed"]]
+    plain = [item for item in entry["inputs"] if not item["indexed"]]
+    arguments = {
+        item["name"]: decode([item["type"]], topic)[0] for item, topic in zip(indexed, topics[1:], strict=True)
+    }
+    values = decode(_types(plain), decode_hex(log["data"]))
+    arguments |= {item["name"]: value for item, value in zip(plain, values, strict=True)}
+    return Event(name=entry["name"], arguments=arguments)
