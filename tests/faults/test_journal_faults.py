@@ -34,7 +34,7 @@ from tallystick.ids import RecordId
 from tallystick.keys import EpochKey
 from tallystick.record import Record, State
 from tallystick.sealing import open_sealed, record_secret
-from tallystick_platform.errors import JournalUnavailable
+from tallystick_platform.errors import JournalClosed, JournalUnavailable
 from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.journal import Journal
@@ -256,6 +256,22 @@ async def test_recovery_that_cannot_write_says_so(setting: Setting, database: Fa
     audit(setting, database)
 
 
+async def test_when_the_writer_dies_nobody_is_left_waiting(setting: Setting, database: FaultyDatabase) -> None:
+    journal = await started(setting, database)
+    ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    database.fail(Point.COMMIT, crash=True)
+    calls = [journal.admit(would_be(setting.clock), token_id=TOKEN_ID) for _ in range(3)]
+    results = await asyncio.gather(
+        *calls, journal.commit(completed(ticket.record, setting.clock)), return_exceptions=True
+    )
+    assert all(isinstance(result, JournalUnavailable | JournalClosed) for result in results)
+    await died(journal)
+    with pytest.raises(JournalClosed):
+        await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    with pytest.raises(JournalClosed):
+        await journal.recover()
+
+
 async def test_a_journal_that_cannot_connect_does_not_start(setting: Setting, database: FaultyDatabase) -> None:
     database.fail(Point.CONNECT)
     with pytest.raises(JournalUnavailable):
@@ -295,8 +311,8 @@ async def crash(database: FaultyDatabase, point: Point, call: object) -> None:
 
 async def died(journal: Journal) -> None:
     """Wait until the writer thread has ended."""
-    thread = journal._thread
-    while thread is not None and thread.is_alive():
+    writer = journal._writer
+    while writer is not None and writer.is_alive():
         await asyncio.sleep(0)
 
 

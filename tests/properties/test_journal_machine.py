@@ -18,8 +18,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
-from tests.support.faulty_store import FaultyDatabase, Point
-from tests.support.journals import ALICE, BOB, TOKEN_ID, Setting, completed, findings, would_be
 
 from tallystick.ids import Address
 from tallystick.record import Record, State
@@ -27,11 +25,14 @@ from tallystick_platform.errors import JournalUnavailable
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
+from tests.support.faulty_store import FaultyDatabase, Point
+from tests.support.journals import ALICE, BOB, TOKEN_ID, Setting, completed, findings, record_one, would_be
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
-FAULTS = st.sampled_from([Point.BEGIN, Point.INSERT, Point.DELETE, Point.COMMIT, Point.COMMITTED])
+POINTS = [Point.BEGIN, Point.INSERT, Point.DELETE, Point.COMMIT, Point.COMMITTED]
+FAULTS = st.sampled_from([None, None, *POINTS])
 ENDINGS = st.sampled_from([State.COMPLETED, State.FAILED, State.CANCELLED, State.TIMED_OUT])
 SENDERS = st.sampled_from([ALICE, BOB])
 T = TypeVar("T")
@@ -60,15 +61,17 @@ class JournalMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.database = FaultyDatabase.open(self.setting.journal_path)
         self.start()
+        self.run(record_one(self.journal, self.setting.clock))
 
     def start(self) -> None:
         self.journal = self.setting.journal(self.database)
         self.run(self.journal.start())
         self.run(self.journal.recover())
 
-    @rule(target=tickets, senders=st.lists(SENDERS, min_size=1, max_size=4), streamed=st.booleans())
-    def admit(self, senders: list[Address], streamed: bool) -> Any:
-        """Some requests at once."""
+    @rule(target=tickets, senders=st.lists(SENDERS, min_size=1, max_size=4), streamed=st.booleans(), fault=FAULTS)
+    def admit(self, senders: list[Address], streamed: bool, fault: Point | None) -> Any:
+        """Some requests at once, and perhaps a fault in their group."""
+        self.database.fail(fault)
         offered = [would_be(self.setting.clock, sender=sender, streamed=streamed) for sender in senders]
         results = self.run(self.all_of([self.journal.admit(record, token_id=TOKEN_ID) for record in offered]))
         given = []
@@ -80,9 +83,10 @@ class JournalMachine(RuleBasedStateMachine):
                 given.append(result.record)
         return multiple(*given)
 
-    @rule(ended=st.lists(consumes(tickets), min_size=1, max_size=4), state=ENDINGS)
-    def commit(self, ended: list[Record], state: State) -> None:
-        """Some of them end at once."""
+    @rule(ended=st.lists(consumes(tickets), min_size=1, max_size=4), state=ENDINGS, fault=FAULTS)
+    def commit(self, ended: list[Record], state: State, fault: Point | None) -> None:
+        """Some of them end at once, and perhaps a fault in their group; what was withheld is recorded soon after."""
+        self.database.fail(fault)
         records = [terminal(record, self.setting, state) for record in ended if record.id in self.admitted]
         results = self.run(self.all_of([self.journal.commit(record) for record in records]))
         for record, result in zip(records, results, strict=True):
@@ -90,6 +94,9 @@ class JournalMachine(RuleBasedStateMachine):
                 assert isinstance(result, JournalEntry), result
                 self.recorded[record.id] = (record.state, result)
             del self.admitted[record.id]
+        self.database.heal()
+        self.run(self.journal.recover())
+        assert self.journal.counts().open == len(self.admitted)
 
     @rule(sender=SENDERS)
     def leave_before_admission(self, sender: Address) -> None:
@@ -105,11 +112,6 @@ class JournalMachine(RuleBasedStateMachine):
 
         self.run(leave())
 
-    @rule(point=FAULTS)
-    def fail_next(self, point: Point) -> None:
-        """The next group meets a fault at this point."""
-        self.database.fail(point)
-
     @rule(seconds=st.sampled_from([1, 100_000]))
     def wait(self, seconds: int) -> None:
         """Time passes, perhaps past the end of an epoch."""
@@ -122,11 +124,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.forget_open()
         self.start()
 
-    @rule(point=FAULTS, sender=SENDERS)
+    @rule(point=st.sampled_from(POINTS), sender=SENDERS)
     def crash(self, point: Point, sender: Address) -> None:
         """The process dies, perhaps in the middle of a group, and starts again."""
         self.database.fail(point, crash=True)
-        thread = self.journal._thread
+        thread = self.journal._writer
         assert thread is not None
 
         async def die() -> None:
@@ -151,7 +153,12 @@ class JournalMachine(RuleBasedStateMachine):
         self.admitted.clear()
 
     async def all_of(self, calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-        return await asyncio.gather(*calls, return_exceptions=True)
+        """Their results. The journal may refuse only when a fault struck it meanwhile."""
+        struck = self.database.struck
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        refused = any(isinstance(result, JournalUnavailable) for result in results)
+        assert not refused or self.database.struck > struck
+        return results
 
     @invariant()
     def what_was_told_stands(self) -> None:

@@ -39,7 +39,7 @@ class FaultyDatabase(Database):
     struck: int = 0
     max_pages: int | None = None  # SQLite's own bound: beyond it, it answers as on a full disk
 
-    def fail(self, point: Point, *, crash: bool = False, lasting: bool = False) -> None:
+    def fail(self, point: Point | None, *, crash: bool = False, lasting: bool = False) -> None:
         """Arrange the next fault."""
         self.fault, self.crash, self.lasting = point, crash, lasting
 

@@ -141,8 +141,10 @@ class WriterConnection:
         with suppress(sqlite3.Error):
             if driver is not None and driver.in_transaction:
                 self._cursor.execute("ROLLBACK")
-        self._cursor.close()  # a statement left open would keep the database locked
-        self._pooled.invalidate()
+        with suppress(sqlite3.Error):
+            self._cursor.close()  # a statement left open would keep the database locked
+        if driver is not None:
+            self._pooled.invalidate()
 
 
 def _engine(path: Path) -> Engine:

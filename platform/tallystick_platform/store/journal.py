@@ -7,19 +7,16 @@ group (`group.py`, whose numbered steps are the promise of the product). One thr
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from tallystick.ids import Address, RecordId
 from tallystick.receipts import AdmissionReceipt, SignedAdmission
 from tallystick.record import Record, State
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import JournalClosed, JournalUnavailable, NotAdmitted, Overloaded
+from tallystick_platform.errors import JournalClosed, NotAdmitted, Overloaded
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store import settlement
 from tallystick_platform.store.database import Database
@@ -29,28 +26,13 @@ from tallystick_platform.store.records import Page, RecordReader, StoredRecord
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.transaction import US_PER_S
+from tallystick_platform.store.writer import Writer, resolve
 
-MAX_GROUP = 128  # operations in one commit: beyond, waiting for the group costs more than another commit
+T = TypeVar("T")
+R = TypeVar("R")
+
 MAX_OPEN_ADMISSIONS = 16_384  # admissions without a record; each holds its would-be record in memory
-RETRY_OWED_S = 1.0  # pause before owed records are tried again while nothing else comes in
-IDLE_CHECK_S = 30.0  # how often an idle journal looks whether its epoch is over
 READER_THREADS = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Flush:
-    """Write everything that is owed, then say how much it was."""
-
-    future: asyncio.Future[int]
-
-
-class _Stop:
-    """Finish what waits, then end."""
-
-
-_Item = Operation | _Flush | _Stop
-_Operations = list[Operation]  # named here: inside the class, `list` is a method
-_Flushes = list[_Flush]
 
 
 class Journal:
@@ -75,36 +57,26 @@ class Journal:
         self._committer = GroupCommitter(database, sealer, macs, clock=clock, anchor_deadline_s=anchor_deadline_s)
         self._reader = RecordReader(database, macs, domain=sealer.domain, log_id=sealer.log_id)
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="journal-reader")
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._writer: Writer | None = None
         self._queued = 0
         self._settling: set[int] = set()
         self._wakes: list[Callable[[], None]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
         """Connect and start the writer thread. Leftover drafts are read here and recorded by `recover`.
 
         Raises: JournalUnavailable
         """
-        self._loop = asyncio.get_running_loop()
-        started: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="journal", daemon=True)
-        self._thread.start()
-        try:
-            await started
-        except BaseException:
-            self._thread = None
-            raise
+        writer = Writer(self._committer, self._clock, self._tell)
+        await writer.start()
+        self._writer = writer
 
     async def recover(self) -> int:
         """Turn the drafts of a process that died into `interrupted` records; says how many there were.
 
         Raises: JournalUnavailable
         """
-        future: asyncio.Future[int] = self._running().create_future()
-        self._queue.put(_Flush(future=future))
-        return await future
+        return await self._running().flush()
 
     async def admit(self, record: Record, *, token_id: str) -> Ticket:
         """Promise to record a request. `record` is what stands if the process dies: `interrupted`, both numbers 0.
@@ -113,11 +85,11 @@ class Journal:
 
         Raises: JournalUnavailable, Overloaded, JournalClosed; RecordError or EncodingError if the record does not fit the format.
         """
-        loop = self._running()
+        writer = self._running()
         if len(self._committer.open) + self._queued >= self._max_open:
             raise Overloaded(bound="open admissions", limit=self._max_open, retry_after_s=1)
-        future: asyncio.Future[Record] = loop.create_future()
-        self._put(Admit(record=record, token_id=token_id, future=future))
+        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        self._put(writer, Admit(record=record, token_id=token_id, future=future))
         return Ticket(await future, self._sign_admission)
 
     async def commit(self, record: Record) -> JournalEntry:
@@ -128,8 +100,7 @@ class Journal:
 
         Raises: JournalUnavailable, NotAdmitted, JournalClosed, RecordError, EncodingError
         """
-        loop = self._running()
-        future: asyncio.Future[JournalEntry] = loop.create_future()
+        future: asyncio.Future[JournalEntry] = asyncio.get_running_loop().create_future()
         self._settle(record, future)
         return await future
 
@@ -138,15 +109,15 @@ class Journal:
 
         Raises: RowTampered
         """
-        return await self._running().run_in_executor(self._readers, self._reader.by_id, record_id)
+        return await self._read(self._reader.by_id, record_id)
 
     async def is_open(self, record_id: RecordId) -> bool:
         """Whether a request of this id is admitted and not yet recorded."""
-        return await self._running().run_in_executor(self._readers, self._reader.is_open, record_id)
+        return await self._read(self._reader.is_open, record_id)
 
     async def blob(self, sealed_digest: bytes) -> bytes | None:
         """The encrypted blob that a record refers to, or None."""
-        return await self._running().run_in_executor(self._readers, self._reader.blob, sealed_digest)
+        return await self._read(self._reader.blob, sealed_digest)
 
     async def list(
         self,
@@ -162,10 +133,10 @@ class Journal:
         Raises: RowTampered
         """
 
-        def read() -> Page:
-            return self._reader.page(sender, cursor=cursor, limit=limit, state=state, model=model)
+        def read(of: Address) -> Page:
+            return self._reader.page(of, cursor=cursor, limit=limit, state=state, model=model)
 
-        return await self._running().run_in_executor(self._readers, read)
+        return await self._read(read, sender)
 
     def counts(self) -> Counts:
         """The journal at a glance."""
@@ -178,30 +149,33 @@ class Journal:
 
     async def close(self) -> None:
         """Finish what waits, then stop. What is still open becomes `interrupted` at the next start."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._queue.put(_Stop())
-        await asyncio.to_thread(thread.join)
-        self._readers.shutdown()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.stop()
+            self._readers.shutdown()
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None or self._thread is None:
+    def _running(self) -> Writer:
+        if self._writer is None or self._writer.ended:
             raise JournalClosed
-        return self._loop
+        return self._writer
 
-    def _put(self, operation: Operation) -> None:
+    async def _read(self, read: Callable[[T], R], of: T) -> R:
+        self._running()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read, of)
+
+    def _put(self, writer: Writer, operation: Operation) -> None:
         self._queued += 1
-        self._queue.put(operation)
+        writer.put(operation)
 
     def _settle(self, record: Record, future: asyncio.Future[JournalEntry] | None) -> None:
         """Queue the one terminal record of an open admission."""
+        writer = self._running()
         seq = record.admission_seq
         draft = self._committer.open.get(seq)
         if draft is None or draft.id != record.id or seq in self._settling:
             raise NotAdmitted(admission_seq=seq)
         self._settling.add(seq)
-        self._put(Commit(record=record, future=future))
+        self._put(writer, Commit(record=record, future=future))
 
     def _sign_admission(self, record: Record) -> SignedAdmission:
         admitted_at = record.time.admitted_at // US_PER_S
@@ -217,72 +191,9 @@ class Journal:
             )
         )
 
-    def _run(self, started: asyncio.Future[None]) -> None:
-        """The writer thread."""
-        try:
-            self._committer.connect()
-        except Exception as error:  # noqa: BLE001  told to whoever waits in `start`
-            self._call(_fail, started, JournalUnavailable(reason=str(error)))
-            return
-        self._call(_succeed, started, None)
-        stopping = False
-        while not stopping:
-            group, flushes, stopping = self._next_group()
-            if group or self._committer.owed:
-                self._carry_out(group)
-            else:
-                self._committer.idle()
-            for flush in flushes:
-                self._flush(flush)
-        self._committer.close()
-
-    def _next_group(self) -> tuple[_Operations, _Flushes, bool]:
-        """Wait for work, then take all that is there, up to MAX_GROUP."""
-        group: _Operations = []
-        flushes: _Flushes = []
-        wait_s = IDLE_CHECK_S
-        if self._committer.owed:
-            wait_s = 0.0 if self._committer.healthy else RETRY_OWED_S
-        with suppress(queue.Empty):
-            item = self._queue.get(timeout=wait_s)
-            while True:
-                if isinstance(item, _Stop):
-                    return group, flushes, True
-                if isinstance(item, _Flush):
-                    flushes.append(item)
-                    break
-                group.append(item)
-                if len(group) == MAX_GROUP:
-                    break
-                item = self._queue.get_nowait()
-        return group, flushes, False
-
-    def _carry_out(self, group: Sequence[Operation]) -> None:
-        size = self._committer.size
-        started_ns = self._clock.monotonic_ns()
-        outcomes = self._committer.commit(group)
-        seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
-        self._call(self._tell, len(group), outcomes, seconds, self._committer.size > size)
-
-    def _flush(self, flush: _Flush) -> None:
-        while self._committer.owed:
-            self._carry_out(())
-            if not self._committer.healthy:
-                self._call(
-                    _fail, flush.future, JournalUnavailable(reason="what a dead process left cannot be recorded")
-                )
-                return
-        self._call(_succeed, flush.future, self._committer.leftovers)
-
-    def _call(self, function: Callable[..., None], *args: object) -> None:
-        """Run in the event loop. One that is closed has nobody left who could be told."""
-        if self._loop is not None:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(function, *args)
-
-    def _tell(self, operations: int, outcomes: Sequence[Outcome], seconds: float, grew: bool) -> None:
-        """Step 8, in the event loop."""
-        self._queued -= operations
+    def _tell(self, group: Sequence[Operation], outcomes: Sequence[Outcome], seconds: float, grew: bool) -> None:
+        """Step 8 of the group commit, in the event loop."""
+        self._queued -= len(group)
         for operation, result in outcomes:
             if isinstance(operation, Commit):
                 self._settling.discard(operation.record.admission_seq)
@@ -290,10 +201,11 @@ class Journal:
             if future is None:
                 continue
             if not future.cancelled():
-                _resolve(future, result)
+                resolve(future, result)
             elif isinstance(operation, Admit) and isinstance(result, Record):
-                self._settle(settlement.abandoned(result, self._clock.now_us()), None)
-        self._observe(operations, seconds)
+                with suppress(JournalClosed):  # then it becomes `interrupted` at the next start
+                    self._settle(settlement.abandoned(result, self._clock.now_us()), None)
+        self._observe(len(group), seconds)
         if grew:
             for wake in self._wakes:
                 wake()
@@ -307,20 +219,3 @@ class Journal:
         metrics.journal_queue.set(self._queued)
         if not committer.healthy:
             metrics.journal_failures.inc()
-
-
-def _resolve(future: asyncio.Future[Any], result: object) -> None:
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-
-
-def _succeed(future: asyncio.Future[Any], result: object) -> None:
-    if not future.cancelled():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.cancelled():
-        future.set_exception(error)

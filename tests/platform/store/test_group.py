@@ -1,0 +1,101 @@
+"""The bounds of the group commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.support.journals import TOKEN_ID, Running, Setting, findings, record_many, would_be
+
+from tallystick.ids import Address
+from tallystick_platform.errors import StateConflict
+from tallystick_platform.store import counters, group, writer
+from tallystick_platform.store.counters import Counters
+from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
+from tallystick_platform.store.transaction import Transaction
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    return Setting(tmp_path)
+
+
+async def test_a_group_is_never_larger_than_its_bound(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    carry_out = GroupCommitter.commit
+
+    def counted(self: GroupCommitter, operations: Sequence[Operation]) -> list[Outcome]:
+        sizes.append(len(operations))
+        return carry_out(self, operations)
+
+    monkeypatch.setattr(GroupCommitter, "commit", counted)
+    async with Running(setting) as journal:
+        await asyncio.gather(*(journal.admit(would_be(setting.clock), token_id=TOKEN_ID) for _ in range(300)))
+    assert writer.MAX_GROUP == 128
+    assert max(sizes) <= 128
+    assert sum(sizes) == 300
+
+
+async def test_owed_records_go_a_few_at_a_time(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert group.MAX_OWED_PER_GROUP == 64
+    monkeypatch.setattr(group, "MAX_OWED_PER_GROUP", 2)
+    async with Running(setting) as journal:
+        await asyncio.gather(*(journal.admit(would_be(setting.clock), token_id=TOKEN_ID) for _ in range(5)))
+    sizes: list[int] = []
+    write = Transaction.write
+
+    def counted(self: Transaction, connection: object) -> None:
+        sizes.append(len(self.done))
+        write(self, connection)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Transaction, "write", counted)
+    async with Running(setting) as journal:
+        assert await journal.recover() == 5
+    assert sizes == [2, 2, 1]
+
+
+async def test_more_senders_than_are_remembered_keep_their_numbers(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert counters.MAX_KNOWN_SENDERS == 65_536
+    monkeypatch.setattr(counters, "MAX_KNOWN_SENDERS", 2)
+    senders = [Address(bytes((number % 5,)) * 20) for number in range(20)]
+    async with Running(setting) as journal:
+        for sender in senders:
+            ticket = await journal.admit(would_be(setting.clock, sender=sender), token_id=TOKEN_ID)
+        await journal.recover()
+    assert ticket.record.sender_seq == 4
+    async with Running(setting) as journal:
+        await journal.recover()
+    assert findings(setting) == []
+
+
+async def test_counters_notice_another_writer(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        await record_many(journal, setting.clock, 2)
+    database = setting.database()
+    connection = database.writer()
+    known = Counters(connection)
+    assert (known.next_seq, known.next_index) == (3, 2)
+    known.confirm(connection)
+    known.next_seq += 1
+    with pytest.raises(StateConflict):
+        known.confirm(connection)
+    connection.close()
+
+
+async def test_a_sender_with_many_open_requests_has_no_gap_after_some_are_refused(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        calls = [asyncio.ensure_future(journal.admit(would_be(setting.clock), token_id=TOKEN_ID)) for _ in range(12)]
+        await asyncio.sleep(0)
+        for call in calls[::3]:
+            call.cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        await journal.recover()
+    kept = [result.record.sender_seq for result in results if not isinstance(result, BaseException)]
+    assert sorted(set(kept)) == sorted(kept)
+    async with Running(setting) as journal:
+        await journal.recover()
+    assert findings(setting) == []
