@@ -17,6 +17,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tallystick.ids import RecordId
+from tallystick.keys import EpochKey
+from tallystick.record import Record, State
+from tallystick.sealing import open_sealed, record_secret
+from tallystick_platform.errors import JournalClosed, JournalUnavailable
+from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import (
     LOG_ID,
@@ -29,16 +39,6 @@ from tests.support.journals import (
     record_one,
     would_be,
 )
-
-from tallystick.ids import RecordId
-from tallystick.keys import EpochKey
-from tallystick.record import Record, State
-from tallystick.sealing import open_sealed, record_secret
-from tallystick_platform.errors import JournalClosed, JournalUnavailable
-from tallystick_platform.sealing import EpochKeyFiles
-from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.journal import Journal
-from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 

@@ -7,12 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from tests.support.journals import ALICE, BOB, TOKEN_ID, Setting, completed, would_be
-
 from tallystick.ids import Address
 from tallystick.keys import AuditorKey
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.store.journal import Journal
+from tests.support.journals import ALICE, BOB, TOKEN_ID, Setting, completed, would_be
 
 CALLERS = 16
 

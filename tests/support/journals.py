@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.support.clocks import FixedClock
-
 from tallystick.ids import Address, LogId, new_record_id
 from tallystick.keys import AuditorKey, Wallet
 from tallystick.receipts import Domain, request_hash, response_hash
@@ -38,6 +36,7 @@ from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
+from tests.support.clocks import FixedClock
 
 WALLET = Wallet(b"\x11" * 32)
 DOMAIN = Domain(chain_id=73_571, contract=Address(b"\xc0" * 20))

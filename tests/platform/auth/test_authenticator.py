@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.clocks import FixedClock
-from tests.support.journals import ALICE, Setting
 
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.auth.authenticator import MAX_REMEMBERED
 from tallystick_platform.errors import CredentialMalformed, TokenExpired, TokenRevoked, TokenUnknown
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tokens import TokenInfo, TokenStore
+from tests.support.clocks import FixedClock
+from tests.support.journals import ALICE, Setting
 
 
 class CountingStore(TokenStore):

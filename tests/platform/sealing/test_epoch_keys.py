@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.journals import LOG_ID
 
 from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch, LogId
 from tallystick_platform.sealing import EpochKeyFiles
+from tests.support.journals import LOG_ID
 
 ONE, TWO = Epoch(1), Epoch(2)
 

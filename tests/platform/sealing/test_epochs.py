@@ -6,6 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tallystick.errors import KeyFileError
+from tallystick.ids import Epoch
+from tallystick.keys import AuditorKey
+from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.group import GroupCommitter
+from tallystick_platform.store.tables import EpochRow, table_of
 from tests.support.journals import (
     LOG_ID,
     TOKEN_ID,
@@ -17,14 +25,6 @@ from tests.support.journals import (
     record_one,
     would_be,
 )
-
-from tallystick.errors import KeyFileError
-from tallystick.ids import Epoch
-from tallystick.keys import AuditorKey
-from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
-from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.group import GroupCommitter
-from tallystick_platform.store.tables import EpochRow, table_of
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.clocks import FixedClock
-from tests.support.journals import Setting
 
 from tallystick.errors import KeyFileError
 from tallystick.ids import parse_address, parse_hex
@@ -19,6 +17,8 @@ from tallystick_platform.sealing import ensure_client, open_keyring
 from tallystick_platform.settings import Settings, load_settings
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tokens import TokenStore
+from tests.support.clocks import FixedClock
+from tests.support.journals import Setting
 
 URL = "http://127.0.0.1:8000"
 CLOCK = FixedClock()

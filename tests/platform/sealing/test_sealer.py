@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.clocks import FixedClock
-from tests.support.journals import EPOCH_SECONDS, LOG_ID, Setting, completed, would_be
 
 from tallystick.ids import Epoch, Index
 from tallystick.keys import AuditorKey, unwrap_epoch_key
 from tallystick.sealing import open_sealed, record_secret
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
+from tests.support.clocks import FixedClock
+from tests.support.journals import EPOCH_SECONDS, LOG_ID, Setting, completed, would_be
 
 CLOCK = FixedClock()
 NOW = CLOCK.now_us()

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.journals import LOG_ID, Running, Setting, record_many
 
 from tallystick.hashing import keccak256
 from tallystick.ids import Epoch, Hash32, Head, Index, Root
@@ -16,6 +15,7 @@ from tallystick_platform.errors import RowTampered, StateConflict
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Mined, Signed, Totals
 from tallystick_platform.store.tables import BatchRow, table_of
+from tests.support.journals import LOG_ID, Running, Setting, record_many
 
 FIRST_EPOCH, SECOND_EPOCH = 3, 2
 RAW = b"signed transaction"

@@ -9,6 +9,18 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Integer, LargeBinary, Table, select, update
+
+from tallystick.hashing import keccak256
+from tallystick.ids import Hash32, Head
+from tallystick.keys import Wallet
+from tallystick.merkle import next_head, tree_root
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.check import Checked, check_journal
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.rows import Batch, Mined, Signed
+from tallystick_platform.store.tables import METADATA, BatchRow, EpochRow, RecordRow, table_of
+from tallystick_platform.store.tokens import TokenStore
 from tests.support.journals import (
     ALICE,
     BOB,
@@ -23,18 +35,6 @@ from tests.support.journals import (
     record_many,
     would_be,
 )
-
-from tallystick.hashing import keccak256
-from tallystick.ids import Hash32, Head
-from tallystick.keys import Wallet
-from tallystick.merkle import next_head, tree_root
-from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.check import Checked, check_journal
-from tallystick_platform.store.database import Database
-from tallystick_platform.store.row_macs import RowMacs
-from tallystick_platform.store.rows import Batch, Mined, Signed
-from tallystick_platform.store.tables import METADATA, BatchRow, EpochRow, RecordRow, table_of
-from tallystick_platform.store.tokens import TokenStore
 
 TABLES = ("api_token", "admission", "draft", "record", "blob", "batch", "epoch")
 COLUMNS = [(name, column.name) for name in TABLES for column in METADATA.tables[name].columns]

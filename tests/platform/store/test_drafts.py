@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from tests.support.clocks import FixedClock
-from tests.support.journals import completed, would_be
 
 from tallystick.encoding import encode_record
 from tallystick.errors import RecordError
 from tallystick.record import ProofOfCompute, Record
 from tallystick_platform.store.drafts import decode_draft, encode_draft
+from tests.support.clocks import FixedClock
+from tests.support.journals import completed, would_be
 
 CLOCK = FixedClock()
 DRAFT = replace(would_be(CLOCK), admission_seq=1, sender_seq=1)

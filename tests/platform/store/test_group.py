@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.journals import TOKEN_ID, Running, Setting, findings, record_many, would_be
 
 from tallystick.ids import Address
 from tallystick_platform.errors import StateConflict
@@ -15,6 +14,7 @@ from tallystick_platform.store import counters, group, writer
 from tallystick_platform.store.counters import Counters
 from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
 from tallystick_platform.store.transaction import Transaction
+from tests.support.journals import TOKEN_ID, Running, Setting, findings, record_many, would_be
 
 
 @pytest.fixture

@@ -8,6 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tallystick.errors import RecordError
+from tallystick.keys import unwrap_epoch_key
+from tallystick.receipts import response_hash, signer
+from tallystick.record import Record, State
+from tallystick.sealing import check_commitments, open_blob, open_sealed, record_secret
+from tallystick_platform.errors import JournalClosed, NotAdmitted, Overloaded, StoreLocked
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.records import StoredRecord
+from tallystick_platform.store.tables import DraftRow, EpochRow, table_of
+from tallystick_platform.store.wraps import unpack_wraps
 from tests.support.journals import (
     ALICE,
     ANCHOR_DEADLINE_S,
@@ -23,17 +34,6 @@ from tests.support.journals import (
     record_one,
     would_be,
 )
-
-from tallystick.errors import RecordError
-from tallystick.keys import unwrap_epoch_key
-from tallystick.receipts import response_hash, signer
-from tallystick.record import Record, State
-from tallystick.sealing import check_commitments, open_blob, open_sealed, record_secret
-from tallystick_platform.errors import JournalClosed, NotAdmitted, Overloaded, StoreLocked
-from tallystick_platform.store.journal import Journal
-from tallystick_platform.store.records import StoredRecord
-from tallystick_platform.store.tables import DraftRow, EpochRow, table_of
-from tallystick_platform.store.wraps import unpack_wraps
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.journals import ALICE, BOB, Bytes, Setting
 
 from tallystick_platform.errors import NoSuchToken, RowTampered
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tables import ApiToken, table_of
 from tallystick_platform.store.tokens import TOKEN_FORM, TokenStore, token_hash
+from tests.support.journals import ALICE, BOB, Bytes, Setting
 
 
 @pytest.fixture
