@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.bundle import Anchor, Evidence
-from tallystick.chain import BatchAppended, ContractReverted, LedgerReader, LogMissing, LogState, Transport
+from tallystick.chain import (
+    BatchAppended,
+    ContractReverted,
+    LedgerReader,
+    LogMissing,
+    LogPosition,
+    LogState,
+    Transport,
+)
 from tallystick.chain.events import BATCH_APPENDED, RECORD_APPENDED, WRITER_ROTATED, RecordAppended, WriterRotated
 from tallystick.errors import (
     ChainError,
     HeadsError,
     IndexContinuityError,
     LeavesError,
+    ReceiptsError,
     RootsError,
     TimeOrderError,
 )
@@ -100,7 +109,7 @@ class BundleOnChain:
     def _find_batch(self, anchor: Anchor) -> BatchAppended | None:
         block = anchor.block_number
         for event in self._reader.events_of(BATCH_APPENDED, block, block, anchor.batch):
-            if isinstance(event, BatchAppended):
+            if isinstance(event, BatchAppended) and event.batch == anchor.batch:
                 return event
         return None
 
@@ -116,18 +125,30 @@ class BundleOnChain:
             expected = f"transaction {to_hex(position.tx_hash)} in block {to_hex(position.block_hash)}, as on the chain"
             raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in {to_hex(anchor.block_hash)}")
 
-    def _check_writer(self, state: LogState, event: BatchAppended | None) -> None:
-        # 6 receipts: the signer was the log's writer when the batch was appended
-        writer = state.writer if event is None else self._writer_after(event, state.writer)
-        check_signer(f"receipt for {self._where}", self._evidence.receipt, writer)
+    def _check_writer(self, state: LogState, event: BatchAppended | RecordAppended | None) -> None:
+        # 6 receipts: the signer was the log's writer when the record was appended, or when it gave the receipt
+        place = None if event is None else event.position
+        writer = state.writer if place is None else self._writer_after(place, state.writer)
+        where, receipt = f"receipt for {self._where}", self._evidence.receipt
+        try:
+            check_signer(where, receipt, writer)
+        except ReceiptsError:
+            check_signer(where, receipt, writer, self._retired_before(place))
 
-    def _writer_after(self, event: BatchAppended, latest: Address) -> Address:
-        place = (event.position.block_number, event.position.log_index)
-        for rotation in self._reader.events_of(WRITER_ROTATED, place[0], self._head.number):
-            later = (rotation.position.block_number, rotation.position.log_index) > place
-            if later and isinstance(rotation, WriterRotated):
+    def _writer_after(self, place: LogPosition, latest: Address) -> Address:
+        for rotation in self._reader.events_of(WRITER_ROTATED, place.block_number, self._head.number):
+            if isinstance(rotation, WriterRotated) and _order(rotation.position) > _order(place):
                 return rotation.previous
         return latest
+
+    def _retired_before(self, place: LogPosition | None) -> dict[Address, int]:
+        """The log's former writers at a place, or by now, and when each handed it over. Units: Unix seconds."""
+        retired = {}
+        last = self._head.number if place is None else place.block_number
+        for rotation in self._reader.events_of(WRITER_ROTATED, self._reader.creation_block(), last):
+            if isinstance(rotation, WriterRotated) and (place is None or _order(rotation.position) < _order(place)):
+                retired[rotation.previous] = self._reader.block(rotation.position.block_number).timestamp
+        return retired
 
     def _check_block_time(self, anchor: Anchor) -> None:
         # 11 time-order: the block's time is the one that the bundle says
@@ -140,8 +161,9 @@ class BundleOnChain:
         """The bundle was made before the record was anchored: see whether it is now, as the receipt promised."""
         receipt, index = self._evidence.receipt, self._evidence.index
         where = f"receipt for {self._where}"
+        event = self._find_record(index) if index < state.size else None
         # 6 receipts
-        self._tally.hold(Step.RECEIPTS, check_signer, where, receipt, state.writer)
+        self._tally.hold(Step.RECEIPTS, self._check_writer, state, event)
         if index >= state.size:
             if self._head.timestamp > receipt.receipt.anchor_by:
                 self._tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, self._head.timestamp)
@@ -149,13 +171,24 @@ class BundleOnChain:
                 self._tally.uncover(Step.RECEIPTS, NOT_DUE)
             return
         # 3 leaves
+        if event is None:
+            self._tally.fail(LeavesError(self._where, "its event on the chain", "no such event"))
+            return
+        found = leaf_hash(self._evidence.log_id, index, event.fields_root, event.sealed)
+        self._tally.hold(Step.LEAVES, _same_leaf, self._where, leaf, found)
+        block_time = self._reader.block(event.position.block_number).timestamp
+        self._tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, block_time)
+
+    def _find_record(self, index: int) -> RecordAppended | None:
         first = self._reader.creation_block()
         for event in self._reader.events_of(RECORD_APPENDED, first, self._head.number, index):
-            if isinstance(event, RecordAppended):
-                found = leaf_hash(self._evidence.log_id, index, event.fields_root, event.sealed)
-                self._tally.hold(Step.LEAVES, _same_leaf, self._where, leaf, found)
-                return
-        self._tally.fail(LeavesError(self._where, "its event on the chain", "no such event"))
+            if isinstance(event, RecordAppended) and event.index == index:
+                return event
+        return None
+
+
+def _order(position: LogPosition) -> tuple[int, int]:
+    return position.block_number, position.log_index
 
 
 def _same_leaf(where: str, expected: Leaf, found: Leaf) -> None:

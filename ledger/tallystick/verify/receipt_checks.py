@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from tallystick.errors import ReceiptFormatError, ReceiptsError, SignatureError, VerificationError
@@ -18,11 +19,13 @@ NOT_DUE: Final = "not on the chain yet, and not due yet"
 ADMISSION_CLOSED: Final = "of an admission, whose record may be one that was not opened"
 
 Held = SignedReceipt | SignedAdmission
+_NOBODY: Final[Mapping[Address, int]] = MappingProxyType({})
 
 
-def check_signer(where: str, signed: Held, writer: Address) -> None:
-    """The signature is by the log's writer.
+def check_signer(where: str, signed: Held, writer: Address, retired: Mapping[Address, int] = _NOBODY) -> None:
+    """The signature is by the log's writer, or by a former one, given before it handed the log over: a promise outlives its writer.
 
+    Units: `retired` maps former writers to Unix seconds.
     Raises: ReceiptsError.
     """
     expected = f"a signature by the log's writer {checksum_address(writer)}"
@@ -30,7 +33,8 @@ def check_signer(where: str, signed: Held, writer: Address) -> None:
         found = signer(signed)
     except SignatureError as error:
         raise ReceiptsError(where, expected, error.reason) from error
-    if found != writer:
+    given_at = signed.receipt.issued_at if isinstance(signed, SignedReceipt) else signed.admission.admitted_at
+    if found != writer and given_at > retired.get(found, -1):
         raise ReceiptsError(where, expected, f"one by {checksum_address(found)}")
 
 
@@ -79,6 +83,7 @@ class ReceiptChecks:
         self._tally = tally
         self._by_index: dict[int, list[SignedReceipt]] = {}
         self._admissions: dict[RecordId, list[SignedAdmission]] = {}
+        self._retired: dict[Address, int] = {}
         self._unopened = 0
         for signed in receipts:
             _same_log(signed, domain, log_id)
@@ -100,6 +105,10 @@ class ReceiptChecks:
             for admission in self._admissions.pop(record.id, ()):
                 self._meet_admission(admission, writer, block_time, record)
 
+    def retire(self, writer: Address, block_time: int) -> None:
+        """Note until when this was the log's writer. Units: `block_time` is Unix seconds."""
+        self._retired[writer] = block_time
+
     def finish(self, writer: Address, head_time: int) -> None:
         """Judge the receipts whose record never came. Units: `head_time` is Unix seconds."""
         for index, waiting in self._by_index.items():
@@ -118,7 +127,7 @@ class ReceiptChecks:
     ) -> None:
         where = f"receipt for record {signed.receipt.index}"
         try:
-            _require_writer(where, signed, writer)
+            self._require_writer(where, signed, writer)
             check_leaf(where, signed, leaf)
             check_deadline(where, signed.receipt.anchor_by, block_time)
             if record is not None:
@@ -141,7 +150,7 @@ class ReceiptChecks:
             record.time.admitted_at // 1_000_000,
         )
         try:
-            _require_writer(where, signed, writer)
+            self._require_writer(where, signed, writer)
             check_deadline(where, admission.anchor_by, block_time)
             for name, expected, found in zip(_ADMITTED, promised, recorded, strict=True):
                 if expected != found:
@@ -151,9 +160,14 @@ class ReceiptChecks:
         else:
             self._tally.held[Step.RECEIPTS] += 1
 
+    def _require_writer(self, where: str, signed: Held, writer: Address | None) -> None:
+        if writer is None:
+            raise ReceiptsError(where, "a signature by the log's writer", "no writer: the log's creation is missing")
+        check_signer(where, signed, writer, self._retired)
+
     def _absent(self, where: str, signed: Held, anchor_by: int, writer: Address, head_time: int) -> None:
         try:
-            check_signer(where, signed, writer)
+            check_signer(where, signed, writer, self._retired)
         except ReceiptsError as failure:
             self._tally.fail(failure)
             return
@@ -165,12 +179,6 @@ class ReceiptChecks:
 
 
 _ADMITTED = ("sender", "sender_seq", "request hash", "second of admission")
-
-
-def _require_writer(where: str, signed: Held, writer: Address | None) -> None:
-    if writer is None:
-        raise ReceiptsError(where, "a signature by the log's writer", "no writer: the log's creation is missing")
-    check_signer(where, signed, writer)
 
 
 def _same_log(signed: Held, domain: Domain, log_id: LogId) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tallystick.chain import Block, LedgerReader, LogState, RecordAppended
+from tallystick.chain import Block, LedgerReader, LogState, RecordAppended, WriterRotated
 from tallystick.chain.events import EpochOpened, LogPosition
 from tallystick.errors import ChainError, TimeOrderError
 from tallystick.ids import Hash32
@@ -112,6 +112,8 @@ class _LogVerification:
             walk.take(event)
             if isinstance(event, EpochOpened):
                 records.open_epoch(event)
+            elif isinstance(event, WriterRotated):
+                receipts.retire(event.previous, block_time)
         if self._on_progress is not None:
             self._on_progress(state.size, state.size)
 
