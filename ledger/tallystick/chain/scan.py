@@ -16,12 +16,13 @@ from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow, Transport
 from tallystick.errors import ChainRejected
 from tallystick.ids import Address, LogId, to_hex
 
-FIRST_SPAN_BLOCKS: Final = 1024
+FIRST_SPAN_BLOCKS: Final = 32
+"""Blocks full of batches make large pages, so a walk starts narrow; over an empty chain twelve pages later it is as wide as it gets."""
 MAX_SPAN_BLOCKS: Final = 1 << 17
 PAGES_BEFORE_GROWTH: Final = 8
 """After a refusal, so many pages must go well before a wider one is tried: otherwise every second question is refused."""
 FULL_PAGE_EVENTS: Final = 5_000
-"""A page with this many events does not grow: it would only move the wait into one answer, and its memory into one list."""
+"""Pages are kept below this many events: a larger one would only move the wait into one answer, and its memory into one list."""
 METHOD_NOT_FOUND: Final = -32601
 
 
@@ -47,9 +48,11 @@ class Span:
         self.calm_pages = 0
 
     def answered(self, event_count: int) -> None:
-        """Double, once enough pages went well and were not full."""
+        """Double, once enough pages went well, if a page of twice these events is not too full; halve after one that was."""
         self.calm_pages += 1
-        if self.calm_pages >= PAGES_BEFORE_GROWTH and event_count < FULL_PAGE_EVENTS:
+        if event_count > FULL_PAGE_EVENTS:
+            self.blocks = max(1, self.blocks // 2)
+        elif self.calm_pages >= PAGES_BEFORE_GROWTH and 2 * event_count <= FULL_PAGE_EVENTS:
             self.blocks = min(MAX_SPAN_BLOCKS, self.blocks * 2)
 
 

@@ -135,12 +135,23 @@ def test_the_span_stays_within_its_bounds():
     assert span.blocks == 1
 
 
-def test_a_full_page_does_not_grow():
+def test_a_page_grows_unless_twice_its_events_are_too_many():
+    span = Span()
+    span.answered(FULL_PAGE_EVENTS // 2 + 1)
+    assert span.blocks == FIRST_SPAN_BLOCKS
+    span.answered(FULL_PAGE_EVENTS // 2)
+    assert span.blocks == 2 * FIRST_SPAN_BLOCKS
+
+
+def test_a_page_that_was_too_full_halves_the_span():
     span = Span()
     span.answered(FULL_PAGE_EVENTS)
     assert span.blocks == FIRST_SPAN_BLOCKS
-    span.answered(FULL_PAGE_EVENTS - 1)
-    assert span.blocks == 2 * FIRST_SPAN_BLOCKS
+    span.answered(FULL_PAGE_EVENTS + 1)
+    assert span.blocks == FIRST_SPAN_BLOCKS // 2
+    span = Span(blocks=1)
+    span.answered(FULL_PAGE_EVENTS + 1)
+    assert span.blocks == 1
 
 
 def test_a_refusal_calms_the_growth_for_some_pages():
