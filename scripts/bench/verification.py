@@ -172,7 +172,7 @@ def measured(path: Path, what: str, rounds: int) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="a fifth of the records, for CI")
+    parser.add_argument("--short", action="store_true", help="a quarter of the records, for CI")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each measurement")
     parser.add_argument("--generate", nargs=2, metavar=("PATH", "COUNT"), help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "PATH"), help=argparse.SUPPRESS)
@@ -183,7 +183,7 @@ def main() -> int:
     if arguments.measure:
         print(json.dumps(measure(Path(arguments.measure[1]), arguments.measure[0])))
         return 0
-    small, large = (2_000, 10_000) if arguments.short else (10_000, 50_000)
+    small, large = (6_000, 12_000) if arguments.short else (10_000, 50_000)
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:
         paths = {count: Path(folder) / f"{count}.jsonl" for count in (small, large)}
         for count, path in paths.items():

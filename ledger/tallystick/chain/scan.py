@@ -90,10 +90,12 @@ def scan_events(
             continue
         events = decode_events(answer, contract=contract, log_id=log_id, from_block=start, to_block=end)
         del answer  # the page's text is larger than its events; do not hold both while the caller works
+        event_count = len(events)
         yield from events
+        del events  # nor the page that is done while the next one is read
         if on_page is not None:
-            on_page(Page(from_block=start, to_block=end, event_count=len(events)))
-        span.answered(len(events))
+            on_page(Page(from_block=start, to_block=end, event_count=event_count))
+        span.answered(event_count)
         start = end + 1
 
 
