@@ -11,18 +11,23 @@ import pytest
 
 from tallystick import errors
 from tallystick.bundle import attester, parse_bundle
-from tallystick.encoding import decode_record, encode_record
+from tallystick.compression import DICTIONARY_V1
+from tallystick.encoding import decode_record, encode_record, encode_value
 from tallystick.ids import FieldsRoot, Head, LogId, Root, to_hex
 from tallystick.keys import AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.merkle import inclusion_path, leaf_hash, next_head, root_from_path, tree_root
 from tallystick.receipts import SignedAdmission, SignedReceipt, admission_digest, receipt_digest
+from tallystick.record import BlobRef
 from tallystick.sealing import (
     DisclosedField,
     Disclosure,
+    OpenedRecord,
     check_commitments,
     check_disclosure,
+    open_blob,
     open_sealed,
     record_secret,
+    seal,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +36,9 @@ FOLDER = ROOT / "tests" / "vectors" / "v1"
 
 def load(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / name).read_text())
+
+
+WRAP, DISCLOSURE, BLOB = (load("sealing.json")[part] for part in ("wrap", "disclosure", "blob"))
 
 
 def raises(kinds: str) -> Any:
@@ -78,20 +86,38 @@ def test_a_sealed_record_opens_with_its_secret_and_its_epoch_key(case: dict[str,
     assert leaf_hash(log_id, case["index"], root, sealed).hex() == case["leaf"]
 
 
+@cases("sealing.json", "valid", "name")
+def test_a_valid_record_seals_to_the_frozen_bytes(case: dict[str, Any]) -> None:
+    key = EpochKey(LogId(bytes.fromhex(case["log_id"])), case["epoch"], bytes.fromhex(case["epoch_key"]))
+    record = decode_record(bytes.fromhex(case["record"]))
+    sealed = seal(record, epoch_key=key, index=case["index"], custody_nonce=bytes.fromhex(case["custody_nonce"]))
+    assert sealed.sealed.hex() == case["sealed"]
+    assert sealed.fields_root.hex() == case["fields_root"]
+
+
 @cases("sealing.json", "invalid", "fault")
-def test_a_changed_sealed_record_does_not_open(case: dict[str, Any]) -> None:
-    with raises(case["error"]):
-        open_sealed(
+def test_a_sealed_record_with_one_fault_is_refused(case: dict[str, Any]) -> None:
+    root = FieldsRoot(bytes.fromhex(case["fields_root"]))
+
+    def opened() -> OpenedRecord:
+        return open_sealed(
             bytes.fromhex(case["sealed"]),
             log_id=LogId(bytes.fromhex(case["log_id"])),
             index=case["index"],
-            fields_root=FieldsRoot(bytes.fromhex(case["fields_root"])),
+            fields_root=root,
             secret=bytes.fromhex(case["secret"]),
         )
 
+    if case["error"] == "commitments":
+        with raises("OpenError"):
+            check_commitments(opened(), root)
+    else:
+        with raises(case["error"]):
+            opened()
+
 
 def test_the_frozen_wrap_opens_for_its_auditor() -> None:
-    case = load("sealing.json")["wrap"]
+    case = WRAP
     auditor = AuditorKey.from_text(case["auditor_key"])
     assert auditor.public.to_text() == case["auditor_public"]
     assert auditor.key_id.hex() == case["key_id"]
@@ -99,20 +125,55 @@ def test_the_frozen_wrap_opens_for_its_auditor() -> None:
     assert key.secret.hex() == case["epoch_key"]
 
 
-def test_the_frozen_disclosure_leads_to_its_fields_root() -> None:
-    case = load("sealing.json")["disclosure"]
-    disclosure = Disclosure(
+@pytest.mark.parametrize("case", WRAP["invalid"], ids=lambda case: case["fault"])
+def test_a_wrap_with_one_fault_does_not_open(case: dict[str, Any]) -> None:
+    auditor, log_id = AuditorKey.from_text(WRAP["auditor_key"]), LogId(bytes.fromhex(WRAP["log_id"]))
+    with raises(case["error"]):
+        unwrap_epoch_key(bytes.fromhex(case["wrap"]), auditor, log_id, WRAP["epoch"])
+
+
+def disclosure(fields: dict[str, Any]) -> Disclosure:
+    return Disclosure(
         fields={
             name: DisclosedField(
                 field_bytes=bytes.fromhex(shown["field"]),
                 salt=bytes.fromhex(shown["salt"]),
                 path=tuple(bytes.fromhex(part) for part in shown["path"]),
             )
-            for name, shown in case["fields"].items()
+            for name, shown in fields.items()
         }
     )
-    values = check_disclosure(disclosure, FieldsRoot(bytes.fromhex(case["fields_root"])))
+
+
+def test_the_frozen_disclosure_leads_to_its_fields_root() -> None:
+    values = check_disclosure(disclosure(DISCLOSURE["fields"]), FieldsRoot(bytes.fromhex(DISCLOSURE["fields_root"])))
     assert values["price"]["charge_micros"] == 875
+
+
+@pytest.mark.parametrize("case", DISCLOSURE["invalid"], ids=lambda case: case["fault"])
+def test_a_disclosure_with_one_fault_is_refused(case: dict[str, Any]) -> None:
+    with raises(case["error"]):
+        check_disclosure(disclosure(case["fields"]), FieldsRoot(bytes.fromhex(DISCLOSURE["fields_root"])))
+
+
+def blob_ref(ref: dict[str, Any]) -> BlobRef:
+    digest, sealed_digest = bytes.fromhex(ref["digest"]), bytes.fromhex(ref["sealed_digest"])
+    return BlobRef(digest=digest, length=ref["length"], sealed_digest=sealed_digest)
+
+
+def test_the_frozen_blob_opens_to_its_value() -> None:
+    value = open_blob(bytes.fromhex(BLOB["ciphertext"]), blob_ref(BLOB["ref"]), bytes.fromhex(BLOB["secret"]))
+    assert encode_value(value).hex() == BLOB["value"]
+
+
+@pytest.mark.parametrize("case", BLOB["invalid"], ids=lambda case: case["fault"])
+def test_a_blob_with_one_fault_does_not_open(case: dict[str, Any]) -> None:
+    with raises(case["error"]):
+        open_blob(bytes.fromhex(case["ciphertext"]), blob_ref(case["ref"]), bytes.fromhex(case["secret"]))
+
+
+def test_the_dictionary_is_the_frozen_one() -> None:
+    assert load("sealing.json")["dictionary"] == DICTIONARY_V1.hex()
 
 
 def test_the_frozen_leaves_and_heads() -> None:

@@ -166,7 +166,7 @@ def _check_version_and_names(tree: Any) -> None:
     if type(tree) is not dict:
         raise EncodingError("a record is a map")
     version = tree.get("v")
-    if version != VERSION and "v" in tree:
+    if "v" in tree and (type(version) is not int or version != VERSION):
         raise RecordError("v", f"is version {version!r:.40}; this release knows version {VERSION}")
     same_keys("record", tree, FIELD_NAMES)
 
