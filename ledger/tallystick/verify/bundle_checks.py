@@ -27,11 +27,11 @@ from tallystick.errors import (
 from tallystick.ids import Address, Leaf, checksum_address, to_hex
 from tallystick.merkle import leaf_hash, next_head, root_from_path
 from tallystick.receipts import signer
-from tallystick.record import FIELD_NAMES, Record
+from tallystick.record import FIELD_NAMES, BlobRef, Record
 from tallystick.sealing import OpenedRecord, check_commitments, check_disclosure, decrypt, sealed_header
 from tallystick.verify.bundle_on_chain import BundleOnChain
 from tallystick.verify.field_checks import check_price, check_time_order, sender_proof_gap
-from tallystick.verify.receipt_checks import HASHES_CLOSED, check_deadline, check_hashes, check_leaf
+from tallystick.verify.receipt_checks import HASHES_CLOSED, TEXT_IN_BLOB, check_deadline, check_hashes, check_leaf
 from tallystick.verify.record_checks import CONTENT_STEPS, NO_PRICE
 from tallystick.verify.shown_fields import read_shown_fields
 from tallystick.verify.verdict import BundleSubject, Step, Tally, Verdict
@@ -238,7 +238,9 @@ class _BundleVerification:
         tally, where, anchor = self._tally, self._where, self._evidence.anchor
         # 6 receipts: the request and response in the record
         if "http" in shown:
-            tally.hold(Step.RECEIPTS, check_hashes, where, self._evidence.receipt, record)
+            tally.hold(Step.RECEIPTS, check_hashes, where, self._evidence.receipt, record, "response" in shown)
+            if isinstance(record.response, BlobRef):
+                tally.uncover(Step.RECEIPTS, TEXT_IN_BLOB)
         else:
             tally.uncover(Step.RECEIPTS, HASHES_CLOSED)
         # 11 time-order

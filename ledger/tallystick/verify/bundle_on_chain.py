@@ -26,7 +26,7 @@ from tallystick.errors import (
 )
 from tallystick.ids import Address, Leaf, to_hex
 from tallystick.merkle import leaf_hash
-from tallystick.verify.contract_code import NodeBehind, OtherChain, check_code
+from tallystick.verify.contract_code import ChainMoved, NodeBehind, OtherChain, check_code
 from tallystick.verify.receipt_checks import NOT_DUE, check_deadline, check_signer
 from tallystick.verify.verdict import BlockRef, Step, Tally
 
@@ -55,7 +55,16 @@ class BundleOnChain:
         return BlockRef(number=self._head.number, hash=self._head.hash, timestamp=self._head.timestamp)
 
     def check(self, leaf: Leaf) -> None:
-        """Hold the evidence against the contract's state and events."""
+        """Hold the evidence against the contract's state and events.
+
+        Raises: ChainMoved if they are no longer those of one chain; ChainError.
+        """
+        self._check(leaf)
+        again = self._reader.block(self._head.number)
+        if again.hash != self._head.hash:
+            raise ChainMoved(again.number, self._head.hash, again.hash)
+
+    def _check(self, leaf: Leaf) -> None:
         tally, anchor = self._tally, self._evidence.anchor
         # 1 contract-code
         code_hash = check_code(tally, self._reader, self._head.number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallystick.chain import BatchAppended, EpochOpened, LedgerReader, RecordAppended
+from tallystick.chain import BatchAppended, EpochOpened, LedgerReader, MalformedAnswer, RecordAppended
 from tallystick.chain.events import EPOCH_OPENED, RECORD_APPENDED
 from tallystick.errors import (
     CanonicalEncodingError,
@@ -99,12 +99,15 @@ def _record_event(reader: LedgerReader, index: int, first_block: int, last_block
 def _proven_batch(reader: LedgerReader, event: RecordAppended) -> int:
     """The number of the batch that holds the record, once its root was computed from the block's events."""
     block = event.position.block_number
+    leaf = leaf_hash(reader.log_id, event.index, event.fields_root, event.sealed)
     leaves: list[bytes] = []
     for other in reader.events(block, block):
         if isinstance(other, RecordAppended):
             leaves.append(leaf_hash(reader.log_id, other.index, other.fields_root, other.sealed))
         elif isinstance(other, BatchAppended):
             if other.first_index <= event.index < other.first_index + other.count:
+                if leaf not in leaves:
+                    raise MalformedAnswer("eth_getLogs", f"shows record {event.index} in two ways")
                 found, kept = tree_root(leaves), reader.batch(other.batch).root
                 if found != kept:
                     where = f"batch {other.batch}"

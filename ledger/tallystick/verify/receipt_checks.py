@@ -10,11 +10,12 @@ from tallystick.errors import ReceiptFormatError, ReceiptsError, SignatureError,
 from tallystick.hashing import EMPTY_HASH
 from tallystick.ids import Address, Leaf, LogId, RecordId, checksum_address, format_record_id, to_hex
 from tallystick.receipts import Domain, SignedAdmission, SignedReceipt, response_hash, signer
-from tallystick.record import Record, Response
+from tallystick.record import BlobRef, Record
 from tallystick.verify.verdict import Step, Tally
 
 NO_RECEIPTS: Final = "no receipt was given"
 HASHES_CLOSED: Final = "whose request and response hashes were not compared: the record was not opened"
+TEXT_IN_BLOB: Final = "whose answer lies in a blob, so that its text was not compared"
 NOT_DUE: Final = "not on the chain yet, and not due yet"
 ADMISSION_CLOSED: Final = "of an admission, whose record may be one that was not opened"
 
@@ -56,9 +57,10 @@ def check_deadline(where: str, anchor_by: int, block_time: int) -> None:
         raise ReceiptsError(where, f"an anchor by {anchor_by}, as promised", f"the block of {block_time}")
 
 
-def check_hashes(where: str, signed: SignedReceipt, record: Record) -> None:
+def check_hashes(where: str, signed: SignedReceipt, record: Record, answer_shown: bool = True) -> None:
     """The request and response in the record are the ones that the receipt names.
 
+    Requires: `answer_shown` is False where the record's response is a blank, because it is not disclosed.
     Raises: ReceiptsError.
     """
     receipt = signed.receipt
@@ -69,8 +71,9 @@ def check_hashes(where: str, signed: SignedReceipt, record: Record) -> None:
     recorded = record.http.response_hash or EMPTY_HASH
     if recorded != receipt.response_hash:
         raise ReceiptsError(where, expected, to_hex(recorded))
-    if isinstance(record.response, Response):
-        delivered = response_hash([choice.text.encode() for choice in record.response.choices])
+    if answer_shown and not isinstance(record.response, BlobRef):
+        choices = () if record.response is None else record.response.choices
+        delivered = response_hash([choice.text.encode() for choice in choices])
         if delivered != receipt.response_hash:
             raise ReceiptsError(where, expected, f"a response text whose hash is {to_hex(delivered)}")
 
@@ -138,6 +141,8 @@ class ReceiptChecks:
         self._tally.held[Step.RECEIPTS] += 1
         if record is None:
             self._tally.uncover(Step.RECEIPTS, HASHES_CLOSED)
+        elif isinstance(record.response, BlobRef):
+            self._tally.uncover(Step.RECEIPTS, TEXT_IN_BLOB)
 
     def _meet_admission(self, signed: SignedAdmission, writer: Address | None, block_time: int, record: Record) -> None:
         admission = signed.admission
