@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import rfc8785
 
+from tallystick.chain.depth import is_shallow
 from tallystick.errors import BundleError, IdError, ReceiptFormatError, SignatureError
 from tallystick.hashing import keccak256
 from tallystick.ids import (
@@ -144,6 +145,8 @@ def parse_bundle(data: bytes) -> Bundle:
     """
     if len(data) > MAX_BUNDLE_BYTES:
         raise BundleError("file", f"has {len(data)} bytes; a bundle has at most {MAX_BUNDLE_BYTES}")
+    if not is_shallow(data):
+        raise BundleError("file", "nests too deep")
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -264,7 +267,10 @@ def _disclosure_from(data: object) -> Disclosure:
 
 
 def _canonical(document: object) -> bytes:
-    return rfc8785.dumps(document)  # type: ignore[arg-type]  # built above from what JSON can hold
+    try:
+        return rfc8785.dumps(document)  # type: ignore[arg-type]  # built above from what JSON can hold
+    except rfc8785.CanonicalizationError as error:  # the receipts' times have 64 bits, JSON's integers 53
+        raise BundleError("file", f"has no canonical form (RFC 8785): {error}") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

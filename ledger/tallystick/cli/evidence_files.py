@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 
 from tallystick.bundle import FORMAT, Bundle, parse_bundle
+from tallystick.chain.depth import is_shallow
 from tallystick.cli.output import read_file
 from tallystick.errors import ReceiptFormatError, ReceiptsError, SignatureError
 from tallystick.receipts import SignedAdmission, SignedReceipt
@@ -37,6 +38,8 @@ def load_receipt(path: Path) -> Held:
     data = read_file(path)
     if FORMAT.encode() in data:
         return parse_bundle(data).evidence.receipt
+    if not is_shallow(data):
+        raise click.ClickException(f"{path} nests too deep")
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -1,11 +1,14 @@
 """Logs, nodes and files made to mislead: each claim here was once false."""
 
+import json
+import sys
 from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import Bundle, sign_evidence
+from tallystick.bundle import Bundle, parse_bundle, sign_evidence
 from tallystick.chain import LedgerReader, MalformedAnswer
+from tallystick.errors import BundleError
 from tallystick.keys import Wallet
 from tallystick.receipts import response_hash, sign_receipt
 from tallystick.record import Choice, Response
@@ -149,3 +152,22 @@ def test_a_chain_that_moves_while_a_bundle_is_held_against_it_cannot_be_judged(l
     log.open_epoch()
     with pytest.raises(ChainMoved, match="the chain moved"):
         verify_bundle(bundle, MovingNode(log.node().blocks, log.batches))
+
+
+def test_a_bundle_with_a_time_that_json_cannot_hold_is_refused(log):
+    bundle = log.bundle(0)
+    receipt = sign_receipt(log.writer, log.domain, replace(bundle.evidence.receipt.receipt, anchor_by=2**53))
+    document = json.loads(bundle.to_bytes())
+    document["evidence"]["receipt"] = receipt.to_json()
+    with pytest.raises(BundleError, match="no canonical form"):
+        parse_bundle(json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
+
+
+def test_a_bundle_that_nests_deep_is_refused_whatever_the_recursion_limit_is():
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)  # as some libraries set it: then the JSON parser overruns the stack
+    try:
+        with pytest.raises(BundleError, match="nests too deep"):
+            parse_bundle(b"[" * 500_000)
+    finally:
+        sys.setrecursionlimit(limit)
