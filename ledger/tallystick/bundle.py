@@ -32,7 +32,7 @@ from tallystick.ids import (
 )
 from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES, Wallet, recover
 from tallystick.merkle import MAX_BATCH_RECORDS, MAX_PATH_LENGTH
-from tallystick.receipts import Domain, SignedReceipt, bundle_digest
+from tallystick.receipts import Domain, SignedReceipt, bundle_digest, signer
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Disclosure
 
@@ -136,6 +136,17 @@ def attester(bundle: Bundle) -> Address:
     Raises: SignatureError.
     """
     return recover(evidence_digest(bundle.evidence), bundle.attestation)
+
+
+def check_attestation(bundle: Bundle) -> Address:
+    """Who attested the evidence: it must be who signed the receipt inside it.
+
+    Raises: BundleError; SignatureError.
+    """
+    found, expected = attester(bundle), signer(bundle.evidence.receipt)
+    if found != expected:
+        raise BundleError("attestation", f"is by {checksum_address(found)}, the receipt by {checksum_address(expected)}")
+    return found
 
 
 def parse_bundle(data: bytes) -> Bundle:
@@ -254,9 +265,9 @@ def _disclosure_from(data: object) -> Disclosure:
         raise BundleError("disclosed", "is not an object with at least one field")
     fields = {}
     for name, shown in data.items():
-        where = f"disclosed.{name:.40}"
         if name not in FIELD_NAMES:
-            raise BundleError(where, "is not the name of a field")
+            raise BundleError("disclosed", f"{name!a:.40} is not the name of a field")
+        where = f"disclosed.{name}"
         members = _object(shown, where, ("field", "path", "salt"))
         fields[name] = DisclosedField(
             field_bytes=_hex(members, where, "field", parse_hex),
@@ -292,7 +303,7 @@ def _object(data: object, where: str, names: tuple[str, ...], optional: tuple[st
             raise BundleError(f"{where}.{name}", "is missing")
     for name in data:
         if name not in names and name not in optional:
-            raise BundleError(f"{where}.{name!s:.40}", "is unknown to version 1")
+            raise BundleError(f"{where}.{name!a:.40}", "is unknown to version 1")
     return data
 
 
