@@ -15,7 +15,7 @@ from tallystick_platform.api.ledger import ledger_handlers
 from tallystick_platform.api.models import model_handlers
 from tallystick_platform.api.operations import operation_handlers
 from tallystick_platform.api.records import record_handlers
-from tallystick_platform.api.refusals import BodyTooLarge
+from tallystick_platform.api.refusals import BodyTooLarge, TooSlow
 from tallystick_platform.api.replies import encode_json
 from tallystick_platform.api.services import Services
 
@@ -43,7 +43,9 @@ def create_litestar(services: Services) -> Litestar:
         else:
             services.metrics.refused.labels(answer.code).inc()
         headers = {name.decode(): value.decode() for name, value in answer.headers()}
-        if isinstance(error, BodyTooLarge) and not (0 <= (error.announced_bytes or -1) <= MAX_DISCARD_BYTES):
+        if isinstance(error, TooSlow) or (
+            isinstance(error, BodyTooLarge) and not (0 <= (error.announced_bytes or -1) <= MAX_DISCARD_BYTES)
+        ):
             headers["connection"] = "close"
         body = encode_json({"error": answer.body()})
         return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

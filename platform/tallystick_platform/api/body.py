@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from litestar.types import Receive, Scope
 
-from tallystick_platform.api.refusals import BadRequest, BodyTooLarge, ClientGone
+from tallystick_platform.api.refusals import BadRequest, BodyTooLarge, ClientGone, TooSlow
 
 MAX_LENGTH_DIGITS = 18
 MAX_DISCARD_BYTES = 67_108_864
 """A refused body up to this size is let pass unread, so that its sender gets to read the refusal; beyond, the connection is closed."""
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, limit_s: float) -> bytes:
     """The whole body. One that says it is too large is refused before a byte of it is read, another as soon as it is.
 
-    Raises: BodyTooLarge, ClientGone, BadRequest.
+    Raises: BodyTooLarge, TooSlow, ClientGone, BadRequest.
     """
+    announced = _announced(scope, limit_bytes)
+    try:
+        async with asyncio.timeout(limit_s):
+            return await _read(receive, limit_bytes, announced)
+    except TimeoutError as error:
+        raise TooSlow(what="The body", limit_s=limit_s) from error
+
+
+def _announced(scope: Scope, limit_bytes: int) -> int | None:
     announced: int | None = None
     for name, value in scope["headers"]:
         if name == b"content-length":
@@ -24,6 +35,10 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> byte
             announced = int(value)
             if announced > limit_bytes:
                 raise BodyTooLarge(limit_bytes=limit_bytes, announced_bytes=announced)
+    return announced
+
+
+async def _read(receive: Receive, limit_bytes: int, announced: int | None) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while True:

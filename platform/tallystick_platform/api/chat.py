@@ -33,7 +33,7 @@ def chat_handler(services: Services) -> HTTPRouteHandler:
         headers = scope["headers"]
         principal = principal_of(headers, services.authenticator)
         timeout_s = timeout_of(headers, services.request_timeout_s)
-        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes)
+        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=timeout_s)
         chat = parse_chat(body)
         line = services.exchange.chat(
             principal=principal,
@@ -57,7 +57,7 @@ def timeout_of(headers: Iterable[tuple[bytes, bytes]], limit_s: float) -> float:
         if name in TIMEOUT_HEADERS:
             shown = name.decode()
             try:
-                asked_s = float(value) if len(value) <= MAX_TIMEOUT_CHARS else math.nan
+                asked_s = float(value) if len(value) <= MAX_TIMEOUT_CHARS and b"_" not in value else math.nan
             except ValueError:
                 asked_s = math.nan
             if not asked_s >= MIN_TIMEOUT_S:  # NaN compares false

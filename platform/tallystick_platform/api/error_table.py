@@ -63,6 +63,8 @@ class ErrorAnswer:
 TABLE: Mapping[type[BaseException], Row] = {
     refusals.BadRequest: Row(status=400, type=INVALID_REQUEST, code="bad_request"),
     refusals.BodyTooLarge: Row(status=413, type=INVALID_REQUEST, code="body_too_large"),
+    refusals.HeadTooLarge: Row(status=431, type=INVALID_REQUEST, code="head_too_large"),
+    refusals.TooSlow: Row(status=408, type=INVALID_REQUEST, code="too_slow"),
     refusals.NothingHere: Row(status=404, type=INVALID_REQUEST, code="not_found"),
     refusals.SenderMismatch: Row(status=403, type=PERMISSION, code="sender_mismatch", param="X-Sender-Address"),
     refusals.ClientGone: Row(status=400, type=INVALID_REQUEST, code="client_gone"),

@@ -31,6 +31,23 @@ class BodyTooLarge(PlatformError):
         self.announced_bytes = announced_bytes
 
 
+class HeadTooLarge(PlatformError):
+    """The request line and headers exceed the bound. Units: bytes."""
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        super().__init__(f"The head of the request is larger than {limit_bytes} bytes.")
+        self.limit_bytes = limit_bytes
+
+
+class TooSlow(PlatformError):
+    """A part of the request did not arrive in its time. Units: seconds."""
+
+    def __init__(self, *, what: str, limit_s: float) -> None:
+        super().__init__(f"{what} did not arrive within {limit_s:g} s.")
+        self.what = what
+        self.limit_s = limit_s
+
+
 class NothingHere(PlatformError):
     """The address names nothing that the caller may see."""
 

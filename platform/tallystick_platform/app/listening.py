@@ -11,6 +11,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from tallystick_platform.app.errors import AddressUnavailable
+from tallystick_platform.app.http_protocol import ApiProtocol
 
 KEEP_ALIVE_S = 75
 CLOSE_LIMIT_S = 5  # for connections that are still busy after the drain
@@ -46,7 +47,7 @@ class ApiServer(uvicorn.Server):
     def __init__(self, app: ASGIApp, *, on_leave: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=ApiProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,0 +1,113 @@
+"""The HTTP protocol below the application: what cannot be read is refused in the API's own shape, and nothing is read without a bound.
+
+The server's own protocol bounds neither the size of a head nor the time that it takes, and answers garbage in plain text. Bodies are
+bounded where they are read (api/body.py); here it is what no handler ever sees: heads, trailers and chunk lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tallystick_platform.api.error_table import describe
+from tallystick_platform.api.refusals import BadRequest, HeadTooLarge, TooSlow
+from tallystick_platform.api.replies import JSON, encode_json
+from tallystick_platform.errors import PlatformError
+
+MAX_HEAD_BYTES = 65_536
+"""What may arrive of one head, or between two pieces of a body; a whole read of the socket may come on top."""
+HEAD_LIMIT_S = 30.0  # for one head; a client that is still there sends it in one piece
+
+
+class ApiProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._in_head = False
+        self._settled = False
+        self._unsettled_bytes = 0
+        self._refusal: PlatformError | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._settled = False
+        super().data_received(data)
+        self._unsettled_bytes = 0 if self._settled else self._unsettled_bytes + len(data)
+        if self._unsettled_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
+        elif self._in_head:
+            self._await_head()
+        elif self._head_timer is not None:
+            self._head_is_here()
+
+    def on_message_begin(self) -> None:
+        self._settled = self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._settled, self._in_head = True, False
+        upgrade = self.parser.should_upgrade()
+        if upgrade and any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+            # The parser takes what follows for the other protocol: the body would be lost.
+            self._refusal = BadRequest(
+                "No upgrade is offered: send the request without one.", code="upgrade_not_offered"
+            )
+            raise self._refusal
+        super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._settled = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._settled = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._refusal or BadRequest(msg, code="invalid_http"))
+
+    def _await_head(self) -> None:
+        if self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_LIMIT_S, self._no_head)
+
+    def _head_is_here(self) -> None:
+        timer, self._head_timer = self._head_timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _no_head(self) -> None:
+        self._head_timer = None
+        if self._in_head:
+            self._refuse(TooSlow(what="The head of the request", limit_s=HEAD_LIMIT_S))
+        else:
+            self.transport.close()  # it never said anything
+
+    def _refuse(self, error: PlatformError) -> None:
+        """Close the connection, with the reason if no answer to an earlier request is under way."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            answer = describe(error)
+            body = encode_json({"error": answer.body()})
+            head = (
+                f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\ncontent-type: {JSON.decode()}\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
