@@ -5,20 +5,20 @@ Independent of `tallystick.chain` on purpose: calls are encoded from the committ
 ledger = EvmLedger.deploy()
 log_id = ledger.create_log()
 ledger.append(log_id, 0, [fields_root], [sealed])
-assert ledger.call("logState", log_id).size == 1
+assert ledger.call("logState", log_id)["size"] == 1
 """
 
 from __future__ import annotations
 
+import ast
 import json
-from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from eth_abi import decode, encode
+from eth_abi.abi import decode, encode
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
 from eth_utils import decode_hex, encode_hex, keccak, to_canonical_address
@@ -80,7 +80,7 @@ class EvmLedger:
         return cls(tester, receipt["contract_address"])
 
     def call(self, function: str, *arguments: Any) -> Any:
-        """Run a view; a single output bare, several as a named tuple."""
+        """Run a view; a single output bare, several by their names."""
         entry = _entry("function", function)
         request = self._request(_calldata(entry, arguments), self.accounts[0])
         try:
@@ -90,7 +90,7 @@ class EvmLedger:
         outputs = decode(_types(entry["outputs"]), decode_hex(returned))
         if len(outputs) == 1:
             return outputs[0]
-        return namedtuple(function, [output["name"] for output in entry["outputs"]])(*outputs)
+        return {output["name"]: value for output, value in zip(entry["outputs"], outputs, strict=True)}
 
     def send(self, function: str, *arguments: Any, sender: str | None = None) -> Landed:
         """Send a transaction and mine it.
@@ -99,13 +99,9 @@ class EvmLedger:
         """
         calldata = _calldata(_entry("function", function), arguments)
         request = self._request(calldata, sender or self.accounts[0])
-        try:
-            self.tester.call(request)  # a mined failure carries no data, so a refusal is asked for before it is sent
-            receipt = self.tester.get_transaction_receipt(self.tester.send_transaction(request))
-        except TransactionFailed as failure:
-            raise _decode_failure(failure) from failure
+        receipt = self.tester.get_transaction_receipt(self.tester.send_transaction(request))
         if receipt["status"] != 1:
-            raise AssertionError(f"{function} passed as a call and failed as a transaction")
+            self._raise_refusal(request)
         events = tuple(_decode_event(entry) for entry in receipt["logs"])
         return Landed(gas_used=receipt["gas_used"], calldata=calldata, events=events)
 
@@ -124,6 +120,14 @@ class EvmLedger:
         """The deployed code."""
         code: bytes = decode_hex(self.tester.get_code(self.address))
         return code
+
+    def _raise_refusal(self, request: dict[str, Any]) -> NoReturn:
+        """Ask again as a call: a receipt says that a transaction failed, not why."""
+        try:
+            self.tester.call(request)
+        except TransactionFailed as failure:
+            raise _decode_failure(failure) from failure
+        raise AssertionError("failed as a transaction and passed as a call")
 
     def _request(self, calldata: bytes, sender: str) -> dict[str, Any]:
         return {"from": sender, "to": self.address, "data": encode_hex(calldata), "gas": TRANSACTION_GAS_LIMIT}
@@ -153,7 +157,8 @@ def _calldata(entry: dict[str, Any], arguments: Sequence[Any]) -> bytes:
 
 
 def _decode_failure(failure: TransactionFailed) -> Exception:
-    data = decode_hex(failure.args[0]) if str(failure.args[0]).startswith("0x") else b""
+    shown = str(failure)  # eth-tester shows revert data as Python writes bytes
+    data: bytes = ast.literal_eval(shown) if shown.startswith(("b'", 'b"')) else b""
     for entry in artifact()["abi"]:
         if entry["type"] == "error" and _signature(entry)[:4] == data[:4]:
             return Reverted(entry["name"], decode(_types(entry["inputs"]), data[4:]))

@@ -40,8 +40,15 @@ interface Vm {
     /// @notice Deploys a contract that forge has built, named by file and contract.
     function deployCode(string calldata artifact) external returns (address deployed);
 
-    /// @notice The text of a file below the contracts' folder.
+    /// @notice The text of a file in a folder that foundry.toml opens.
     function readFile(string calldata path) external view returns (string memory text);
+
+    function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
+    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
+    function parseJsonStringArray(string calldata json, string calldata key) external pure returns (string[] memory);
+    function parseBytes(string calldata text) external pure returns (bytes memory);
+    function toString(uint256 value) external pure returns (string memory);
 
     function assertEq(uint256 left, uint256 right, string calldata what) external pure;
     function assertEq(address left, address right, string calldata what) external pure;
