@@ -47,6 +47,23 @@ TOKEN_ID = "tok_0011223344556677"
 ANCHOR_DEADLINE_S = 3600
 EPOCH_SECONDS = 86_400
 
+# One object each, as a service has them: what encodes records may remember them.
+GPU = Gpu(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=8 << 30, driver=None)
+PROVIDER = Provider(id="local", name="Local provider", address=WALLET.address)
+MODEL = Model(
+    id="smollm2-135m-instruct",
+    version="1",
+    weights_digest=b"\x77" * 32,
+    engine="constant",
+    engine_version="1",
+    dtype="float32",
+    quantisation=None,
+    device="cpu",
+)
+INSTRUCTIONS = Instructions(
+    system="You are a helpful assistant.", chat_template=None, chat_template_digest=b"\x55" * 32
+)
+
 
 class Bytes:
     """A repeatable stream of bytes in place of randomness."""
@@ -81,24 +98,13 @@ def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = b"{}", stre
             response_hash=None,
             streamed=streamed,
         ),
-        gpu=Gpu(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=8 << 30, driver=None),
-        provider=Provider(id="local", name="Local provider", address=WALLET.address),
+        gpu=GPU,
+        provider=PROVIDER,
         price=None,
-        model=Model(
-            id="smollm2-135m-instruct",
-            version="1",
-            weights_digest=b"\x77" * 32,
-            engine="constant",
-            engine_version="1",
-            dtype="float32",
-            quantisation=None,
-            device="cpu",
-        ),
+        model=MODEL,
         parameters={"temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_tokens": 64, "seed": 7, "stop": []},
         prompt={"messages": [{"role": "user", "content": "What is a tally stick?"}]},
-        instructions=Instructions(
-            system="You are a helpful assistant.", chat_template=None, chat_template_digest=b"\x55" * 32
-        ),
+        instructions=INSTRUCTIONS,
         response=None,
         usage=None,
         sender=Sender(address=sender, proof="token", token_id=TOKEN_ID, signature=None),

@@ -90,7 +90,13 @@ class Journal:
             raise Overloaded(bound="open admissions", limit=self._max_open, retry_after_s=1)
         future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
         self._put(writer, Admit(record=record, token_id=token_id, future=future))
-        return Ticket(await future, self._sign_admission)
+        try:
+            admitted = await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and future.done() and future.exception() is None:
+                self._abandon(future.result())  # the caller was cancelled between the result and seeing it
+            raise
+        return Ticket(admitted, self._sign_admission)
 
     async def commit(self, record: Record) -> JournalEntry:
         """Record how an admitted request ended. What is returned may be shown to the client; without it nothing may.
@@ -191,6 +197,11 @@ class Journal:
             )
         )
 
+    def _abandon(self, admitted: Record) -> None:
+        """Record that the caller left before it had its ticket."""
+        with suppress(JournalClosed):  # then it becomes `interrupted` at the next start
+            self._settle(settlement.abandoned(admitted, self._clock.now_us()), None)
+
     def _tell(self, group: Sequence[Operation], outcomes: Sequence[Outcome], seconds: float, grew: bool) -> None:
         """Step 8 of the group commit, in the event loop."""
         self._queued -= len(group)
@@ -203,8 +214,7 @@ class Journal:
             if not future.cancelled():
                 resolve(future, result)
             elif isinstance(operation, Admit) and isinstance(result, Record):
-                with suppress(JournalClosed):  # then it becomes `interrupted` at the next start
-                    self._settle(settlement.abandoned(result, self._clock.now_us()), None)
+                self._abandon(result)
         self._observe(len(group), seconds)
         if grew:
             for wake in self._wakes:

@@ -15,10 +15,12 @@ from tallystick.receipts import response_hash, signer
 from tallystick.record import Record, State
 from tallystick.sealing import check_commitments, open_blob, open_sealed, record_secret
 from tallystick_platform.errors import JournalClosed, NotAdmitted, Overloaded, StoreLocked
+from tallystick_platform.store.group import Admit, Operation
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
 from tallystick_platform.store.tables import DraftRow, EpochRow, table_of
 from tallystick_platform.store.wraps import unpack_wraps
+from tallystick_platform.store.writer import Writer
 from tests.support.journals import (
     ALICE,
     ANCHOR_DEADLINE_S,
@@ -234,6 +236,26 @@ async def test_a_caller_who_leaves_before_admission_leaves_nothing_or_a_cancelle
         assert journal.counts().open == 0
         page = await journal.list(ALICE)
         assert [stored.state for stored in page.records] in ([], [State.CANCELLED])
+
+
+async def test_a_caller_who_leaves_between_the_ticket_and_seeing_it_leaves_a_cancelled_record(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Writer.put
+
+    def leave_when_told(self: Writer, operation: Operation) -> None:
+        if isinstance(operation, Admit):
+            operation.future.add_done_callback(lambda _: waiting.cancel())
+        put(self, operation)
+
+    monkeypatch.setattr(Writer, "put", leave_when_told)
+    async with Running(setting) as journal:
+        waiting = asyncio.create_task(journal.admit(would_be(setting.clock), token_id=TOKEN_ID))
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+        await journal.recover()
+        assert journal.counts().open == 0
+        assert [stored.state for stored in (await journal.list(ALICE)).records] == [State.CANCELLED]
 
 
 async def test_leaving_during_commit_does_not_undo_the_record(setting: Setting) -> None:
