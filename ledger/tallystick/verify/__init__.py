@@ -6,7 +6,7 @@ the rest was not.
 
     1 contract-code           contract_code.py        8 canonical-encoding      record_checks.py
     2 index-continuity        log_walk.py             9 field-commitments       record_checks.py
-    3 leaves                  log_walk.py            10 sequence-completeness   record_checks.py, sequences.py
+    3 leaves                  log_walk.py            10 sequence-completeness   sequence_checks.py
     4 roots                   log_walk.py            11 time-order              field_checks.py
     5 heads                   log_walk.py            12 price-arithmetic        field_checks.py
     6 receipts                receipt_checks.py      13 sender-proof            field_checks.py

@@ -12,10 +12,11 @@ from tallystick.errors import ChainError, TimeOrderError
 from tallystick.ids import Hash32
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
+from tallystick.record import Record
 from tallystick.verify.contract_code import ChainMoved, check_code
 from tallystick.verify.log_walk import LogWalk
 from tallystick.verify.receipt_checks import Held, ReceiptChecks
-from tallystick.verify.record_checks import RecordChecks
+from tallystick.verify.record_checks import Placed, RecordChecks
 from tallystick.verify.verdict import BlockRef, LogSubject, Step, Tally, Verdict
 
 DEFAULT_GRACE_S: Final = 3600
@@ -63,7 +64,12 @@ class _LogVerification:
         self._tally = Tally()
         self._receipts = ReceiptChecks(self._tally, reader.log_id, domain, options.receipts)
         self._records = RecordChecks(
-            self._tally, reader.log_id, options.auditor_keys, options.first_index, options.last_index
+            self._tally,
+            reader.log_id,
+            options.auditor_keys,
+            options.first_index,
+            options.last_index,
+            self._hold_receipts,
         )
         self._walk = LogWalk(self._tally, reader.log_id)
         self._blocks = _Blocks(self._tally, reader)
@@ -88,24 +94,21 @@ class _LogVerification:
         # 2 to 5, and 7 to 9 and 11 to 13 on each record on the way
         self._walk_events(first_block, head, state)
         self._walk.finish(state)
-        # 6 receipts, the ones whose record never came
-        self._receipts.finish(state.writer, head.timestamp)
         # 10 sequence-completeness
         self._records.finish(head.timestamp * 1_000_000, self._options.grace_s * 1_000_000)
+        # 6 receipts, the ones whose record never came
+        self._receipts.finish(state.writer, head.timestamp)
         self._blocks.require(head.number, head.hash)
         return self._conclude(code_hash, state, head, first_block)
 
     def _walk_events(self, first_block: int, head: Block, state: LogState) -> None:
-        walk, records, receipts, blocks = self._walk, self._records, self._receipts, self._blocks
+        walk, records, blocks = self._walk, self._records, self._blocks
         for event in self._reader.events(first_block, head.number):
             block_time = blocks.time_of(event.position)
             if isinstance(event, RecordAppended):
                 placed = walk.take_record(event)
-                if placed is None:
-                    continue
-                header, leaf = placed
-                opened = records.open(event, header, block_time)
-                receipts.meet(event.index, leaf, walk.writer, block_time, None if opened is None else opened.record)
+                if placed is not None:
+                    records.take(Placed(event, *placed, walk.writer, block_time))
                 if self._on_progress is not None and event.index % PROGRESS_RECORDS == 0:
                     self._on_progress(event.index, state.size)
                 continue
@@ -113,9 +116,14 @@ class _LogVerification:
             if isinstance(event, EpochOpened):
                 records.open_epoch(event)
             elif isinstance(event, WriterRotated):
-                receipts.retire(event.previous, block_time)
+                records.flush()
+                self._receipts.retire(event.previous, block_time)
         if self._on_progress is not None:
             self._on_progress(state.size, state.size)
+
+    def _hold_receipts(self, placed: Placed, record: Record | None) -> None:
+        # 6 receipts
+        self._receipts.meet(placed.event.index, placed.leaf, placed.writer, placed.block_time, record)
 
     def _conclude(self, code_hash: bytes | None, state: LogState | None, head: Block, first_block: int) -> Verdict:
         options = self._options
