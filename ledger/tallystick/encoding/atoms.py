@@ -163,7 +163,8 @@ def ordered_keys(members: dict[str, object], path: str, most: int = MAX_INTEGER,
         return known
     # A key equals no other, so the sort never compares the names.
     found = tuple((key, encoded) for encoded, key in sorted([(text(key, path, most, least), key) for key in names]))
-    if len(names) <= MAX_KNOWN_KEYS and all(0 < len(encoded) <= MAX_KNOWN_KEY_BYTES for _, encoded in found):
+    # Only keys that every rule accepts are kept: an empty one may stand in a prompt, but not among the parameters.
+    if len(names) <= MAX_KNOWN_KEYS and all(1 < len(encoded) <= MAX_KNOWN_KEY_BYTES for _, encoded in found):
         if len(_key_orders) >= MAX_KEY_ORDERS:
             _key_orders.clear()
         _key_orders[names] = found

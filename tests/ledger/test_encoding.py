@@ -1,0 +1,277 @@
+import dataclasses
+import threading
+import tracemalloc
+
+import cbor2
+import pytest
+
+from tallystick import encoding
+from tallystick.encoding import (
+    RECORD_PREFIX,
+    decode_field,
+    decode_record,
+    decode_value,
+    decode_with_fields,
+    encode_fields,
+    encode_record,
+    encode_value,
+    field_value,
+    split_fields,
+)
+from tallystick.encoding.keepsakes import MAX_KEEPSAKES, MAX_KEPT_BYTES, Keepsakes
+from tallystick.errors import EncodingError, RecordError
+from tallystick.record import FIELD_NAMES, MAX_RECORD_BYTES, RecordFault, State
+from tests.support.vectors.cast import bare_record, whole_record
+from tests.support.vectors.encoded_records import RECORDS, blob_record
+
+
+def plain(value: object) -> object:
+    """What a general encoder would be given for a record."""
+    if dataclasses.is_dataclass(value):
+        name = type(value).__name__
+        members = {
+            field.name.removesuffix("_"): plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+        if name == "Record":
+            members["v"] = 1
+        return {"blob": members} if name == "BlobRef" else members
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.value if isinstance(value, State) else value
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_a_record_is_written_as_a_general_encoder_writes_it(record):
+    assert encode_record(record) == cbor2.dumps(plain(record), canonical=True)
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_a_record_comes_back_as_it_was(record):
+    assert decode_record(encode_record(record)) == record
+
+
+def test_the_fields_are_the_records_bytes_in_order():
+    data = encode_record(whole_record())
+    fields = split_fields(data)
+    assert RECORD_PREFIX + b"".join(fields) == data
+    assert [decode_field(field)[0] for field in fields] == list(FIELD_NAMES)
+    assert encode_fields(whole_record()) == fields
+
+
+def test_a_tuple_is_written_as_a_list():
+    record = whole_record()
+    assert encode_record(dataclasses.replace(record, parameters={"stop": ("a",)})) == encode_record(
+        dataclasses.replace(record, parameters={"stop": ["a"]})
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (None, "f6"), (True, "f5"), (False, "f4"), (0, "00"), (23, "17"), (24, "1818"), (255, "18ff"), (256, "190100"),
+        (65_535, "19ffff"), (65_536, "1a00010000"), (2**32 - 1, "1affffffff"), (2**32, "1b0000000100000000"), (-1, "20"),
+        (-24, "37"), (-25, "3818"), (2**63 - 1, "1b7fffffffffffffff"), (-(2**63), "3b7fffffffffffffff"), (0.0, "f90000"),
+        (-0.0, "f98000"), (1.5, "f93e00"), (100_000.0, "fa47c35000"), (1.1, "fb3ff199999999999a"), (5e-324, "fb0000000000000001"),
+        (b"", "40"), (b"\x01", "4101"), ("", "60"), ("\u00fc", "62c3bc"), ([], "80"), ({}, "a0"),
+        ({"b": 1, "aa": 2, "a": 3}, "a3616103616201626161" + "02"), (["a", {"b": "c"}], "826161a161626163"),
+        ("x" * 256, "790100" + "78" * 256), (b"x" * 24, "5818" + "78" * 24),
+    ],
+)  # fmt: skip
+def test_a_value_has_the_encoding_of_rfc_8949(value, encoded):
+    assert encode_value(value).hex() == encoded == cbor2.dumps(value, canonical=True).hex()
+    assert decode_value(bytes.fromhex(encoded)) == value
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "", "1801", "190001", "1a00000001", "1b0000000000000001", "3800", "fb3ff0000000000000", "fa3fc00000", "5f4101ff",
+        "9f01ff", "bf616101ff", "7f6161ff", "a2616201616101", "a2616101616102", "0000", "c000", "d81c80", "d81d00", "d9010080", "f7",
+        "f0", "f820", "c24101", "f97e00", "f97c00", "fb7ff8000000000000", "62c328", "63eda080", "a10102", "a1410102", "1b8000000000000000",
+        "3b8000000000000000", "9bffffffffffffffff", "5bffffffffffffffff", "1c", "ff", "81" * 100 + "00",
+    ],
+)  # fmt: skip
+def test_bytes_that_are_no_values_deterministic_encoding_are_refused(encoded):
+    with pytest.raises((EncodingError, RecordError)):
+        decode_value(bytes.fromhex(encoded))
+
+
+def test_every_tag_is_refused_before_anything_is_made_of_it():
+    for tag in [*range(1_100), 43_000, 55_799, 65_535, 65_536, 2**32, 2**64 - 1]:
+        head = cbor2.dumps(cbor2.CBORTag(tag, None))[:-1]
+        with pytest.raises(EncodingError, match="tag"):
+            decode_value(head + b"\x80")
+
+
+def test_a_shared_reference_cannot_stand_for_more_than_its_bytes():
+    # Twenty lists of ten references each to the one before: a few hundred bytes that would be 10^20 values.
+    inner = b"\xd8\x1c\x80"
+    for number in range(20):
+        inner = b"\xd8\x1c\x8a" + inner + b"\xd8\x1d" + bytes((number,)) * 1 + b"\xd8\x1d\x00" * 8
+    with pytest.raises(EncodingError):
+        decode_value(inner)
+
+
+@pytest.mark.parametrize(
+    "head", ["9b000000ffffffffff", "bb000000ffffffffff", "5b000000ffffffffff", "7b000000ffffffffff"]
+)
+def test_a_claimed_length_allocates_nothing(head):
+    tracemalloc.start()
+    with pytest.raises(EncodingError):
+        decode_value(bytes.fromhex(head))
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_a_record_longer_than_any_is_refused_before_it_is_read():
+    with pytest.raises(EncodingError, match=str(MAX_RECORD_BYTES)):
+        decode_record(b"\xb4" + bytes(MAX_RECORD_BYTES))
+
+
+def test_every_single_bit_of_a_record_matters():
+    data = encode_record(bare_record())
+    for at in range(len(data)):
+        for bit in range(8):
+            changed = data[:at] + bytes((data[at] ^ 1 << bit,)) + data[at + 1 :]
+            try:
+                other = decode_record(changed)
+            except (EncodingError, RecordError):
+                continue
+            assert other != bare_record()
+            assert encode_record(other) == changed
+
+
+def test_a_cut_record_is_refused_at_every_length():
+    data = encode_record(bare_record())
+    for length in range(len(data)):
+        with pytest.raises((EncodingError, RecordError)):
+            decode_record(data[:length])
+
+
+def test_an_error_says_where_the_canonical_form_was_left():
+    data = encode_record(whole_record())
+    at = data.index(b"linput_tokens") + len(b"linput_tokens")
+    with pytest.raises(EncodingError) as caught:
+        decode_record(data[:at] + b"\x19\x00\x1f" + data[at + 2 :])
+    assert caught.value.offset == at
+
+
+def test_an_unknown_version_is_named_before_anything_else_is_found_wrong():
+    with pytest.raises(RecordError, match="version 2"):
+        decode_record(cbor2.dumps({"v": 2, "something": "else"}, canonical=True))
+
+
+@pytest.mark.parametrize(("tree", "name"), [({"v": 1}, "id"), ({}, "v")])
+def test_a_missing_field_is_named(tree, name):
+    with pytest.raises(RecordError, match=f"record.{name} is missing|record.{name}: is missing"):
+        decode_record(cbor2.dumps(tree))
+
+
+def test_an_unknown_field_is_named_and_shortened():
+    tree = cbor2.loads(encode_record(bare_record())) | {"z" * 1000: 1}
+    with pytest.raises(RecordError, match="zzz") as caught:
+        decode_record(cbor2.dumps(tree, canonical=True))
+    assert len(str(caught.value)) < 200
+
+
+def test_bytes_that_start_with_no_fields_key_are_no_field():
+    for refused in (decode_field, field_value):
+        with pytest.raises(EncodingError):
+            refused(b"fcolour\x01")
+    assert field_value(b"dtaskdchat") == b"dchat"
+
+
+def test_a_prompt_in_a_blob_reads_back_as_a_reference():
+    assert decode_record(encode_record(blob_record())).prompt == blob_record().prompt
+
+
+# What is kept of earlier records must never show in a later one.
+
+
+def test_a_field_whose_text_holds_the_next_fields_key_is_read_whole():
+    tricky = RecordFault(code="emodel\xf6", message="estate emodel fprompt madmission_seq")
+    for _ in range(3):
+        record = dataclasses.replace(bare_record(), error=tricky, task="dtime eerror dtime")
+        assert decode_record(encode_record(record)) == record
+
+
+def test_a_kept_part_does_not_excuse_another_with_equal_values():
+    gpu = whole_record().gpu
+    one = dataclasses.replace(gpu, count=1)
+    encode_record(dataclasses.replace(whole_record(), gpu=one))
+    with pytest.raises(RecordError):
+        encode_record(dataclasses.replace(whole_record(), gpu=dataclasses.replace(one, count=True)))
+
+
+def test_a_kept_field_does_not_excuse_a_fault_after_it():
+    data = encode_record(whole_record())
+    decode_record(data)
+    with pytest.raises((EncodingError, RecordError)):
+        decode_record(data.replace(b"NVIDIA H200", b"NVIDIA H20\xff"))
+    with pytest.raises(EncodingError):
+        decode_record(data.replace(b"ecount\x01", b"ecount\x18\x01"))
+
+
+def test_keepsakes_are_found_by_identity_and_by_bytes():
+    keepsakes, part = Keepsakes(), ("part",)
+    keepsakes.keep_encoded("gpu", part, b"field")
+    keepsakes.keep_part(b"field", None)
+    assert keepsakes.encoded("gpu", part) == b"field"
+    assert keepsakes.encoded("model", part) is None
+    assert keepsakes.encoded("gpu", tuple(["part"])) is None  # noqa: C409 - equal, yet another object
+    assert keepsakes.part(b"field") == (None,)
+    assert keepsakes.part(b"other") is None
+
+
+def test_keepsakes_are_bounded_in_number_and_in_size():
+    keepsakes = Keepsakes()
+    parts = [(number,) for number in range(3 * MAX_KEEPSAKES)]
+    for part in parts:
+        keepsakes.keep_encoded("gpu", part, b"%d" % part[0])
+        keepsakes.keep_part(b"%d" % part[0], part)
+        assert len(keepsakes._encoded) <= MAX_KEEPSAKES
+        assert len(keepsakes._parts) <= MAX_KEEPSAKES
+    keepsakes.keep_part(bytes(MAX_KEPT_BYTES + 1), "large")
+    keepsakes.keep_encoded("gpu", "large", bytes(MAX_KEPT_BYTES + 1))
+    assert keepsakes.part(bytes(MAX_KEPT_BYTES + 1)) is None
+    assert keepsakes.encoded("gpu", "large") is None
+
+
+def test_a_known_order_of_keys_does_not_excuse_a_key_that_is_forbidden_elsewhere():
+    for key in ("", "p" * 513):
+        encode_value({key: 1})
+        with pytest.raises(RecordError):
+            encode_record(dataclasses.replace(bare_record(), parameters={key: 1}))
+
+
+def test_the_table_of_key_orders_is_bounded():
+    for number in range(1000):
+        encode_value({f"k{number}": 1, "a": 2})
+    encode_value({f"k{number}": 1 for number in range(100)})
+    encode_value({"k" * 1000: 1})
+    known = encoding.atoms._key_orders
+    assert len(known) <= encoding.atoms.MAX_KEY_ORDERS
+    assert all(len(keys) <= encoding.atoms.MAX_KNOWN_KEYS for keys in known)
+
+
+def test_threads_share_the_encoder_without_mixing_records():
+    gpu = whole_record().gpu
+    gpus = [dataclasses.replace(gpu, name=f"device {number}") for number in range(64)]
+    records = [dataclasses.replace(whole_record(), gpu=gpu) for gpu in gpus]
+    expected = [encode_record(record) for record in records]
+    wrong: list[int] = []
+
+    def work() -> None:
+        for _ in range(5):
+            for number, record in enumerate(records):
+                if encode_record(record) != expected[number] or decode_with_fields(expected[number])[0] != record:
+                    wrong.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
