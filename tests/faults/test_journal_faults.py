@@ -24,6 +24,7 @@ from tallystick.record import Record, State
 from tallystick.sealing import open_sealed, record_secret
 from tallystick_platform.errors import JournalClosed, JournalUnavailable
 from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store import writer
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
@@ -149,6 +150,26 @@ async def test_every_caller_of_a_failing_group_is_refused(setting: Setting, data
     await journal.close()
     audit(setting, database)
     assert not {record.id for record in offered} & states(setting, database).keys()
+
+
+async def test_a_journal_says_that_it_does_not_write_and_finds_out_by_itself_when_it_does(
+    setting: Setting, database: FaultyDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
+    journal = await started(setting, database)
+    await record_one(journal, setting.clock)
+    assert journal.fault is None
+    database.fail(Point.COMMIT, lasting=True)
+    with pytest.raises(JournalUnavailable):
+        await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    assert journal.fault == "the last group could not be written"
+    database.heal()
+    async with asyncio.timeout(10):
+        while journal.fault is not None:
+            await asyncio.sleep(0.001)
+    await journal.close()
+    assert journal.fault == "its writer ended"
+    audit(setting, database)
 
 
 async def test_while_the_disk_is_full_no_answer_is_released_and_afterwards_the_journal_goes_on(

@@ -96,7 +96,7 @@ class AnchorService:
         counts, error = self._anchorer.courier.counts, self._error
         return AnchorStatus(
             halted=self._halted,
-            error=None if error is None else str(error),
+            error=None if error is None else reason_of(error),
             error_type=None if error is None else type(error).__name__,
             unanchored_records=depth.records,
             unanchored_bytes=depth.sealed_bytes,
@@ -135,13 +135,13 @@ class AnchorService:
 
     def _halt(self, error: Exception) -> Pause:
         self._halted, self._error = True, error
-        _log.error("anchoring halted", error=type(error).__name__, reason=str(error))
+        _log.error("anchoring halted", error=type(error).__name__, reason=reason_of(error))
         return Pause(ms=HALTED_MS, wakeable=False)
 
     def _blocked(self, error: Exception, pause_ms: int) -> Pause:
         self._failures += 1
         if type(error) is not type(self._error):
-            _log.warning("anchoring waits", error=type(error).__name__, reason=str(error))
+            _log.warning("anchoring waits", error=type(error).__name__, reason=reason_of(error))
         self._error = error
         return Pause(ms=pause_ms, wakeable=False)
 
@@ -153,3 +153,12 @@ class AnchorService:
             await self._wait(self._stopping, min(pause.ms, MIN_PAUSE_MS) / 1_000)
             if pause.ms > MIN_PAUSE_MS and not self._stopping.is_set():
                 await self._wait(self._wakened if pause.wakeable else self._stopping, (pause.ms - MIN_PAUSE_MS) / 1_000)
+
+
+def reason_of(error: Exception) -> str:
+    """What may be shown to anyone. An error of the database quotes statements and rows, one of our own may quote anything."""
+    if isinstance(error, SQLAlchemyError):
+        return f"the journal's database: {getattr(error, 'orig', None) or type(error).__name__}"
+    if isinstance(error, (TallystickError, PlatformError, OSError)):
+        return str(error)
+    return f"a fault of its own: {type(error).__name__}"

@@ -59,12 +59,15 @@ class Service:
         gate, dispatcher = self.running.gate, self.running.dispatcher
         status = await asyncio.to_thread(self.running.anchoring.status)
         anchoring = "ok" if status.error is None else f"{'halted' if status.halted else 'waiting'}: {status.error}"
+        fault = self.running.journal.fault
         parts = {
             "admission": "draining" if gate.draining else "ok",
             "anchoring": anchoring,
+            "journal": "ok" if fault is None else f"not ready: {fault}",
             "workers": "ok" if dispatcher.ready else f"not ready: {dispatcher.last_fault or 'loading'}",
         }
-        return Readiness(ready=dispatcher.ready and not gate.draining and not status.halted, parts=parts)
+        ready = dispatcher.ready and not gate.draining and not status.halted and fault is None
+        return Readiness(ready=ready, parts=parts)
 
     async def drain(self) -> None:
         """Take nothing new, let what is under way finish within the bound, and end the rest; each gets its record."""

@@ -149,6 +149,13 @@ class Journal:
         committer = self._committer
         return Counts(size=committer.size, admitted=committer.admitted, open=len(committer.open), queued=self._queued)
 
+    @property
+    def fault(self) -> str | None:
+        """Why it takes no records now; None while it does."""
+        if self._writer is None or self._writer.ended:
+            return "its writer ended"
+        return None if self._committer.healthy else "the last group could not be written"
+
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Have `wake` called in the event loop whenever records were added."""
         self._wakes.append(wake)

@@ -15,7 +15,7 @@ from tallystick_platform.errors import JournalClosed, JournalUnavailable
 from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
 
 MAX_GROUP = 128  # operations in one commit: beyond, waiting for the group costs more than another commit
-RETRY_OWED_S = 1.0  # pause before owed records are tried again while nothing else comes in
+RETRY_S = 1.0  # pause before a database that failed is tried again while nothing comes in
 IDLE_CHECK_S = 30.0  # how often an idle journal looks whether its epoch is over
 
 
@@ -101,7 +101,7 @@ class Writer:
         stopping = False
         while not stopping:
             group, flushes, stopping = self._next_group()
-            if group or self._committer.owed:
+            if group or self._committer.owed or not self._committer.healthy:
                 self._carry_out(group)
             else:
                 self._committer.idle()
@@ -113,8 +113,10 @@ class Writer:
         group: list[Operation] = []
         flushes: list[_Flush] = []
         wait_s = IDLE_CHECK_S
-        if self._committer.owed:
-            wait_s = 0.0 if self._committer.healthy else RETRY_OWED_S
+        if not self._committer.healthy:
+            wait_s = RETRY_S
+        elif self._committer.owed:
+            wait_s = 0.0
         with suppress(queue.Empty):
             item = self._queue.get(timeout=wait_s)
             while True:

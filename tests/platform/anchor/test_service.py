@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy.exc import OperationalError
 
 from tallystick_platform.anchor.policy import BACKOFF_CAP_MS, HALTED_MS, MIN_PAUSE_MS
 from tallystick_platform.anchor.service import AnchorService, wait_for_event
@@ -63,6 +65,22 @@ def test_a_fault_of_our_own_halts_instead_of_ending_unseen(rig, monkeypatch):
     assert rig.service.turn().ms == HALTED_MS
     status = rig.service.status()
     assert (status.halted, status.error_type) == (True, "ZeroDivisionError")
+
+
+def test_what_is_told_of_an_error_quotes_no_statement_and_no_row(rig, monkeypatch):
+    for error, told in (
+        (OperationalError("INSERT INTO batch", {"raw_tx": "secret"}, OSError("disk is full")), "disk is full"),
+        (KeyError("secret"), "KeyError"),
+    ):
+
+        def broken(error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(rig.anchorer, "step", broken)
+        rig.service.turn()
+        shown = str(rig.service.status().error)
+        assert told in shown
+        assert not {"secret", "INSERT", "sqlalche"} & set(re.findall(r"\w+", shown))
 
 
 def test_a_halt_asks_nothing_more_of_the_chain(rig):

@@ -47,6 +47,7 @@ class Rig(Bench):
         self.parts.gate = self.gate
         self.status = STATUS
         self.size = self.anchored = 0
+        self.journaled = SimpleNamespace(counts=lambda: SimpleNamespace(size=self.size), fault=None)
         self.dispatcher.ready = True
         self.dispatcher.last_fault = None
         self.dispatcher.wait_ready = self._wait_ready
@@ -58,7 +59,7 @@ class Rig(Bench):
             rpc_url="http://127.0.0.1:1",
             location=LedgerLocation(chain_id=DOMAIN.chain_id, contract=DOMAIN.contract, log_id=LOG_ID),
             domain=DOMAIN,
-            journal=SimpleNamespace(counts=lambda: SimpleNamespace(size=self.size)),
+            journal=self.journaled,
             batches=_Batches(self),
             tokens=None,
             client_file=None,
@@ -84,7 +85,10 @@ class _Batches:
 
 async def test_a_service_with_a_worker_is_ready() -> None:
     found = await Rig().service.readiness()
-    assert (found.ready, found.parts) == (True, {"admission": "ok", "anchoring": "ok", "workers": "ok"})
+    assert (found.ready, found.parts) == (
+        True,
+        {"admission": "ok", "anchoring": "ok", "journal": "ok", "workers": "ok"},
+    )
 
 
 async def test_without_a_worker_it_is_not_and_says_why() -> None:
@@ -94,6 +98,13 @@ async def test_without_a_worker_it_is_not_and_says_why() -> None:
     rig.dispatcher.last_fault = "exit code 1"
     found = await rig.service.readiness()
     assert (found.ready, found.parts["workers"]) == (False, "not ready: exit code 1")
+
+
+async def test_a_journal_that_does_not_write_makes_it_unready() -> None:
+    rig = Rig()
+    rig.journaled.fault = "the last group could not be written"
+    found = await rig.service.readiness()
+    assert (found.ready, found.parts["journal"]) == (False, "not ready: the last group could not be written")
 
 
 async def test_a_chain_that_is_waited_for_does_not_make_it_unready_and_a_halt_does() -> None:
