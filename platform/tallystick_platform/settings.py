@@ -24,6 +24,8 @@ EMBEDDED_CHAIN_ID = 73_571
 REMOTE_CONFIRMATIONS = 12  # what wallets and exchanges wait for on a chain that may reorganise
 MAX_TRANSACTION_BYTES = 131_072  # public node pools refuse more
 MAX_BODY_BYTES = 16 * 1_048_576
+MAX_SECONDS = 10 * 366 * 86_400  # ten years; times in receipts are 64 bits wide
+MAX_CHAIN_ID = 2**53 - 1  # what JSON carries exactly
 
 _SECRET: JsonDict = {"secret": True}
 
@@ -118,7 +120,10 @@ class Settings(BaseSettings):
         (), description="Public key files of the auditors, comma-separated. Required in production; else generated."
     )
     epoch_seconds: int = Field(
-        86_400, ge=1, description="Lifetime of an epoch key in seconds; afterwards the server forgets it."
+        86_400,
+        ge=1,
+        le=MAX_SECONDS,
+        description="Lifetime of an epoch key in seconds; afterwards the server forgets it.",
     )
     custody: Literal["chain"] = Field(
         "chain", description="Who holds the records' secrets: `chain` needs the auditors' keys alone."
@@ -129,7 +134,10 @@ class Settings(BaseSettings):
     )
     chain_port: int = Field(8545, ge=0, le=65_535, description="Loopback port of the embedded chain's JSON-RPC.")
     chain_id: int = Field(
-        EMBEDDED_CHAIN_ID, ge=1, description="Chain id; the service refuses a node that answers another."
+        EMBEDDED_CHAIN_ID,
+        ge=1,
+        le=MAX_CHAIN_ID,
+        description="Chain id; the service refuses a node that answers another.",
     )
     contract: str | None = Field(None, description="Address of the ledger contract. Unset: deployed on first start.")
     log_id: str | None = Field(None, description="The log to write, 32 bytes of hex. Unset: created on first start.")
@@ -140,7 +148,7 @@ class Settings(BaseSettings):
         description=f"Blocks on a batch before it is final. Unset: 0 embedded, else {REMOTE_CONFIRMATIONS}.",
     )
     max_fee_per_gas_gwei: int = Field(
-        500, ge=1, description="Most that the anchorer pays for a unit of gas; dearer: it waits."
+        500, ge=1, le=10**9, description="Most that the anchorer pays for a unit of gas; dearer: it waits."
     )
 
     batch_max_bytes: int = Field(
@@ -150,10 +158,13 @@ class Settings(BaseSettings):
         1_000, ge=0, le=3_600_000, description="Age of the oldest waiting record at which a batch is sent."
     )
     max_unanchored_records: int = Field(
-        10_000, ge=1, description="Records not yet on the chain at which new requests are answered 503."
+        10_000, ge=1, le=10**9, description="Records not yet on the chain at which new requests are answered 503."
     )
     anchor_deadline_s: int = Field(
-        3_600, ge=1, description="A receipt promises that its record is on the chain this many seconds later."
+        3_600,
+        ge=1,
+        le=MAX_SECONDS,
+        description="A receipt promises that its record is on the chain this many seconds later.",
     )
 
     request_timeout_s: float = Field(120.0, gt=0, le=3_600, description="Time that one request may take.")
@@ -171,7 +182,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, ge=1, le=64, description="Worker processes, each with the model loaded.")
     worker_max_concurrent: int = Field(64, ge=1, le=4_096, description="Requests that one worker computes or queues.")
-    worker_start_timeout_s: float = Field(300.0, gt=0, description="Time that a worker may take to load its model.")
+    worker_start_timeout_s: float = Field(
+        300.0, gt=0, le=86_400, description="Time that a worker may take to load its model."
+    )
     provider_id: str = Field("local", min_length=1, max_length=64, description="Provider's id in records.")
     provider_name: str = Field(
         "Local provider", min_length=1, max_length=128, description="Provider's name in records."

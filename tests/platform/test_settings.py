@@ -97,6 +97,16 @@ def test_production_says_which_key_to_set(given: dict[str, str], missing: str) -
         load_settings(mode="production", **given)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [name for name, field in Settings.model_fields.items() if field.annotation in {int, float}],
+)
+@pytest.mark.parametrize("value", [10**30, -1, float("inf"), float("nan")])
+def test_every_number_has_bounds(name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=f"TALLYSTICK_{name.upper()}"):
+        load_settings(**{name: value})
+
+
 def test_settings_do_not_change() -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
