@@ -18,7 +18,7 @@ def create(*, name: str, address: str, expires_days: float | None, as_json: bool
     """Make a token."""
     sender = parse_address(address)
     now_us = SystemClock().now_us()
-    if expires_days is not None and expires_days > MAX_EXPIRES_DAYS:
+    if expires_days is not None and not expires_days <= MAX_EXPIRES_DAYS:  # NaN compares false
         fail(f"a token expires within {MAX_EXPIRES_DAYS} days or never", as_json=as_json)
     expires_at = None if expires_days is None else now_us + max(1, int(expires_days * US_PER_DAY))
     with opened() as home:

@@ -115,6 +115,7 @@ def test_an_empty_list_is_an_empty_list(home: Path) -> None:
         ("token", "create", "--name", "", "--address", ADDRESS),
         ("token", "create", "--name", "n" * 129, "--address", ADDRESS),
         ("token", "create", "--name", "x", "--address", ADDRESS, "--expires-days", "40000"),
+        ("token", "create", "--name", "x", "--address", ADDRESS, "--expires-days", "nan"),
         ("token", "revoke", "no-such-token"),
         ("journal", "check"),
     ],
