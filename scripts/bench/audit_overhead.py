@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import statistics
 import sys
 import tempfile
@@ -37,7 +36,6 @@ from tallystick_platform.api import Services, create_api  # noqa: E402
 from tallystick_platform.api.chat import PATH  # noqa: E402
 from tallystick_platform.api.proofs import ProofEncoder  # noqa: E402
 from tallystick_platform.api.services import Readiness  # noqa: E402
-from tallystick_platform.app.listening import ApiServer  # noqa: E402
 from tallystick_platform.app.randomness import RandomPool  # noqa: E402
 from tallystick_platform.auth import Authenticator  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
@@ -58,7 +56,7 @@ from tallystick_platform.store.database import Database  # noqa: E402
 from tallystick_platform.store.journal import Journal  # noqa: E402
 from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
 from tallystick_platform.store.tokens import TokenStore  # noqa: E402
-from tests.support.plain_side import PlainSide, plain_api  # noqa: E402
+from tests.support.plain_side import PlainSide, plain_api, served  # noqa: E402
 
 BAR_US = 150.0
 CONNECTIONS = 64
@@ -170,22 +168,6 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
         )
         plain = PlainSide(services=services, dispatcher=dispatcher, gate=gate, clock=clock, random=parts.random)
         yield Sides(plain=plain_api(plain), ledger=create_api(services), token=token, journal=journal)
-
-
-@asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[int]:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = ApiServer(app, on_leave=lambda: None)
-    task = asyncio.create_task(server.run_on(listener))
-    while not server.started:
-        await asyncio.sleep(0.001)
-    try:
-        yield int(listener.getsockname()[1])
-    finally:
-        server.leave()
-        await task
-        listener.close()
 
 
 async def measure(port: int, token: str, requests: int) -> tuple[float, float]:

@@ -7,7 +7,8 @@ the model and encodes the answer, whole or as a stream. There is no admission, n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from litestar import Litestar, Request, post
@@ -23,6 +24,7 @@ from tallystick_platform.api.edge import Edge
 from tallystick_platform.api.replies import EVENTS, JSON, encode_json, send_start
 from tallystick_platform.api.sse import ChatEvents
 from tallystick_platform.api.watched import WatchedReply
+from tallystick_platform.app.listening import ApiServer, bind
 from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Generation, GenerationRequest, GenerationResult
 from tallystick_platform.exchange import Dispatcher, Gate, StopReason
@@ -141,7 +143,7 @@ def plain_api(side: PlainSide) -> ASGIApp:
         headers = scope["headers"]
         principal = principal_of(headers, services.authenticator)
         timeout_s = timeout_of(headers, services.request_timeout_s)
-        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes)
+        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=services.request_timeout_s)
         return PlainReply(side, principal.token_id, parse_chat(body), timeout_s)
 
     app = Litestar(
@@ -156,3 +158,18 @@ def _usage(result: GenerationResult) -> dict[str, object]:
         "completion_tokens": result.output_tokens,
         "total_tokens": result.input_tokens + result.output_tokens,
     }
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[int]:
+    """Serves with the product's own server on a free port; gives the port."""
+    with closing(bind("127.0.0.1", 0)) as listener:
+        server = ApiServer(app, on_leave=lambda: None)
+        task = asyncio.create_task(server.run_on(listener))
+        while not server.started:
+            await asyncio.sleep(0.001)
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            server.leave()
+            await task
