@@ -14,22 +14,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tallystick.ids import RecordId
 from tallystick.keys import EpochKey
-from tallystick.record import Record, State
+from tallystick.record import Record, RecordFault, State
 from tallystick.sealing import open_sealed, record_secret
 from tallystick_platform.errors import JournalClosed, JournalUnavailable
 from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.store import writer
 from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.group import GroupCommitter
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import (
+    ANCHOR_DEADLINE_S,
     LOG_ID,
     RANDOM,
     TOKEN_ID,
@@ -134,6 +137,21 @@ async def test_a_failing_commit_gives_no_entry_and_the_journal_records_that_it_w
     assert (found.response is not None) == streamed
     assert (found.price is not None) == streamed
     assert (found.http.response_hash is not None) == streamed
+
+
+async def test_an_outcome_that_told_the_truth_already_is_recorded_as_it_was_offered(
+    setting: Setting, database: FaultyDatabase
+) -> None:
+    journal = await started(setting, database)
+    ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    offered = replace(ticket.record, state=State.TIMED_OUT, error=RecordFault(code="timeout", message="too slow"))
+    database.fail(Point.COMMIT)
+    with pytest.raises(JournalUnavailable):
+        await journal.commit(offered)
+    await journal.recover()
+    await journal.close()
+    audit(setting, database)
+    assert states(setting, database)[ticket.record.id] == offered
 
 
 async def test_every_caller_of_a_failing_group_is_refused(setting: Setting, database: FaultyDatabase) -> None:
@@ -297,6 +315,37 @@ async def test_a_journal_that_cannot_connect_does_not_start(setting: Setting, da
     database.fail(Point.CONNECT)
     with pytest.raises(JournalUnavailable):
         await setting.journal(database).start()
+
+
+async def test_an_epoch_row_that_something_else_changed_stops_the_journal(
+    setting: Setting, database: FaultyDatabase
+) -> None:
+    journal = await started(setting, database)
+    await record_one(journal, setting.clock)
+    await journal.close()
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE epoch SET opened_at = opened_at + 1")
+    with pytest.raises(JournalUnavailable, match="changed by something other"):
+        await setting.journal(database).start()
+
+
+async def test_an_idle_journal_that_cannot_close_its_epoch_goes_on(setting: Setting, database: FaultyDatabase) -> None:
+    journal = await started(setting, database)
+    await record_one(journal, setting.clock)
+    await journal.close()
+    committer = GroupCommitter(
+        database, setting.sealer(), setting.macs, clock=setting.clock, anchor_deadline_s=ANCHOR_DEADLINE_S
+    )
+    committer.connect()
+    setting.clock.advance(setting.epoch_seconds)
+    database.fail(Point.COMMIT)
+    committer.idle()
+    assert not committer.healthy
+    committer.idle()
+    assert committer.commit(()) == []
+    assert committer.healthy
+    committer.close()
+    audit(setting, database)
 
 
 async def test_something_else_that_wrote_the_journal_is_noticed(setting: Setting, database: FaultyDatabase) -> None:

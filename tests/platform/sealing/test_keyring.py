@@ -100,6 +100,23 @@ def test_production_refuses_a_generated_key_even_when_a_setting_names_it(
     assert refused.value.setting == f"TALLYSTICK_{setting.upper()}"
 
 
+@pytest.mark.parametrize(("setting", "nothing"), [("operator_key_file", None), ("auditor_public_keys", ())])
+def test_production_never_makes_a_key_of_its_own(
+    settings: Settings, tmp_path: Path, setting: str, nothing: object
+) -> None:
+    given = load_settings(home=settings.home, mode="production", **own_keys(tmp_path))
+    with pytest.raises(SettingsError) as refused:
+        open_keyring(given.model_copy(update={setting: nothing}))
+    assert refused.value.setting == f"TALLYSTICK_{setting.upper()}"
+    assert not settings.paths.keys_dir.exists()
+
+
+def test_production_runs_beside_keys_that_it_does_not_use(settings: Settings, tmp_path: Path) -> None:
+    open_keyring(settings)
+    keyring = open_keyring(load_settings(home=settings.home, mode="production", **own_keys(tmp_path)))
+    assert keyring.operator.address == Wallet(b"\x22" * 32).address
+
+
 def test_production_refuses_a_copy_of_the_generated_wallet(settings: Settings, tmp_path: Path) -> None:
     open_keyring(settings)
     write_secret_file(tmp_path / "copy.key", settings.paths.operator_key.read_text().strip())

@@ -11,14 +11,16 @@ import pytest
 from sqlalchemy import Integer, LargeBinary, Table, select, update
 
 from tallystick.hashing import keccak256
-from tallystick.ids import Hash32, Head
+from tallystick.ids import Hash32, Head, Index
 from tallystick.keys import Wallet
 from tallystick.merkle import next_head, tree_root
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import Checked, check_journal
 from tallystick_platform.store.database import Database
+from tallystick_platform.store.drafts import encode_draft
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.rows import Batch, Mined, Signed
+from tallystick_platform.store.sealer import EpochPlan
 from tallystick_platform.store.tables import METADATA, BatchRow, EpochRow, RecordRow, table_of
 from tallystick_platform.store.tokens import TokenStore
 from tests.support.journals import (
@@ -239,3 +241,19 @@ def test_a_finding_reads_as_one_line(setting: Setting) -> None:
     line = next(str(one) for one in findings(setting, database) if one.check == "leaf")
     assert line.startswith("leaf: record 0 (log_index, fields_root, sealed, leaf): expected 0x")
     assert "\n" not in line
+
+
+def test_a_draft_of_another_admission_is_found(setting: Setting) -> None:
+    database = setting.database()
+    sealer = setting.sealer()
+    with database.reading() as connection:
+        plan = connection.execute(select(table_of(EpochRow)).order_by(EpochRow.number.desc())).mappings().first()
+    assert plan is not None
+    number = plan["number"]
+    sealer.resume(EpochPlan(number=number, first_index=Index(0), wraps=(), opened_at=plan["opened_at"]))
+    other_draft = replace(would_be(setting.clock), admission_seq=5, sender_seq=9)
+    ciphertext = sealer.protect_draft(5, encode_draft(other_draft))
+    with database.writing() as connection:
+        connection.execute(update(METADATA.tables["draft"]).values(ciphertext=ciphertext))
+    found = findings(setting, database)
+    assert [(one.check, one.row, one.columns) for one in found] == [("draft", 5, ("ciphertext",))]

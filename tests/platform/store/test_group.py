@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tallystick.errors import RecordError
 from tallystick.ids import Address
-from tallystick_platform.errors import StateConflict
+from tallystick_platform.errors import NotAdmitted, StateConflict
 from tallystick_platform.store import counters, group, writer
 from tallystick_platform.store.counters import Counters
-from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
+from tallystick_platform.store.entries import JournalEntry
+from tallystick_platform.store.group import Commit, GroupCommitter, Operation, Outcome
 from tallystick_platform.store.transaction import Transaction
-from tests.support.journals import TOKEN_ID, Running, Setting, findings, record_many, would_be
+from tests.support.journals import TOKEN_ID, Running, Setting, completed, findings, record_many, would_be
 
 
 @pytest.fixture
@@ -99,3 +102,31 @@ async def test_a_sender_with_many_open_requests_has_no_gap_after_some_are_refuse
     async with Running(setting) as journal:
         await journal.recover()
     assert findings(setting) == []
+
+
+async def test_a_record_that_can_in_no_way_be_written_harms_nobody_else(setting: Setting) -> None:
+    unwritable = replace(would_be(setting.clock), task="")
+    async with Running(setting) as journal:
+        bad = await journal.admit(unwritable, token_id=TOKEN_ID)
+        good = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+        results = await asyncio.gather(
+            journal.commit(completed(bad.record, setting.clock)),
+            journal.commit(completed(good.record, setting.clock)),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], RecordError)
+        assert isinstance(results[1], JournalEntry)
+        assert journal.counts().open == 1
+    async with Running(setting) as journal:
+        assert await journal.recover() == 1
+        assert journal.counts().open == 1
+        await record_many(journal, setting.clock, 2)
+
+
+async def test_a_record_that_was_found_to_stand_is_not_written_again(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+        journal._committer.open.clear()
+        future: asyncio.Future[JournalEntry] = asyncio.get_running_loop().create_future()
+        outcomes = journal._committer.commit([Commit(record=completed(ticket.record, setting.clock), future=future)])
+    assert [type(result) for _, result in outcomes] == [NotAdmitted]
