@@ -268,6 +268,8 @@ def check_disclosure(disclosure: Disclosure, fields_root: FieldsRoot) -> dict[st
     values = {}
     for name, shown in disclosure.fields.items():
         position = _position(name)
+        if len(shown.salt) != SALT_BYTES:
+            raise DisclosureError(name, f"a salt has {SALT_BYTES} bytes, not {len(shown.salt)}")
         try:
             found_name, value = decode_field(shown.field_bytes)
             commitment = keccak256(b"\x00" + shown.salt + shown.field_bytes)
