@@ -4,9 +4,9 @@ pragma solidity 0.8.37;
 import {IInferenceLedger} from "./IInferenceLedger.sol";
 
 /// @title A registry of append-only logs of sealed inference records
-/// @notice See IInferenceLedger; the measurements behind this shape are in docs/decisions/0003-contract-shape.md.
+/// @notice See IInferenceLedger; the measurements behind this shape are in docs/decisions/0009-contract-shape.md.
 contract InferenceLedger is IInferenceLedger {
-    /// @dev An append touches the first slot, `head`, the length and one slot of `ends` (four ends share a slot), and one new slot of `roots`.
+    /// @dev An append writes the first slot, `head`, the length of `ends`, one slot of `ends` (four share a slot), and a new slot of `roots`.
     struct Log {
         address writer;
         uint64 size;
