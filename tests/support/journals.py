@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from tallystick.ids import Address, LogId, new_record_id
@@ -132,6 +134,15 @@ def completed(admitted: Record, clock: Clock, text: str = "A stick that was spli
     )
 
 
+@cache
+def migrated() -> bytes:
+    """An empty journal's file. Migrating is tested where it belongs, and takes longer than most tests here."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite"
+        Database.open(path).close()
+        return path.read_bytes()
+
+
 @dataclass
 class Setting:
     """Everything around a journal, so that a test can stop it, spoil it and start another on the same folder."""
@@ -141,6 +152,11 @@ class Setting:
     auditor: AuditorKey = field(default_factory=AuditorKey.generate)
     macs: RowMacs = field(default_factory=lambda: RowMacs(WALLET.secret))
     epoch_seconds: int = EPOCH_SECONDS
+
+    def __post_init__(self) -> None:
+        if not self.journal_path.exists():
+            self.journal_path.parent.mkdir(parents=True, mode=0o700)
+            self.journal_path.write_bytes(migrated())
 
     @property
     def journal_path(self) -> Path:
