@@ -61,7 +61,10 @@ class HttpTransport:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise ChainUnavailable("?", f"the address is no URL: {error}") from error
         self.name = shown_url(parts)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ChainUnavailable(self.name, "the address must start with http:// or https://")
@@ -75,6 +78,11 @@ class HttpTransport:
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            parts.hostname.encode("idna")
+            self._target.encode("ascii")
+        except UnicodeError as error:
+            raise ChainUnavailable(self.name, "the address holds what no address can") from error
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if parts.username:
             pair = f"{parts.username}:{parts.password or ''}".encode()

@@ -86,19 +86,20 @@ class Program(click.Group):
             sys.stdout.flush()
         except click.ClickException as error:
             error.show()
-            return COULD_NOT_CHECK
-        except (click.Abort, KeyboardInterrupt):
+            return _unchecked(error, error.format_message(), as_json=as_json)
+        except (click.Abort, KeyboardInterrupt) as error:
             click.echo("stopped", err=True)
-            return COULD_NOT_CHECK
+            return _unchecked(error, "stopped", as_json=as_json)
         except (_ReaderGone, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains once more while it ends
             return COULD_NOT_CHECK
         except TallystickError as error:
             return _told(error, as_json=as_json)
-        except Exception:  # noqa: BLE001 - the edge: a defect must not end with Python's exit code 1, which means proven wrong
+        except Exception as error:  # noqa: BLE001 - the edge: a defect must not end with Python's exit code 1, which means proven wrong
             traceback.print_exc()
-            click.echo("this is a defect in tallystick; nothing was proven either way", err=True)
-            return COULD_NOT_CHECK
+            message = "this is a defect in tallystick; nothing was proven either way"
+            click.echo(message, err=True)
+            return _unchecked(error, message, as_json=as_json)
         return result if isinstance(result, int) else 0
 
 
@@ -114,6 +115,14 @@ def _told(error: TallystickError, *, as_json: bool) -> int:
         document = {"outcome": outcome, "error": {"kind": type(error).__name__, "message": str(error), **shown}}
         click.echo(json.dumps(document, indent=2))
     return 1 if wrong else COULD_NOT_CHECK
+
+
+def _unchecked(error: BaseException, message: str, *, as_json: bool) -> int:
+    """What `--json` says about an end without result."""
+    if as_json:
+        document = {"outcome": "could not check", "error": {"kind": type(error).__name__, "message": message}}
+        click.echo(json.dumps(document, indent=2))
+    return COULD_NOT_CHECK
 
 
 @click.group(

@@ -34,6 +34,8 @@ Examples:
   tallystick verify disclosed.json
 """
 OUTPUT_MODE: Final = 0o600
+MAX_INDEX_DIGITS: Final = 100
+"""No log is so long by far; more digits can only be the name of a file."""
 
 
 @click.command(epilog=SHOW_EXAMPLES, short_help="Show what a record says.")
@@ -55,7 +57,7 @@ def show(
     secret shows the fields that it discloses; with a node and an auditor's key it is opened all the same.
     """
     keys = load_auditor_keys(auditor_keys)
-    if record.isascii() and record.isdigit() and not Path(record).exists():
+    if record.isascii() and record.isdigit() and len(record) <= MAX_INDEX_DIGITS and not Path(record).exists():
         document = found_record_document(_find(open_reader(rpc, contract, log_id), int(record), keys))
     else:
         document = _from_bundle(load_bundle(Path(record)), rpc, keys)

@@ -101,3 +101,38 @@ def test_the_program_is_what_the_distribution_installs():
         program.main(["--version"])
     assert left.value.code == 0
     assert callable(main)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "--json"],
+        ["verify", "absent.json", "--json"],
+        ["verify", "--nothing", "--json"],
+        ["show", "1" * 300, "--json"],
+        ["show", "1" * 5_000, "--json"],
+        ["frobnicate", "--json"],
+    ],
+)
+def test_whatever_cannot_be_done_is_one_json_document_too(run, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["outcome"] == "could not check"
+    assert "defect" not in result.stderr
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("a defect"), KeyboardInterrupt(), click.Abort()])
+def test_a_defect_or_a_stop_is_one_json_document_too(run, monkeypatch, failure):
+    @click.command()
+    @click.option("--json", is_flag=True)
+    def broken(**_):
+        raise failure
+
+    monkeypatch.setattr(module, "import_module", lambda _: type("m", (), {"doctor": broken}))
+    assert json.loads(run("doctor", "--json").stdout)["outcome"] == "could not check"
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "http://a..b:8545", "http://localhost:1/\u00e4"])
+def test_an_address_that_is_none_cannot_be_asked(run, node, url):
+    result = run("verify", "--rpc", url, *node[2:], "--json")
+    assert (result.exit_code, json.loads(result.stdout)["error"]["kind"]) == (2, "ChainUnavailable")
