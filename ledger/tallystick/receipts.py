@@ -300,7 +300,7 @@ def _members(data: object, where: str, names: Sequence[str]) -> Mapping[str, obj
     if set(data) != set(names):
         odd = sorted(set(data) ^ set(names), key=str)
         raise ReceiptFormatError(
-            where or "receipt", f"must have exactly the members {', '.join(names)}; at fault: {odd[0]}"
+            where or "receipt", f"must have exactly the members {', '.join(names)}; at fault: {odd[0]!a:.40}"
         )
     return data
 
