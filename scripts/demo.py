@@ -242,7 +242,10 @@ def main() -> int:
         if platform is not None:
             stop(platform.process)
     console.print(
-        Panel(f"Every step held in {time.perf_counter() - started:.0f} s. Next: make run, then docs/auditing.md", style="green")
+        Panel(
+            f"Every step held in {time.perf_counter() - started:.0f} s. Next: make run, then docs/auditing.md",
+            style="green",
+        )
     )
     return 0
 

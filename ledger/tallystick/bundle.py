@@ -145,7 +145,9 @@ def check_attestation(bundle: Bundle) -> Address:
     """
     found, expected = attester(bundle), signer(bundle.evidence.receipt)
     if found != expected:
-        raise BundleError("attestation", f"is by {checksum_address(found)}, the receipt by {checksum_address(expected)}")
+        raise BundleError(
+            "attestation", f"is by {checksum_address(found)}, the receipt by {checksum_address(expected)}"
+        )
     return found
 
 

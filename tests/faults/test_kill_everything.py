@@ -54,7 +54,9 @@ class Load:
 
     def _client(self, number: int) -> None:
         asked = 0
-        with httpx.Client(base_url=self.service.base_url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20) as client:
+        with httpx.Client(
+            base_url=self.service.base_url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20
+        ) as client:
             while not self.ended.is_set():
                 asked += 1
                 try:
@@ -94,7 +96,11 @@ def strike(service: Service, victim: str, load: Load) -> None:
         wait_for(lambda: service.kill_child(victim), 30, f"a {victim} process to kill")
         wait_for(service.is_ready, 60, f"ready again after the kill of {victim}")
     answered = len(load.receipts)
-    wait_for(lambda: len(load.receipts) > answered, 60, f"answers again after the kill of {victim}; {load.statuses}\n{service.log_tail()}")
+    wait_for(
+        lambda: len(load.receipts) > answered,
+        60,
+        f"answers again after the kill of {victim}; {load.statuses}\n{service.log_tail()}",
+    )
 
 
 def test_after_kills_at_random_moments_every_answer_has_exactly_one_record_and_the_log_verifies(tmp_path: Path) -> None:

@@ -143,7 +143,9 @@ def plain_api(side: PlainSide) -> ASGIApp:
         headers = scope["headers"]
         principal = principal_of(headers, services.authenticator)
         timeout_s = timeout_of(headers, services.request_timeout_s)
-        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=services.request_timeout_s)
+        body = await read_body(
+            scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=services.request_timeout_s
+        )
         return PlainReply(side, principal.token_id, parse_chat(body), timeout_s)
 
     app = Litestar(

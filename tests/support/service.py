@@ -74,13 +74,19 @@ class Service:
             "TALLYSTICK_MODEL": "constant",
             "TALLYSTICK_BATCH_MAX_AGE_MS": "200",
         }
-        return {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")} | chosen | dict(self.environment)
+        return (
+            {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")} | chosen | dict(self.environment)
+        )
 
     def start(self, limit_s: float = START_LIMIT_S) -> Service:
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(BIN / "tallystick-server"), "serve"], env=self.settings(), stdout=log, stderr=log, start_new_session=True
+                [str(BIN / "tallystick-server"), "serve"],
+                env=self.settings(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_for(self.is_ready, limit_s, f"ready; log:\n{self.log_tail()}")
         return self
@@ -177,7 +183,9 @@ class Service:
 
 
 def tallystick(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(BIN / "tallystick"), *arguments], capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        [str(BIN / "tallystick"), *arguments], capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 def tallystick_server(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,9 @@ HEAVY = ("torch", "transformers", "litestar", "sqlmodel", "sqlalchemy", "web3", 
 
 def run(*command: str | Path, code: int = 0) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, env=environment)
+    result = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, env=environment
+    )
     assert result.returncode == code, f"{command}\n{result.stdout}\n{result.stderr}"
     return result.stdout
 

@@ -36,7 +36,9 @@ def test_the_openai_package_chats_with_only_base_url_and_key_changed(service: Se
     assert (answer.model_extra or {})["tallystick"]["receipt"]["signature"].startswith("0x")
 
 
-def test_the_openai_package_streams_and_the_last_chunk_carries_the_receipt(service: Service, client: openai.OpenAI) -> None:
+def test_the_openai_package_streams_and_the_last_chunk_carries_the_receipt(
+    service: Service, client: openai.OpenAI
+) -> None:
     chunks = list(
         client.chat.completions.create(
             model=service.model,
@@ -75,7 +77,9 @@ def test_every_answer_is_one_record_and_the_whole_log_verifies(service: Service)
     assert by_name["sender-proof"] == "not covered"
 
 
-def test_a_bundle_verifies_offline_and_against_the_node_and_one_changed_byte_is_caught(service: Service, tmp_path: Path) -> None:
+def test_a_bundle_verifies_offline_and_against_the_node_and_one_changed_byte_is_caught(
+    service: Service, tmp_path: Path
+) -> None:
     record_id = service.chat("for the bundle").json()["tallystick"]["record_id"]
     service.wait_anchored()
     bundle = service.get(f"/v1/records/{record_id}/proof").content
@@ -126,7 +130,9 @@ def test_no_secret_stands_in_the_server_log_or_the_database(service: Service) ->
     service.chat("a needle in the haystack")
     client = service.client_file
     operator = (service.home / "keys" / "operator.key").read_text().strip().rpartition(":")[2]
-    everything = b"".join(path.read_bytes() for path in service.home.rglob("*") if path.is_file() and "keys" not in path.parts)
+    everything = b"".join(
+        path.read_bytes() for path in service.home.rglob("*") if path.is_file() and "keys" not in path.parts
+    )
     for secret in (client["token"], client["private_key"].removeprefix("0x"), operator, "a needle in the haystack"):
         assert secret.encode() not in everything
         if all(digit in "0123456789abcdef" for digit in secret):
@@ -136,7 +142,15 @@ def test_no_secret_stands_in_the_server_log_or_the_database(service: Service) ->
 def test_the_banner_names_what_a_user_needs(service: Service) -> None:
     banner = service.log_path.read_text()
     ledger = service.ledger()
-    for part in (service.base_url, "/schema", ledger["rpc_url"], ledger["contract"], ledger["log_id"], str(service.home / "keys"), "curl "):
+    for part in (
+        service.base_url,
+        "/schema",
+        ledger["rpc_url"],
+        ledger["contract"],
+        ledger["log_id"],
+        str(service.home / "keys"),
+        "curl ",
+    ):
         assert part in banner, part
 
 
