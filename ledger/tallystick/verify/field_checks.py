@@ -8,8 +8,8 @@ from tallystick.errors import PriceArithmeticError, SenderProofError, TimeOrderE
 from tallystick.ids import RecordId
 from tallystick.record import Price, RecordTime, Sender, charge_micros
 
-BLOCK_TIME_ROUNDING_US: Final = 1_000_000
-"""Block times are whole seconds, so a record may end up to one second after the time of its own block."""
+BLOCK_TIME_LEAD_US: Final = 12_000_000
+"""A block bears the time at which its slot began, and takes transactions until it is proposed: within one slot of 12 seconds."""
 
 TOKEN_PROOF: Final = "proved by token only: the operator's word that this sender asked"  # noqa: S105 - a sentence
 UNDEFINED_SIGNATURE: Final = "signed in a way that version 1 does not define"
@@ -26,8 +26,8 @@ def check_time_order(where: str, time: RecordTime, record_id: RecordId | None, b
         raise TimeOrderError(where, "admitted_at <= started_at <= finished_at", f"{admitted}, {started}, {finished}")
     if finished < admitted:
         raise TimeOrderError(where, "admitted_at <= finished_at", f"{admitted}, {finished}")
-    if block_time is not None and finished > block_time * 1_000_000 + BLOCK_TIME_ROUNDING_US:
-        raise TimeOrderError(where, f"finished_at no later than its block, {block_time} s", f"{finished} us")
+    if block_time is not None and finished > block_time * 1_000_000 + BLOCK_TIME_LEAD_US:
+        raise TimeOrderError(where, f"finished_at within 12 s of its block's time, {block_time} s", f"{finished} us")
     if record_id is not None and int.from_bytes(record_id[:6], "big") != admitted // 1000:
         named = int.from_bytes(record_id[:6], "big")
         raise TimeOrderError(where, f"an id of the millisecond of admission, {admitted // 1000}", str(named))

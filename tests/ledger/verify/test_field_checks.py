@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.errors import PriceArithmeticError, SenderProofError, TimeOrderError
 from tallystick.verify.field_checks import (
-    BLOCK_TIME_ROUNDING_US,
+    BLOCK_TIME_LEAD_US,
     TOKEN_PROOF,
     UNDEFINED_SIGNATURE,
     check_price,
@@ -40,7 +40,7 @@ def test_times_out_of_order_are_named(changed):
 
 def test_a_record_may_end_up_to_the_rounding_after_its_block():
     block_time = START_S
-    latest = block_time * 1_000_000 + BLOCK_TIME_ROUNDING_US
+    latest = block_time * 1_000_000 + BLOCK_TIME_LEAD_US
     check_time_order("record 0", replace(TIME, finished_at=latest), None, block_time)
     with pytest.raises(TimeOrderError, match="no later than its block"):
         check_time_order("record 0", replace(TIME, finished_at=latest + 1), None, block_time)
