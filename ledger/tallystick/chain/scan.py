@@ -21,7 +21,7 @@ FIRST_SPAN_BLOCKS: Final = 32
 MAX_SPAN_BLOCKS: Final = 1 << 17
 PAGES_BEFORE_GROWTH: Final = 8
 """After a refusal, so many pages must go well before a wider one is tried: otherwise every second question is refused."""
-FULL_PAGE_EVENTS: Final = 5_000
+FULL_PAGE_EVENTS: Final = 2_000
 """Pages are kept below this many events: a larger one would only move the wait into one answer, and its memory into one list."""
 METHOD_NOT_FOUND: Final = -32601
 
