@@ -28,7 +28,7 @@ test: $(VENV)/.stamp-test contracts-tools    ## the whole test suite
 
 contracts: contracts-tools   ## the contract's own tests (Foundry)
 	@if [ -n "$$TALLYSTICK_NO_NODE" ]; then echo "contracts: left out (TALLYSTICK_NO_NODE is set)"; \
-	else cd contracts && ./node_modules/@foundry-rs/forge-*/bin/forge test; fi
+	else cd contracts && ./node_modules/@foundry-rs/forge-*/bin/forge fmt --check && ./node_modules/@foundry-rs/forge-*/bin/forge test; fi
 
 contracts-tools:             ## solc, forge, anvil and cast from the npm registry
 	@sh scripts/install_contract_tools.sh
