@@ -205,6 +205,19 @@ def test_a_kept_part_does_not_excuse_another_with_equal_values():
         encode_record(dataclasses.replace(whole_record(), gpu=dataclasses.replace(one, count=True)))
 
 
+def test_a_kept_part_in_anothers_place_is_refused():
+    record = whole_record()
+    encode_record(record)
+    for name, part in (
+        ("gpu", record.provider),
+        ("provider", record.gpu),
+        ("model", record.sender),
+        ("sender", record.model),
+    ):
+        with pytest.raises(RecordError):
+            encode_record(dataclasses.replace(record, **{name: part}))
+
+
 def test_a_kept_field_does_not_excuse_a_fault_after_it():
     data = encode_record(whole_record())
     decode_record(data)
@@ -216,11 +229,10 @@ def test_a_kept_field_does_not_excuse_a_fault_after_it():
 
 def test_keepsakes_are_found_by_identity_and_by_bytes():
     keepsakes, part = Keepsakes(), ("part",)
-    keepsakes.keep_encoded("gpu", part, b"field")
+    keepsakes.keep_encoded(part, b"field")
     keepsakes.keep_part(b"field", None)
-    assert keepsakes.encoded("gpu", part) == b"field"
-    assert keepsakes.encoded("model", part) is None
-    assert keepsakes.encoded("gpu", tuple(["part"])) is None  # noqa: C409 - equal, yet another object
+    assert keepsakes.encoded(part) == b"field"
+    assert keepsakes.encoded(tuple(["part"])) is None  # noqa: C409 - equal, yet another object
     assert keepsakes.part(b"field") == (None,)
     assert keepsakes.part(b"other") is None
 
@@ -229,14 +241,14 @@ def test_keepsakes_are_bounded_in_number_and_in_size():
     keepsakes = Keepsakes()
     parts = [(number,) for number in range(3 * MAX_KEEPSAKES)]
     for part in parts:
-        keepsakes.keep_encoded("gpu", part, b"%d" % part[0])
+        keepsakes.keep_encoded(part, b"%d" % part[0])
         keepsakes.keep_part(b"%d" % part[0], part)
         assert len(keepsakes._encoded) <= MAX_KEEPSAKES
         assert len(keepsakes._parts) <= MAX_KEEPSAKES
     keepsakes.keep_part(bytes(MAX_KEPT_BYTES + 1), "large")
-    keepsakes.keep_encoded("gpu", "large", bytes(MAX_KEPT_BYTES + 1))
+    keepsakes.keep_encoded("large", bytes(MAX_KEPT_BYTES + 1))
     assert keepsakes.part(bytes(MAX_KEPT_BYTES + 1)) is None
-    assert keepsakes.encoded("gpu", "large") is None
+    assert keepsakes.encoded("large") is None
 
 
 def test_a_known_order_of_keys_does_not_excuse_a_key_that_is_forbidden_elsewhere():

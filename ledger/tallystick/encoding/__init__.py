@@ -7,14 +7,13 @@ every accepted record has exactly one encoding, and its hashes are about its mea
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, Final
 
 import cbor2
 
+from tallystick.encoding import parts
 from tallystick.encoding.atoms import free_value
 from tallystick.encoding.keepsakes import Keepsakes
-from tallystick.encoding.parts import WRITERS
 from tallystick.encoding.reading import READERS, same_keys
 from tallystick.errors import EncodingError, RecordError
 from tallystick.record import (
@@ -25,7 +24,12 @@ from tallystick.record import (
     MAX_INLINE_BYTES,
     MAX_RECORD_BYTES,
     VERSION,
+    Gpu,
+    Model,
+    ProofOfCompute,
+    Provider,
     Record,
+    Sender,
     Value,
 )
 
@@ -36,8 +40,9 @@ RECORD_PREFIX: Final = bytes((0xA0 | len(FIELD_NAMES),))
 _MAX_NESTING = MAX_DEPTH + 3
 _KEYS: Final = tuple(cbor2.dumps(name) for name in FIELD_NAMES)
 _VERSION_FIELD: Final = _KEYS[0] + cbor2.dumps(VERSION)
-_SHARED_FIELDS: Final = frozenset(("gpu", "model", "provider", "proof_of_compute", "sender"))
-_REPEATED_FIELDS: Final = _SHARED_FIELDS | {"task", "error", "state", "instructions"}
+_REPEATED_FIELDS: Final = frozenset(
+    ("gpu", "task", "error", "model", "state", "sender", "provider", "instructions", "proof_of_compute")
+)
 
 
 def encode_fields(record: Record) -> list[bytes]:
@@ -51,10 +56,25 @@ def encode_fields(record: Record) -> list[bytes]:
         raise RecordError("record", "is not a record")
     return [
         _VERSION_FIELD,
-        *[
-            _keepsakes.encoded(name, value) or _encode_shared(name, value, write) if shared else write(value)
-            for (name, write, shared), value in zip(_WRITING, _VALUES(record), strict=True)
-        ],
+        parts.write_id(record.id),
+        _shared(record.gpu, Gpu, parts.write_gpu),
+        parts.write_http(record.http),
+        parts.write_task(record.task),
+        parts.write_time(record.time),
+        parts.write_error(record.error),
+        _shared(record.model, Model, parts.write_model),
+        parts.write_price(record.price),
+        parts.write_state(record.state),
+        parts.write_usage(record.usage),
+        parts.write_prompt(record.prompt),
+        _shared(record.sender, Sender, parts.write_sender),
+        _shared(record.provider, Provider, parts.write_provider),
+        parts.write_response(record.response),
+        parts.write_parameters(record.parameters),
+        parts.write_sender_seq(record.sender_seq),
+        parts.write_instructions(record.instructions),
+        parts.write_admission_seq(record.admission_seq),
+        _shared(record.proof_of_compute, ProofOfCompute, parts.write_proof_of_compute),
     ]
 
 
@@ -85,7 +105,7 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
     _check_version_and_names(tree)
     if not data.startswith(RECORD_PREFIX + _VERSION_FIELD):
         raise EncodingError("the record does not start in its canonical form", offset=0)
-    fields, parts = [_VERSION_FIELD], {}
+    fields, members = [_VERSION_FIELD], {}
     offset = len(RECORD_PREFIX) + len(_VERSION_FIELD)
     for name, key, next_key, read, write in _ROWS:
         # If the bytes up to the next key are a field that was decoded before, then they are this field: no encoding is a prefix
@@ -94,10 +114,10 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
         field = data[offset : data.find(next_key, offset) if next_key else None] if repeated else b""
         kept = _keepsakes.part(field) if repeated else None
         if kept is not None:
-            parts[name] = kept[0]
+            members[name] = kept[0]
         else:
             value = tree[name]
-            parts[name] = part = value if value is None or read is None else read(value)
+            members[name] = part = value if value is None or read is None else read(value)
             field = write(part)
             if not data.startswith(field, offset):
                 raise _not_canonical(field, data, offset)
@@ -111,7 +131,7 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
         offset += len(field)
     if offset != len(data):
         raise EncodingError("bytes follow the record", offset=offset)
-    return Record(**parts), fields
+    return Record(**members), fields
 
 
 def split_fields(data: bytes) -> list[bytes]:
@@ -156,9 +176,13 @@ def field_value(data: bytes) -> bytes:
     return _split_key(data)[1]
 
 
-def _encode_shared(name: str, part: object, write: Callable[[Any], bytes]) -> bytes:
-    field = write(part)
-    _keepsakes.keep_encoded(name, part, field)
+def _shared(part: Any, kind: type, write: Callable[[Any], bytes]) -> bytes:
+    if type(part) is not kind:  # null, or a part in another's place, which must not meet what was kept for its own
+        return write(part)
+    field = _keepsakes.encoded(part)
+    if field is None:
+        field = write(part)
+        _keepsakes.keep_encoded(part, field)
     return field
 
 
@@ -207,12 +231,10 @@ def _not_canonical(canonical: bytes, data: bytes, start: int) -> EncodingError:
 
 
 _NAMES: Final = FIELD_NAMES[1:]
-_WRITING: Final = tuple((name, WRITERS[name], name in _SHARED_FIELDS) for name in _NAMES)
 _ROWS: Final = tuple(
-    (name, key, next_key, READERS.get(name), WRITERS[name])
+    (name, key, next_key, READERS.get(name), parts.WRITERS[name])
     for name, key, next_key in zip(_NAMES, _KEYS[1:], (*_KEYS[2:], b""), strict=True)
 )
-_VALUES: Final = attrgetter(*_NAMES)
 _keepsakes = Keepsakes()
 # Tags that the library knows must be refused by name: shared references would let a few bytes stand for gigabytes.
 _NO_TAGS: Final = dict.fromkeys((*range(64), *range(100, 128), *range(256, 300), 1004, 43000, 55799), _refuse_tag)

@@ -42,20 +42,25 @@ _WIDTHS: Final = tuple(
 
 def head(major: int, number: int) -> bytes:
     """The shortest head of an item: its major type and a count or value. Source: RFC 8949 3 and 4.2.1."""
-    if number < 24:
-        return bytes((major | number,))
-    if number < 256:
-        return bytes((major | 24, number))
+    return _SMALL_HEADS[major][number] if number < 256 else _long_head(major, number)
+
+
+def _long_head(major: int, number: int) -> bytes:
     for limit, code, pack in _WIDTHS:
         if number < limit:
             return pack(major | code, number)
     raise ValueError(f"{number} does not fit 64 bits")
 
 
-_HEADS: Final = {major: tuple(head(major, number) for number in range(256)) for major in (UNSIGNED, BYTES, TEXT)}
-_TEXT_HEADS: Final = _HEADS[TEXT]
-_BYTES_HEADS: Final = _HEADS[BYTES]
-_UNSIGNED_HEADS: Final = _HEADS[UNSIGNED]
+def _short_heads(major: int) -> tuple[bytes, ...]:
+    within = tuple(bytes((major | number,)) for number in range(24))
+    return within + tuple(bytes((major | 24, number)) for number in range(24, 256))
+
+
+_SMALL_HEADS: Final = {major: _short_heads(major) for major in (UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP)}
+_TEXT_HEADS: Final = _SMALL_HEADS[TEXT]
+_BYTES_HEADS: Final = _SMALL_HEADS[BYTES]
+_UNSIGNED_HEADS: Final = _SMALL_HEADS[UNSIGNED]
 
 
 def integer(value: object, path: str, low: int = 0, high: int = MAX_INTEGER) -> bytes:
@@ -134,21 +139,26 @@ def free_value(value: object, path: str, depth: int = MAX_DEPTH) -> bytes:
     Raises: RecordError if it holds anything else, a number that is not finite or beyond 64 bits, or nests deeper than `depth`.
     """
     if type(value) is str:
-        return text(value, path, MAX_INTEGER, 0)
-    if type(value) is dict:
-        if depth <= 0:
-            raise RecordError(path, f"nests deeper than {MAX_DEPTH}")
-        depth -= 1
-        items = [encoded + free_value(value[key], path, depth) for key, encoded in ordered_keys(value, path)]
-        return head(MAP, len(items)) + b"".join(items)
-    if type(value) is list or type(value) is tuple:
-        if depth <= 0:
-            raise RecordError(path, f"nests deeper than {MAX_DEPTH}")
-        depth -= 1
-        return head(ARRAY, len(value)) + b"".join([free_value(item, path, depth) for item in value])
+        try:
+            data = value.encode()
+        except UnicodeEncodeError as error:
+            raise RecordError(path, "holds a lone surrogate") from error
+        size = len(data)
+        return (_TEXT_HEADS[size] if size < 256 else head(TEXT, size)) + data
+    if type(value) is dict or type(value) is list or type(value) is tuple:
+        return _container(value, path, depth - 1)
     if type(value) is bytes:
         return head(BYTES, len(value)) + value
     return scalar(value, path)
+
+
+def _container(value: dict[str, object] | list[object] | tuple[object, ...], path: str, depth: int) -> bytes:
+    if depth < 0:
+        raise RecordError(path, f"nests deeper than {MAX_DEPTH}")
+    if type(value) is dict:
+        items = [encoded + free_value(value[key], path, depth) for key, encoded in ordered_keys(value, path)]
+        return head(MAP, len(items)) + b"".join(items)
+    return head(ARRAY, len(value)) + b"".join([free_value(item, path, depth) for item in value])
 
 
 def ordered_keys(members: dict[str, object], path: str, most: int = MAX_INTEGER, least: int = 0) -> KeyOrder:

@@ -15,6 +15,7 @@ from tallystick.encoding.atoms import (
     BYTES,
     MAP,
     NULL,
+    UNSIGNED,
     byte_string,
     flag,
     free_value,
@@ -312,6 +313,11 @@ def _choice(choice: r.Choice, position: int) -> bytes:
 
 
 def _parameter(value: object, key: str) -> bytes:
+    # The three kinds that nearly every parameter has come first.
+    if type(value) is int and 0 <= value <= r.MAX_VALUE_INTEGER:
+        return head(UNSIGNED, value)
+    if type(value) is float or value is None:
+        return scalar(value, "parameters")
     path = f"parameters.{key}"
     if type(value) is list or type(value) is tuple:
         return head(ARRAY, len(value)) + b"".join([_parameter_item(item, path) for item in value])
