@@ -160,7 +160,7 @@ def test_a_record_sealed_in_another_epoch_than_the_open_one_is_named():
     ("step", "change"),
     [
         (Step.PRICE_ARITHMETIC, lambda r: replace(r, price=replace(r.price, charge_micros=r.price.charge_micros + 1))),
-        (Step.TIME_ORDER, lambda r: replace(r, time=replace(r.time, finished_at=r.time.finished_at + 10_000_000))),
+        (Step.TIME_ORDER, lambda r: replace(r, time=replace(r.time, finished_at=r.time.finished_at + 20_000_000))),
         (Step.TIME_ORDER, lambda r: replace(r, time=replace(r.time, started_at=r.time.admitted_at - 1))),
         (Step.SENDER_PROOF, lambda r: replace(r, sender=replace(r.sender, proof="signature"))),
     ],
