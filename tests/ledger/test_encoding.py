@@ -20,7 +20,7 @@ from tallystick.encoding import (
 )
 from tallystick.encoding.keepsakes import MAX_KEEPSAKES, MAX_KEPT_BYTES, Keepsakes
 from tallystick.errors import EncodingError, RecordError
-from tallystick.record import FIELD_NAMES, MAX_RECORD_BYTES, RecordFault, State
+from tallystick.record import FIELD_NAMES, MAX_RECORD_BYTES, Gpu, RecordFault, State
 from tests.support.vectors.cast import bare_record, whole_record
 from tests.support.vectors.encoded_records import RECORDS, blob_record
 
@@ -227,28 +227,48 @@ def test_a_kept_field_does_not_excuse_a_fault_after_it():
         decode_record(data.replace(b"ecount\x01", b"ecount\x18\x01"))
 
 
-def test_keepsakes_are_found_by_identity_and_by_bytes():
+def test_keepsakes_are_found_by_identity_and_by_values():
     keepsakes, part = Keepsakes(), ("part",)
-    keepsakes.keep_encoded(part, b"field")
-    keepsakes.keep_part(b"field", None)
-    assert keepsakes.encoded(part) == b"field"
-    assert keepsakes.encoded(tuple(["part"])) is None  # noqa: C409 - equal, yet another object
-    assert keepsakes.part(b"field") == (None,)
-    assert keepsakes.part(b"other") is None
+    keepsakes.keep_field(part, b"field")
+    keepsakes.keep_part((Gpu, "name"), part)
+    assert keepsakes.field(part) == b"field"
+    assert keepsakes.field(tuple(["part"])) is None  # noqa: C409 - equal, yet another object
+    assert keepsakes.part((Gpu, "name")) is part
+    assert keepsakes.part((Gpu, "other")) is None
 
 
 def test_keepsakes_are_bounded_in_number_and_in_size():
     keepsakes = Keepsakes()
     parts = [(number,) for number in range(3 * MAX_KEEPSAKES)]
     for part in parts:
-        keepsakes.keep_encoded(part, b"%d" % part[0])
-        keepsakes.keep_part(b"%d" % part[0], part)
-        assert len(keepsakes._encoded) <= MAX_KEEPSAKES
+        keepsakes.keep_field(part, b"field")
+        keepsakes.keep_part(part, part)
+        assert len(keepsakes._fields) <= MAX_KEEPSAKES
         assert len(keepsakes._parts) <= MAX_KEEPSAKES
-    keepsakes.keep_part(bytes(MAX_KEPT_BYTES + 1), "large")
-    keepsakes.keep_encoded("large", bytes(MAX_KEPT_BYTES + 1))
-    assert keepsakes.part(bytes(MAX_KEPT_BYTES + 1)) is None
-    assert keepsakes.encoded("large") is None
+    large = "x" * (MAX_KEPT_BYTES + 1)
+    keepsakes.keep_part((large,), part)
+    keepsakes.keep_field(large, large.encode())
+    assert keepsakes.part((large,)) is None
+    assert keepsakes.field(large) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("gpu", {"count": True}), ("gpu", {"count": 1.0}), ("model", {"dtype": b"float32"}), ("sender", {"proof": []})],
+)
+def test_a_kept_part_does_not_excuse_values_that_only_equal_its_own(name, value):
+    tree = cbor2.loads(encode_record(whole_record()))
+    decode_record(encode_record(whole_record()))
+    with pytest.raises(RecordError):
+        decode_record(cbor2.dumps({**tree, name: {**tree[name], **value}}, canonical=True))
+
+
+def test_kept_values_under_other_keys_are_refused():
+    data = encode_record(whole_record())
+    decode_record(data)
+    for old, new in ((b"ecount\x01", b"ecounu\x01"), (b"eproof", b"eprooe"), (b"eclass", b"eclasz")):
+        with pytest.raises(RecordError, match="missing"):
+            decode_record(data.replace(old, new))
 
 
 def test_a_known_order_of_keys_does_not_excuse_a_key_that_is_forbidden_elsewhere():

@@ -14,7 +14,7 @@ import cbor2
 from tallystick.encoding import parts
 from tallystick.encoding.atoms import free_value
 from tallystick.encoding.keepsakes import Keepsakes
-from tallystick.encoding.reading import READERS, same_keys
+from tallystick.encoding.reading import read_record, same_keys
 from tallystick.errors import EncodingError, RecordError
 from tallystick.record import (
     FIELD_NAMES,
@@ -40,9 +40,6 @@ RECORD_PREFIX: Final = bytes((0xA0 | len(FIELD_NAMES),))
 _MAX_NESTING = MAX_DEPTH + 3
 _KEYS: Final = tuple(cbor2.dumps(name) for name in FIELD_NAMES)
 _VERSION_FIELD: Final = _KEYS[0] + cbor2.dumps(VERSION)
-_REPEATED_FIELDS: Final = frozenset(
-    ("gpu", "task", "error", "model", "state", "sender", "provider", "instructions", "proof_of_compute")
-)
 
 
 def encode_fields(record: Record) -> list[bytes]:
@@ -103,35 +100,19 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
         raise EncodingError(f"{len(data)} bytes are more than the {MAX_RECORD_BYTES} of any record")
     tree = _loads(data)
     _check_version_and_names(tree)
-    if not data.startswith(RECORD_PREFIX + _VERSION_FIELD):
-        raise EncodingError("the record does not start in its canonical form", offset=0)
-    fields, members = [_VERSION_FIELD], {}
-    offset = len(RECORD_PREFIX) + len(_VERSION_FIELD)
-    for name, key, next_key, read, write in _ROWS:
-        # If the bytes up to the next key are a field that was decoded before, then they are this field: no encoding is a prefix
-        # of another. If the next key's bytes stand inside this field, they are not, and the field is decoded.
-        repeated = name in _REPEATED_FIELDS
-        field = data[offset : data.find(next_key, offset) if next_key else None] if repeated else b""
-        kept = _keepsakes.part(field) if repeated else None
-        if kept is not None:
-            members[name] = kept[0]
-        else:
-            value = tree[name]
-            members[name] = part = value if value is None or read is None else read(value)
-            field = write(part)
-            if not data.startswith(field, offset):
-                raise _not_canonical(field, data, offset)
-            if name in LARGE_FIELDS and len(field) - len(key) > MAX_INLINE_BYTES:
-                raise RecordError(
-                    name, f"has {len(field) - len(key)} bytes; above {MAX_INLINE_BYTES} it belongs in a blob"
-                )
-            if repeated:
-                _keepsakes.keep_part(field, part)
-        fields.append(field)
-        offset += len(field)
-    if offset != len(data):
-        raise EncodingError("bytes follow the record", offset=offset)
-    return Record(**members), fields
+    record = read_record(tree, _keepsakes)
+    fields = encode_fields(record)
+    again = RECORD_PREFIX + b"".join(fields)
+    if again != data:
+        encode_fields(
+            read_record(tree, Keepsakes())
+        )  # a kept part may equal what stands here only by Python's 1 == True
+        raise _not_canonical(again, data)
+    for name, position in _LARGE_POSITIONS:
+        size = len(fields[position]) - len(_KEYS[position])
+        if size > MAX_INLINE_BYTES:
+            raise RecordError(name, f"has {size} bytes; above {MAX_INLINE_BYTES} it belongs in a blob")
+    return record, fields
 
 
 def split_fields(data: bytes) -> list[bytes]:
@@ -158,7 +139,7 @@ def decode_value(data: bytes) -> Value:
     value: Value = _loads(data)
     again = encode_value(value)
     if again != data:
-        raise _not_canonical(again, data, 0)
+        raise _not_canonical(again, data)
     return value
 
 
@@ -179,10 +160,10 @@ def field_value(data: bytes) -> bytes:
 def _shared(part: Any, kind: type, write: Callable[[Any], bytes]) -> bytes:
     if type(part) is not kind:  # null, or a part in another's place, which must not meet what was kept for its own
         return write(part)
-    field = _keepsakes.encoded(part)
+    field = _keepsakes.field(part)
     if field is None:
         field = write(part)
-        _keepsakes.keep_encoded(part, field)
+        _keepsakes.keep_field(part, field)
     return field
 
 
@@ -221,20 +202,13 @@ def _refuse_tag(*_: object) -> Any:
     raise EncodingError("holds a tag")
 
 
-def _not_canonical(canonical: bytes, data: bytes, start: int) -> EncodingError:
-    length = 0
-    for expected, found in zip(canonical, data[start:], strict=False):
-        if expected != found:
-            break
-        length += 1
-    return EncodingError("is not the canonical encoding of what it says", offset=start + length)
+def _not_canonical(canonical: bytes, data: bytes) -> EncodingError:
+    length = min(len(canonical), len(data))
+    offset = next((at for at in range(length) if canonical[at] != data[at]), length)
+    return EncodingError("is not the canonical encoding of what it says", offset=offset)
 
 
-_NAMES: Final = FIELD_NAMES[1:]
-_ROWS: Final = tuple(
-    (name, key, next_key, READERS.get(name), parts.WRITERS[name])
-    for name, key, next_key in zip(_NAMES, _KEYS[1:], (*_KEYS[2:], b""), strict=True)
-)
-_keepsakes = Keepsakes()
+_LARGE_POSITIONS: Final = tuple((name, FIELD_NAMES.index(name)) for name in LARGE_FIELDS)
+_keepsakes: Final = Keepsakes()
 # Tags that the library knows must be refused by name: shared references would let a few bytes stand for gigabytes.
 _NO_TAGS: Final = dict.fromkeys((*range(64), *range(100, 128), *range(256, 300), 1004, 43000, 55799), _refuse_tag)

@@ -6,8 +6,7 @@ structure equal to what a general encoder makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from tallystick import record as r
 from tallystick.encoding.atoms import (
@@ -272,30 +271,6 @@ def write_proof_of_compute(proof: r.ProofOfCompute | None) -> bytes:
         + b"ftoploc"
         + (NULL if toploc is None else byte_string(toploc, "proof_of_compute.toploc", 1, r.MAX_TOPLOC_BYTES))
     )
-
-
-WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {
-    "id": write_id,
-    "gpu": write_gpu,
-    "http": write_http,
-    "task": write_task,
-    "time": write_time,
-    "error": write_error,
-    "model": write_model,
-    "price": write_price,
-    "state": write_state,
-    "usage": write_usage,
-    "prompt": write_prompt,
-    "sender": write_sender,
-    "provider": write_provider,
-    "response": write_response,
-    "parameters": write_parameters,
-    "sender_seq": write_sender_seq,
-    "instructions": write_instructions,
-    "admission_seq": write_admission_seq,
-    "proof_of_compute": write_proof_of_compute,
-}
-"""Every field but `v`, key and value, in canonical order."""
 
 
 def _choice(choice: r.Choice, position: int) -> bytes:
