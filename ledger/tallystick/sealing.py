@@ -188,18 +188,21 @@ def sealed_header(sealed: bytes) -> SealedHeader:
 
     Raises: OpenError for an unknown version, named; for unknown flags or epoch 0; for sizes that cannot be.
     """
+    _check_header(sealed)
+    epoch = int.from_bytes(sealed[2:HEADER_BYTES], "big")
+    return SealedHeader(version=VERSION, vault=bool(sealed[1] & FLAG_VAULT), epoch=epoch)
+
+
+def _check_header(sealed: bytes) -> None:
     if not HEADER_BYTES + TAG_BYTES < len(sealed) <= MAX_SEALED_BYTES:
-        raise OpenError(
-            f"a sealed record has {HEADER_BYTES + TAG_BYTES + 1} to {MAX_SEALED_BYTES} bytes, not {len(sealed)}"
-        )
+        least = HEADER_BYTES + TAG_BYTES + 1
+        raise OpenError(f"a sealed record has {least} to {MAX_SEALED_BYTES} bytes, not {len(sealed)}")
     if sealed[0] != VERSION:
         raise OpenError(f"the sealed record is of version {sealed[0]}; this release opens version {VERSION}")
     if sealed[1] & ~FLAG_VAULT:
         raise OpenError(f"the sealed record has unknown flags 0x{sealed[1]:02x}")
-    epoch = int.from_bytes(sealed[2:HEADER_BYTES], "big")
-    if epoch == 0:
+    if sealed[2:HEADER_BYTES] == b"\x00\x00\x00\x00":
         raise OpenError("the sealed record names epoch 0; epochs start at 1")
-    return SealedHeader(version=VERSION, vault=bool(sealed[1] & FLAG_VAULT), epoch=epoch)
 
 
 def decrypt(sealed: bytes, *, log_id: LogId, index: int, fields_root: FieldsRoot, secret: bytes) -> bytes:
@@ -208,7 +211,7 @@ def decrypt(sealed: bytes, *, log_id: LogId, index: int, fields_root: FieldsRoot
     Raises: OpenError if anything that the encryption binds was changed: ciphertext, header, log, index or fields root.
     Source: SPEC 4.
     """
-    sealed_header(sealed)
+    _check_header(sealed)
     if len(secret) != SECRET_BYTES:
         raise OpenError(f"a record secret has {SECRET_BYTES} bytes")
     header = sealed[:HEADER_BYTES]
