@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
+from tallystick.chain.depth import MAX_JSON_DEPTH, is_shallow
 from tallystick_platform.api.refusals import BadRequest, quoted
 
 MAX_KEYS = 65_536  # of one object; a bound on what a hostile body makes us hold twice
@@ -20,14 +21,15 @@ def read_object(body: bytes) -> tuple[str, dict[str, object]]:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not valid UTF-8 (byte {error.start}).", code="invalid_utf8") from error
+    # Before the parser, which is recursive: some libraries raise the interpreter's own limit beyond what the stack holds.
+    if not is_shallow(body):
+        raise BadRequest(f"The body is nested deeper than {MAX_JSON_DEPTH} levels.", code="invalid_json")
     try:
         value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
     except json.JSONDecodeError as error:
         raise BadRequest(
             f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).", code="invalid_json"
         ) from error
-    except RecursionError as error:
-        raise BadRequest("The body is nested too deeply.", code="invalid_json") from error
     except BadRequest:
         raise
     except ValueError as error:  # integers of thousands of digits
