@@ -33,7 +33,7 @@ from tallystick.encoding import (
 )
 from tallystick.errors import DisclosureError, EncodingError, MerkleError, OpenError, RecordError
 from tallystick.hashing import keccak256
-from tallystick.ids import MAX_EPOCH, MAX_INDEX, FieldsRoot, Leaf, LogId
+from tallystick.ids import MAX_INDEX, FieldsRoot, Leaf, LogId
 from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand
 from tallystick.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
 from tallystick.record import (
@@ -356,8 +356,6 @@ def _position(name: str) -> int:
 
 
 def _header(*, vault: bool, epoch: int) -> bytes:
-    if not 1 <= epoch <= MAX_EPOCH:
-        raise OpenError(f"epoch {epoch} is outside 1 to {MAX_EPOCH}")
     return bytes((VERSION, FLAG_VAULT if vault else 0)) + epoch.to_bytes(4, "big")
 
 

@@ -130,6 +130,13 @@ def test_a_record_longer_than_any_is_refused_before_it_is_read():
         decode_record(b"\xb4" + bytes(MAX_RECORD_BYTES))
 
 
+def test_a_value_longer_than_any_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(encoding, "MAX_BLOB_BYTES", 10)
+    assert decode_value(encode_value("x" * 9)) == "x" * 9
+    with pytest.raises(EncodingError, match="the 10 of any value"):
+        decode_value(encode_value("x" * 10))
+
+
 def test_every_single_bit_of_a_record_matters():
     data = encode_record(bare_record())
     for at in range(len(data)):
@@ -269,6 +276,20 @@ def test_kept_values_under_other_keys_are_refused():
     for old, new in ((b"ecount\x01", b"ecounu\x01"), (b"eproof", b"eprooe"), (b"eclass", b"eclasz")):
         with pytest.raises(RecordError, match="missing"):
             decode_record(data.replace(old, new))
+
+
+@pytest.mark.parametrize("field", ["gpu", "model", "sender", "provider", "proof_of_compute", "time", "http", "usage"])
+@pytest.mark.parametrize("value", [[], "text", 1])
+def test_a_structure_that_is_no_map_is_refused(field, value):
+    with pytest.raises(RecordError, match="not a map"):
+        decode_record(cbor2.dumps({**cbor2.loads(encode_record(whole_record())), field: value}, canonical=True))
+
+
+@pytest.mark.parametrize("choices", [None, {}, "text", [1]])
+def test_choices_that_are_no_list_of_maps_are_refused(choices):
+    tree = cbor2.loads(encode_record(whole_record()))
+    with pytest.raises(RecordError):
+        decode_record(cbor2.dumps({**tree, "response": {"choices": choices}}, canonical=True))
 
 
 def test_a_known_order_of_keys_does_not_excuse_a_key_that_is_forbidden_elsewhere():

@@ -302,6 +302,12 @@ def test_a_field_larger_than_any_blob_is_refused(monkeypatch):
         seal(with_text(LARGE), epoch_key=EPOCH_KEY, index=INDEX)
 
 
+def test_a_record_that_outgrew_one_transaction_is_not_sealed(monkeypatch):
+    monkeypatch.setattr(sealing, "MAX_RECORD_BYTES", 1000)
+    with pytest.raises(EncodingError, match="at most 1000 fit"):
+        seal(whole_record(), epoch_key=EPOCH_KEY, index=INDEX)
+
+
 def test_the_largest_record_that_passes_its_bounds_can_be_sealed():
     record = largest_record()
     sealed = seal(record, epoch_key=EPOCH_KEY, index=2**53 - 1)

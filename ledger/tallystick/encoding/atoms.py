@@ -35,21 +35,22 @@ TEXT: Final = 0x60
 ARRAY: Final = 0x80
 MAP: Final = 0xA0
 
-_WIDTHS: Final = tuple(
-    (1 << bits, code, Struct(f">B{form}").pack) for bits, code, form in ((16, 25, "H"), (32, 26, "I"), (64, 27, "Q"))
-)
+_pack_16: Final = Struct(">BH").pack
+_pack_32: Final = Struct(">BI").pack
+_pack_64: Final = Struct(">BQ").pack
 
 
 def head(major: int, number: int) -> bytes:
-    """The shortest head of an item: its major type and a count or value. Source: RFC 8949 3 and 4.2.1."""
+    """The shortest head of an item: its major type and a count or value, below 2^64. Source: RFC 8949 3, 4.2.1."""
     return _SMALL_HEADS[major][number] if number < 256 else _long_head(major, number)
 
 
 def _long_head(major: int, number: int) -> bytes:
-    for limit, code, pack in _WIDTHS:
-        if number < limit:
-            return pack(major | code, number)
-    raise ValueError(f"{number} does not fit 64 bits")
+    if number < 1 << 16:
+        return _pack_16(major | 25, number)
+    if number < 1 << 32:
+        return _pack_32(major | 26, number)
+    return _pack_64(major | 27, number)
 
 
 def _short_heads(major: int) -> tuple[bytes, ...]:
