@@ -273,6 +273,23 @@ class SyntheticLog:
             self.blocks.append(block)
         return block
 
+    def merge_last_blocks(self) -> None:
+        """Make the last block's transaction the second one of the block before it."""
+        last, block = self.blocks.pop(), self.blocks[-1]
+        for event in last.events:
+            event |= {
+                "blockNumber": hex(block.number),
+                "blockHash": to_hex(block.hash),
+                "transactionIndex": "0x1",
+                "logIndex": hex(len(block.events)),
+            }
+            block.events.append(event)
+        block.state = last.state
+        self._block_count -= 1
+        for batch in self.batches:
+            if batch.block is last:
+                batch.block = block
+
     def receipt(self, record: Record, sealed: SealedRecord) -> SignedReceipt:
         """The receipt that the writer gives for a record."""
         issued_at = record.time.finished_at // 1_000_000

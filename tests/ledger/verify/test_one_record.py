@@ -26,6 +26,12 @@ def test_every_record_is_found_and_opened(log):
         assert (found.leaf, found.batch) == (log.sealed[index].leaf, int(index >= 3))
 
 
+def test_a_record_of_the_second_batch_in_a_block_is_found_in_its_batch(log):
+    log.append_requests(2)
+    log.merge_last_blocks()
+    assert [find_record(log.reader(), index, [AUDITOR]).batch for index in (7, 8)] == [1, 2]
+
+
 def test_an_index_beyond_the_log_is_absent(log):
     with pytest.raises(RecordAbsent, match="8 records"):
         find_record(log.reader(), 8, [AUDITOR])

@@ -39,6 +39,7 @@ def test_a_record_that_does_not_open_takes_no_other_with_it():
     ]
     counts = {step: verdict.check(step).held for step in (7, 8, 9, 11)}
     assert counts == {7: COUNT, 8: COUNT - 1, 9: COUNT - 2, 11: COUNT - 1}
+    assert {step: verdict.check(step).not_covered for step in (7, 8, 9, 11)} == {7: 0, 8: 0, 9: 1, 11: 1}
 
 
 class Opening:

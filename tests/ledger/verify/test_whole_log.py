@@ -5,12 +5,14 @@ import pytest
 from tallystick.chain import LedgerReader, LogMissing
 from tallystick.encoding import encode_record
 from tallystick.ids import LogId
+from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick.sealing import seal
 from tallystick.verify import ChainMoved, Outcome, Status, Step, VerifyOptions, verify_log
 from tallystick.verify.record_checks import CONTENT_STEPS, NO_KEY, NO_PRICE, NOT_ASKED, VAULT
 from tallystick.verify.whole_log import DEFAULT_GRACE_S, PROGRESS_RECORDS
 from tests.support.forgery import forge
 from tests.support.synthetic_log import ALICE, AUDITOR, BOB, CONTRACT, STRANGER, SyntheticLog
+from tests.support.tampering import kind_of, reader_of
 
 WITH_KEY = VerifyOptions(auditor_keys=[AUDITOR])
 
@@ -285,6 +287,47 @@ def test_block_times_that_go_back_are_named():
     log.blocks[-1].timestamp = log.blocks[-2].timestamp - 1
     failure = next(f for f in verified(log).failures if f.where.startswith("block"))
     assert failure.step == Step.TIME_ORDER
+
+
+def test_blocks_of_one_time_are_in_order():
+    log = log_of(1, 1)
+    log.blocks[-1].timestamp = log.blocks[-2].timestamp
+    assert not [failure for failure in verified(log).failures if failure.where.startswith("block")]
+
+
+def test_two_batches_in_one_block_are_two_batches():
+    log = log_of(2, 3)
+    log.merge_last_blocks()
+    verdict = verified(log)
+    assert verdict.outcome is Outcome.PROVEN
+    assert (verdict.check(Step.ROOTS).held, verdict.check(Step.DECRYPTION).held) == (2, 5)
+
+
+def test_a_batch_may_have_as_many_records_as_a_tree_has_leaves():
+    verdict = verified(log_of(MAX_BATCH_RECORDS), VerifyOptions())
+    assert (verdict.outcome, verdict.check(Step.LEAVES).held) == (Outcome.PROVEN, MAX_BATCH_RECORDS)
+
+
+def test_more_records_than_a_tree_has_leaves_are_named_where_a_batch_s_end_is_withheld():
+    log = log_of(MAX_BATCH_RECORDS // 2, MAX_BATCH_RECORDS // 2 + 1)
+    events = log.node().events()
+    first_end = next(at for at, event in enumerate(events) if kind_of(event) == "BatchAppended")
+    told = events[:first_end] + events[first_end + 1 :]
+    verdict = verify_log(reader_of(log, told), VerifyOptions())
+    assert verdict.outcome is Outcome.WRONG
+    assert {failure.step for failure in verdict.failures} == {Step.INDEX_CONTINUITY}
+
+
+def test_each_record_that_does_not_open_may_hold_one_missing_number_and_no_more():
+    log = log_of(2)
+    broken = log.request(ALICE)
+    log.append([broken], lambda one: forge(broken, log.epoch_key, one.index, record_bytes=b"\xa0"))
+    log.append([log.request(ALICE)])
+    age(log, DEFAULT_GRACE_S + 10)
+    assert verified(log).check(Step.SEQUENCE_COMPLETENESS).status is Status.PASS
+    log.append([log.request(ALICE, skip=1)])
+    age(log, DEFAULT_GRACE_S + 10)
+    assert verified(log).check(Step.SEQUENCE_COMPLETENESS).status is Status.FAIL
 
 
 def test_progress_is_told_now_and_then_and_at_the_end():
