@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NewType
 
 from tallystick.errors import IdError
@@ -109,6 +110,7 @@ def parse_address(text: str) -> Address:
     return address
 
 
+@lru_cache(maxsize=1024)
 def checksum_address(address: Address) -> str:
     """Write an address with its mixed-case checksum.
 

@@ -7,9 +7,9 @@ to those of a general EIP-712 library.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from tallystick.errors import IdError, ReceiptFormatError
 from tallystick.hashing import keccak256
@@ -92,6 +92,8 @@ class SignedReceipt:
     receipt: Receipt
     domain: Domain
     signature: bytes
+    known_signer: Address | None = field(default=None, init=False, repr=False, compare=False)
+    """Who signed, where that is known already; a changed copy knows nothing."""
 
     def to_json(self) -> dict[str, object]:
         """The JSON form: hashes and addresses as 0x-prefixed hex."""
@@ -108,7 +110,7 @@ class SignedReceipt:
                 "anchor_by": receipt.anchor_by,
             },
             "signature": to_hex(self.signature),
-            "signer": checksum_address(signer(self)),
+            "signer": checksum_address(self.known_signer or signer(self)),
         }
 
     @classmethod
@@ -143,6 +145,8 @@ class SignedAdmission:
     admission: AdmissionReceipt
     domain: Domain
     signature: bytes
+    known_signer: Address | None = field(default=None, init=False, repr=False, compare=False)
+    """Who signed, where that is known already; a changed copy knows nothing."""
 
     def to_json(self) -> dict[str, object]:
         """The JSON form: hashes and addresses as 0x-prefixed hex, the record id as a UUID."""
@@ -159,7 +163,7 @@ class SignedAdmission:
                 "anchor_by": admission.anchor_by,
             },
             "signature": to_hex(self.signature),
-            "signer": checksum_address(signer(self)),
+            "signer": checksum_address(self.known_signer or signer(self)),
         }
 
     @classmethod
@@ -186,6 +190,8 @@ class SignedAdmission:
         _same_signer(outer, signer(signed))
         return signed
 
+
+Signed = TypeVar("Signed", SignedReceipt, SignedAdmission)
 
 _RECEIPT_MEMBERS = ("log_id", "index", "leaf", "request_hash", "response_hash", "issued_at", "anchor_by")
 _ADMISSION_MEMBERS = ("log_id", "record_id", "sender", "sender_seq", "request_hash", "admitted_at", "anchor_by")
@@ -237,17 +243,18 @@ def bundle_digest(domain: Domain, content_hash: bytes) -> bytes:
 
 def sign_receipt(wallet: Wallet, domain: Domain, receipt: Receipt) -> SignedReceipt:
     """Sign a receipt as the log's writer."""
-    return SignedReceipt(receipt=receipt, domain=domain, signature=wallet.sign_digest(receipt_digest(domain, receipt)))
+    signature = wallet.sign_digest(receipt_digest(domain, receipt))
+    return _signed_by(wallet, SignedReceipt(receipt=receipt, domain=domain, signature=signature))
 
 
 def sign_admission(wallet: Wallet, domain: Domain, admission: AdmissionReceipt) -> SignedAdmission:
     """Sign an admission as the log's writer."""
     signature = wallet.sign_digest(admission_digest(domain, admission))
-    return SignedAdmission(admission=admission, domain=domain, signature=signature)
+    return _signed_by(wallet, SignedAdmission(admission=admission, domain=domain, signature=signature))
 
 
 def signer(signed: SignedReceipt | SignedAdmission) -> Address:
-    """Who signed, computed from the signature.
+    """Who signed, computed from the signature, always.
 
     Raises: SignatureError.
     """
@@ -270,6 +277,12 @@ def response_hash(outputs: Sequence[bytes]) -> bytes:
     Source: SPEC 7.
     """
     return keccak256(b"".join([keccak256(output) for output in outputs]))
+
+
+def _signed_by(wallet: Wallet, signed: Signed) -> Signed:
+    # A service writes its own receipts out at once; computing the signer from the signature costs more than signing.
+    object.__setattr__(signed, "known_signer", wallet.address)
+    return signed
 
 
 @lru_cache(maxsize=64)

@@ -210,6 +210,20 @@ def test_a_signature_that_no_key_makes_is_refused():
         )
 
 
+def test_a_changed_copy_of_a_receipt_does_not_name_the_signer_of_the_first():
+    signed = sign_receipt(WRITER, DOMAIN, RECEIPT)
+    changed = dataclasses.replace(signed, receipt=dataclasses.replace(RECEIPT, index=41))
+    assert signed.to_json()["signer"] == checksum_address(WRITER.address)
+    assert changed.to_json()["signer"] == checksum_address(signer(changed)) != signed.to_json()["signer"]
+
+
+def test_what_is_known_of_the_signer_makes_no_difference_to_equality():
+    signed = sign_receipt(WRITER, DOMAIN, RECEIPT)
+    again = SignedReceipt(receipt=RECEIPT, domain=DOMAIN, signature=signed.signature)
+    assert again == signed
+    assert again.to_json() == signed.to_json()
+
+
 def test_a_request_is_hashed_as_it_was_received():
     assert request_hash(b'{"a": 1}') != request_hash(b'{"a":1}')
     assert request_hash(b"") == EMPTY_HASH
