@@ -110,12 +110,16 @@ def parse_address(text: str) -> Address:
     return address
 
 
-@lru_cache(maxsize=1024)
 def checksum_address(address: Address) -> str:
     """Write an address with its mixed-case checksum.
 
     Source: EIP-55.
     """
+    return _checksummed(address)
+
+
+@lru_cache(maxsize=1024)
+def _checksummed(address: bytes) -> str:
     digits = address.hex()
     nibbles = keccak256(digits.encode()).hex()
     return "0x" + "".join(
