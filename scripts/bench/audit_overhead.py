@@ -37,6 +37,7 @@ from tallystick_platform.api import Services, create_api  # noqa: E402
 from tallystick_platform.api.chat import PATH  # noqa: E402
 from tallystick_platform.api.proofs import ProofEncoder  # noqa: E402
 from tallystick_platform.api.services import Readiness  # noqa: E402
+from tallystick_platform.app.memory import settle_memory  # noqa: E402
 from tallystick_platform.app.randomness import RandomPool  # noqa: E402
 from tallystick_platform.auth import Authenticator  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
@@ -241,6 +242,7 @@ async def compare(rounds: int, requests: int) -> list[tuple[float, float]]:
             plain, ledger = Client(both.plain, both.token), Client(both.ledger, both.token)
             for client in (plain, ledger):
                 await client.cpu_per_request_us(requests * 4)
+            settle_memory()  # as the server does once it is ready
             for number in range(rounds):
                 turns = (plain, ledger) if number % 2 == 0 else (ledger, plain)
                 used = {client: await client.cpu_per_request_us(requests) for client in turns}

@@ -12,6 +12,7 @@ import uvloop
 from tallystick_platform.api import create_api
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.listening import ApiServer, base_url, bind
+from tallystick_platform.app.memory import settle_memory
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import started
 from tallystick_platform.settings import Settings
@@ -49,7 +50,9 @@ async def _serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
 
 
 async def _announce(service: Service, url: str, on_ready: Callable[[Ready], None]) -> None:
-    on_ready(await service.ready(url))
+    ready = await service.ready(url)
+    settle_memory()
+    on_ready(ready)
 
 
 async def _leave(service: Service, server: ApiServer, leaving: asyncio.Event) -> None:
