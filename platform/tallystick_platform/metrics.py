@@ -48,6 +48,5 @@ class Metrics:
         self.journal_failures = Counter("tallystick_journal_failures", "Group commits that failed.", registry=registry)
 
         self.workers_ready = Gauge("tallystick_workers_ready", "Workers with a loaded model.", registry=registry)
-        self.worker_restarts = Counter("tallystick_worker_restarts", "Workers restarted.", registry=registry)
         self.worker_queue = Gauge("tallystick_worker_queue", "Requests that workers hold.", registry=registry)
         self.device_seconds = Counter("tallystick_device_seconds", "Device time measured.", registry=registry)

@@ -172,11 +172,12 @@ def _usage(usage: Usage | None) -> Mapping[str, object]:
 
 
 def _server_timing(answer: Answer) -> bytes:
-    """Milliseconds: between admission and computing, computing, and in the two commits."""
+    """Milliseconds: between admission and computing, computing, sealing, and the rest of the two commits."""
     admitted, outcome = answer.admitted, answer.outcome
     started_at = outcome.started_at or outcome.finished_at
     queue_us = started_at - admitted.ticket.record.time.admitted_at - admitted.admit_us
+    seal_us = answer.entry.seal_us
     return (
         f"queue;dur={max(queue_us, 0) / 1000:.3f}, infer;dur={(outcome.finished_at - started_at) / 1000:.3f}, "
-        f"journal;dur={(admitted.admit_us + answer.commit_us) / 1000:.3f}"
+        f"seal;dur={seal_us / 1000:.3f}, journal;dur={(admitted.admit_us + answer.commit_us - seal_us) / 1000:.3f}"
     ).encode()

@@ -152,7 +152,7 @@ def _chat() -> Schema:
             },
             "Server-Timing": {
                 "schema": {"type": "string"},
-                "description": "queue, infer, journal in milliseconds (whole answers).",
+                "description": "queue, infer, seal, journal in milliseconds (whole answers).",
             },
         },
         "content": {

@@ -7,12 +7,15 @@ started before it, in reverse; stopping is the same, reversed. Workers may still
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from tallystick.chain import HttpTransport, LedgerReader, LedgerSender
 from tallystick.ids import checksum_address
@@ -130,6 +133,17 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         )
 
 
+class RestartsCollector(Collector):
+    """Counts what the pool counts, at the moment it is read."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+
+    def collect(self) -> Iterator[Metric]:
+        """The one figure."""
+        yield CounterMetricFamily("tallystick_worker_restarts", "Workers started again.", value=self._pool.restarts)
+
+
 async def _chain(settings: Settings, keys: Keyring, stack: AsyncExitStack) -> str:
     chain = ChainProcess(
         path=settings.paths.chain_path,
@@ -192,6 +206,7 @@ async def _workers(
     dispatcher = Dispatcher(pool)
     stack.push_async_callback(dispatcher.stop_workers)
     await dispatcher.start_workers()
+    metrics.registry.register(RestartsCollector(pool))
     metrics.workers_ready.set_function(lambda: len(pool.links))
     metrics.worker_queue.set_function(lambda: sum(link.load for link in pool.links))
     _log.info("workers.started", workers=settings.workers, provider=checksum_address(keys.operator.address))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tallystick.ids import Epoch, FieldsRoot, Index, Leaf, RecordId
@@ -35,7 +35,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """A durable record. Holding one is what allows an answer, or a stream's last event, to leave."""
+    """A durable record. Holding one is what allows an answer, or a stream's last event, to leave. Units: microseconds."""
 
     record_id: RecordId
     index: Index
@@ -44,6 +44,7 @@ class JournalEntry:
     leaf: Leaf
     receipt: SignedReceipt
     record_secret: bytes
+    seal_us: int = field(default=0, compare=False)
     state: Literal["journaled"] = "journaled"
 
 

@@ -107,7 +107,13 @@ class GroupCommitter:
             self._roll_if_due(connection, counters, now_us)
             connection.begin()
             counters.confirm(connection)
-            writes = Transaction(self._sealer, self._macs, now_us=now_us, deadline_s=self._anchor_deadline_s)
+            writes = Transaction(
+                self._sealer,
+                self._macs,
+                now_us=now_us,
+                deadline_s=self._anchor_deadline_s,
+                monotonic_ns=self._clock.monotonic_ns,
+            )
             outcomes = [
                 (operation, self._carry_out(operation, writes, counters, connection))
                 for operation in group

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tallystick.errors import TallystickError
@@ -34,6 +34,7 @@ class Transaction:
         "_deadline_s",
         "_drafts",
         "_macs",
+        "_monotonic_ns",
         "_now_us",
         "_records",
         "_sealer",
@@ -41,11 +42,14 @@ class Transaction:
         "done",
     )
 
-    def __init__(self, sealer: Sealer, macs: RowMacs, *, now_us: int, deadline_s: int) -> None:
+    def __init__(
+        self, sealer: Sealer, macs: RowMacs, *, now_us: int, deadline_s: int, monotonic_ns: Callable[[], int]
+    ) -> None:
         self._sealer = sealer
         self._macs = macs
         self._now_us = now_us
         self._deadline_s = deadline_s
+        self._monotonic_ns = monotonic_ns
         self._admissions: list[Sequence[Value]] = []
         self._drafts: list[Sequence[Value]] = []
         self._records: list[Sequence[Value]] = []
@@ -88,7 +92,9 @@ class Transaction:
         Raises: RecordError, EncodingError if not even that can be recorded; then no index was used.
         """
         index = counters.next_index
+        began_ns = self._monotonic_ns()
         record, sealed, refusal = self._seal(offered, draft, index)
+        seal_us = (self._monotonic_ns() - began_ns) // 1_000
         counters.next_index = Index(index + 1)
         receipt = self._receipt(record, sealed)
         values = (
@@ -124,6 +130,7 @@ class Transaction:
             leaf=sealed.leaf,
             receipt=receipt,
             record_secret=sealed.secret,
+            seal_us=seal_us,
         )
 
     def write(self, connection: WriterConnection) -> None:
