@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 
 from tallystick.bundle import Bundle, parse_bundle, sign_evidence
+from tallystick.errors import ChainRejected
 from tallystick.keys import Wallet
 from tallystick.record import FIELD_NAMES
 from tallystick.verify import NodeBehind, OtherChain, Outcome, Status, Step, verify_bundle
 from tallystick.verify.bundle_checks import CLOSED, OFFLINE, ONE_RECORD, UNANCHORED, UNKNOWN_WRITER
 from tallystick.verify.receipt_checks import HASHES_CLOSED, NOT_DUE
-from tests.support.synthetic_log import ANCHOR_DEADLINE_S, SyntheticLog
+from tests.support.synthetic_log import SyntheticLog
 
 SOMEBODY = Wallet(b"\x0a" * 32)
 
@@ -58,6 +59,44 @@ def test_a_bundle_is_proven_against_a_node(log):
     not_passed = {check.number for check in verdict.checks if check.status is not Status.PASS}
     assert not_passed == {Step.SEQUENCE_COMPLETENESS, Step.SENDER_PROOF}
     assert all(not check.not_covered for check in verdict.checks if check.number <= Step.PRICE_ARITHMETIC)
+
+
+def test_each_check_counts_what_it_computed(log):
+    alone, with_node = verify_bundle(log.bundle(4)), verify_bundle(log.bundle(4), log.node())
+    once = dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 11, 12), 1)
+    assert {check.number: check.held for check in alone.checks if check.held} == once | {6: 3}
+    assert {check.number: check.held for check in with_node.checks if check.held} == once | {
+        1: 1,
+        2: 2,
+        4: 2,
+        5: 2,
+        6: 4,
+    }
+
+
+def refusing_state(log):
+    """A node that serves no state."""
+    node = log.node()
+    answer = node.call
+
+    def call(method, params):
+        if method == "eth_call":
+            raise ChainRejected(-32000, "no state")
+        return answer(method, params)
+
+    node.call = call
+    return node
+
+
+def test_a_node_without_state_cannot_be_the_judge(log):
+    with pytest.raises(ChainRejected, match="no state"):
+        verify_bundle(log.bundle(4), refusing_state(log))
+
+
+def test_other_code_that_answers_nothing_is_named(log):
+    node = refusing_state(log)
+    node.code += b"\x00"
+    assert steps(verify_bundle(log.bundle(4), node)) == {Step.CONTRACT_CODE}
 
 
 def test_every_record_of_a_log_has_evidence_that_holds(log):
@@ -140,6 +179,7 @@ def test_an_anchor_that_contradicts_itself_is_named_even_if_attested(log, step, 
     ("step", "changes"),
     [
         (Step.INDEX_CONTINUITY, {"batch": 0}),
+        (Step.INDEX_CONTINUITY, {"batch": 2}),
         (Step.INDEX_CONTINUITY, {"batch": 9}),
         (Step.HEADS, {"block_number": 2}),
         (Step.HEADS, {"block_hash": b"\x31" * 32}),
@@ -230,5 +270,8 @@ def test_a_bundle_without_anchor_is_late_only_after_its_deadline(log):
     waiting = verify_bundle(early, node)
     assert waiting.outcome is Outcome.PROVEN
     assert NOT_DUE in texts(waiting, Step.RECEIPTS)
-    node.blocks[-1] = replace(node.blocks[-1], timestamp=node.blocks[-1].timestamp + ANCHOR_DEADLINE_S + 10)
+    deadline = early.evidence.receipt.receipt.anchor_by
+    node.blocks[-1] = replace(node.blocks[-1], timestamp=deadline)
+    assert verify_bundle(early, node).outcome is Outcome.PROVEN
+    node.blocks[-1] = replace(node.blocks[-1], timestamp=deadline + 1)
     assert steps(verify_bundle(early, node)) == {Step.RECEIPTS}
