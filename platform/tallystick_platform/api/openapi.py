@@ -50,73 +50,14 @@ def document() -> Schema:
 
 
 def _paths() -> Schema:
-    record_id = _parameter("path", "record_id", {"type": "string", "format": "uuid"}, "From X-Tallystick-Record.")
-    page = [
-        _parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
-        _parameter(
-            "query", "limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Entries per page."
-        ),
-    ]
     return {
         "/v1/chat/completions": {"post": _chat()},
         "/v1/models": {"get": _read("List the models", "ModelList")},
         "/v1/models/{model_id}": {
-            "get": _read(
-                "One model",
-                "Model",
-                [_parameter("path", "model_id", {"type": "string"}, "May hold slashes.")],
-                missing=True,
-            )
+            "get": _read("One model", "Model", [_in_path("model_id", "May hold slashes.")], missing=True)
         },
-        "/v1/ledger": {"get": _read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
-        "/v1/batches": {"get": _read("The batches, newest first", "BatchList", page, public=True)},
-        "/v1/batches/{number}": {
-            "get": _read(
-                "One batch",
-                "Batch",
-                [_parameter("path", "number", {"type": "integer"}, "From 0.")],
-                public=True,
-                missing=True,
-            )
-        },
-        "/v1/records": {
-            "get": _read(
-                "Your own records, newest first",
-                "RecordList",
-                [
-                    *page,
-                    _parameter(
-                        "query",
-                        "state",
-                        {"enum": [state.value for state in State]},
-                        "How the request ended (`outcome`).",
-                    ),
-                    _parameter("query", "model", {"type": "string"}, "Only this model's."),
-                ],
-            )
-        },
-        "/v1/records/{record_id}": {
-            "get": _read("One record's way to the chain", "RecordStatus", [record_id], missing=True)
-        },
-        "/v1/records/{record_id}/receipt": {
-            "get": _read("Its signed receipt", "SignedReceipt", [record_id], missing=True)
-        },
-        "/v1/records/{record_id}/proof": {
-            "get": _read(
-                "Its evidence bundle: one file that verifies offline (`tallystick verify FILE`)",
-                "Bundle",
-                [
-                    record_id,
-                    _parameter(
-                        "query",
-                        "secret",
-                        {"type": "boolean", "default": True},
-                        "Put the record's secret in, which opens it.",
-                    ),
-                ],
-                missing=True,
-            )
-        },
+        **_ledger_paths(),
+        **_record_paths(),
         "/healthz": {"get": _read("Whether the process is alive", "Health", public=True)},
         "/readyz": {"get": _ready()},
         "/metrics": {"get": _text("Figures for Prometheus", "text/plain")},
@@ -124,6 +65,43 @@ def _paths() -> Schema:
         "/schema": {"get": _text("This description as a page", "text/html")},
         "/": {"get": _text("Where things are", "text/html")},
     }
+
+
+def _ledger_paths() -> Schema:
+    number = _in_path("number", "From 0.")
+    return {
+        "/v1/ledger": {"get": _read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
+        "/v1/batches": {"get": _read("The batches, newest first", "BatchList", _paging(), public=True)},
+        "/v1/batches/{number}": {"get": _read("One batch", "Batch", [number], public=True, missing=True)},
+    }
+
+
+def _record_paths() -> Schema:
+    record_id = _in_path("record_id", "From X-Tallystick-Record.")
+    states = {"enum": [state.value for state in State]}
+    filters = [
+        _parameter("query", "state", states, "How the request ended (`outcome`)."),
+        _parameter("query", "model", {"type": "string"}, "Only this model's."),
+    ]
+    secret = _parameter(
+        "query", "secret", {"type": "boolean", "default": True}, "Put the record's secret in, which opens it."
+    )
+    bundle = "Its evidence bundle: one file that verifies offline (`tallystick verify FILE`)"
+    one = "/v1/records/{record_id}"
+    return {
+        "/v1/records": {"get": _read("Your own records, newest first", "RecordList", [*_paging(), *filters])},
+        one: {"get": _read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
+        f"{one}/receipt": {"get": _read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
+        f"{one}/proof": {"get": _read(bundle, "Bundle", [record_id, secret], missing=True)},
+    }
+
+
+def _paging() -> list[Schema]:
+    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    return [
+        _parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
+        _parameter("query", "limit", limit, "Entries per page."),
+    ]
 
 
 def _chat() -> Schema:
@@ -215,6 +193,10 @@ def _error(text: str) -> Schema:
 
 def _parameter(place: str, name: str, schema: Schema, text: str) -> Schema:
     return {"in": place, "name": name, "required": place == "path", "schema": schema, "description": text}
+
+
+def _in_path(name: str, text: str) -> Schema:
+    return _parameter("path", name, {"type": "string"}, text)
 
 
 def _ref(name: str) -> Schema:

@@ -92,9 +92,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         journal = Journal(
             database, sealer, macs, clock=clock, anchor_deadline_s=settings.anchor_deadline_s, metrics=metrics
         )
-        await journal.start()
-        stack.push_async_callback(journal.close)
-        _log.info("journal.recovered", interrupted=await journal.recover())
+        await _recovered(journal, stack)
         batches, tokens = Batches(database, macs), TokenStore(database, macs)
         client_file = None
         if settings.mode is Mode.DEVELOPMENT:
@@ -104,13 +102,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
         dispatcher = await _workers(settings, keys, clock, metrics, stack)
-        gate = Gate(
-            max_concurrent=settings.max_concurrent_requests,
-            max_per_token=settings.max_concurrent_per_token,
-            max_unanchored=settings.max_unanchored_records,
-            depth=lambda: journal.counts().size - batches.anchored_size,
-        )
-        metrics.in_flight.set_function(lambda: gate.in_flight)
+        gate = _gate(settings, journal, batches, metrics)
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
@@ -131,6 +123,24 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             gate=gate,
             exchange=Exchange(parts),
         )
+
+
+async def _recovered(journal: Journal, stack: AsyncExitStack) -> None:
+    """Start the journal, and record first of all what a process that died had admitted."""
+    await journal.start()
+    stack.push_async_callback(journal.close)
+    _log.info("journal.recovered", interrupted=await journal.recover())
+
+
+def _gate(settings: Settings, journal: Journal, batches: Batches, metrics: Metrics) -> Gate:
+    gate = Gate(
+        max_concurrent=settings.max_concurrent_requests,
+        max_per_token=settings.max_concurrent_per_token,
+        max_unanchored=settings.max_unanchored_records,
+        depth=lambda: journal.counts().size - batches.anchored_size,
+    )
+    metrics.in_flight.set_function(lambda: gate.in_flight)
+    return gate
 
 
 class RestartsCollector(Collector):
