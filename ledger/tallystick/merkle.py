@@ -161,7 +161,9 @@ def _checked(leaves: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def _parents(level: Sequence[bytes]) -> list[bytes]:
-    parents = [keccak256(NODE_PREFIX + left + right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    nodes = iter(level)
+    # The iterator beside itself gives neighbours; an odd last node finds none and is left for below.
+    parents = [keccak256(NODE_PREFIX + left + right) for left, right in zip(nodes, nodes, strict=False)]
     if len(level) % 2:
         parents.append(level[-1])
     return parents
