@@ -42,7 +42,11 @@ class ChainLook:
 
 
 class LedgerDesk:
-    """Answers for one log. Reads of the chain and the database run in threads; the chain is looked at no more than once a second."""
+    """Answers for one log. Reads of the chain and the database run in threads.
+
+    The chain is looked at no more than once a second, unless more has been anchored since: what is shown never lacks records that
+    the journal no longer counts as waiting.
+    """
 
     def __init__(
         self,
@@ -79,8 +83,8 @@ class LedgerDesk:
 
     async def view(self) -> LedgerView:
         """The log as it is now."""
-        look = await self._chain_look()
         status = await self._in_thread(self._anchoring.status)
+        look = await self._chain_look()  # after the status: it may show more than was counted as anchored, never less
         return LedgerView(
             chain_id=self._domain.chain_id,
             rpc_url=self._rpc_url,
@@ -157,11 +161,15 @@ class LedgerDesk:
     async def _chain_look(self) -> ChainLook | None:
         """The newest look at the chain; None while it does not answer."""
         async with self._looking:
-            now_ns = self._clock.monotonic_ns()
-            if self._looked_at_ns is None or now_ns - self._looked_at_ns >= LOOK_AGAIN_NS:
+            if self._must_look():
                 self._look = await self._in_thread(self._look_at_chain)
                 self._looked_at_ns = self._clock.monotonic_ns()
             return self._look
+
+    def _must_look(self) -> bool:
+        if self._looked_at_ns is None or self._clock.monotonic_ns() - self._looked_at_ns >= LOOK_AGAIN_NS:
+            return True
+        return self._look is not None and self._look.size < self._batches.anchored_size
 
     def _look_at_chain(self) -> ChainLook | None:
         try:
