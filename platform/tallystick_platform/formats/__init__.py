@@ -1,0 +1,1 @@
+"""What a model file or folder really is, read from its headers without loading it."""

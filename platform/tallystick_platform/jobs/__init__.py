@@ -1,0 +1,1 @@
+"""Work that outlives its request: exports, and what they leave to be fetched."""
