@@ -7,10 +7,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tallystick.manifest import FileEntry
 from tallystick_platform.exporter.errors import ExportRefused
+
+if TYPE_CHECKING:
+    from tallystick.manifest import FileEntry
 
 Format = Literal["safetensors", "onnx", "gguf"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -54,7 +56,7 @@ class ExportSpec:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ExportRefused(reason=f"the format {self.format!r} is not known; known are {', '.join(FORMATS)}")
-        if len(self.source_digest) != 32:  # noqa: PLR2004
+        if len(self.source_digest) != 32:
             raise ExportRefused(reason=f"the source's digest has {len(self.source_digest)} bytes, not 32")
         if not 1 <= self.parity_tokens <= MAX_PARITY_TOKENS:
             reason = f"parity over {self.parity_tokens} tokens was asked for; 1 to {MAX_PARITY_TOKENS} can be"
@@ -88,10 +90,7 @@ class ExportSpec:
         if len(text) > MAX_SPEC_BYTES:
             raise ExportRefused(reason=f"the job's description is longer than {MAX_SPEC_BYTES} bytes")
         try:
-            values = json.loads(text)
-            if not isinstance(values, dict):
-                raise TypeError("not an object")
-            _check_types(values)
+            values = _checked(json.loads(text))
             values |= {name: Path(values[name]) for name in ("source", "target")}
             values["source_digest"] = bytes.fromhex(values["source_digest"])
             if values.get("signing_key") is not None:
@@ -192,10 +191,13 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _check_types(values: dict[str, Any]) -> None:
+def _checked(values: Any) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise TypeError("not an object")
     integers, optional = {"parity_tokens", "shard_bytes"}, {"quantization", "licence", "signing_key"}
     for name, value in values.items():
         kind = int if name in integers else str
         if (value is None and name in optional) or (isinstance(value, kind) and not isinstance(value, bool)):
             continue
         raise TypeError(f"{name} is a {type(value).__name__}")
+    return values
