@@ -112,6 +112,16 @@ class BundleError(TallystickError):
         self.reason = reason
 
 
+class ManifestError(TallystickError):
+    """A model folder, or the list of its files, has no digest: `path` names the file at fault, where there is one."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        shown = _shortened(path if path.isprintable() else ascii(path))
+        super().__init__(f"manifest, {shown}: {reason}" if path else f"manifest: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class ChainError(TallystickError):
     """The chain node did not give what was asked."""
 

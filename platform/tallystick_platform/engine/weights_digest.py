@@ -1,6 +1,6 @@
 """The name of a model's content: 32 bytes that every record carries and anyone with the files can compute again.
 
-    manifest  = OpenSSF model-signing manifest of the folder: every file (Git's own files aside), hashed whole with SHA-256
+    manifest  = OpenSSF model-signing manifest of the folder: every file but Git's own and the signature, hashed whole with SHA-256
     resources = [{"algorithm": "sha256", "digest": hex, "name": path relative to the folder, with slashes}, ...] by name
     digest    = SHA-256 of the RFC 8785 JSON of `resources`
 
@@ -21,6 +21,7 @@ from pathlib import Path
 import rfc8785
 from model_signing import hashing
 
+from tallystick.manifest import SIGNATURE_NAME
 from tallystick_platform.errors import ModelUnusable
 
 MAX_CACHE_BYTES = 8 * 1_048_576
@@ -102,6 +103,7 @@ class DigestCache:
 
 def _hasher() -> hashing.Config:
     config: hashing.Config = hashing.Config()  # type: ignore[no-untyped-call]
+    config = config.set_ignored_paths(paths=[SIGNATURE_NAME], ignore_git_paths=True)
     return config.use_file_serialization(hashing_algorithm="sha256")
 
 
