@@ -38,8 +38,6 @@ from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Dis
 
 FORMAT: Final = "tallystick/bundle/v1"
 MAX_BUNDLE_BYTES: Final = 1_048_576
-MAX_FIELD_PATH: Final = 5
-"""The depth of the tree over a record's fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +108,11 @@ class Bundle:
             document["record_secret"] = to_hex(self.record_secret)
         if self.disclosed is not None:
             document["disclosed"] = {
-                name: {
-                    "field": to_hex(shown.field_bytes),
-                    "path": [to_hex(part) for part in shown.path],
-                    "salt": to_hex(shown.salt),
-                }
-                for name, shown in self.disclosed.fields.items()
+                "commitments": [to_hex(one) for one in self.disclosed.commitments],
+                "fields": {
+                    name: {"field": to_hex(shown.field_bytes), "salt": to_hex(shown.salt)}
+                    for name, shown in self.disclosed.fields.items()
+                },
             }
         return _canonical(document)
 
@@ -252,7 +249,7 @@ def _anchor_from(data: object) -> Anchor:
         first_index=_integer(members, where, "first_index"),
         count=_integer(members, where, "count", most=MAX_BATCH_RECORDS),
         root=Root(_hex(members, where, "root", parse_hash)),
-        path=_path(members, where, MAX_PATH_LENGTH),
+        path=_hashes(members, where, "path", 0, MAX_PATH_LENGTH),
         previous_head=Head(_hex(members, where, "previous_head", parse_hash)),
         head=Head(_hex(members, where, "head", parse_hash)),
         tx_hash=_hex(members, where, "tx_hash", parse_hash),
@@ -263,20 +260,21 @@ def _anchor_from(data: object) -> Anchor:
 
 
 def _disclosure_from(data: object) -> Disclosure:
-    if not isinstance(data, dict) or not data:
-        raise BundleError("disclosed", "is not an object with at least one field")
+    outer = _object(data, "disclosed", ("commitments", "fields"))
+    if not isinstance(outer["fields"], dict) or not outer["fields"]:
+        raise BundleError("disclosed.fields", "is not an object with at least one field")
     fields = {}
-    for name, shown in data.items():
+    for name, shown in outer["fields"].items():
         if name not in FIELD_NAMES:
-            raise BundleError("disclosed", f"{name!a:.40} is not the name of a field")
-        where = f"disclosed.{name}"
-        members = _object(shown, where, ("field", "path", "salt"))
+            raise BundleError("disclosed.fields", f"{name!a:.40} is not the name of a field")
+        where = f"disclosed.fields.{name}"
+        members = _object(shown, where, ("field", "salt"))
         fields[name] = DisclosedField(
-            field_bytes=_hex(members, where, "field", parse_hex),
-            salt=_bytes(members, where, "salt", SALT_BYTES),
-            path=_path(members, where, MAX_FIELD_PATH),
+            field_bytes=_hex(members, where, "field", parse_hex), salt=_bytes(members, where, "salt", SALT_BYTES)
         )
-    return Disclosure(fields=fields)
+    return Disclosure(
+        fields=fields, commitments=_hashes(outer, "disclosed", "commitments", len(FIELD_NAMES), len(FIELD_NAMES))
+    )
 
 
 def _canonical(document: object) -> bytes:
@@ -323,11 +321,11 @@ def _bytes(members: Mapping[str, Any], where: str, name: str, size: int) -> byte
     return _hex(members, where, name, lambda text: parse_hex(text, size))
 
 
-def _path(members: Mapping[str, Any], where: str, most: int) -> tuple[bytes, ...]:
-    parts = members["path"]
-    if not isinstance(parts, list) or len(parts) > most:
-        raise BundleError(_at(where, "path"), f"is not a list of at most {most} hashes")
-    return tuple(_hex({f"path[{at}]": part}, where, f"path[{at}]", parse_hash) for at, part in enumerate(parts))
+def _hashes(members: Mapping[str, Any], where: str, name: str, least: int, most: int) -> tuple[bytes, ...]:
+    parts = members[name]
+    if not isinstance(parts, list) or not least <= len(parts) <= most:
+        raise BundleError(_at(where, name), f"is not a list of {least} to {most} hashes")
+    return tuple(_hex({f"{name}[{at}]": part}, where, f"{name}[{at}]", parse_hash) for at, part in enumerate(parts))
 
 
 def _integer(members: Mapping[str, Any], where: str, name: str, most: int = MAX_INDEX) -> int:

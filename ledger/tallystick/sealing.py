@@ -3,7 +3,7 @@
     E  (epoch key, wrapped for each auditor)
     |  HKDF over log, index and custody nonce
     S_i  (opens record i, alone; the sender gets it with the receipt)
-    |-- K_fields -> salt_j -> commitment_j -> fields_root   (stands in the leaf, in clear)
+    |-- salt_j -> commitment_j -> fields_root                (stands in the leaf, in clear)
     |-- DEK_i, which depends on fields_root                 (so no key ever meets two plaintexts)
     `-- blob keys                                           (fields too large for the chain)
 
@@ -31,11 +31,11 @@ from tallystick.encoding import (
     field_value,
     split_fields,
 )
-from tallystick.errors import DisclosureError, EncodingError, MerkleError, OpenError, RecordError
+from tallystick.errors import DisclosureError, EncodingError, OpenError, RecordError
 from tallystick.hashing import keccak256
-from tallystick.ids import MAX_INDEX, FieldsRoot, Leaf, LogId
+from tallystick.ids import HASH_BYTES, MAX_INDEX, FieldsRoot, Leaf, LogId
 from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand
-from tallystick.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
+from tallystick.merkle import leaf_hash
 from tallystick.record import (
     FIELD_NAMES,
     LARGE_FIELDS,
@@ -125,18 +125,18 @@ class OpenedRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisclosedField:
-    """One field with what ties it to the fields root."""
+    """One field with the salt that makes its commitment."""
 
     field_bytes: bytes
     salt: bytes
-    path: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disclosure:
-    """Chosen fields of one record, by name."""
+    """Chosen fields of one record, by name, and the commitments of all, which tie them to the fields root."""
 
     fields: Mapping[str, DisclosedField]
+    commitments: Sequence[bytes]
 
 
 def record_secret(epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -> bytes:
@@ -167,7 +167,7 @@ def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: byte
         raise EncodingError(
             f"the record has {len(record_bytes)} bytes without its large fields; at most {MAX_RECORD_BYTES} fit"
         )
-    fields_root = FieldsRoot(tree_root(_commitments(fields, _salts(secret))))
+    fields_root = _fields_root(_commitments(fields, _salts(secret)))
     header = _header(vault=bool(custody_nonce), epoch=epoch_key.epoch)
     log_id = epoch_key.log_id
     key = hkdf_expand(secret, _DEK_INFO + fields_root)
@@ -235,7 +235,7 @@ def open_sealed(sealed: bytes, *, log_id: LogId, index: int, fields_root: Fields
 
 def fields_root_of(record_bytes: bytes, secret: bytes) -> FieldsRoot:
     """The root over the commitments of a record's fields. Source: SPEC 3."""
-    return FieldsRoot(tree_root(_commitments(split_fields(record_bytes), _salts(secret))))
+    return _fields_root(_commitments(split_fields(record_bytes), _salts(secret)))
 
 
 def check_commitments(opened: OpenedRecord, fields_root: FieldsRoot) -> None:
@@ -243,24 +243,22 @@ def check_commitments(opened: OpenedRecord, fields_root: FieldsRoot) -> None:
 
     Raises: OpenError if it gives another root.
     """
-    found = FieldsRoot(tree_root(_commitments(opened.fields, _salts(opened.secret))))
+    found = _fields_root(_commitments(opened.fields, _salts(opened.secret)))
     if found != fields_root:
         raise OpenError(f"the fields give the root 0x{found.hex()}, the leaf holds 0x{fields_root.hex()}")
 
 
 def disclose(opened: OpenedRecord, names: Sequence[str]) -> Disclosure:
-    """Show chosen fields: their bytes, salts and paths, and nothing that opens another.
+    """Show chosen fields: their bytes and salts, and of the others the commitments, which open nothing.
 
     Raises: DisclosureError for a name that no record has.
     """
     fields, salts = opened.fields, _salts(opened.secret)
-    commitments = _commitments(fields, salts)
     shown = {}
     for name in names:
         position = _position(name)
-        path = tuple(inclusion_path(commitments, position))
-        shown[name] = DisclosedField(field_bytes=fields[position], salt=salts[position], path=path)
-    return Disclosure(fields=shown)
+        shown[name] = DisclosedField(field_bytes=fields[position], salt=salts[position])
+    return Disclosure(fields=shown, commitments=_commitments(fields, salts))
 
 
 def check_disclosure(disclosure: Disclosure, fields_root: FieldsRoot) -> dict[str, Value]:
@@ -268,23 +266,28 @@ def check_disclosure(disclosure: Disclosure, fields_root: FieldsRoot) -> dict[st
 
     Raises: DisclosureError naming the field that is not this record's.
     """
-    values = {}
-    for name, shown in disclosure.fields.items():
-        position = _position(name)
-        if len(shown.salt) != SALT_BYTES:
-            raise DisclosureError(name, f"a salt has {SALT_BYTES} bytes, not {len(shown.salt)}")
-        try:
-            found_name, value = decode_field(shown.field_bytes)
-            commitment = keccak256(b"\x00" + shown.salt + shown.field_bytes)
-            found = FieldsRoot(root_from_path(commitment, position, len(FIELD_NAMES), shown.path))
-        except (EncodingError, RecordError, MerkleError) as error:
-            raise DisclosureError(name, str(error)) from error
-        if found_name != name:
-            raise DisclosureError(name, f"the bytes are of the field {found_name!r}")
-        if found != fields_root:
-            raise DisclosureError(name, f"leads to the root 0x{found.hex()}, the leaf holds 0x{fields_root.hex()}")
-        values[name] = value
-    return values
+    commitments = disclosure.commitments
+    if [len(one) for one in commitments] != [HASH_BYTES] * len(FIELD_NAMES):
+        raise DisclosureError("commitments", f"a record has {len(FIELD_NAMES)} commitments of {HASH_BYTES} bytes")
+    found = _fields_root(commitments)
+    if found != fields_root:
+        raise DisclosureError("commitments", f"give the root 0x{found.hex()}, the leaf holds 0x{fields_root.hex()}")
+    return {name: _shown_value(name, shown, commitments) for name, shown in disclosure.fields.items()}
+
+
+def _shown_value(name: str, shown: DisclosedField, commitments: Sequence[bytes]) -> Value:
+    position = _position(name)
+    if len(shown.salt) != SALT_BYTES:
+        raise DisclosureError(name, f"a salt has {SALT_BYTES} bytes, not {len(shown.salt)}")
+    if keccak256(b"\x00" + shown.salt + shown.field_bytes) != commitments[position]:
+        raise DisclosureError(name, "is not what the record committed to under this name")
+    try:
+        found_name, value = decode_field(shown.field_bytes)
+    except (EncodingError, RecordError) as error:
+        raise DisclosureError(name, str(error)) from error
+    if found_name != name:
+        raise DisclosureError(name, f"the bytes are of the field {found_name!r}")
+    return value
 
 
 def open_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> Value:
@@ -341,11 +344,15 @@ def _spill(record: Record, fields: Sequence[bytes], secret: bytes) -> tuple[Reco
 
 
 def _salts(secret: bytes) -> tuple[bytes, ...]:
-    return _SPLIT_SALTS(shake_256(hkdf_expand(secret, _FIELDS_INFO)).digest(SALT_BYTES * len(FIELD_NAMES)))
+    return _SPLIT_SALTS(shake_256(secret + _FIELDS_INFO).digest(SALT_BYTES * len(FIELD_NAMES)))
 
 
 def _commitments(fields: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:
     return [keccak256(b"\x00" + salt + encoded) for salt, encoded in zip(salts, fields, strict=True)]
+
+
+def _fields_root(commitments: Sequence[bytes]) -> FieldsRoot:
+    return FieldsRoot(keccak256(b"\x01" + b"".join(commitments)))
 
 
 def _position(name: str) -> int:

@@ -142,9 +142,9 @@ MEMBERS = {
     "evidence.log_id": Step.LEAVES,
     "evidence.sealed": Step.LEAVES,
     "record_secret": Step.DECRYPTION,
-    "disclosed.price.field": Step.FIELD_COMMITMENTS,
-    "disclosed.price.path": Step.FIELD_COMMITMENTS,
-    "disclosed.price.salt": Step.FIELD_COMMITMENTS,
+    "disclosed.commitments": Step.FIELD_COMMITMENTS,
+    "disclosed.fields.price.field": Step.FIELD_COMMITMENTS,
+    "disclosed.fields.price.salt": Step.FIELD_COMMITMENTS,
 }
 
 

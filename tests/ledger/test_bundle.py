@@ -114,6 +114,8 @@ def test_neither_secret_nor_sealed_bytes_show_in_a_repr():
     assert len(repr(bundle)) < 3000
 
 
+HASHES = ["0x" + "11" * 32] * 20
+GPU = {"field": "0x", "salt": "0x" + "11" * 32}
 FAULTS = [
     ("format", "tallystick/bundle/v2", "format"),
     ("format", 1, "format"),
@@ -146,10 +148,16 @@ FAULTS = [
     ("evidence.anchor.path", "0x", "path"),
     ("evidence.anchor.root", KeyError, "root"),
     ("disclosed", {}, "disclosed"),
+    ("disclosed", {"commitments": HASHES, "fields": {}}, "disclosed.fields"),
+    ("disclosed", {"commitments": HASHES, "fields": []}, "disclosed.fields"),
+    ("disclosed", {"commitments": HASHES[1:], "fields": {"gpu": GPU}}, "disclosed.commitments"),
+    ("disclosed", {"commitments": [*HASHES, HASHES[0]], "fields": {"gpu": GPU}}, "disclosed.commitments"),
+    ("disclosed", {"commitments": "0x", "fields": {"gpu": GPU}}, "disclosed.commitments"),
+    ("disclosed", {"fields": {"gpu": GPU}}, "disclosed.commitments"),
     ("disclosed", [], "disclosed"),
-    ("disclosed", {"colour": {}}, "disclosed"),
-    ("disclosed", {"gpu": {"field": "0x", "path": [], "salt": "0x"}}, "salt"),
-    ("disclosed", {"gpu": {"field": "0x", "path": ["0x" + "11" * 32] * 6, "salt": "0x" + "11" * 32}}, "path"),
+    ("disclosed", {"commitments": HASHES, "fields": {"colour": GPU}}, "disclosed.fields"),
+    ("disclosed", {"commitments": HASHES, "fields": {"gpu": {**GPU, "salt": "0x"}}}, "salt"),
+    ("disclosed", {"commitments": HASHES, "fields": {"gpu": {**GPU, "path": []}}}, "path"),
 ]
 
 

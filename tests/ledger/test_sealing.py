@@ -8,7 +8,7 @@ from tallystick.errors import DisclosureError, EncodingError, OpenError, RecordE
 from tallystick.hashing import keccak256
 from tallystick.ids import FieldsRoot, LogId
 from tallystick.keys import EpochKey, hkdf_expand, hkdf_extract
-from tallystick.merkle import leaf_hash, tree_root
+from tallystick.merkle import leaf_hash
 from tallystick.record import (
     FIELD_NAMES,
     MAX_INLINE_BYTES,
@@ -67,15 +67,15 @@ def test_a_record_secret_is_hkdf_over_log_index_and_custody_nonce(nonce):
     assert record_secret(EPOCH_KEY, INDEX, nonce) == expected
 
 
-def test_the_fields_root_is_the_tree_over_salted_commitments():
+def test_the_fields_root_is_one_hash_over_salted_commitments():
     import hashlib
 
-    salts = hashlib.shake_256(hkdf_expand(SEALED.secret, b"tallystick/v1/fields")).digest(640)
+    salts = hashlib.shake_256(SEALED.secret + b"tallystick/v1/fields").digest(640)
     commitments = [
         keccak256(b"\x00" + salts[32 * j : 32 * j + 32] + field)
         for j, field in enumerate(encode_fields(whole_record()))
     ]
-    assert SEALED.fields_root == tree_root(commitments)
+    assert SEALED.fields_root == keccak256(b"\x01" + b"".join(commitments))
     assert fields_root_of(encode_record(whole_record()), SEALED.secret) == SEALED.fields_root
 
 
@@ -328,13 +328,13 @@ def opened_and_shown(*names: str) -> sealing.Disclosure:
 def test_each_field_can_be_shown_alone(name):
     shown = opened_and_shown(name)
     assert list(shown.fields) == [name]
-    assert len(shown.fields[name].path) in (3, 5)
     assert set(check_disclosure(shown, SEALED.fields_root)) == {name}
 
 
 def test_a_disclosure_holds_neither_the_secret_nor_another_fields_salt():
-    shown = opened_and_shown("price").fields["price"]
-    everything = shown.field_bytes + shown.salt + b"".join(shown.path)
+    disclosure = opened_and_shown("price")
+    shown = disclosure.fields["price"]
+    everything = shown.field_bytes + shown.salt + b"".join(disclosure.commitments)
     assert SEALED.secret not in everything
     others = opened_and_shown(*FIELD_NAMES).fields
     assert all(other.salt not in everything for name, other in others.items() if name != "price")
@@ -348,39 +348,46 @@ def test_shown_values_are_the_records():
 
 
 def test_each_changed_byte_of_a_disclosed_field_is_refused():
-    shown = opened_and_shown("usage").fields["usage"]
+    disclosure = opened_and_shown("usage")
+    shown = disclosure.fields["usage"]
     probes = [
         dataclasses.replace(shown, field_bytes=flipped(shown.field_bytes, at)) for at in range(len(shown.field_bytes))
     ]
     probes += [dataclasses.replace(shown, salt=flipped(shown.salt, at)) for at in range(32)]
-    for part in range(len(shown.path)):
-        changed = (*shown.path[:part], flipped(shown.path[part], 5), *shown.path[part + 1 :])
-        probes.append(dataclasses.replace(shown, path=changed))
-    probes += [
-        dataclasses.replace(shown, path=shown.path[:-1]),
-        dataclasses.replace(shown, path=(*shown.path, bytes(32))),
-    ]
     probes += [
         dataclasses.replace(shown, salt=shown.salt[:-1]),
         dataclasses.replace(shown, salt=shown.salt + shown.field_bytes[:1], field_bytes=shown.field_bytes[1:]),
     ]
     for probe in probes:
         with pytest.raises(DisclosureError):
-            check_disclosure(sealing.Disclosure(fields={"usage": probe}), SEALED.fields_root)
+            check_disclosure(dataclasses.replace(disclosure, fields={"usage": probe}), SEALED.fields_root)
+
+
+def test_a_list_of_commitments_that_differs_in_any_place_or_length_is_refused():
+    disclosure = opened_and_shown("usage")
+    kept = list(disclosure.commitments)
+    probes = [[*kept[:at], flipped(kept[at], 5), *kept[at + 1 :]] for at in range(len(kept))]
+    probes += [kept[:-1], [*kept, bytes(32)], [kept[0] + kept[1], *kept[2:]], [*kept[:-1], kept[-1][:-1]]]
+    for probe in probes:
+        with pytest.raises(DisclosureError, match="commitments"):
+            check_disclosure(dataclasses.replace(disclosure, commitments=probe), SEALED.fields_root)
 
 
 def test_a_field_is_refused_under_another_name_and_another_root():
-    shown = opened_and_shown("price").fields["price"]
-    with pytest.raises(DisclosureError):
-        check_disclosure(sealing.Disclosure(fields={"usage": shown}), SEALED.fields_root)
-    with pytest.raises(DisclosureError, match="leads to the root"):
-        check_disclosure(sealing.Disclosure(fields={"price": shown}), FieldsRoot(bytes(32)))
+    disclosure = opened_and_shown("price")
+    with pytest.raises(DisclosureError, match="under this name"):
+        check_disclosure(
+            dataclasses.replace(disclosure, fields={"usage": disclosure.fields["price"]}), SEALED.fields_root
+        )
+    with pytest.raises(DisclosureError, match="give the root"):
+        check_disclosure(disclosure, FieldsRoot(bytes(32)))
 
 
 def test_a_name_that_no_record_has_is_refused_with_the_names_that_exist():
     with pytest.raises(DisclosureError, match="proof_of_compute"):
         opened_and_shown("colour")
+    disclosure = opened_and_shown("task")
     with pytest.raises(DisclosureError):
         check_disclosure(
-            sealing.Disclosure(fields={"colour": opened_and_shown("task").fields["task"]}), SEALED.fields_root
+            dataclasses.replace(disclosure, fields={"colour": disclosure.fields["task"]}), SEALED.fields_root
         )

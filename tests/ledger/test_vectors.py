@@ -132,28 +132,28 @@ def test_a_wrap_with_one_fault_does_not_open(case: dict[str, Any]) -> None:
         unwrap_epoch_key(bytes.fromhex(case["wrap"]), auditor, log_id, WRAP["epoch"])
 
 
-def disclosure(fields: dict[str, Any]) -> Disclosure:
+def disclosure(case: dict[str, Any]) -> Disclosure:
     return Disclosure(
         fields={
             name: DisclosedField(
                 field_bytes=bytes.fromhex(shown["field"]),
                 salt=bytes.fromhex(shown["salt"]),
-                path=tuple(bytes.fromhex(part) for part in shown["path"]),
             )
-            for name, shown in fields.items()
-        }
+            for name, shown in case["fields"].items()
+        },
+        commitments=[bytes.fromhex(one) for one in case["commitments"]],
     )
 
 
 def test_the_frozen_disclosure_leads_to_its_fields_root() -> None:
-    values = check_disclosure(disclosure(DISCLOSURE["fields"]), FieldsRoot(bytes.fromhex(DISCLOSURE["fields_root"])))
+    values = check_disclosure(disclosure(DISCLOSURE), FieldsRoot(bytes.fromhex(DISCLOSURE["fields_root"])))
     assert values["price"]["charge_micros"] == 875
 
 
 @pytest.mark.parametrize("case", DISCLOSURE["invalid"], ids=lambda case: case["fault"])
 def test_a_disclosure_with_one_fault_is_refused(case: dict[str, Any]) -> None:
     with raises(case["error"]):
-        check_disclosure(disclosure(case["fields"]), FieldsRoot(bytes.fromhex(DISCLOSURE["fields_root"])))
+        check_disclosure(disclosure(case), FieldsRoot(bytes.fromhex(DISCLOSURE["fields_root"])))
 
 
 def blob_ref(ref: dict[str, Any]) -> BlobRef:

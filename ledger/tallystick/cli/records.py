@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -158,11 +159,11 @@ def _chosen_fields(bundle: Bundle, names: list[str]) -> Disclosure:
             secret=bundle.record_secret,
         )
         return disclose_fields(opened, names)
-    shown = {} if bundle.disclosed is None else bundle.disclosed.fields
-    missing = [name for name in names if name not in shown]
-    if missing:
+    disclosed = bundle.disclosed
+    missing = [name for name in names if disclosed is None or name not in disclosed.fields]
+    if disclosed is None or missing:
         raise click.ClickException(f"the bundle carries no record secret, and does not disclose {', '.join(missing)}")
-    return Disclosure(fields={name: shown[name] for name in names})
+    return replace(disclosed, fields={name: disclosed.fields[name] for name in names})
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -132,6 +132,8 @@ def test_all_fields_disclosed_are_all_checked(log):
 def test_a_disclosed_field_of_another_record_is_named(log):
     own, other = log.disclosed_bundle(4, ["price"]), log.disclosed_bundle(5, ["price"])
     verdict = verify_bundle(replace(own, disclosed=other.disclosed))
+    assert [(f.step, f.where) for f in verdict.failures] == [(Step.FIELD_COMMITMENTS, "record 4, field commitments")]
+    verdict = verify_bundle(replace(own, disclosed=replace(own.disclosed, fields=other.disclosed.fields)))
     assert [(f.step, f.where) for f in verdict.failures] == [(Step.FIELD_COMMITMENTS, "record 4, field price")]
 
 

@@ -162,27 +162,29 @@ def _disclosure_vector() -> dict[str, Any]:
     opened = open_sealed(sealed.sealed, log_id=LOG_ID, index=40, fields_root=sealed.fields_root, secret=sealed.secret)
     shown = disclose(opened, ["model", "price"])
     fields: dict[str, dict[str, Any]] = {
-        name: {"field": f.field_bytes.hex(), "salt": f.salt.hex(), "path": [part.hex() for part in f.path]}
-        for name, f in shown.fields.items()
+        name: {"field": f.field_bytes.hex(), "salt": f.salt.hex()} for name, f in shown.fields.items()
     }
+    commitments = [one.hex() for one in shown.commitments]
     price = fields["price"]
     dearer = bytes.fromhex(price["field"]).replace(b"mcharge_micros\x19\x03k", b"mcharge_micros\x19\x03l")
     faults: list[tuple[str, dict[str, Any]]] = [
-        ("a charge changed", {"price": {**price, "field": dearer.hex()}}),
-        ("another salt", {"price": {**price, "salt": fields["model"]["salt"]}}),
-        ("a part of the path changed", {"price": {**price, "path": [*price["path"][:-1], bytes(32).hex()]}}),
-        ("a path cut short", {"price": {**price, "path": price["path"][:-1]}}),
-        ("a field under another's name", {"gpu": price}),
-        ("a name that no record has", {"colour": price}),
+        ("a charge changed", {"fields": {"price": {**price, "field": dearer.hex()}}}),
+        ("another salt", {"fields": {"price": {**price, "salt": fields["model"]["salt"]}}}),
+        ("a commitment changed", {"commitments": [*commitments[:-1], bytes(32).hex()]}),
+        ("a commitment left out", {"commitments": commitments[:-1]}),
+        ("two commitments in each other's place", {"commitments": [*commitments[:-2], *commitments[:-3:-1]]}),
+        ("a field under another's name", {"fields": {"gpu": price}}),
+        ("a name that no record has", {"fields": {"colour": price}}),
         (
             "a field that is not canonical",
-            {"price": {**price, "field": (bytes.fromhex(price["field"]) + b"\x00").hex()}},
+            {"fields": {"price": {**price, "field": (bytes.fromhex(price["field"]) + b"\x00").hex()}}},
         ),
     ]
+    good = {"fields": fields, "commitments": commitments}
     return {
         "fields_root": sealed.fields_root.hex(),
-        "fields": fields,
-        "invalid": [{"fault": fault, "fields": shown, "error": "DisclosureError"} for fault, shown in faults],
+        **good,
+        "invalid": [{"fault": fault, **good, **changes, "error": "DisclosureError"} for fault, changes in faults],
     }
 
 
