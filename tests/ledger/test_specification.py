@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick import record, sealing
+from tallystick import bundle, record, sealing
 from tallystick.compression import DICTIONARY_V1, compress
 from tallystick.encoding import encode_fields, encode_record
 from tallystick.hashing import keccak256
