@@ -282,3 +282,71 @@ class EngineFailed(PlatformError):
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"the model failed: {reason}")
         self.reason = reason
+
+
+# -- versions that are loaded on demand
+
+
+class NotServable(PlatformError):
+    """A registered version whose task or format no worker here computes."""
+
+    def __init__(self, *, model: str, reason: str) -> None:
+        super().__init__(f"the model {model!r} cannot be asked here: {reason}")
+        self.model = model
+        self.reason = reason
+
+
+class ModelTooLarge(PlatformError):
+    """A version does not fit this machine's memory, with everything unloaded that may be. Units: bytes."""
+
+    def __init__(self, *, model: str, needed_bytes: int, available_bytes: int) -> None:
+        super().__init__(_no_room(model, needed_bytes, available_bytes) + "; it needs a machine with more of it")
+        self.model = model
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+
+
+class NoRoomForModel(PlatformError):
+    """A version does not fit beside the ones that are busy now; it may later. Units: bytes."""
+
+    def __init__(self, *, model: str, needed_bytes: int, available_bytes: int, retry_after_s: int = 10) -> None:
+        super().__init__(_no_room(model, needed_bytes, available_bytes) + " while other models are busy")
+        self.model = model
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+        self.retry_after_s = retry_after_s
+
+
+class ModelLoadFailed(PlatformError):
+    """A version could not be loaded; its last worker's own words say why."""
+
+    def __init__(self, *, model: str, reason: str, retry_after_s: int) -> None:
+        super().__init__(f"the model {model!r} could not be loaded: {reason}")
+        self.model = model
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class ModelBusy(PlatformError):
+    """A version computes requests, so it is not unloaded."""
+
+    def __init__(self, *, model: str, requests: int) -> None:
+        super().__init__(f"the model {model!r} is computing {requests} requests: it is not unloaded under them")
+        self.model = model
+        self.requests = requests
+
+
+class ModelPinned(PlatformError):
+    """A version that is to stay loaded."""
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(f"the model {model!r} is pinned: it stays loaded")
+        self.model = model
+
+
+def _no_room(model: str, needed_bytes: int, available_bytes: int) -> str:
+    mib = 1_048_576
+    return (
+        f"the model {model!r} needs {-(-needed_bytes // mib)} MiB of memory ({needed_bytes} bytes)"
+        f" and {available_bytes // mib} MiB ({available_bytes} bytes) can be had"
+    )
