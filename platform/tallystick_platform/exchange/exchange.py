@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick_platform.auth import Principal
+from tallystick_platform.exchange.events import Event, EventLine
 from tallystick_platform.exchange.faults import StopReason
 from tallystick_platform.exchange.line import Line
 from tallystick_platform.exchange.parts import Parts
@@ -13,19 +14,24 @@ from tallystick_platform.protocol import ModelInfo
 class Exchange:
     """Takes authenticated requests, each onto a line of its own."""
 
-    __slots__ = ("_parts", "_under_way")
+    __slots__ = ("_events", "_parts", "_under_way")
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._under_way: set[Line] = set()
+        self._events: set[EventLine] = set()
 
     def chat(self, *, principal: Principal, request: ChatRequest, http: HttpFacts, timeout_s: float) -> Line:
         """The line of one chat request; nothing happens before its `run`."""
         return Line(self._parts, self._under_way, principal=principal, request=request, http=http, timeout_s=timeout_s)
 
+    def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine:
+        """The line of one request that is not a chat; nothing happens before its `admit`."""
+        return EventLine(self._parts, self._events, principal=principal, event=event, timeout_s=timeout_s)
+
     def stop_all(self) -> int:
         """End everything under way early; each still gets its record. Says how many there were."""
-        lines = list(self._under_way)
+        lines: list[Line | EventLine] = [*self._under_way, *self._events]
         for line in lines:
             line.stop(StopReason.SERVER_STOPPED)
         return len(lines)

@@ -18,6 +18,7 @@ class StopReason(StrEnum):
     CLIENT_GONE = "client_disconnected"
     TIMED_OUT = "timed_out"
     SERVER_STOPPED = "server_stopped"
+    CANCELLED = "cancelled"
 
 
 class AnswerWithheld(platform.PlatformError):
@@ -48,6 +49,21 @@ class ServerStopped(platform.PlatformError):
         super().__init__("the server stopped before the answer was whole")
 
 
+class Cancelled(platform.PlatformError):
+    """The sender asked for the work to be given up."""
+
+    def __init__(self) -> None:
+        super().__init__("the sender cancelled it")
+
+
+class WorkFailed(platform.PlatformError):
+    """Admitted work ended without success and says itself what the record is to hold; nothing secret goes in."""
+
+    def __init__(self, *, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ClientLeft(platform.PlatformError):
     """The client closed the connection before the answer was whole."""
 
@@ -67,9 +83,10 @@ CODES: Mapping[type[BaseException], str] = {
     platform.JournalUnavailable: "journal_unavailable",
     ClientLeft: StopReason.CLIENT_GONE.value,
     ServerStopped: StopReason.SERVER_STOPPED.value,
+    Cancelled: StopReason.CANCELLED.value,
 }
 
-_STATES = {ClientLeft: State.CANCELLED, platform.RequestTimedOut: State.TIMED_OUT}
+_STATES = {ClientLeft: State.CANCELLED, Cancelled: State.CANCELLED, platform.RequestTimedOut: State.TIMED_OUT}
 
 
 def state_of(failure: BaseException | None) -> State:
@@ -81,7 +98,18 @@ def fault_of(failure: BaseException | None) -> RecordFault | None:
     """The record's `error`. The text of an error that nobody raised on purpose stays out: it may quote anything."""
     if failure is None:
         return None
-    code = CODES.get(type(failure))
+    code = failure.code if isinstance(failure, WorkFailed) else CODES.get(type(failure))
     if code is None:
         return RecordFault(code=INTERNAL_CODE, message="the server failed while it computed the answer")
     return RecordFault(code=code, message=clip_text(str(failure), MAX_ERROR_MESSAGE_BYTES))
+
+
+def failure_of(reason: StopReason, timeout_s: float | None) -> platform.PlatformError:
+    """What a request that was stopped ends with."""
+    if reason is StopReason.CLIENT_GONE:
+        return ClientLeft()
+    if reason is StopReason.CANCELLED:
+        return Cancelled()
+    if reason is StopReason.TIMED_OUT:
+        return platform.RequestTimedOut(timeout_s=timeout_s or 0)
+    return ServerStopped()
