@@ -248,5 +248,17 @@ class SenderProofError(_StepError):
     STEP, NAME = 13, "sender-proof"
 
 
+class ModelDigestError(_StepError):
+    """Check 14: the files of a model folder are not those that the record names."""
+
+    STEP, NAME = 14, "model-digest"
+
+
+class ReplayError(_StepError):
+    """Check 15: the model computes another answer from the record's prompt and parameters."""
+
+    STEP, NAME = 15, "replay"
+
+
 def _shortened(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"

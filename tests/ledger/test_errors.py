@@ -8,6 +8,7 @@ from tallystick.errors import TallystickError, VerificationError
 CHECKS = [
     "contract-code", "index-continuity", "leaves", "roots", "heads", "receipts", "decryption", "canonical-encoding",
     "field-commitments", "sequence-completeness", "time-order", "price-arithmetic", "sender-proof",
+    "model-digest", "replay",
 ]  # fmt: skip
 STEPS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if "STEP" in vars(kind)]
 

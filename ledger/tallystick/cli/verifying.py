@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from tallystick.bundle import Bundle
 from tallystick.cli.evidence_files import load_bundle, load_receipt
+from tallystick.cli.model_folder import model_options, open_model
 from tallystick.cli.options import (
     auditor_key_option,
     json_option,
@@ -32,11 +33,16 @@ Examples:
   tallystick verify --rpc ... --contract ... --log ... --receipt receipt.json
   tallystick verify evidence.json
   tallystick verify evidence.json --rpc http://127.0.0.1:8545 --json
+  tallystick verify --model ./model --bundle evidence.json --replay
 """
 
 
 @click.command(epilog=EXAMPLES, short_help="Check a log, or one record's evidence.")
 @click.argument("bundle", type=click.Path(path_type=Path), required=False, metavar="[BUNDLE.json]")
+@click.option(
+    "--bundle", "named_bundle", type=click.Path(path_type=Path), metavar="FILE", help="The same as BUNDLE.json."
+)
+@model_options
 @node_options
 @auditor_key_option
 @click.option(
@@ -68,6 +74,10 @@ Examples:
 def verify(
     ctx: click.Context,
     bundle: Path | None,
+    named_bundle: Path | None,
+    model: Path | None,
+    manifest: Path | None,
+    replay: bool,
     rpc: str | None,
     contract: Address | None,
     log_id: LogId | None,
@@ -83,13 +93,17 @@ def verify(
 
     Without BUNDLE.json the log is walked from its creation: every leaf, root and head is computed anew and compared with the
     contract. With an auditor's key the records are opened and checked too. With BUNDLE.json one record's evidence is checked,
-    offline or against a node.
+    offline or against a node; with --model as well, whether the files in that folder are the model that gave the record's answer.
     """
+    bundle = _one_bundle(bundle, named_bundle)
+    if bundle is None and (model or manifest or replay):
+        raise click.UsageError("a model folder is held against one record: give its evidence, BUNDLE.json")
     if bundle is not None:
         _refuse_log_options(ctx)
         evidence = load_bundle(bundle)
         _require_same_log(ctx, evidence, contract, log_id)
-        verdict = verify_bundle(evidence, None if rpc is None else open_transport(rpc))
+        folder = open_model(model, manifest, replay=replay)
+        verdict = verify_bundle(evidence, None if rpc is None else open_transport(rpc), folder)
     else:
         if last_index is not None and last_index < first_index:
             raise click.UsageError(f"--to {last_index} is before --from {first_index}")
@@ -106,6 +120,12 @@ def verify(
             verdict = verify_log(reader, options, tell)
     _put(verdict, as_json=as_json)
     ctx.exit(verdict.outcome.exit_code)
+
+
+def _one_bundle(argument: Path | None, option: Path | None) -> Path | None:
+    if argument is not None and option is not None:
+        raise click.UsageError("BUNDLE.json and --bundle are the same: give one of them")
+    return argument or option
 
 
 def _refuse_log_options(ctx: click.Context) -> None:

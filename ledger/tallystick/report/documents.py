@@ -77,6 +77,7 @@ def bundle_subject(subject: BundleSubject) -> dict[str, object]:
         "opened": subject.opened,
         "disclosed": list(subject.disclosed),
         "head_block": None if subject.head_block is None else _block(subject.head_block),
+        **({} if subject.model_digest is None else {"model_digest": subject.model_digest.hex()}),
     }
 
 

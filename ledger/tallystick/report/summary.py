@@ -17,6 +17,9 @@ def summary(verdict: Verdict) -> str:
         parts = [f"Proven wrong: {count} {'failure' if count == 1 else 'failures'} in {_names(failed)}."]
     elif verdict.outcome is Outcome.PROVEN:
         parts = [f"Proven{_as_of(verdict)}: {len(held)} of {len(checks)} checks hold."]
+    elif held:
+        open_checks = [check for check in checks if check.number in verdict.asked and not check.held]
+        parts = [f"Could not check what was asked for: {_names(open_checks)}."]
     else:
         parts = ["Nothing could be checked."]
     partly = [check for check in held if check.not_covered]

@@ -38,6 +38,8 @@ UNITS: Final = {
     11: ("record", "records"),
     12: ("price", "prices"),
     13: ("sender proof", "sender proofs"),
+    14: ("file", "files"),
+    15: ("answer", "answers"),
 }
 
 
@@ -103,6 +105,8 @@ def _bundle_lines(subject: BundleSubject) -> list[str]:
         lines.append("opened with the record secret in the bundle")
     if subject.disclosed:
         lines.append(f"disclosed: {', '.join(subject.disclosed)}")
+    if subject.model_digest is not None:
+        lines.append(f"held against a model folder of digest {subject.model_digest.hex()}")
     block = subject.head_block
     lines.append(
         "offline: no chain node was asked" if block is None else f"against block {block.number} ({to_hex(block.hash)})"

@@ -31,10 +31,11 @@ from tallystick.record import FIELD_NAMES, BlobRef, Record
 from tallystick.sealing import OpenedRecord, check_commitments, check_disclosure, decrypt, sealed_header
 from tallystick.verify.bundle_on_chain import BundleOnChain
 from tallystick.verify.field_checks import check_price, check_time_order, sender_proof_gap
+from tallystick.verify.model_checks import ModelFolder, check_model, leave_model
 from tallystick.verify.receipt_checks import HASHES_CLOSED, TEXT_IN_BLOB, check_deadline, check_hashes, check_leaf
 from tallystick.verify.record_checks import CONTENT_STEPS, NO_PRICE
 from tallystick.verify.shown_fields import read_shown_fields
-from tallystick.verify.verdict import BundleSubject, Step, Tally, Verdict
+from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Step, Tally, Verdict
 
 OFFLINE: Final = "not compared with the contract: no chain node was asked"
 UNKNOWN_WRITER: Final = "whose signer was not compared with the log's writer: no chain node was asked"
@@ -44,25 +45,26 @@ ONE_RECORD: Final = "one record says nothing of the others: verify the log"
 ALL_FIELDS: Final = frozenset(FIELD_NAMES)
 
 
-def verify_bundle(bundle: Bundle, transport: Transport | None = None) -> Verdict:
-    """Check a bundle by itself and, given a node, against the contract.
+def verify_bundle(bundle: Bundle, transport: Transport | None = None, folder: ModelFolder | None = None) -> Verdict:
+    """Check a bundle by itself, given a node against the contract, and given a model folder against the record in it.
 
     Raises: ChainError where the node gives no answer that can be judged.
     """
-    return _BundleVerification(bundle).verdict(transport)
+    return _BundleVerification(bundle, folder).verdict(transport)
 
 
 class _BundleVerification:
     """One run over one bundle."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, folder: ModelFolder | None) -> None:
         self._bundle = bundle
+        self._folder = folder
         self._evidence = bundle.evidence
         self._tally = Tally()
         self._where = f"record {bundle.evidence.index}"
 
     def verdict(self, transport: Transport | None) -> Verdict:
-        evidence, tally = self._evidence, self._tally
+        evidence, tally, folder = self._evidence, self._tally, self._folder
         leaf = leaf_hash(evidence.log_id, evidence.index, evidence.fields_root, evidence.sealed)
         tally.hold(Step.LEAVES, self._check_leaf, leaf)
         if evidence.anchor is None:
@@ -96,7 +98,10 @@ class _BundleVerification:
                 disclosed=() if self._bundle.disclosed is None else tuple(self._bundle.disclosed.fields),
                 opened=self._bundle.record_secret is not None,
                 head_block=None if on_chain is None else on_chain.head_block,
-            )
+                model_digest=None if folder is None else folder.manifest.digest,
+            ),
+            steps=LEDGER_STEPS if folder is None else tuple(Step),
+            asked=() if folder is None else folder.asked,
         )
 
     def _check_leaf(self, leaf: Leaf) -> None:
@@ -185,10 +190,14 @@ class _BundleVerification:
                     step, CLOSED if bundle.record_secret is None and bundle.disclosed is None else "not opened"
                 )
             tally.uncover(Step.RECEIPTS, HASHES_CLOSED)
+            if self._folder is not None:
+                leave_model(tally, CLOSED, self._folder)
             return
         if bundle.record_secret is None:
             tally.uncover(Step.DECRYPTION, "whose secret the bundle does not carry")
         self._check_fields(record, shown)
+        if self._folder is not None:
+            check_model(tally, self._where, record, shown, self._folder)
 
     def _open(self, secret: bytes) -> Record:
         evidence, where, held = self._evidence, self._where, self._tally.held

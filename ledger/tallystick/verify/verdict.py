@@ -1,4 +1,4 @@
-"""What a verification says: thirteen numbered checks, each with what was really computed."""
+"""What a verification says: numbered checks, each with what was really computed."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ STEP_ERRORS: Final = (
     errors.TimeOrderError,
     errors.PriceArithmeticError,
     errors.SenderProofError,
+    errors.ModelDigestError,
+    errors.ReplayError,
 )
 """The checks in order: each error names its step and number."""
 
@@ -51,6 +53,12 @@ class Step(IntEnum):
     TIME_ORDER = 11
     PRICE_ARITHMETIC = 12
     SENDER_PROOF = 13
+    MODEL_DIGEST = 14
+    REPLAY = 15
+
+
+LEDGER_STEPS: Final = tuple(step for step in Step if step <= Step.SENDER_PROOF)
+"""What a log or a bundle says by itself; the other checks are made where a model folder is held against a record."""
 
 
 class Status(StrEnum):
@@ -132,7 +140,10 @@ class LogSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleSubject:
-    """Which record's evidence was checked, and against which chain state; `head_block` is None offline."""
+    """Which record's evidence was checked, and against which chain state; `head_block` is None offline.
+
+    `model_digest` is that of the folder that was held against the record, None where none was.
+    """
 
     chain_id: int
     contract: Address
@@ -142,22 +153,29 @@ class BundleSubject:
     disclosed: tuple[str, ...]
     opened: bool
     head_block: BlockRef | None
+    model_digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The result of one verification: who checked what against what, and how each check reads."""
+    """The result of one verification: who checked what against what, and how each check reads.
+
+    `asked` are the checks that were asked for by name: while one of them computed nothing, nothing counts as proven.
+    """
 
     subject: LogSubject | BundleSubject
     checks: tuple[Check, ...]
     failures: tuple[VerificationError, ...]
     failures_found: int
+    asked: tuple[Step, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """Proven wrong if anything failed; proven only if something held."""
+        """Proven wrong if anything failed; proven only if something held, and whatever was asked for by name."""
         if self.failures_found:
             return Outcome.WRONG
+        if not all(self.check(step).held for step in self.asked):
+            return Outcome.UNCHECKED
         return Outcome.PROVEN if any(check.held for check in self.checks) else Outcome.UNCHECKED
 
     def check(self, step: int) -> Check:
@@ -217,13 +235,22 @@ class Tally:
         """Note why a check was not asked for."""
         self._skipped[step] = reason
 
-    def verdict(self, subject: LogSubject | BundleSubject) -> Verdict:
-        """The thirteen checks as they stand; failures in the order of the checks, then of their finding."""
+    def verdict(
+        self,
+        subject: LogSubject | BundleSubject,
+        steps: tuple[Step, ...] = LEDGER_STEPS,
+        asked: tuple[Step, ...] = (),
+    ) -> Verdict:
+        """The checks as they stand; failures in the order of the checks, then of their finding.
+
+        Requires: `steps` are the first ones, in order.
+        """
         return Verdict(
             subject=subject,
-            checks=tuple(self._check(step) for step in Step),
+            checks=tuple(self._check(step) for step in steps),
             failures=tuple(sorted(self._failures, key=lambda failure: failure.step)),
             failures_found=self.failures_found,
+            asked=asked,
         )
 
     def _check(self, step: Step) -> Check:

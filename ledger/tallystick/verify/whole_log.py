@@ -17,7 +17,7 @@ from tallystick.verify.contract_code import ChainMoved, check_code
 from tallystick.verify.log_walk import LogWalk
 from tallystick.verify.receipt_checks import Held, ReceiptChecks
 from tallystick.verify.record_checks import Placed, RecordChecks
-from tallystick.verify.verdict import BlockRef, LogSubject, Step, Tally, Verdict
+from tallystick.verify.verdict import LEDGER_STEPS, BlockRef, LogSubject, Tally, Verdict
 
 DEFAULT_GRACE_S: Final = 3600
 """How long an admitted request may take to reach the chain before its missing number is a failure: the deadline that a service
@@ -87,7 +87,7 @@ class _LogVerification:
                 raise
             state = None  # some other contract, which knows no logs
         if state is None:
-            for step in list(Step)[1:]:
+            for step in LEDGER_STEPS[1:]:
                 tally.uncover(step, "there is no log without the contract", 0)
             return self._conclude(code_hash, None, head, head.number)
         first_block = reader.creation_block()

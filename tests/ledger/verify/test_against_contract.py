@@ -5,6 +5,7 @@ from dataclasses import replace
 from tallystick.keys import EpochKey, wrap_epoch_key
 from tallystick.sealing import seal
 from tallystick.verify import Outcome, Status, Step, VerifyOptions, find_record, verify_log
+from tallystick.verify.verdict import LEDGER_STEPS
 from tests.support.chains import START_S, deployed_ledger
 from tests.support.synthetic_log import AUDITOR, synthetic_record
 
@@ -24,7 +25,7 @@ def test_what_the_contract_wrote_is_proven_record_by_record():
         verdict = verify_log(ledger.reader, VerifyOptions(auditor_keys=[AUDITOR]))
         assert verdict.outcome is Outcome.PROVEN, verdict.failures
         passed = {check.number for check in verdict.checks if check.status is Status.PASS}
-        assert passed == set(Step) - {Step.RECEIPTS, Step.SENDER_PROOF}
+        assert passed == set(LEDGER_STEPS) - {Step.RECEIPTS, Step.SENDER_PROOF}
         assert (verdict.check(Step.DECRYPTION).held, verdict.check(Step.ROOTS).held) == (10, 4)
         assert find_record(ledger.reader, 6, [AUDITOR]).opened.record.admission_seq == 7
         earlier = verify_log(ledger.reader, replace(VerifyOptions(), at_block=verdict.subject.head_block.number - 1))

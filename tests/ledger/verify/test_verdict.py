@@ -17,10 +17,23 @@ def fails(*_):
 
 
 def test_the_checks_are_numbered_and_named_as_their_errors_are():
-    verdict = Tally().verdict(SUBJECT)
-    assert [check.number for check in verdict.checks] == list(range(1, 14))
+    verdict = Tally().verdict(SUBJECT, tuple(Step))
+    assert [check.number for check in verdict.checks] == list(range(1, 16))
     assert [check.name for check in verdict.checks] == [error.NAME for error in STEP_ERRORS]
     assert [error.STEP for error in STEP_ERRORS] == [int(step) for step in Step]
+
+
+def test_a_log_or_bundle_by_itself_is_thirteen_checks():
+    assert [check.number for check in Tally().verdict(SUBJECT).checks] == list(range(1, 14))
+
+
+def test_nothing_is_proven_while_a_check_that_was_asked_for_computed_nothing():
+    tally = Tally()
+    tally.held[Step.HEADS] = 1
+    asked = (Step.MODEL_DIGEST,)
+    assert tally.verdict(SUBJECT, tuple(Step), asked).outcome is Outcome.UNCHECKED
+    tally.held[Step.MODEL_DIGEST] = 1
+    assert tally.verdict(SUBJECT, tuple(Step), asked).outcome is Outcome.PROVEN
 
 
 def test_a_check_that_computed_nothing_never_passes():

@@ -1,0 +1,97 @@
+"""The model folder that `tallystick verify` holds against a record, and the worker that runs the record's prompt again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from tallystick.cli.output import progress, read_file
+from tallystick.errors import ManifestError
+from tallystick.manifest import SIGNATURE_NAME, hash_folder
+from tallystick.record import Record
+from tallystick.verify import FileList, ModelFolder, Replay, Replayed, read_file_list
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+REPLAY_GROUP: Final = "tallystick.replay"
+"""The entry points that can run a record's prompt again: (folder, record) to `Replayed`."""
+NO_WORKER: Final = "--replay runs the model and needs the worker's packages: pip install 'tallystick[worker]'"
+
+
+def model_options(command: F) -> F:
+    """Add --model, --manifest and --replay."""
+    for decorator in (
+        click.option(
+            "--replay", is_flag=True, help="Run the record's prompt with the model in --model and compare the answers."
+        ),
+        click.option(
+            "--manifest",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="A list of the model's files: a manifest, or a model signature. Names the files that differ.",
+        ),
+        click.option(
+            "--model",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="A model folder: is it what the record names?",
+        ),
+    ):
+        command = decorator(command)
+    return command
+
+
+def open_model(folder: Path | None, manifest: Path | None, *, replay: bool) -> ModelFolder | None:
+    """Hash the folder, and find what lists its files and what can run it; None where no folder was named.
+
+    Raises: UsageError; ClickException, ManifestError where the folder cannot be checked.
+    """
+    if folder is None:
+        if manifest is not None or replay:
+            raise click.UsageError(f"{'--replay' if replay else '--manifest'} is about a model folder: --model DIR")
+        return None
+    if not folder.is_dir():
+        raise click.ClickException(f"{folder} is not a folder")
+    replayer = _replayer(folder) if replay else None  # before gigabytes are hashed
+    lists = [] if manifest is None else [read_file_list(str(manifest), read_file(manifest))]
+    with progress(f"hashing {folder.name}") as tell:
+        found = hash_folder(folder, tell)
+    lists += _own_list(folder)
+    return ModelFolder(manifest=found, lists=tuple(lists), replay=replayer)
+
+
+def _own_list(folder: Path) -> list[FileList]:
+    """The list in the folder's own signature; a signature that cannot be read lists nothing, and proves nothing wrong."""
+    signature = folder / SIGNATURE_NAME
+    if not signature.is_file():
+        return []
+    try:
+        return [read_file_list(SIGNATURE_NAME, read_file(signature))]
+    except (ManifestError, click.ClickException) as error:
+        click.echo(f"{SIGNATURE_NAME} is not used: {error}", err=True)
+        return []
+
+
+def _replayer(folder: Path) -> Replay:
+    found = sorted(entry_points(group=REPLAY_GROUP), key=lambda entry: entry.name)
+    if not found:
+        raise click.ClickException(NO_WORKER)
+    run = _load(found[0])
+
+    def replay(record: Record) -> Replayed:
+        click.echo("running the record's prompt again; this takes about as long as the answer took", err=True)
+        return run(folder, record)
+
+    return replay
+
+
+def _load(entry: EntryPoint) -> Callable[[Path, Record], Replayed]:
+    try:
+        run: Callable[[Path, Record], Replayed] = entry.load()
+    except ImportError as error:
+        raise click.ClickException(f"{NO_WORKER} ({error})") from error
+    return run

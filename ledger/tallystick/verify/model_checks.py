@@ -1,0 +1,235 @@
+"""Checks 14 and 15: whether a folder on disk is the model that answered, and whether it gives the record's answer again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.chain.depth import is_shallow
+from tallystick.errors import ModelDigestError, ReplayError, TallystickError
+from tallystick.manifest import Manifest
+from tallystick.record import BlobRef, Choice, Gpu, Record, Response, State, Usage
+from tallystick.verify.file_lists import FileList
+from tallystick.verify.verdict import Step, Tally
+
+EXPORT_TASK: Final = "export"
+REPLAYED_FIELDS: Final = (
+    "task", "state", "gpu", "model", "parameters", "prompt", "response", "usage", "proof_of_compute",
+)  # fmt: skip
+"""What a replay needs of the record, all of it shown."""
+NOT_ASKED: Final = "not asked for: --replay runs the prompt again"
+ANOTHER_MODEL: Final = "not run: the folder is not the model that the record names"
+NO_LIST: Final = (
+    "which files differ is not known: neither the folder's model.sig nor a --manifest lists the record's files"
+)
+SHOWN_CHARACTERS: Final = 60
+
+
+class ReplayRefused(TallystickError):
+    """The record's prompt cannot be run again here: nothing is said about the answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """The answer that the model gives here, and what computed it."""
+
+    text: str
+    finish_reason: str | None
+    usage: Usage
+    engine: str
+    engine_version: str
+    dtype: str
+    device: str
+    gpu: Gpu
+
+
+Replay = Callable[[Record], Replayed]
+"""Runs a record's prompt with its effective parameters. Raises: ReplayRefused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A model folder to hold against a record: its files, lists that may tell which differ, and how to run it, if asked."""
+
+    manifest: Manifest
+    lists: tuple[FileList, ...] = ()
+    replay: Replay | None = None
+
+    @property
+    def asked(self) -> tuple[Step, ...]:
+        """The checks without which the verdict is no answer."""
+        return (Step.MODEL_DIGEST,) if self.replay is None else (Step.MODEL_DIGEST, Step.REPLAY)
+
+
+def check_model(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> None:
+    """Checks 14 and 15 over one record of which the fields `shown` are known."""
+    same = _check_digest(tally, where, record, shown, folder)
+    if folder.replay is not None and same:
+        _check_replay(tally, where, record, shown, folder.replay)
+    else:
+        _leave_replay(tally, ANOTHER_MODEL, folder)
+
+
+def leave_model(tally: Tally, reason: str, folder: ModelFolder) -> None:
+    """Checks 14 and 15 where the record is closed."""
+    tally.uncover(Step.MODEL_DIGEST, reason)
+    _leave_replay(tally, reason, folder)
+
+
+def _leave_replay(tally: Tally, reason: str, folder: ModelFolder) -> None:
+    if folder.replay is None:
+        tally.skip(Step.REPLAY, NOT_ASKED)
+    else:
+        tally.uncover(Step.REPLAY, reason)
+
+
+def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> bool:
+    # 14 model-digest
+    expected = _named_digest(record, shown)
+    if isinstance(expected, str):
+        tally.uncover(Step.MODEL_DIGEST, expected)
+        return False
+    found = folder.manifest.digest
+    if found == expected:
+        tally.held[Step.MODEL_DIGEST] += len(folder.manifest.files)
+        return True
+    tally.fail(ModelDigestError(f"{where}, model folder", f"digest {expected.hex()}", f"digest {found.hex()}"))
+    kept = next((one for one in folder.lists if one.digest == expected), None)
+    if kept is None:
+        for one in folder.lists:
+            tally.uncover(Step.MODEL_DIGEST, f"{one.origin} lists the files of another model, {one.digest.hex()}", 0)
+        tally.uncover(Step.MODEL_DIGEST, NO_LIST, 0)
+        return False
+    present = {entry.name: entry.sha256 for entry in folder.manifest.files}
+    for name in sorted(kept.files.keys() | present.keys()):
+        if present.get(name) == kept.files.get(name):
+            tally.held[Step.MODEL_DIGEST] += 1
+        else:
+            tally.fail(_differing(name, kept.files.get(name), present.get(name)))
+    return False
+
+
+def _named_digest(record: Record, shown: frozenset[str]) -> bytes | str:
+    """The digest that the folder must have, or why the record names none.
+
+    An export's record names the model that was exported, and in its response the files that came out: those are on disk.
+    """
+    if record.task == EXPORT_TASK and "task" in shown:
+        return _exported_digest(record) if "response" in shown else "whose field response is not shown"
+    if record.model is None:
+        return "that names no model" if "model" in shown else "whose field model is not shown"
+    return record.model.weights_digest
+
+
+def _exported_digest(record: Record) -> bytes | str:
+    nothing = "of an export that names no files"
+    if not isinstance(record.response, Response) or len(record.response.choices) != 1:
+        return nothing
+    text = record.response.choices[0].text
+    if not is_shallow(text.encode()):
+        return nothing
+    try:
+        document = json.loads(text)
+        digest = bytes.fromhex(document["manifest_digest"])
+    except (ValueError, KeyError, TypeError):
+        return nothing
+    return digest if len(digest) == 32 else nothing
+
+
+def _differing(name: str, expected: bytes | None, found: bytes | None) -> ModelDigestError:
+    def told(sha256: bytes | None) -> str:
+        return "no such file" if sha256 is None else f"SHA-256 {sha256.hex()}"
+
+    return ModelDigestError(f"model file {name}", told(expected), told(found))
+
+
+def _check_replay(tally: Tally, where: str, record: Record, shown: frozenset[str], replay: Replay) -> None:
+    # 15 replay
+    answer = _recorded_answer(record, shown)
+    if isinstance(answer, str):
+        tally.uncover(Step.REPLAY, answer)
+        return
+    try:
+        replayed = replay(record)
+    except ReplayRefused as error:
+        tally.uncover(Step.REPLAY, f"not run again: {error.reason}")
+        return
+    difference = _difference(record, answer, replayed)
+    if difference is None:
+        tally.held[Step.REPLAY] += 1
+        return
+    other = _other_means(record, replayed)
+    if other is not None:
+        # The promise is made for one engine on one kind of processor: elsewhere a difference says nothing.
+        tally.uncover(Step.REPLAY, f"which differs ({difference[1]}), but was computed by other means: {other}")
+        return
+    tally.fail(ReplayError(where, *difference))
+
+
+def _recorded_answer(record: Record, shown: frozenset[str]) -> Choice | str:
+    """The answer to compare with, or why there is none."""
+    hidden = [name for name in REPLAYED_FIELDS if name not in shown]
+    proof, response = record.proof_of_compute, record.response
+    if hidden:
+        return f"whose fields {', '.join(hidden)} are not shown"
+    if proof is None or proof.class_ != "reproducible":
+        found = "none" if proof is None else proof.class_
+        return f"of the class {found}: only the class reproducible promises the same answer again"
+    if isinstance(record.prompt, BlobRef) or isinstance(response, BlobRef):
+        return "whose prompt or answer stands in a blob"
+    if record.prompt is None or response is None:
+        return "without an answer"
+    if len(response.choices) != 1:
+        return f"with {len(response.choices)} answers, where one can be compared"
+    return response.choices[0]
+
+
+def _difference(record: Record, answer: Choice, replayed: Replayed) -> tuple[str, str] | None:
+    """What was expected and found; None where the answers are the same, or the record's is the beginning of the other's."""
+    if record.state is not State.COMPLETED:  # what had been delivered when it ended
+        if replayed.text.startswith(answer.text):
+            return None
+        return _texts(answer.text, replayed.text)
+    if answer.text != replayed.text:
+        return _texts(answer.text, replayed.text)
+    expected, found = (answer.finish_reason, record.usage), (replayed.finish_reason, replayed.usage)
+    if expected != found:
+        return _told(*expected), _told(*found)
+    return None
+
+
+def _told(finish_reason: str | None, usage: Usage | None) -> str:
+    tokens = "tokens unknown" if usage is None else f"{usage.input_tokens} + {usage.output_tokens} tokens"
+    return f"finish reason {finish_reason}, {tokens}"
+
+
+def _texts(expected: str, found: str) -> tuple[str, str]:
+    pairs = enumerate(zip(expected, found, strict=False))
+    at = next((place for place, (one, other) in pairs if one != other), min(len(expected), len(found)))
+    return _excerpt(expected, at), _excerpt(found, at)
+
+
+def _excerpt(text: str, at: int) -> str:
+    return f"{text[at : at + SHOWN_CHARACTERS]!r} from character {at} of {len(text)}"
+
+
+def _other_means(record: Record, replayed: Replayed) -> str | None:
+    """How what computed here differs from what the record names; None where it does not."""
+    model, gpu = record.model, record.gpu
+    recorded: Mapping[str, object] = {} if model is None or gpu is None else _means(model, gpu)
+    here = _means(replayed, replayed.gpu)
+    differing = [
+        f"{name} {recorded.get(name)} then, {here[name]} here" for name in here if recorded.get(name) != here[name]
+    ]
+    return "; ".join(differing) or None
+
+
+def _means(computed: object, gpu: Gpu) -> dict[str, object]:
+    names = ("engine", "engine_version", "dtype", "device")
+    return {name: getattr(computed, name) for name in names} | {"processor": gpu.name, "processors": gpu.count}

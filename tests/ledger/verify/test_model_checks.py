@@ -1,0 +1,349 @@
+import base64
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from tallystick.errors import ManifestError
+from tallystick.manifest import FileEntry, Manifest
+from tallystick.receipts import response_hash
+from tallystick.record import BlobRef, Choice, ProofOfCompute, Response, State, Usage
+from tallystick.verify import (
+    FileList,
+    ModelFolder,
+    Outcome,
+    Replayed,
+    ReplayRefused,
+    Status,
+    Step,
+    file_lists,
+    read_file_list,
+    verify_bundle,
+)
+from tallystick.verify.bundle_checks import CLOSED
+from tallystick.verify.model_checks import ANOTHER_MODEL, NO_LIST, NOT_ASKED
+from tests.support.synthetic_log import CPU, MODEL, SyntheticLog, synthetic_record
+
+FILES = {"config.json": b"{}", "model.safetensors": b"weights", "extra/vocab.txt": b"a b"}
+
+
+def listed(files):
+    return {name: hashlib.sha256(data).digest() for name, data in files.items()}
+
+
+def manifest(files):
+    return Manifest.of(
+        FileEntry(name=name, size=len(files[name]), sha256=digest) for name, digest in listed(files).items()
+    )
+
+
+MODEL_HERE = replace(MODEL, weights_digest=manifest(FILES).digest, dtype="float32")
+REPRODUCIBLE = ProofOfCompute(class_="reproducible", toploc=None)
+
+
+def answered(**changes):
+    """A chat that the model of FILES answered, in the class that can be run again."""
+    return replace(synthetic_record(1), **{"model": MODEL_HERE, "proof_of_compute": REPRODUCIBLE, **changes})
+
+
+def replaying(record, **changes):
+    """A replay that gives the record's answer, with changes."""
+    answer = record.response.choices[0]
+    means = {name: getattr(MODEL_HERE, name) for name in ("engine", "engine_version", "dtype", "device")}
+    found = Replayed(
+        text=answer.text, finish_reason=answer.finish_reason, usage=record.usage, gpu=CPU, **means
+    )  # fmt: skip
+    return lambda _: replace(found, **changes)
+
+
+def logged(record):
+    log = SyntheticLog()
+    log.open_epoch(auditors=())
+    log.append([record])
+    return log
+
+
+def verdict_of(record, folder, *, fields=None):
+    log = logged(record)
+    return verify_bundle(log.bundle(0) if fields is None else log.disclosed_bundle(0, fields), None, folder)
+
+
+def texts(verdict, step):
+    return [reason.text for reason in verdict.check(step).reasons]
+
+
+def failures(verdict):
+    return [(failure.step, failure.where, failure.expected, failure.found) for failure in verdict.failures]
+
+
+def told(data):
+    return f"SHA-256 {hashlib.sha256(data).hexdigest()}"
+
+
+def test_without_a_folder_there_are_thirteen_checks():
+    assert len(verdict_of(answered(), None).checks) == 13
+
+
+def test_the_files_of_the_record_are_proven_and_counted():
+    verdict = verdict_of(answered(), ModelFolder(manifest=manifest(FILES)))
+    assert verdict.outcome is Outcome.PROVEN
+    assert (verdict.check(Step.MODEL_DIGEST).status, verdict.check(Step.MODEL_DIGEST).held) == (Status.PASS, 3)
+    assert (verdict.check(Step.REPLAY).status, texts(verdict, Step.REPLAY)) == (Status.SKIPPED, [NOT_ASKED])
+    assert verdict.subject.model_digest == MODEL_HERE.weights_digest
+
+
+def test_the_disclosed_field_model_is_enough():
+    verdict = verdict_of(answered(), ModelFolder(manifest=manifest(FILES)), fields=["model"])
+    assert verdict.outcome is Outcome.PROVEN
+    assert verdict.check(Step.MODEL_DIGEST).held == 3
+
+
+def test_another_folder_is_proven_wrong_with_both_digests():
+    other = manifest(FILES | {"config.json": b"[]"})
+    verdict = verdict_of(answered(), ModelFolder(manifest=other))
+    assert verdict.outcome is Outcome.WRONG
+    assert failures(verdict) == [
+        (14, "record 0, model folder", f"digest {MODEL_HERE.weights_digest.hex()}", f"digest {other.digest.hex()}")
+    ]
+    assert texts(verdict, Step.MODEL_DIGEST) == [NO_LIST]
+
+
+def test_with_a_list_of_the_records_files_each_differing_missing_and_extra_file_is_named():
+    changed = {"config.json": b"[]", "model.safetensors": b"weights", "more.txt": b"more"}
+    kept = FileList(origin="model.sig", files=listed(FILES))
+    verdict = verdict_of(answered(), ModelFolder(manifest=manifest(changed), lists=(kept,)))
+    assert failures(verdict)[1:] == [
+        (14, "model file config.json", told(b"{}"), told(b"[]")),
+        (14, "model file extra/vocab.txt", told(b"a b"), "no such file"),
+        (14, "model file more.txt", "no such file", told(b"more")),
+    ]
+    check = verdict.check(Step.MODEL_DIGEST)
+    assert (check.status, check.held, check.failed) == (Status.FAIL, 1, 4)
+
+
+def test_a_list_of_another_models_files_names_nothing():
+    other = FileList(origin="model.sig", files=listed({"a": b"b"}))
+    verdict = verdict_of(answered(), ModelFolder(manifest=manifest({"a": b"c"}), lists=(other,)))
+    assert len(verdict.failures) == 1
+    assert texts(verdict, Step.MODEL_DIGEST) == [
+        f"model.sig lists the files of another model, {other.digest.hex()}",
+        NO_LIST,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "fields", "reason"),
+    [
+        (answered(), ["gpu", "price"], "whose field model is not shown"),
+        (answered(model=None), None, "that names no model"),
+    ],
+)
+def test_a_record_that_shows_no_model_proves_nothing_about_the_folder(record, fields, reason):
+    verdict = verdict_of(record, ModelFolder(manifest=manifest(FILES)), fields=fields)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert texts(verdict, Step.MODEL_DIGEST) == [reason]
+
+
+def test_a_closed_bundle_proves_nothing_about_the_folder():
+    record = answered()
+    folder = ModelFolder(manifest=manifest(FILES), replay=replaying(record))
+    verdict = verify_bundle(logged(record).bundle(0, secret=False), None, folder)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert texts(verdict, Step.MODEL_DIGEST) == texts(verdict, Step.REPLAY) == [CLOSED]
+
+
+def delivering(text, finish_reason="stop", **changes):
+    """A record of this answer, with its hash."""
+    http = replace(synthetic_record(1).http, response_hash=response_hash([text.encode()]))
+    response = Response(choices=(Choice(index=0, text=text, finish_reason=finish_reason),))
+    return answered(response=response, http=http, **changes)
+
+
+def exported(text):
+    return delivering(text, task="export", prompt=None)
+
+
+def test_an_exports_record_is_held_against_the_files_that_came_out():
+    out = manifest({"model.onnx": b"graph"})
+    record = exported(json.dumps({"manifest_digest": out.digest.hex(), "files": []}))
+    assert verdict_of(record, ModelFolder(manifest=out)).outcome is Outcome.PROVEN
+    assert verdict_of(record, ModelFolder(manifest=manifest(FILES))).outcome is Outcome.WRONG
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"manifest_digest":7}', '{"manifest_digest":"aa"}', "[" * 999])
+def test_an_exports_record_without_a_digest_proves_nothing(text):
+    verdict = verdict_of(exported(text), ModelFolder(manifest=manifest(FILES)))
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert texts(verdict, Step.MODEL_DIGEST) == ["of an export that names no files"]
+
+
+def replayed_verdict(record, folder_files=FILES, **changes):
+    folder = ModelFolder(manifest=manifest(folder_files), replay=replaying(record, **changes))
+    return verdict_of(record, folder)
+
+
+def test_the_same_answer_again_is_proven():
+    verdict = replayed_verdict(answered())
+    assert verdict.outcome is Outcome.PROVEN
+    assert (verdict.check(Step.REPLAY).status, verdict.check(Step.REPLAY).held) == (Status.PASS, 1)
+
+
+def test_another_answer_by_the_same_means_is_proven_wrong_where_it_begins_to_differ():
+    record = answered()
+    text = record.response.choices[0].text
+    verdict = replayed_verdict(record, text=text[:5] + "X" + text[6:])
+    assert verdict.outcome is Outcome.WRONG
+    ((step, where, expected, found),) = failures(verdict)
+    assert (step, where) == (15, "record 0")
+    assert expected == f"{text[5:65]!r} from character 5 of {len(text)}"
+    assert found.startswith("'X")
+
+
+@pytest.mark.parametrize("changes", [{"finish_reason": "length"}, {"usage": Usage(input_tokens=9, output_tokens=81)}])
+def test_the_same_text_that_ended_otherwise_is_proven_wrong(changes):
+    verdict = replayed_verdict(answered(), **changes)
+    assert verdict.outcome is Outcome.WRONG
+    assert failures(verdict)[0][2] == "finish reason stop, 9 + 80 tokens"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"engine_version": "3"},
+        {"dtype": "bfloat16"},
+        {"gpu": replace(CPU, name="Another processor")},
+        {"gpu": replace(CPU, count=2)},
+    ],
+)
+def test_another_answer_by_other_means_proves_nothing_and_says_by_which(changes):
+    verdict = replayed_verdict(answered(), text="Some answer", **changes)
+    assert verdict.outcome is Outcome.UNCHECKED
+    (reason,) = texts(verdict, Step.REPLAY)
+    assert reason.startswith("which differs ('Some answer' from character 0 of 11)")
+    assert " then, " in reason
+
+
+def test_the_same_answer_by_other_means_is_proven_all_the_same():
+    assert replayed_verdict(answered(), gpu=replace(CPU, name="Another processor")).outcome is Outcome.PROVEN
+
+
+@pytest.mark.parametrize(("text", "outcome"), [("A tally", Outcome.PROVEN), ("A tale", Outcome.WRONG)])
+def test_of_an_answer_that_was_cut_short_the_delivered_part_is_compared(text, outcome):
+    whole = answered()
+    record = delivering(text, "cancelled", state=State.CANCELLED, usage=None)
+    verdict = verdict_of(record, ModelFolder(manifest=manifest(FILES), replay=replaying(whole)))
+    assert verdict.outcome is outcome
+
+
+def never(_):
+    raise AssertionError("nothing may run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"proof_of_compute": None}, "of the class none"),
+        ({"proof_of_compute": ProofOfCompute(class_="statistical", toploc=None)}, "of the class statistical"),
+        ({"response": None}, "without an answer"),
+        ({"prompt": None}, "without an answer"),
+        ({"prompt": BlobRef(digest=bytes(32), length=30_000, sealed_digest=bytes(32))}, "stands in a blob"),
+        ({"response": Response(choices=())}, "with 0 answers"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_run(changes, reason):
+    verdict = verdict_of(answered(**changes), ModelFolder(manifest=manifest(FILES), replay=never))
+    assert verdict.check(Step.REPLAY).status is Status.NOT_COVERED
+    assert reason in texts(verdict, Step.REPLAY)[0]
+    assert verdict.outcome is not Outcome.PROVEN
+
+
+def test_a_replay_needs_its_fields_shown():
+    verdict = verdict_of(answered(), ModelFolder(manifest=manifest(FILES), replay=never), fields=["model", "prompt"])
+    assert texts(verdict, Step.REPLAY) == [
+        "whose fields task, state, gpu, parameters, response, usage, proof_of_compute are not shown"
+    ]
+
+
+def test_another_model_is_not_run():
+    record = answered()
+    verdict = verdict_of(record, ModelFolder(manifest=manifest({"a": b""}), replay=never))
+    assert texts(verdict, Step.REPLAY) == [ANOTHER_MODEL]
+
+
+def test_a_replay_that_is_refused_proves_nothing():
+    def refuse(_):
+        raise ReplayRefused("there is no such engine here")
+
+    verdict = verdict_of(answered(), ModelFolder(manifest=manifest(FILES), replay=refuse))
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert texts(verdict, Step.REPLAY) == ["not run again: there is no such engine here"]
+
+
+def signature(resources):
+    payload = base64.b64encode(json.dumps({"predicate": {"resources": resources}}).encode()).decode()
+    return json.dumps({"dsseEnvelope": {"payload": payload}}).encode()
+
+
+def resource(name, data, algorithm="sha256"):
+    return {"name": name, "digest": hashlib.sha256(data).hexdigest(), "algorithm": algorithm}
+
+
+def test_a_list_is_read_from_a_manifest_and_from_a_signature():
+    from_manifest = read_file_list("kept.json", json.dumps(manifest(FILES).to_json()).encode())
+    from_signature = read_file_list("model.sig", signature([resource(name, data) for name, data in FILES.items()]))
+    assert from_manifest.files == from_signature.files == listed(FILES)
+    assert from_manifest.digest == MODEL_HERE.weights_digest
+
+
+def test_a_list_is_read_from_what_model_signing_writes(tmp_path):
+    signing = pytest.importorskip("model_signing.signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from tallystick.manifest import hash_folder
+
+    folder, key = tmp_path / "model", tmp_path / "key.pem"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes(FILES[name])
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key.write_bytes(pem)
+    signing.Config().use_elliptic_key_signer(private_key=key).sign(folder, folder / "model.sig")
+    assert read_file_list("model.sig", (folder / "model.sig").read_bytes()).digest == hash_folder(folder).digest
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"dsseEnvelope":7}',
+        b'{"dsseEnvelope":{"payload":"***"}}',
+        b'{"dsseEnvelope":{"payload":"e30="}}',
+        signature([]),
+        signature({}),
+        signature([7]),
+        signature([resource("a", b"", "blake3")]),
+        signature([resource("../a", b"")]),
+        signature([resource("a", b""), resource("a", b"")]),
+        signature([{"name": "a", "digest": "zz", "algorithm": "sha256"}]),
+        signature([{"name": "a", "algorithm": "sha256"}]),
+        signature([{"name": 7, "digest": "aa" * 32, "algorithm": "sha256"}]),
+    ],
+)
+def test_what_lists_no_files_is_refused(data):
+    with pytest.raises(ManifestError):
+        read_file_list("model.sig", data)
+
+
+def test_a_list_beyond_its_bound_is_refused(monkeypatch):
+    monkeypatch.setattr(file_lists, "MAX_LIST_BYTES", 10)
+    with pytest.raises(ManifestError, match="longer than 10 bytes"):
+        read_file_list("model.sig", b" " * 11)
