@@ -160,13 +160,17 @@ class Loading(msgspec.Struct, frozen=True, tag="loading"):
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
-    """The worker is ready. `max_requests` is how many it holds at once, computing and waiting together."""
+    """The worker is ready. `max_requests` is how many it holds at once, computing and waiting together.
+
+    `folder` is where the model's files lie, None for an engine without any.
+    """
 
     protocol_version: int
     pid: int
     model: ModelInfo
     gpu: GpuInfo
     max_requests: int
+    folder: str | None = None
 
 
 class StepReport(msgspec.Struct, frozen=True, tag="step"):
@@ -237,10 +241,25 @@ def _decode(decoder: msgspec.msgpack.Decoder[_Message], frame: bytes) -> _Messag
         raise ProtocolFault(str(error)) from error
 
 
+class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered version that a worker is to serve under its name, or not at all.
+
+    `digest` is the hex digest (docs/decisions/0005) that the folder must have; an adapter has its base's folder and digest beside it.
+    """
+
+    model_id: str
+    version: str
+    folder: str
+    digest: str
+    task: str
+    base_folder: str | None = None
+    base_digest: str | None = None
+
+
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor tells a worker process, as JSON on its command line; nothing in it is secret.
 
-    `engine` is "torch" or "constant"; `model` is "demo" or a folder. Units: seconds.
+    `engine` is "torch" or "constant"; `model` is "demo" or a folder, and stands aside where `version` is given. Units: seconds.
     """
 
     endpoint: str
@@ -251,3 +270,4 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: int
     heartbeat_s: float = 1.0
     step_s: float = 0.0
+    version: VersionConfig | None = None

@@ -101,9 +101,15 @@ class ConstantDispatcher:
     def models(self) -> list[ModelInfo]:
         return [MODEL]
 
-    def select(self, model_id: str) -> Placement:
-        assert model_id == MODEL.id
+    def select(self, reference: str, viewer: Address | None = None) -> Placement:  # noqa: ARG002
+        assert reference == MODEL.id
         return self._placement
+
+    async def load(self, reference: str, viewer: Address | None = None) -> Placement:  # noqa: ARG002
+        raise AssertionError("nothing here needs loading")
+
+    def release(self, placement: Placement) -> None:
+        assert placement is self._placement
 
     def start(self, placement: Placement, request: GenerationRequest) -> Generation:
         generation = Generation(worker=placement.worker, now_us=self._clock.now_us, cancel=lambda: None)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tallystick.encoding import encode_fields, encode_record
-from tallystick.ids import Epoch, FieldsRoot, Index, Leaf, LogId
+from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf, LogId
 from tallystick.keys import Wallet
 from tallystick.receipts import (
     AdmissionReceipt,
@@ -241,21 +241,44 @@ class FakeGeneration:
 
 
 class FakeDispatcher:
-    """One model, one script for every request."""
+    """One model, one script for every request. Set `hold_load`, and it must be loaded first, once that is set.
+
+    `claims` counts what was selected or loaded and not released.
+    """
 
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
         self.start_error: PlatformError | None = None
+        self.load_error: PlatformError | None = None
+        self.hold_load: asyncio.Event | None = None
+        self.claims = 0
         self.requests: list[GenerationRequest] = []
         self.generations: list[FakeGeneration] = []
 
     def models(self) -> list[ModelInfo]:
         return [MODEL]
 
-    def select(self, model_id: str) -> Placement:
-        if model_id != MODEL.id:
-            raise UnknownModel(model=model_id)
+    def provider(self, model_id: str) -> ProviderInfo:
+        return PLACEMENT.provider
+
+    def select(self, reference: str, viewer: Address | None = None) -> Placement | None:
+        if reference.partition("@")[0] != MODEL.id:
+            raise UnknownModel(model=reference)
+        if self.hold_load is not None:
+            return None
+        self.claims += 1
         return PLACEMENT
+
+    async def load(self, reference: str, viewer: Address | None = None) -> Placement:
+        await self.hold_load.wait()
+        if self.load_error is not None:
+            raise self.load_error
+        self.claims += 1
+        return PLACEMENT
+
+    def release(self, placement: Placement) -> None:
+        assert placement is PLACEMENT
+        self.claims -= 1
 
     def start(self, placement: Placement, request: GenerationRequest) -> FakeGeneration:
         assert placement is PLACEMENT

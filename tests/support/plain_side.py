@@ -27,6 +27,7 @@ from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.app.listening import ApiServer, bind
 from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Generation, GenerationRequest, GenerationResult
+from tallystick_platform.errors import NoProvider
 from tallystick_platform.exchange import Dispatcher, Gate, StopReason
 from tallystick_platform.exchange.request import effective
 
@@ -81,6 +82,8 @@ class PlainReply(WatchedReply):
     def _start(self, now_us: int) -> Generation:
         side, asked = self._side, self._chat.request
         placement = side.dispatcher.select(asked.model)
+        if placement is None:
+            raise NoProvider(model=asked.model)  # this side loads nothing
         used = effective(asked, placement.model, lambda: int.from_bytes(side.random(8)) >> 1)
         request = GenerationRequest(
             request_id=side.random(16),

@@ -90,7 +90,7 @@ class WholeReply(ChatReply):
                 "id": _completion_id(record.id),
                 "object": "chat.completion",
                 "created": record.time.admitted_at // US_PER_S,
-                "model": answer.admitted.placement.model.id,
+                "model": answer.admitted.asked,
                 "choices": [
                     {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.outcome.finish_reason}
                 ],
@@ -123,7 +123,7 @@ class StreamReply(ChatReply):
         self._events = events = ChatEvents(
             completion_id=_completion_id(record.id),
             created=record.time.admitted_at // US_PER_S,
-            model=admitted.placement.model.id,
+            model=admitted.asked,
             include_usage=self._include_usage,
         )
         admission = in_header(self._proofs.admission(admitted.ticket.admission))

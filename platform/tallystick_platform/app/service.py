@@ -107,7 +107,7 @@ class Service:
             _log.warning("service.left_unanchored", records=journal.counts().size - batches.anchored_size)
 
     def _provider(self, model_id: str) -> dict[str, object]:
-        provider = self.running.dispatcher.select(model_id).provider
+        provider = self.running.dispatcher.provider(model_id)
         return {
             "id": provider.id,
             "name": provider.name,

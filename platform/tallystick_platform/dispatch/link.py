@@ -32,9 +32,9 @@ class Placement:
 
 
 class Link:
-    """One worker that said hello. `send` hands one message to it."""
+    """One worker that said hello, at a standing place or at one opened for a version. `send` hands one message to it."""
 
-    __slots__ = ("_generations", "_now_us", "_send", "max_requests", "pid", "placement")
+    __slots__ = ("_generations", "_now_us", "_send", "folder", "max_requests", "pid", "placement", "standing")
 
     def __init__(
         self,
@@ -44,7 +44,10 @@ class Link:
         provider: ProviderInfo,
         send: Callable[[ToWorker], None],
         now_us: Callable[[], int],
+        standing: bool = True,
     ) -> None:
+        self.standing = standing
+        self.folder = hello.folder
         self.placement = Placement(model=hello.model, provider=provider, gpu=hello.gpu, worker=worker_id)
         self.max_requests = hello.max_requests
         self.pid = hello.pid

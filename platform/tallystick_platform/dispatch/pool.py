@@ -1,11 +1,14 @@
 """The worker pool: starts worker processes, listens to them, and starts them again when they end.
 
-Per worker place, forever:
+Per worker place, for as long as the place is open:
 
 1. *Start* a process under a new identity. Messages of an earlier one can then not be taken for its own.
 2. *Wait for hello*, within the start bound. A worker that reports Fatal, ends or stays silent is ended: back to 1, after a delay.
 3. *Serve* until the process ends or is silent beyond `silence_s`.
 4. *Fail* every generation that it held with `WorkerDied`; back to 1, after a delay that grows with each quick death and is bounded.
+
+Standing places serve what the configuration names and are open from start to stop. Others are opened for a registered version and
+closed again; such a place ends by itself if its first worker fails in step 2.
 """
 
 from __future__ import annotations
@@ -13,9 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ import structlog
 import zmq
 
 from tallystick_platform.dispatch import process as worker_process
+from tallystick_platform.dispatch.endpoint import open_router, socket_folder
 from tallystick_platform.dispatch.link import Link
+from tallystick_platform.dispatch.place import Place, PlaceConfig, PoolConfig, misfit, worker_config
 from tallystick_platform.protocol import (
-    MAX_FRAME_BYTES,
     PROTOCOL_VERSION,
     Alive,
     Fatal,
@@ -33,10 +35,8 @@ from tallystick_platform.protocol import (
     Hello,
     Loading,
     ProtocolFault,
-    ProviderInfo,
     StepReport,
     ToWorker,
-    WorkerConfig,
     decode_from_worker,
     encode,
 )
@@ -45,32 +45,16 @@ FIRST_DELAY_S = 0.2
 MAX_DELAY_S = 15.0
 STEADY_AFTER_S = 60.0
 """A worker that lived this long died of something new: the delay starts over."""
-DEFAULT_SILENCE_S = 60.0
-"""Longer than any engine step; a worker that says nothing for so long hangs."""
 STOPPING = "the server stops"
-MAX_SOCKET_PATH_BYTES = 100  # a Unix socket's path has at most 107
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolConfig:
-    """What to run. Units: seconds."""
-
-    workers: int
-    engine: str
-    model: str
-    models_dir: Path
-    run_dir: Path
-    provider: ProviderInfo
-    max_requests: int
-    start_timeout_s: float
-    step_s: float = 0.0
-    silence_s: float = DEFAULT_SILENCE_S
-
-
 class WorkerPool:
-    """Owns the socket and one supervising task per worker place. Everything runs in one event loop."""
+    """Owns the socket and one supervising task per worker place. Everything runs in one event loop.
+
+    `heard_of` is told each worker that begins to serve.
+    """
 
     def __init__(self, config: PoolConfig, now_us: Callable[[], int]) -> None:
         self._config = config
@@ -78,13 +62,14 @@ class WorkerPool:
         self._links: dict[str, Link] = {}
         self._greeted: dict[str, asyncio.Future[Hello]] = {}
         self._heard: dict[str, float] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._places: dict[str, Place] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._folder: Path | None = None
         self._changed = asyncio.Event()
         self.last_fault: str | None = None
         self.restarts = 0
+        self.heard_of: Callable[[Link], None] | None = None
 
     @property
     def links(self) -> list[Link]:
@@ -95,37 +80,49 @@ class WorkerPool:
         """One of them by its identity."""
         return self._links.get(worker_id)
 
+    @property
+    def standing(self) -> list[Link]:
+        """Those at standing places."""
+        return [link for link in self._links.values() if link.standing]
+
     async def start(self) -> None:
         """Bind the socket and start supervising; workers become ready later."""
-        loop = asyncio.get_running_loop()
-        self._folder = _socket_folder(self._config.run_dir)
+        self._folder = socket_folder(self._config.run_dir)
         self._context = zmq.Context()
-        socket = self._context.socket(zmq.ROUTER)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # a message to a worker that is gone is an error, not silence
-        socket.setsockopt(zmq.SNDHWM, 0)  # what may wait is bounded by each worker's max_requests
-        socket.setsockopt(zmq.RCVHWM, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        socket.bind(self._endpoint)
-        self._socket = socket
-        loop.add_reader(socket.fileno(), self._drain)
-        self._tasks = [
-            loop.create_task(self._supervise(place), name=f"worker place {place}")
-            for place in range(self._config.workers)
-        ]
+        self._socket = open_router(self._context, self._endpoint)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
+        for number in range(self._config.workers):
+            self.open(PlaceConfig(name=f"worker-{number}", provider=self._config.provider))
+
+    def open(self, config: PlaceConfig) -> Place:
+        """Open a place. Requires: the pool is started, and no open place has this name."""
+        place = self._places[config.name] = Place(config)
+        place.task = asyncio.get_running_loop().create_task(self._supervise(place), name=f"place {config.name}")
+        return place
+
+    async def close(self, place: Place) -> None:
+        """End what runs at a place; what it held ends with `WorkerDied`."""
+        self._places.pop(place.config.name, None)
+        if place.task is not None:
+            place.task.cancel()
+            await asyncio.gather(place.task, return_exceptions=True)
+        place.settle(STOPPING)
+
+    async def settled(self) -> None:
+        """Return once each standing place serves or failed for the first time."""
+        waited = [place.first for place in self._places.values() if place.config.standing]
+        if waited:
+            await asyncio.wait(waited)
 
     async def wait_ready(self) -> None:
-        """Return once a worker serves."""
-        while not self._links:
+        """Return once a standing place serves."""
+        while not self.standing:
             self._changed.clear()
             await self._changed.wait()
 
     async def stop(self) -> None:
         """End the workers and the supervision."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*(self.close(place) for place in list(self._places.values())))
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
@@ -140,24 +137,29 @@ class WorkerPool:
     def _endpoint(self) -> str:
         return f"ipc://{self._folder}/workers.sock"
 
-    async def _supervise(self, place: int) -> None:
+    async def _supervise(self, place: Place) -> None:
         delay, incarnation = FIRST_DELAY_S, 0
         loop = asyncio.get_running_loop()
         while True:
             incarnation += 1
+            place.futile += 1
             born = loop.time()
-            reason = await self._live(f"worker-{place}.{incarnation}")
+            reason = await self._live(place, f"{place.config.name}.{incarnation}")
+            place.settle(reason)
+            if place.hopeless():
+                _log.warning("worker.given_up", place=place.config.name, reason=reason)
+                return
             self.last_fault = reason
             self.restarts += 1
             delay = FIRST_DELAY_S if loop.time() - born > STEADY_AFTER_S else delay
-            _log.warning("worker.ended", place=place, reason=reason, restart_in_s=delay)
+            _log.warning("worker.ended", place=place.config.name, reason=reason, restart_in_s=delay)
             await asyncio.sleep(delay)
             delay = min(delay * 2, MAX_DELAY_S)
 
-    async def _live(self, worker_id: str) -> str:
+    async def _live(self, place: Place, worker_id: str) -> str:
         """One incarnation from start to end; why it ended."""
         try:
-            process = await worker_process.start(self._told(worker_id))
+            process = await worker_process.start(worker_config(self._config, place.config, self._endpoint, worker_id))
         except OSError as error:  # no memory, no file descriptors: that may pass
             return f"it could not be started: {error}"
 
@@ -167,34 +169,25 @@ class WorkerPool:
         reason = STOPPING
         try:
             hello = await self._greeting(greeted, ended)
+            if not isinstance(hello, str) and (wrong := misfit(place.config, hello)) is not None:
+                hello = wrong
             if isinstance(hello, str):
                 reason = hello
                 return reason
-            self._serve(worker_id, hello)
+            self._serve(place, worker_id, hello)
             reason = await self._watch(worker_id, ended)
             return reason
         finally:
             self._greeted.pop(worker_id, None)
             self._heard.pop(worker_id, None)
             link = self._links.pop(worker_id, None)
-            if reason is not STOPPING:
+            place.link = None
+            if reason is not STOPPING and place.config.standing:
                 self.last_fault = reason
             if link is not None:
                 link.die(reason)
             await asyncio.shield(worker_process.end(process))
             ended.cancel()
-
-    def _told(self, worker_id: str) -> WorkerConfig:
-        config = self._config
-        return WorkerConfig(
-            endpoint=self._endpoint,
-            worker_id=worker_id,
-            engine="constant" if config.engine == "constant" else "torch",
-            model=config.model,
-            models_dir=str(config.models_dir),
-            max_requests=config.max_requests,
-            step_s=config.step_s,
-        )
 
     async def _greeting(self, greeted: asyncio.Future[Hello], ended: asyncio.Future[int]) -> Hello | str:
         either: list[asyncio.Future[Any]] = [greeted, ended]
@@ -208,16 +201,24 @@ class WorkerPool:
             return f"it ended with exit code {ended.result()} before it was ready"
         return f"it was not ready within {self._config.start_timeout_s:g} s"
 
-    def _serve(self, worker_id: str, hello: Hello) -> None:
-        self._links[worker_id] = Link(
+    def _serve(self, place: Place, worker_id: str, hello: Hello) -> None:
+        link = self._links[worker_id] = place.link = Link(
             worker_id=worker_id,
             hello=hello,
-            provider=self._config.provider,
+            provider=place.config.provider,
             send=lambda message: self._send(worker_id, message),
             now_us=self._now_us,
+            standing=place.config.standing,
         )
-        _log.info("worker.ready", worker=worker_id, model=hello.model.id, engine=hello.model.engine, pid=hello.pid)
+        model = hello.model
+        _log.info(
+            "worker.ready", worker=worker_id, model=model.id, version=model.version, engine=model.engine, pid=hello.pid
+        )
+        place.futile = 0
+        place.settle(True)
         self._changed.set()
+        if self.heard_of is not None:
+            self.heard_of(link)
 
     async def _watch(self, worker_id: str, ended: asyncio.Future[int]) -> str:
         loop, silence_s = asyncio.get_running_loop(), self._config.silence_s
@@ -275,10 +276,3 @@ class WorkerPool:
                 greeted.set_exception(ProtocolFault(message.reason))
         elif not isinstance(message, Alive):
             _log.error("worker.protocol", worker=worker_id, reason=f"unexpected {type(message).__name__}")
-
-
-def _socket_folder(run_dir: Path) -> Path:
-    """A new folder, mode 0700, whose path is short enough for a Unix socket."""
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    parent: Path | None = run_dir if len(str(run_dir).encode()) <= MAX_SOCKET_PATH_BYTES - 40 else None
-    return Path(tempfile.mkdtemp(prefix="workers-" if parent else "tallystick-workers-", dir=parent))

@@ -3,6 +3,8 @@
 Each stage takes what the stage before it returns, so none can be left out, and only `Answer`, which holds a `JournalEntry`, lets
 an answer or a stream's end leave.
 
+A request whose model must be loaded waits for that first of all. Breaking this wait off leaves nothing: nothing was admitted yet.
+
 A line runs in a task of its own that nobody else cancels; who wants it to end early calls `stop`. What that does depends on where the
 line is:
 
@@ -44,8 +46,9 @@ RETRY_AFTER_S = 5  # where the journal does not say
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A request that will have a record, whatever happens. Units: microseconds."""
+    """A request that will have a record, whatever happens. `asked` is the model as the sender named it. Units: microseconds."""
 
+    asked: str
     ticket: Ticket
     placement: Placement
     effective: Effective
@@ -121,22 +124,45 @@ class Line:
     async def run(self, deliver: Deliver | None) -> Answer:
         """Take the request to its record. `deliver` gets each delta of a stream; None keeps the answer until it is recorded.
 
-        Raises: UnknownModel, NoProvider, Overloaded, Draining, JournalUnavailable when nothing was admitted; AnswerWithheld.
+        Raises: UnknownModel, NoProvider, Overloaded, Draining, JournalUnavailable and why a model is not loaded when nothing was
+        admitted; AnswerWithheld.
         """
         self._task = asyncio.current_task()
         parts = self._parts
-        placement = parts.dispatcher.select(self._request.model)
-        _check_fit(self._request, placement)
-        with parts.gate.enter(self._principal.token_id):
-            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
-            self._under_way.add(self)
-            try:
-                admitted = await self._admit(placement)
-                computed = await self._compute(admitted, deliver)
-                return await self._commit(computed)
-            finally:
-                timer.cancel()
-                self._under_way.discard(self)
+        placement = parts.dispatcher.select(self._request.model, self._principal.address)
+        try:
+            if placement is not None:
+                _check_fit(self._request, placement)
+            with parts.gate.enter(self._principal.token_id):
+                timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
+                self._under_way.add(self)
+                try:
+                    if placement is None:
+                        placement = await self._loaded()
+                        _check_fit(self._request, placement)
+                    admitted = await self._admit(placement)
+                    computed = await self._compute(admitted, deliver)
+                    return await self._commit(computed)
+                finally:
+                    timer.cancel()
+                    self._under_way.discard(self)
+        finally:
+            if placement is not None:
+                parts.dispatcher.release(placement)
+
+    async def _loaded(self) -> Placement:
+        """Who computes this, once the model is loaded."""
+        self._breakable = True
+        try:
+            if self._stopped is None:
+                return await self._parts.dispatcher.load(self._request.model, self._principal.address)
+        except asyncio.CancelledError:
+            self._stopped = self._stopped or StopReason.SERVER_STOPPED
+            if self._task is not None:
+                self._task.uncancel()
+        finally:
+            self._breakable = False
+        raise self._failure_of(self._stopped or StopReason.SERVER_STOPPED)
 
     async def _admit(self, placement: Placement) -> Admitted:
         parts, principal = self._parts, self._principal
@@ -154,6 +180,7 @@ class Line:
         )
         ticket = await parts.journal.admit(draft, token_id=principal.token_id)
         return Admitted(
+            asked=self._request.model,
             ticket=ticket,
             placement=placement,
             effective=parameters,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from tallystick.ids import RecordId, format_record_id
+from tallystick.ids import Address, RecordId, format_record_id
 from tallystick.record import Record, State
 from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Generation, Placement
@@ -43,8 +43,16 @@ class Dispatcher(Protocol):
         """The models that somebody serves now."""
         ...
 
-    def select(self, model_id: str) -> Placement:
-        """Who computes this one. Raises: UnknownModel, NoProvider."""
+    def select(self, reference: str, viewer: Address | None = None) -> Placement | None:
+        """Who computes this, claimed until `release`; None if it must be loaded first. Raises: UnknownModel, NoProvider."""
+        ...
+
+    async def load(self, reference: str, viewer: Address | None = None) -> Placement:
+        """The same once it is loaded. Raises: besides, whatever keeps it from being loaded."""
+        ...
+
+    def release(self, placement: Placement) -> None:
+        """Give back a claim."""
         ...
 
     def start(self, placement: Placement, request: GenerationRequest) -> Generation:
