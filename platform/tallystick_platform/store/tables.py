@@ -5,7 +5,7 @@ Every table but `draft` carries `mac`, over all its other columns (see row_macs.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 # A plain INTEGER primary key is SQLite's own row number; a BIGINT one would need a second index.
@@ -157,6 +157,83 @@ class EpochRow(SQLModel, table=True):
     closed_at: int | None = Field(default=None, sa_column=_int(null=True))
     sent_at: int | None = Field(default=None, sa_column=_int(null=True))
     mined_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class ModelRow(SQLModel, table=True):
+    """A model's name: who registered it and who may see it. `key` is the id in lower case: ids differ in more than case."""
+
+    __tablename__ = "model"
+
+    key: str = Field(sa_column=Column(String(96), primary_key=True))
+    id: str = Field(sa_column=_text(96))
+    owner: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    visibility: str = Field(sa_column=_text(16))
+    task: str = Field(sa_column=_text(64))
+    created_at: int = Field(sa_column=_int())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class ModelVersionRow(SQLModel, table=True):
+    """One immutable content of a model. `id` is `<model key>@<digest in hex>`; `source` is JSON; money is per hour."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "version"))
+
+    id: str = Field(sa_column=Column(String(164), primary_key=True))
+    model: str = Field(sa_column=_text(96))
+    version: str = Field(sa_column=_text(12))
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
+    number: int = Field(sa_column=_int())
+    format: str = Field(sa_column=_text(16))
+    architecture: str | None = Field(default=None, sa_column=_text(128, null=True))
+    licence: str | None = Field(default=None, sa_column=_text(128, null=True))
+    source: str = Field(sa_column=Column(Text, nullable=False))
+    base: str | None = Field(default=None, sa_column=_text(164, null=True))
+    dtype: str | None = Field(default=None, sa_column=_text(32, null=True))
+    parameters: int | None = Field(default=None, sa_column=_int(null=True))
+    context_length: int | None = Field(default=None, sa_column=_int(null=True))
+    size_bytes: int = Field(sa_column=_int())
+    signature: str = Field(sa_column=_text(16))
+    signature_digest: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    signer: str | None = Field(default=None, sa_column=_text(64, null=True))
+    price_per_hour_micros: int | None = Field(default=None, sa_column=_int(null=True))
+    currency: str | None = Field(default=None, sa_column=_text(3, null=True))
+    stage: str = Field(sa_column=_text(16))
+    pinned: int = Field(sa_column=_int())
+    created_at: int = Field(sa_column=_int())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class UploadRow(SQLModel, table=True):
+    """A model on its way in. `manifest` is JSON: every file with size and digest; it is visible to its owner alone."""
+
+    __tablename__ = "upload"
+
+    id: str = Field(sa_column=Column(String(36), primary_key=True))
+    owner: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
+    token_id: str = Field(sa_column=_text(36))
+    model: str = Field(sa_column=_text(96))
+    state: str = Field(sa_column=_text(16))
+    size_bytes: int = Field(sa_column=_int())
+    manifest: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: int = Field(sa_column=_int())
+    expires_at: int = Field(sa_column=_int())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class UploadPartRow(SQLModel, table=True):
+    """A part of an upload that is on disk for good. `id` is `<upload>/<file number>/<part number>`."""
+
+    __tablename__ = "upload_part"
+
+    id: str = Field(sa_column=Column(String(64), primary_key=True))
+    upload: str = Field(sa_column=Column(String(36), nullable=False, index=True))
+    file: int = Field(sa_column=_int())
+    part: int = Field(sa_column=_int())
+    size: int = Field(sa_column=_int())
+    sha256: bytes = Field(sa_column=_bytes())
+    received_at: int = Field(sa_column=_int())
     mac: bytes = Field(sa_column=_bytes())
 
 

@@ -37,14 +37,28 @@ from tests.support.journals import (
     record_many,
     would_be,
 )
+from tests.support.model_rows import model_rows
 
-TABLES = ("api_token", "admission", "draft", "record", "blob", "batch", "epoch")
+TABLES = (
+    "api_token",
+    "admission",
+    "draft",
+    "record",
+    "blob",
+    "batch",
+    "epoch",
+    "model",
+    "model_version",
+    "upload",
+    "upload_part",
+)
 COLUMNS = [(name, column.name) for name in TABLES for column in METADATA.tables[name].columns]
 
 
 async def full_journal(setting: Setting) -> None:
-    """Rows in every table: two epochs, two batches of which one is mined, a blob, a draft, a token."""
+    """Rows in every table: two epochs, two batches of which one is mined, a blob, a draft, a token, a model, an upload."""
     database = setting.database()
+    model_rows(database, setting.macs)
     TokenStore(database, setting.macs).create(name="test", address=ALICE, now_us=setting.clock.now_us())
     journal = setting.journal(database)
     await journal.start()
@@ -135,6 +149,10 @@ def test_every_row_of_every_table_is_looked_at(setting: Setting) -> None:
         "blob": 1,
         "batch": 2,
         "epoch": 2,
+        "model": 1,
+        "model_version": 1,
+        "upload": 1,
+        "upload_part": 1,
     }
 
 
@@ -223,7 +241,7 @@ def test_under_another_operators_key_no_row_fits(setting: Setting) -> None:
     macs = RowMacs(b"\x22" * 32)
     found = list(check_journal(setting.database(), macs, reveal=setting.sealer().reveal_draft, **options))
     assert {one.check for one in found} == {"row-mac"}
-    assert len(found) == 15
+    assert len(found) == 19
 
 
 def test_a_value_of_the_wrong_type_ends_a_check_and_not_the_walk(setting: Setting) -> None:

@@ -9,11 +9,35 @@ from sqlalchemy import Connection, Select, Table, select
 
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.row_macs import row_name
-from tallystick_platform.store.tables import AdmissionRow, ApiToken, BatchRow, BlobRow, EpochRow, RecordRow, table_of
+from tallystick_platform.store.tables import (
+    AdmissionRow,
+    ApiToken,
+    BatchRow,
+    BlobRow,
+    EpochRow,
+    ModelRow,
+    ModelVersionRow,
+    RecordRow,
+    UploadPartRow,
+    UploadRow,
+    table_of,
+)
 
 ROWS_AT_ONCE = 256
 TABLES: tuple[Table, ...] = tuple(
-    table_of(model) for model in (ApiToken, AdmissionRow, RecordRow, BlobRow, BatchRow, EpochRow)
+    table_of(model)
+    for model in (
+        ApiToken,
+        AdmissionRow,
+        RecordRow,
+        BlobRow,
+        BatchRow,
+        EpochRow,
+        ModelRow,
+        ModelVersionRow,
+        UploadRow,
+        UploadPartRow,
+    )
 )
 
 

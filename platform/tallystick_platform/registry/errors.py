@@ -1,0 +1,99 @@
+"""What the registry refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tallystick_platform.errors import PlatformError
+
+
+class BadReference(PlatformError):
+    """A model's name cannot be one."""
+
+    def __init__(self, *, reference: str, reason: str) -> None:
+        super().__init__(f"{reference[:128]!r} names no model: {reason}")
+        self.reference = reference
+        self.reason = reason
+
+
+class VersionExists(PlatformError):
+    """The same files are a version of this model already."""
+
+    def __init__(self, *, reference: str) -> None:
+        super().__init__(f"these files are registered already, as {reference}; a version never changes")
+        self.reference = reference
+
+
+class ModelTaken(PlatformError):
+    """Somebody else registered a model of this name."""
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(f"the name {model!r} belongs to somebody else; choose another")
+        self.model = model
+
+
+class TaskDiffers(PlatformError):
+    """A version does something else than the model's other versions."""
+
+    def __init__(self, *, model: str, task: str, found: str) -> None:
+        super().__init__(
+            f"the versions of {model!r} are for {task}, these files are for {found}: register another model"
+        )
+        self.model = model
+        self.task = task
+        self.found = found
+
+
+class InUse(PlatformError):
+    """Something still needs the version."""
+
+    def __init__(self, *, reference: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{reference} cannot be removed: {reason}; {remedy}")
+        self.reference = reference
+        self.reason = reason
+        self.remedy = remedy
+
+
+class RegistryFull(PlatformError):
+    """A bound of the registry is reached. `bound` says of what."""
+
+    def __init__(self, *, bound: str, limit: int) -> None:
+        super().__init__(f"{bound}: at most {limit}")
+        self.bound = bound
+        self.limit = limit
+
+
+class DiskFull(PlatformError):
+    """There is not enough room for a model. Units: bytes."""
+
+    def __init__(self, *, needed_bytes: int, available_bytes: int) -> None:
+        super().__init__(f"not enough disk space: {needed_bytes} bytes are needed, {available_bytes} are available")
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+
+
+class SourceUnusable(PlatformError):
+    """What was named as a model's source cannot be read."""
+
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class SignatureRefused(PlatformError):
+    """The signature is missing or wrong, and the policy asks for a good one."""
+
+    def __init__(self, *, model: str, reason: str) -> None:
+        super().__init__(f"the signature of {model} is refused: {reason}")
+        self.model = model
+        self.reason = reason
+
+
+class FolderBroken(PlatformError):
+    """The registry's own folder is not what it should be."""
+
+    def __init__(self, *, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason

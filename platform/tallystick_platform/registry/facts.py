@@ -1,0 +1,24 @@
+"""What a folder's inspection says, as the registry keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tallystick_platform.formats.folder import inspect_folder
+from tallystick_platform.registry.entries import Facts
+
+
+def facts_of(folder: Path) -> Facts:
+    """Inspect a folder. Raises: FormatError, UnsafeModel."""
+    report = inspect_folder(folder)
+    return Facts(
+        format=report.format.value,
+        task=report.task.value,
+        architecture=report.architecture,
+        licence=report.licence,
+        dtype=report.dtype,
+        parameters=report.parameters,
+        context_length=report.context_length,
+        size_bytes=report.size_bytes,
+        warnings=report.warnings,
+    )

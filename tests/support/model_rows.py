@@ -1,0 +1,86 @@
+"""One row in each table of the registry, as the registry writes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert
+
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.tables import ModelRow, ModelVersionRow, UploadPartRow, UploadRow, table_of
+
+DIGEST = b"\x5d" * 32
+OWNER = b"\xa1" * 20
+
+
+def model_rows(database: Database, macs: RowMacs) -> None:
+    """A model with one version, and an upload with one part."""
+    rows: list[tuple[type[ModelRow | ModelVersionRow | UploadRow | UploadPartRow], dict[str, Value]]] = [
+        (
+            ModelRow,
+            {
+                "key": "acme/tiny",
+                "id": "Acme/Tiny",
+                "owner": OWNER,
+                "visibility": "private",
+                "task": "chat",
+                "created_at": 1,
+            },
+        ),
+        (
+            ModelVersionRow,
+            {
+                "id": f"acme/tiny@{DIGEST.hex()}",
+                "model": "acme/tiny",
+                "version": DIGEST.hex()[:12],
+                "digest": DIGEST,
+                "number": 1,
+                "format": "safetensors",
+                "architecture": "LlamaForCausalLM",
+                "licence": "apache-2.0",
+                "source": '{"kind":"folder"}',
+                "base": None,
+                "dtype": "float32",
+                "parameters": 1_000,
+                "context_length": 64,
+                "size_bytes": 4_000,
+                "signature": "none",
+                "signature_digest": None,
+                "signer": None,
+                "price_per_hour_micros": 5,
+                "currency": "USD",
+                "stage": "staging",
+                "pinned": 0,
+                "created_at": 1,
+            },
+        ),
+        (
+            UploadRow,
+            {
+                "id": "up_1",
+                "owner": OWNER,
+                "token_id": "tok_1",
+                "model": "Acme/Tiny",
+                "state": "open",
+                "size_bytes": 4,
+                "manifest": "[]",
+                "created_at": 1,
+                "expires_at": 2,
+            },
+        ),
+        (
+            UploadPartRow,
+            {
+                "id": "up_1/0/0",
+                "upload": "up_1",
+                "file": 0,
+                "part": 0,
+                "size": 4,
+                "sha256": b"\x07" * 32,
+                "received_at": 1,
+            },
+        ),
+    ]
+    with database.writing() as connection:
+        for model, values in rows:
+            table = table_of(model)
+            connection.execute(insert(table).values(**values, mac=macs.of_row(table, values)))
