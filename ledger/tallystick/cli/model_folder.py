@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -84,7 +86,8 @@ def _replayer(folder: Path) -> Replay:
 
     def replay(record: Record) -> Replayed:
         click.echo("running the record's prompt again; this takes about as long as the answer took", err=True)
-        return run(folder, record)
+        with redirect_stdout(sys.stderr):  # standard output is the verdict's alone
+            return run(folder, record)
 
     return replay
 

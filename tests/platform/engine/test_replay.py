@@ -1,0 +1,164 @@
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tallystick.record import Choice, Gpu, Model, ProofOfCompute, Response, State, Usage
+from tallystick.verify import ReplayRefused
+from tallystick_platform.api.chat_parsing import parse_chat
+from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+from tallystick_platform.engine.replay import replay, request_of
+from tallystick_platform.protocol import Finished, TextDelta
+from tests.support.synthetic_log import synthetic_record
+from tests.support.tiny_model import request, write_tiny_model
+
+SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 40, "max_tokens": 24, "seed": 7, "stop": ("zz",)}
+MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("replay") / "tiny")
+
+
+def _quiet(stage, fraction):
+    pass
+
+
+def serve(folder, others=0, **parameters):
+    """The record of a chat that a worker answered, beside other requests."""
+    config = EngineConfig(model=str(folder), models_dir=folder.parent / "models")
+    engine = load_audit_engine(config, _quiet)
+    asked = request(1, **parameters)
+    for one in [request(2 + number, text="Somebody else " * number) for number in range(others)]:
+        engine.submit(one)
+    engine.submit(asked)
+    events = []
+    while engine.has_work():
+        events += [event for event in engine.step() if event.request_id == asked.request_id]
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    (end,) = [event for event in events if isinstance(event, Finished)]
+    model, gpu = engine.model, engine.gpu
+    return replace(
+        synthetic_record(1),
+        model=Model(
+            **{name: getattr(model, name) for name in ("id", "version", "weights_digest", "engine", "engine_version")},
+            **{name: getattr(model, name) for name in ("dtype", "quantisation", "device")},
+        ),
+        gpu=Gpu(kind=gpu.kind, name=gpu.name, uuid=None, count=gpu.count, memory_bytes=gpu.memory_bytes, driver=None),
+        parameters={name: getattr(asked, name) for name in SAMPLED},
+        prompt={"messages": list(asked.messages)},
+        response=Response(choices=(Choice(index=0, text=text, finish_reason=end.finish_reason),)),
+        usage=Usage(input_tokens=end.input_tokens, output_tokens=end.output_tokens),
+        proof_of_compute=ProofOfCompute(class_=model.reproducibility, toploc=None),
+    )
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return serve(folder, others=3, **SAMPLED)
+
+
+def test_a_sampled_answer_that_was_computed_beside_others_comes_out_again(folder, record):
+    found, answer = replay(folder, record), record.response.choices[0]
+    assert record.usage.output_tokens > 1
+    assert (found.text, found.finish_reason, found.usage) == (answer.text, answer.finish_reason, record.usage)
+
+
+def test_the_replay_names_the_means_that_the_record_names(folder, record):
+    found = replay(folder, record)
+    names = ("engine", "engine_version", "dtype", "device")
+    assert [getattr(found, name) for name in names] == [getattr(record.model, name) for name in names]
+    assert (found.gpu.kind, found.gpu.name, found.gpu.count) == (record.gpu.kind, record.gpu.name, record.gpu.count)
+
+
+def test_another_seed_gives_another_answer(folder, record):
+    other = replace(record, parameters=dict(record.parameters) | {"seed": 8})
+    assert replay(folder, other).text != record.response.choices[0].text
+
+
+def test_the_request_is_the_one_that_the_engine_had(record):
+    again = request_of(replace(record, parameters=dict(record.parameters) | {"user": "somebody"}))
+    asked = request(1, **SAMPLED)
+    names = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop")
+    assert [getattr(again, name) for name in names] == [getattr(asked, name) for name in names]
+    assert again.messages == list(asked.messages)
+
+
+def test_messages_become_turns_as_the_service_makes_them():
+    body = b"""{"model":"m","messages":[{"role":"developer","content":"Be brief."},
+      {"role":"user","content":[{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]},
+      {"role":"assistant","content":"Yes?"},{"role":"user","content":""}]}"""
+    sent = parse_chat(body).request
+    record = replace(synthetic_record(1), prompt={"messages": list(sent.messages)}, parameters=SAMPLED)
+    assert tuple(request_of(record).messages) == sent.turns
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"task": "embedding"}, "the task is embedding"),
+        ({"parameters": SAMPLED | {"logit_bias": 1}}, "does not know the parameter 'logit_bias'"),
+        ({"parameters": {name: value for name, value in SAMPLED.items() if name != "seed"}}, "parameter seed"),
+        ({"parameters": SAMPLED | {"top_k": True}}, "parameter top_k"),
+        ({"parameters": SAMPLED | {"top_k": "3"}}, "parameter top_k"),
+        ({"parameters": SAMPLED | {"stop": 7}}, "parameter stop"),
+        ({"parameters": SAMPLED | {"stop": (7,)}}, "parameter stop"),
+        ({"prompt": {}}, "holds no messages"),
+        ({"prompt": {"messages": "Hello"}}, "holds no messages"),
+        ({"prompt": {"messages": ["Hello"]}}, "role and content"),
+        ({"prompt": {"messages": [{"role": "user", "content": "a", "name": "b"}]}}, "role and content"),
+        ({"prompt": {"messages": [{"role": "user", "content": 7}]}}, "something else than text"),
+        ({"prompt": {"messages": [{"role": "user", "content": [{"type": "image"}]}]}}, "something else than text"),
+        ({"prompt": {"messages": [{"role": "user", "content": [b"a"]}]}}, "something else than text"),
+    ],
+)
+def test_what_cannot_be_asked_again_is_refused_by_name(changes, reason):
+    record = replace(synthetic_record(1), **({"parameters": SAMPLED, "prompt": {"messages": MESSAGES}} | changes))
+    with pytest.raises(ReplayRefused, match=reason):
+        request_of(record)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"engine": "another-engine"}, "the engine was another-engine"),
+        ({"dtype": "int3"}, "int3 on cpu"),
+        ({"device": "tpu"}, "float32 on tpu"),
+        ({"device": "cuda"}, "a CUDA device was asked for"),
+        ({"weights_digest": bytes(32)}, "changed while it was checked"),
+    ],
+)
+def test_a_model_that_cannot_be_run_as_the_record_says_is_refused(folder, record, changes, reason):
+    import torch
+
+    if changes.get("device") == "cuda" and torch.cuda.is_available():
+        changes, reason = {"device": "tpu"}, "tpu"
+    with pytest.raises(ReplayRefused, match=reason):
+        replay(folder, replace(record, model=replace(record.model, **changes)))
+
+
+def test_a_record_without_model_is_refused(folder, record):
+    with pytest.raises(ReplayRefused, match="was not named"):
+        replay(folder, replace(record, model=None))
+
+
+def test_a_prompt_that_the_engine_refuses_proves_nothing(folder, record):
+    long = {"messages": [{"role": "user", "content": "x" * 2_000}]}
+    with pytest.raises(ReplayRefused, match="prompt-too-long"):
+        replay(folder, replace(record, prompt=long))
+
+
+def test_a_folder_that_is_no_model_is_refused(record, tmp_path):
+    with pytest.raises(ReplayRefused, match="neither"):
+        replay(tmp_path, record)
+
+
+def test_a_cancelled_record_is_run_to_its_end(folder, record):
+    assert replay(folder, replace(record, state=State.CANCELLED)).usage == record.usage
+
+
+def test_the_entry_point_names_this_function():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["tallystick.replay"] == {"engine": f"{replay.__module__}:{replay.__name__}"}
