@@ -20,6 +20,12 @@ FORMATS: tuple[str, ...] = get_args(Format)
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of the whole job is done, 0 to 1. May raise ExportCancelled."""
 
+
+def scaled(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of one part of a job, as a share of the whole."""
+    return lambda stage, fraction: progress(stage, start + (end - start) * min(1.0, max(0.0, fraction)))
+
+
 PARITY_TOKENS = 50
 MAX_PARITY_TOKENS = 1_024
 SHARD_BYTES = 5_000_000_000  # what the hub's own tools write per file

@@ -1,0 +1,81 @@
+"""The model folder that an export reads: what may be carried along, and whether it is the one that was named."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from tallystick.errors import ManifestError
+from tallystick.manifest import LEFT_OUT, combine, hash_folder, name_fault
+from tallystick_platform.exporter.copying import file_sha256
+from tallystick_platform.exporter.errors import ExportRefused
+from tallystick_platform.formats.folder import inspect_folder
+
+RESERVED = frozenset({"README.md", "parity.json", "provenance.json"})
+"""Names that every export writes itself; the source's own of that name go into a folder."""
+SOURCE_FOLDER = "source"
+MAX_DEPTH = 8
+_CARRIED = re.compile(
+    r"(?:.+\.(?:json|txt|jinja|model|spm|tiktoken|vocab|bpe|md)|LICEN[CS]E.*|NOTICE.*|USE_POLICY.*)\Z", re.IGNORECASE
+)
+
+
+def inspect_source(folder: Path, digest: bytes | None) -> None:
+    """Refuse a folder that holds what could run code, and one that is not the folder of this digest.
+
+    `digest` is None where the caller hashes the files while it copies them and asks `require_digest` at the end.
+    Raises: FormatError, UnsafeModel, ExportRefused.
+    """
+    inspect_folder(folder)
+    if digest is None:
+        return
+    try:
+        found = hash_folder(folder).digest
+    except ManifestError as error:
+        raise ExportRefused(reason=f"the source folder has no digest: {error}") from error
+    _require(digest, found)
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """Every file that the folder's digest covers, by name. Raises: ExportRefused for links, devices and odd names."""
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if name in LEFT_OUT:
+                    continue
+                if entry.is_symlink() or name_fault(name) is not None:
+                    raise ExportRefused(reason=f"the source holds {name!a}, a link or a name that no manifest takes")
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(name + "/")
+                elif entry.is_file(follow_symlinks=False):
+                    found.append(name)
+                else:
+                    raise ExportRefused(reason=f"the source holds {name!a}, which is neither a file nor a folder")
+    return tuple(sorted(found))
+
+
+def require_digest(folder: Path, digest: bytes, known: dict[str, bytes]) -> None:
+    """Refuse a source whose files are not those of the digest; `known` are the SHA-256 that copying computed.
+
+    Raises: ExportRefused, OSError.
+    """
+    _require(digest, combine({name: known.get(name) or file_sha256(folder / name) for name in names(folder)}))
+
+
+def carried(files: tuple[str, ...]) -> dict[str, str]:
+    """Which files go along beside the weights, by their names here and there: tokenizer, template, configuration, licence."""
+    placed = {name: f"{SOURCE_FOLDER}/{name}" if name in RESERVED else name for name in files if _CARRIED.match(name)}
+    taken = set(files)
+    return {name: place for name, place in placed.items() if place == name or place not in taken}
+
+
+def _require(expected: bytes, found: bytes) -> None:
+    if found != expected:
+        raise ExportRefused(
+            reason=f"the source folder is not the one that was named: its digest is {found.hex()}, not {expected.hex()}"
+        )
