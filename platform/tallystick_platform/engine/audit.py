@@ -1,4 +1,4 @@
-"""The audit engine: iteration-level scheduling over a forward pass of our own. Read `step` first.
+"""The audit engine: iteration-level scheduling over one model's forward pass. Read `step` first.
 
 It exists because a record must be able to say how an answer came about: a seed per request, arithmetic that neighbours
 cannot change (float32; checked at load on the very machine), engine time measured per request.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from tallystick_platform.engine.chat_template import ChatTemplate
+from tallystick_platform.engine.forward import Forward
 from tallystick_platform.engine.llama import LlamaModel
 from tallystick_platform.engine.sampler import NotFinite, Sampler
 from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
@@ -47,16 +49,18 @@ class AuditEngine:
         *,
         model: ModelInfo,
         gpu: GpuInfo,
-        llama: LlamaModel,
+        forward: Forward,
         codec: TextCodec,
         config: SchedulerConfig,
         decode_rows: int,
+        folder: Path | None = None,
         timer_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
+        self.folder = folder
         self.model = model
         self.gpu = gpu
         self.max_requests = config.max_active + config.max_waiting
-        self._llama = llama
+        self._forward = forward
         self._codec = codec
         self._decode_rows = decode_rows
         self._timer_ns = timer_ns
@@ -124,7 +128,7 @@ class AuditEngine:
         # The last token that is sampled is never fed back, so it needs no room.
         capacity = min(len(prompt) + max(1, request.max_tokens) - 1, self.model.context_length)
         try:
-            sequence.cache = self._llama.new_cache(capacity)
+            sequence.cache = self._forward.new_cache(capacity)
         except RuntimeError as error:
             _log.error("engine.out_of_memory", tokens=capacity, exc_info=error)
             return Failed(sequence.request_id, "engine-failed", "there is no memory for a request of this length")
@@ -141,7 +145,7 @@ class AuditEngine:
             raise RuntimeError("a sequence was placed before it was prepared")
         began = self._timer_ns()
         try:
-            logits = self._llama.prefill(sequence.cache, sequence.prompt[piece.start : piece.stop])
+            logits = self._forward.prefill(sequence.cache, sequence.prompt[piece.start : piece.stop])
             last = piece.stop == sequence.prompt_size
             token = sequence.draw(logits) if last else -1
         except (RuntimeError, NotFinite) as error:
@@ -156,7 +160,7 @@ class AuditEngine:
         began = self._timer_ns()
         caches = [sequence.cache for sequence in batch if sequence.cache is not None]
         try:
-            logits = self._llama.decode(caches, [sequence.last_token for sequence in batch])
+            logits = self._forward.decode(caches, [sequence.last_token for sequence in batch])
             tokens = [sequence.draw(row) for sequence, row in zip(batch, logits, strict=True)]
         except (RuntimeError, NotFinite) as error:
             self._fail(batch, error, events)

@@ -56,11 +56,20 @@ class ChatTemplate:
         return "".join(pieces)
 
 
-def load_chat_template(folder: Path) -> ChatTemplate:
-    """The template of a model folder. Raises: ModelUnusable where there is none."""
+def has_chat_template(folder: Path) -> bool:
+    """Whether a folder brings a template."""
+    return isinstance(_source(folder)[0], str)
+
+
+def _source(folder: Path) -> tuple[object, dict[str, Any]]:
     config_path, template_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     config = json.loads(config_path.read_text()) if config_path.exists() else {}
-    source = template_path.read_text() if template_path.exists() else config.get("chat_template")
+    return template_path.read_text() if template_path.exists() else config.get("chat_template"), config
+
+
+def load_chat_template(folder: Path) -> ChatTemplate:
+    """The template of a model folder. Raises: ModelUnusable where there is none."""
+    source, config = _source(folder)
     if not isinstance(source, str):
         raise ModelUnusable(reason="it has no chat template, so it cannot serve chat")
     names = {}

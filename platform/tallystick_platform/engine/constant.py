@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.protocol import (
@@ -32,7 +33,10 @@ MAX_PIECES_PER_STEP = 4_096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConstantConfig:
-    """The answer, cut at its spaces into one token per step. Units: `step_s` seconds that a step takes at least."""
+    """The answer, cut at its spaces into one token per step. Units: `step_s` seconds that a step takes at least.
+
+    Where it stands in for a registered version, in tests, it bears that one's version and digest.
+    """
 
     model_id: str = "constant"
     answer: str = DEFAULT_ANSWER
@@ -40,6 +44,9 @@ class ConstantConfig:
     max_requests: int = 64
     context_length: int = 8_192
     created_at: int = 0
+    version: str = "1"
+    weights_digest: bytes | None = None
+    folder: Path | None = None
 
 
 @dataclass(slots=True)
@@ -64,11 +71,12 @@ class ConstantEngine:
         self._ended: deque[StepEvent] = deque()
         self.gpu = gpu
         self.max_requests = config.max_requests
+        self.folder = config.folder
         self.model = ModelInfo(
             id=config.model_id,
-            version="1",
+            version=config.version,
             task="chat",
-            weights_digest=hashlib.sha256(config.answer.encode()).digest(),
+            weights_digest=config.weights_digest or hashlib.sha256(config.answer.encode()).digest(),
             engine=ENGINE_NAME,
             engine_version="1",
             dtype="none",

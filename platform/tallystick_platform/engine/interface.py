@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo, StepEvent
@@ -23,6 +24,11 @@ class Engine(Protocol):
     @property
     def max_requests(self) -> int:
         """How many requests it holds at once, computing and waiting together."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the model's files lie; None where there are none."""
         ...
 
     def submit(self, request: GenerationRequest) -> None:

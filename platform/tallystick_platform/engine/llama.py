@@ -71,6 +71,19 @@ def read_shape(config: Mapping[str, Any]) -> LlamaShape:
         raise ModelUnusable(reason=f"its config.json lacks {error.args[0]}") from error
 
 
+def is_plain_llama(folder: Path) -> bool:
+    """Whether this forward pass computes the model of a folder. Raises: ModelUnusable where the folder says nothing."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {error}") from error
+    try:
+        read_shape(config)
+    except (ModelUnusable, AttributeError, TypeError, ValueError):
+        return False
+    return True
+
+
 class KvCache:
     """Keys and values of one request. Shapes: [layers, kv_heads, capacity, head_dim]."""
 
@@ -131,6 +144,11 @@ class LlamaModel:
         self._final_norm = load("model.norm.weight")
         self._head = fused("model.embed_tokens.weight" if shape.tied else "lm_head.weight")
         self._cos, self._sin = _rotations(shape, dtype, device)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.shape.context_length
 
     def new_cache(self, capacity: int) -> KvCache:
         """Room for one request of at most `capacity` tokens."""

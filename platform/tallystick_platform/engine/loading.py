@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import Literal
 import torch
 from tokenizers import Tokenizer
 
+from tallystick_platform.engine import causal, weights_digest
 from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine, TextCodec, rows_are_independent
-from tallystick_platform.engine.chat_template import load_chat_template
+from tallystick_platform.engine.causal import CausalModel, load_causal
+from tallystick_platform.engine.chat_template import has_chat_template, load_chat_template
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
-from tallystick_platform.engine.llama import LlamaModel, load_llama
+from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.model_store import resolve_model
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
 from tallystick_platform.errors import ModelUnusable
-from tallystick_platform.protocol import GpuInfo, ModelInfo, Reproducibility
+from tallystick_platform.protocol import GpuInfo, ModelInfo, Reproducibility, VersionConfig
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -29,10 +32,14 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """What to serve and how. `auto` is float32 on a CPU, bfloat16 on a GPU; `threads` None means every core."""
+    """What to serve and how. `auto` is float32 on a CPU, bfloat16 on a GPU; `threads` None means every core.
+
+    A registered `version` is served in place of `model`, under its own name, if its files have its digest.
+    """
 
     model: str
     models_dir: Path
+    version: VersionConfig | None = None
     dtype: Dtype = "auto"
     device: Device = "auto"
     threads: int | None = None
@@ -47,44 +54,100 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
     device = torch.device("cuda" if gpu.kind == "gpu" else "cpu")
     name = config.dtype if config.dtype != "auto" else ("float32" if gpu.kind == "cpu" else "bfloat16")
     dtype = torch.float32 if name == "float32" else torch.bfloat16
-    folder = resolve_model(config.model, config.models_dir, progress)
+    folder, adapter = _files(config, progress)
     progress("loading the weights", 0.0)
     # The digest of what lies on disk is computed while the weights load, and stands before anything is served.
     with ThreadPoolExecutor(1) as hasher:
-        hashed = hasher.submit(DigestCache(config.models_dir / "digests").verify, folder)
-        llama = load_llama(folder, dtype, device)
-        codec = load_codec(folder)
-        digest = hashed.result().digest
+        hashed = hasher.submit(_digest, config, folder)
+        forward = load_forward(folder, dtype, device, adapter)
+        codec = load_codec(folder) if adapter is None else load_codec(adapter, folder)
+        digest = hashed.result()
     progress("checking that requests do not disturb each other", 0.8)
-    rows, reproducibility = _promise(llama, config.scheduler.max_active)
+    rows, reproducibility = _promise(forward, config.scheduler.max_active)
+    model_id, version = _name(config, folder, digest)
     provenance = read_provenance(folder)
     model = ModelInfo(
-        id=folder.resolve().name.lower() if provenance is None else folder.parent.name,
-        version=digest.hex()[:12],
+        id=model_id,
+        version=version,
         task="chat",
         weights_digest=digest,
-        engine=ENGINE_NAME,
-        engine_version=f"{ENGINE_VERSION} (torch {torch.__version__})",
+        engine=ENGINE_NAME if isinstance(forward, LlamaModel) else causal.ENGINE_NAME,
+        engine_version=_engine_version(forward, adapter),
         dtype=name,
         quantisation=None if provenance is None else f"{provenance.quantisation}, dequantised",
         device=device.type,
-        context_length=llama.shape.context_length,
-        max_prompt_tokens=min(config.max_prompt_tokens, llama.shape.context_length - 1),
+        context_length=forward.context_length,
+        max_prompt_tokens=min(config.max_prompt_tokens, forward.context_length - 1),
         chat_template=codec.template.source,
         chat_template_digest=codec.template.digest,
         reproducibility=reproducibility,
         created_at=int((folder / "config.json").stat().st_mtime),
     )
     progress("ready", 1.0)
-    return AuditEngine(model=model, gpu=gpu, llama=llama, codec=codec, config=config.scheduler, decode_rows=rows)
+    return AuditEngine(
+        model=model,
+        gpu=gpu,
+        forward=forward,
+        codec=codec,
+        config=config.scheduler,
+        decode_rows=rows,
+        folder=adapter or folder,
+    )
 
 
-def load_codec(folder: Path) -> TextCodec:
-    """Tokenizer, template and end tokens of a model folder. Raises: ModelUnusable."""
+def load_forward(
+    folder: Path, dtype: torch.dtype, device: torch.device, adapter: Path | None = None
+) -> LlamaModel | CausalModel:
+    """The forward pass for a model folder: our own for a plain Llama, the transformers library's for everything else.
+
+    Raises: ModelUnusable.
+    """
+    if adapter is None and is_plain_llama(folder):
+        return load_llama(folder, dtype, device)
+    return load_causal(folder, dtype, device, adapter)
+
+
+def _files(config: EngineConfig, progress: Progress) -> tuple[Path, Path | None]:
+    """The folder with the model's weights, and the adapter's if there is one."""
+    version = config.version
+    if version is None:
+        return resolve_model(config.model, config.models_dir, progress), None
+    if version.base_folder is None:
+        return Path(version.folder), None
+    return Path(version.base_folder), Path(version.folder)
+
+
+def _digest(config: EngineConfig, folder: Path) -> bytes:
+    """The digest that the model is known by. Raises: ModelUnusable for files that are not what they were."""
+    version = config.version
+    if version is None:
+        return DigestCache(config.models_dir / "digests").verify(folder).digest
+    if version.base_folder is not None:
+        weights_digest.check(Path(version.base_folder), version.base_digest or "")
+    return weights_digest.check(Path(version.folder), version.digest).digest
+
+
+def _name(config: EngineConfig, folder: Path, digest: bytes) -> tuple[str, str]:
+    """Id and version: as registered, else from the folder's name and digest."""
+    if config.version is not None:
+        return config.version.model_id, config.version.version
+    converted = read_provenance(folder) is not None
+    return (folder.parent.name if converted else folder.resolve().name.lower()), digest.hex()[:12]
+
+
+def _engine_version(forward: LlamaModel | CausalModel, adapter: Path | None) -> str:
+    if isinstance(forward, LlamaModel):
+        return f"{ENGINE_VERSION} (torch {torch.__version__})"
+    return causal.engine_version(adapter)
+
+
+def load_codec(*folders: Path) -> TextCodec:
+    """Tokenizer, template and end tokens of a model, each from the first folder that has it. Raises: ModelUnusable."""
+    path = _first(folders, "tokenizer.json") / "tokenizer.json"
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise ModelUnusable(reason=f"{folder / 'tokenizer.json'} cannot be read: {error}") from error
+        raise ModelUnusable(reason=f"{path} cannot be read: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     added = tokenizer.get_added_tokens_decoder()
@@ -99,9 +162,18 @@ def load_codec(folder: Path) -> TextCodec:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
+    templates = [folder for folder in folders if has_chat_template(folder)]
     return TextCodec(
-        template=load_chat_template(folder), encode=encode, token_bytes=table, end_tokens=_end_tokens(folder)
+        template=load_chat_template(templates[0] if templates else folders[-1]),
+        encode=encode,
+        token_bytes=table,
+        end_tokens=_end_tokens(_first(folders, "config.json")),
     )
+
+
+def _first(folders: Sequence[Path], name: str) -> Path:
+    """The first folder that has a file, else the last one, whose lack of it is then told."""
+    return next((folder for folder in folders if (folder / name).is_file()), folders[-1])
 
 
 def _end_tokens(folder: Path) -> frozenset[int]:
@@ -121,12 +193,15 @@ def _hardware(device: Device) -> GpuInfo:
     return gpu if gpu is not None else probe_cpu()
 
 
-def _promise(llama: LlamaModel, max_active: int) -> tuple[int, Reproducibility]:
+def _promise(forward: LlamaModel | CausalModel, max_active: int) -> tuple[int, Reproducibility]:
     """How many rows to decode together, and what class that is.
 
     In float32 on a CPU the promise is kept whatever it costs: rows share a batch only where this machine showed that they
     stay the same to the last bit. Elsewhere speed comes first and the record says so.
     """
-    if llama.dtype is not torch.float32 or llama.device.type != "cpu":
+    exact = forward.dtype is torch.float32 and forward.device.type == "cpu"
+    if isinstance(forward, CausalModel):  # computes row by row by itself
+        return 1, "reproducible" if exact else "statistical"
+    if not exact:
         return max_active, "statistical"
-    return (max_active if rows_are_independent(llama, max_active) else 1), "reproducible"
+    return (max_active if rows_are_independent(forward, max_active) else 1), "reproducible"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tallystick_platform.engine.llama import KvCache
+from tallystick_platform.engine.forward import Cache
 from tallystick_platform.engine.sampler import Sampler
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.engine.text import TextStream
@@ -22,7 +22,7 @@ class Sequence:
     prompt: list[int]
     prompt_size: int = 0
     prefilled: int = 0
-    cache: KvCache | None = None
+    cache: Cache | None = None
     sampler: Sampler | None = None
     stream: TextStream | None = None
     stops: StopScanner | None = None

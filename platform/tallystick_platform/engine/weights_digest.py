@@ -47,6 +47,17 @@ def compute(folder: Path) -> WeightsDigest:
     return WeightsDigest(digest=combine(resources), resources=resources)
 
 
+def check(folder: Path, expected: str) -> WeightsDigest:
+    """The digest of a folder that must have this one. Raises: ModelUnusable with both digests where it has another."""
+    found = compute(folder)
+    if found.digest.hex() != expected:
+        reason = (
+            f"its files have the digest {found.digest.hex()}, not {expected} as registered: they were changed since"
+        )
+        raise ModelUnusable(reason=reason)
+    return found
+
+
 def combine(resources: Mapping[str, bytes]) -> bytes:
     """The digest over the files' names and SHA-256 digests."""
     listed = [{"algorithm": "sha256", "digest": resources[name].hex(), "name": name} for name in sorted(resources)]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tallystick_platform.engine.interface import Engine
-from tallystick_platform.protocol import WorkerConfig
+from tallystick_platform.protocol import VersionConfig, WorkerConfig
+
+if TYPE_CHECKING:
+    from tallystick_platform.engine.constant import ConstantConfig
 
 MAX_ACTIVE = 8
 """Requests computed side by side; more of them wait."""
@@ -26,7 +31,7 @@ def build_engine(config: WorkerConfig, report: Report) -> Engine:
         from tallystick_platform.engine.hardware import probe_cpu
 
         constant = ConstantConfig(max_requests=config.max_requests, step_s=config.step_s)
-        return ConstantEngine(constant, probe_cpu())
+        return ConstantEngine(_stand_in(constant, config.version), probe_cpu())
     _share_cores()
     from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
     from tallystick_platform.engine.scheduler import SchedulerConfig
@@ -34,8 +39,22 @@ def build_engine(config: WorkerConfig, report: Report) -> Engine:
     active = min(MAX_ACTIVE, config.max_requests)
     scheduler = SchedulerConfig(max_active=active, max_waiting=config.max_requests - active)
     return load_audit_engine(
-        EngineConfig(model=config.model, models_dir=Path(config.models_dir), scheduler=scheduler), report
+        EngineConfig(
+            model=config.model, models_dir=Path(config.models_dir), version=config.version, scheduler=scheduler
+        ),
+        report,
     )
+
+
+def _stand_in(constant: ConstantConfig, version: VersionConfig | None) -> ConstantConfig:
+    """The engine without a model under a registered version's name: the check of the files is the real one."""
+    if version is None:
+        return constant
+    from tallystick_platform.engine import weights_digest
+
+    folder = Path(version.folder)
+    digest = weights_digest.check(folder, version.digest).digest
+    return replace(constant, model_id=version.model_id, version=version.version, weights_digest=digest, folder=folder)
 
 
 def _share_cores() -> None:

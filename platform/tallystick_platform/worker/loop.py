@@ -49,6 +49,7 @@ def serve(
             model=engine.model,
             gpu=engine.gpu,
             max_requests=engine.max_requests,
+            folder=None if engine.folder is None else str(engine.folder),
         )
     )
     spoke_s = monotonic_s()

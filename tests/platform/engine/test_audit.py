@@ -212,7 +212,7 @@ def test_device_time_is_shared_and_adds_up_to_what_was_measured(folder):
     engine = AuditEngine(
         model=template,
         gpu=probe_cpu(),
-        llama=llama,
+        forward=llama,
         codec=codec,
         config=config,
         decode_rows=2,
@@ -226,8 +226,8 @@ def test_device_time_is_shared_and_adds_up_to_what_was_measured(folder):
 
 def test_logits_that_are_not_numbers_fail_the_request_and_not_the_engine(engine, monkeypatch):
     bad, good = request(1), request(2)
-    prefill = engine._llama.prefill
-    monkeypatch.setattr(engine._llama, "prefill", lambda cache, tokens: prefill(cache, tokens) * float("nan"))
+    prefill = engine._forward.prefill
+    monkeypatch.setattr(engine._forward, "prefill", lambda cache, tokens: prefill(cache, tokens) * float("nan"))
     last = last_of(run(engine, bad), bad)
     assert (last.kind, last.reason) == ("engine-failed", "the computation ended with NotFinite")
     monkeypatch.undo()
@@ -238,7 +238,7 @@ def test_a_batch_that_cannot_be_computed_fails_every_request_in_it(engine, monke
     def fail(caches, tokens):
         raise RuntimeError("out of memory: prompt was secret")
 
-    monkeypatch.setattr(engine._llama, "decode", fail)
+    monkeypatch.setattr(engine._forward, "decode", fail)
     held = [request(number) for number in (1, 2)]
     steps = run(engine, *held)
     assert [last_of(steps, one).kind for one in held] == ["engine-failed"] * 2
@@ -249,7 +249,7 @@ def test_a_request_that_no_memory_is_left_for_fails(engine, monkeypatch):
     def fail(capacity):
         raise RuntimeError("cannot allocate")
 
-    monkeypatch.setattr(engine._llama, "new_cache", fail)
+    monkeypatch.setattr(engine._forward, "new_cache", fail)
     one = request()
     assert last_of(run(engine, one), one).reason == "there is no memory for a request of this length"
 

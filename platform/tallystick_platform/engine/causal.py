@@ -1,0 +1,149 @@
+"""Any causal language model of the transformers library, by that library's own forward pass, behind the audit engine.
+
+Each request runs alone, over a cache of its own: slower than a shared batch, and no neighbour can change an answer. Adapters of the
+PEFT library are merged into their base's weights as they are loaded.
+
+Nothing of a model's folder is executed: no code from it, no pickle, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tallystick_platform.errors import ModelUnusable
+
+ENGINE_NAME = "tallystick-causal"
+ENGINE_VERSION = "1"
+MAX_CONFIG_BYTES = 8 * 1_048_576
+MAX_ADAPTER_CONFIG_BYTES = 1_048_576
+DEFAULT_CONTEXT_LENGTH = (
+    2_048  # where the configuration bounds nothing, as with positions that are computed, not learned
+)
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+class CausalCache:
+    """What the library keeps of one request."""
+
+    __slots__ = ("capacity", "length", "states")
+
+    def __init__(self, states: Any, capacity: int) -> None:
+        self.states = states
+        self.capacity = capacity
+        self.length = 0
+
+
+class CausalModel:
+    """Implements `Forward` over a model of the library."""
+
+    def __init__(self, model: Any, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
+        self._model = model
+        config = model.config.get_text_config()
+        self.context_length = int(getattr(config, "max_position_embeddings", None) or DEFAULT_CONTEXT_LENGTH)
+
+    def new_cache(self, capacity: int) -> CausalCache:
+        """Room for one request; the library takes the memory as the request grows."""
+        from transformers import DynamicCache
+
+        return CausalCache(DynamicCache(config=self._model.config), capacity)
+
+    @torch.inference_mode()
+    def prefill(self, cache: CausalCache, tokens: Sequence[int]) -> Tensor:
+        """Append a piece of a prompt. Shapes: answers the last token's logits, [vocabulary] float32."""
+        found = self._model(
+            input_ids=torch.tensor([list(tokens)], device=self.device),
+            past_key_values=cache.states,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache.length += len(tokens)
+        logits: Tensor = found.logits[0, -1].float()
+        return logits
+
+    def decode(self, caches: Sequence[CausalCache], tokens: Sequence[int]) -> Tensor:
+        """One further token for each request, one after the other. Shapes: answers logits [requests, vocabulary] float32."""
+        return torch.stack([self.prefill(cache, [token]) for cache, token in zip(caches, tokens, strict=True)])
+
+
+def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter: Path | None = None) -> CausalModel:
+    """A model folder in the safetensors layout, with an adapter's weights merged in if there is one.
+
+    Raises: ModelUnusable.
+    """
+    refuse_foreign(folder)
+    # Nothing here may reach for the network: everything needed is in the folder.
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+        if adapter is not None:
+            model = _merged(model, adapter)
+    except ModelUnusable:
+        raise
+    except Exception as error:  # the library raises nothing narrower over models that it does not know
+        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {error}") from error
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ModelUnusable(reason="it is an encoder and a decoder, not a causal language model")
+    return CausalModel(model.to(device).eval(), dtype=dtype, device=device)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raises: ModelUnusable for a folder whose configuration asks for code of its own or for quantised arithmetic."""
+    config = _read_json(folder / "config.json", MAX_CONFIG_BYTES)
+    if "auto_map" in config:
+        raise ModelUnusable(
+            reason="its config.json asks for Python code of its own (auto_map), which is never run here"
+        )
+    if "quantization_config" in config:
+        raise ModelUnusable(reason="this engine does not compute quantised weights")
+
+
+def engine_version(adapter: Path | None = None) -> str:
+    """This engine's version with those of the libraries that compute."""
+    import transformers
+
+    libraries = f"transformers {transformers.__version__}, torch {torch.__version__}"
+    if adapter is not None:
+        import peft
+
+        libraries += f", peft {peft.__version__}"
+    return f"{ENGINE_VERSION} ({libraries})"
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    """The base with the adapter's weights added to its own. Raises: ModelUnusable where an adapter cannot be merged."""
+    import peft
+
+    _read_json(adapter / ADAPTER_CONFIG, MAX_ADAPTER_CONFIG_BYTES)
+    if not (adapter / ADAPTER_WEIGHTS).is_file():  # the library would go on to look for a pickle
+        raise ModelUnusable(reason=f"the adapter has no {ADAPTER_WEIGHTS}")
+    attached: Any = peft.PeftModel.from_pretrained(model, adapter, is_trainable=False, local_files_only=True)
+    if not hasattr(attached.base_model, "merge_and_unload"):
+        kind = attached.peft_config["default"].peft_type
+        raise ModelUnusable(reason=f"adapters of the kind {kind} cannot be merged into their base")
+    return attached.merge_and_unload(safe_merge=True)
+
+
+def _read_json(path: Path, limit_bytes: int) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > limit_bytes:
+            raise ModelUnusable(reason=f"{path.name} is larger than {limit_bytes} bytes")
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelUnusable(reason=f"{path.name} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelUnusable(reason=f"{path.name} does not hold an object")
+    return found
