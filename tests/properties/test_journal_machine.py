@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -27,8 +26,6 @@ from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import ALICE, BOB, TOKEN_ID, Setting, completed, findings, record_one, would_be
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
 POINTS = [Point.BEGIN, Point.INSERT, Point.DELETE, Point.COMMIT, Point.COMMITTED]
@@ -128,14 +125,14 @@ class JournalMachine(RuleBasedStateMachine):
     def crash(self, point: Point, sender: Address) -> None:
         """The process dies, perhaps in the middle of a group, and starts again."""
         self.database.fail(point, crash=True)
-        thread = self.journal._writer
-        assert thread is not None
+        writer = self.journal._writer
+        assert writer is not None
 
         async def die() -> None:
             waiting = asyncio.ensure_future(
                 self.journal.admit(would_be(self.setting.clock, sender=sender), token_id=TOKEN_ID)
             )
-            while thread.is_alive() and not waiting.done():
+            while not writer.ended and not waiting.done():
                 await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)

@@ -36,6 +36,7 @@ from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import Finding, check_journal
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import JournalEntry
+from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 from tests.support.clocks import FixedClock
@@ -234,3 +235,12 @@ def findings(setting: Setting, database: Database | None = None) -> list[Finding
             reveal=setting.sealer().reveal_draft,
         )
     )
+
+
+def carried_out(committer: GroupCommitter, group: Sequence[Operation]) -> list[Outcome]:
+    """A group's outcomes, all its steps taken here and now."""
+    if not committer.ready:
+        committer.make_ready()
+    prepared = committer.prepare(group)
+    committer.write(prepared)
+    return committer.stands(prepared)

@@ -2,7 +2,7 @@
 
 - `keyring`: the operator's wallet, the auditors' public keys, the development client; where they come from in which mode.
 - `epoch_keys`: one file per epoch key that the server still holds.
-- `sealer`: seals records and drafts in the journal's writer thread, and signs for the log's writer.
+- `sealer`: seals records and drafts for the journal's writer, and signs for the log's writer.
 """
 
 from tallystick_platform.sealing.epoch_keys import EpochKeyFiles

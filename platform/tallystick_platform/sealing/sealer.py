@@ -32,7 +32,7 @@ US_PER_S = 1_000_000
 
 
 class LedgerSealer:
-    """Seals for one log. `random(n)` gives n unpredictable bytes. Lives in the journal's writer thread, `sign_admission` apart."""
+    """Seals for one log. `random(n)` gives n unpredictable bytes. Used by the journal's writer alone, `sign_admission` apart."""
 
     def __init__(
         self,

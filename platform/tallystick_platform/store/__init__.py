@@ -3,7 +3,7 @@
 - `tables`: the schema. `migrations/`: how a database of an older version gets there.
 - `database`: opening it, with the durability that the promises need.
 - `row_macs`: a MAC over every row, so that a changed column is found and named.
-- `journal`: admissions and records, through one writer thread and group commits. Start reading there.
+- `journal`: admissions and records, through one writer and group commits. Start reading there.
 - `batches`: the anchorer's side: which records stand in which batch, and how far each batch has come.
 - `records`, `tokens`: reading records, keeping API tokens.
 - `check`: walks everything and names whatever does not fit.

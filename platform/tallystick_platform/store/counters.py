@@ -13,6 +13,10 @@ _LAST_INDEX = "SELECT max(log_index) FROM record"
 _LAST_OF_SENDER = "SELECT max(sender_seq) FROM admission WHERE sender = ?"
 
 
+Standing = tuple[int, Index]
+"""The next admission number and the next log index."""
+
+
 class Counters:
     """Counts that are advanced within a group and thrown away with it if it fails."""
 
@@ -22,14 +26,19 @@ class Counters:
         self.next_seq, self.next_index = _read(connection)
         self._senders: dict[Address, int] = {}
 
-    def confirm(self, connection: WriterConnection) -> None:
-        """Compare with the database, inside the transaction: nothing else may have written.
+    @property
+    def standing(self) -> Standing:
+        """What a group starts from."""
+        return self.next_seq, self.next_index
+
+    def confirm(self, connection: WriterConnection, began: Standing) -> None:
+        """Compare what a group started from with the database, inside its transaction: nothing else may have written.
 
         Raises: StateConflict
         """
         found = _read(connection)
-        if found != (self.next_seq, self.next_index):
-            expected = f"next admission {self.next_seq}, next index {self.next_index}"
+        if found != began:
+            expected = f"next admission {began[0]}, next index {began[1]}"
             raise StateConflict(table="admission", row=found[0], expected=expected, found=f"{found[0]} and {found[1]}")
 
     def next_of(self, sender: Address, connection: WriterConnection) -> int:
@@ -47,7 +56,7 @@ class Counters:
         self.next_seq += 1
 
 
-def _read(connection: WriterConnection) -> tuple[int, Index]:
+def _read(connection: WriterConnection) -> Standing:
     last_seq = connection.fetch(_LAST_SEQ)[0][0]
     last_index = connection.fetch(_LAST_INDEX)[0][0]
     return int(last_seq or 0) + 1, Index(0 if last_index is None else int(last_index) + 1)

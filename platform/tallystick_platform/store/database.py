@@ -30,7 +30,7 @@ _PRAGMAS = (
 
 
 class Database:
-    """The journal's database: an engine for readers and small writes, and the connection of the journal's writer thread."""
+    """The journal's database: an engine for readers and small writes, and the connection of the journal's writer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,7 +89,7 @@ class Database:
             connection.exec_driver_sql("COMMIT")
 
     def writer(self) -> WriterConnection:
-        """The connection for the journal's writer thread."""
+        """The connection for the journal's writer."""
         return WriterConnection(self.engine)
 
     def close(self) -> None:

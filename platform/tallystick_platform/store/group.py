@@ -1,18 +1,20 @@
 """The group commit: the one place where admissions and records come to be.
 
-The writer thread hands over everything that waits, and one transaction makes all of it durable. The steps, and what a crash
-or a failure in each means:
+The writer hands over everything that waits, and one transaction makes all of it durable. Rows are made in the event loop's thread (3 and
+4), because two threads that both compute would only take the interpreter from each other; whatever touches the disk (1, 2, 5 to 7)
+runs in a thread of its own, while the loop goes on. The two never work on a group at once. The steps, and what a crash or a failure in
+each means:
 
 1. *Connect* (first group, and after any failure): read the counters and the drafts from the database. A draft without an owner
    in this process belongs to a process that died, or to a commit that persisted although it reported a failure: its record is
    owed. A crash here changes nothing.
 2. *Epoch*: if the open epoch is over, make the next one's key durable, then, in a transaction of its own, close the old row and
    insert the new one with its wraps. A crash between the two leaves a key file without a row: the same key is taken up again.
-3. *Begin*, excluding other writers, and compare the counters with the database.
-4. *Admissions*: assign `admission_seq` and `sender_seq`, encode and encrypt the draft. A crash: nobody was told anything.
-5. *Records*: assign the log index, seal, sign the receipt. A crash: the drafts are still there, so each of these requests
+3. *Admissions*: assign `admission_seq` and `sender_seq`, encode and encrypt the draft. A crash: nobody was told anything.
+4. *Records*: assign the log index, seal, sign the receipt. A crash: the drafts are still there, so each of these requests
    becomes `interrupted` at the next start. Its index may be used again for other bytes: SPEC section 4 says why that is safe.
-6. *Write*: insert the rows and delete the drafts of the records. A crash: as in 5, the database rolls back.
+5. *Begin*, excluding other writers, and compare the counters that 3 and 4 started from with the database.
+6. *Write*: insert the rows and delete the drafts of the records. A crash: as in 4, the database rolls back.
 7. *Commit*. After it the admissions and records stand, whatever happens. A crash before the callers hear of it: an admission
    becomes `interrupted` although nothing was computed; a record tells of an answer whose last bytes were not delivered.
 8. *Tell*: only now do callers get their tickets and entries, in one wake-up of their event loop.
@@ -36,7 +38,7 @@ from tallystick.record import Record
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import JournalUnavailable, NotAdmitted
 from tallystick_platform.store import settlement
-from tallystick_platform.store.counters import Counters
+from tallystick_platform.store.counters import Counters, Standing
 from tallystick_platform.store.database import Database, WriterConnection
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.leftovers import has_record, read_leftovers
@@ -45,9 +47,7 @@ from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.transaction import Transaction
 
-MAX_OWED_PER_GROUP = (
-    64  # records that the journal writes on its own account in one group, so that callers do not wait long
-)
+MAX_OWED_PER_GROUP = 16  # records that the journal writes on its own account in one group: callers wait meanwhile
 
 _log = structlog.get_logger()
 
@@ -73,8 +73,17 @@ Operation = Admit | Commit
 Outcome = tuple[Operation, Record | JournalEntry | Exception]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A group after step 4: its rows, what the counters said before it, and what its callers will be told once it stands."""
+
+    began: Standing
+    writes: Transaction
+    outcomes: list[Outcome]
+
+
 class GroupCommitter:
-    """Carries out groups, in the writer thread. Other threads only look at `open`, `size` and `admitted`."""
+    """Carries out groups: `make_ready` if it is not `ready`, `prepare`, `write`, then `stands`; `failed` if any of them failed."""
 
     def __init__(
         self, database: Database, sealer: Sealer, macs: RowMacs, *, clock: Clock, anchor_deadline_s: int
@@ -99,33 +108,74 @@ class GroupCommitter:
         """Whether the last attempt to reach or write the database worked."""
         return self._connection is not None
 
-    def commit(self, group: Sequence[Operation]) -> list[Outcome]:
-        """Carry out a group, and some of what is owed. The outcomes may be told to the callers."""
-        try:
-            connection, counters = self.connect()
-            now_us = self._clock.now_us()
-            self._roll_if_due(connection, counters, now_us)
-            connection.begin()
-            counters.confirm(connection)
-            writes = Transaction(
-                self._sealer,
-                self._macs,
-                now_us=now_us,
-                deadline_s=self._anchor_deadline_s,
-                monotonic_ns=self._clock.monotonic_ns,
-            )
-            outcomes = [
-                (operation, self._carry_out(operation, writes, counters, connection))
-                for operation in group
-                if not (isinstance(operation, Admit) and operation.future.cancelled())
-            ]
-            self._pay(writes, counters)
-            writes.write(connection)
-            connection.commit()
-        except Exception as error:  # noqa: BLE001  whatever it is, nothing of this group may be released
-            return self._failed(group, error)
-        self._stands(writes, counters)
-        return outcomes
+    @property
+    def ready(self) -> bool:
+        """Whether a group can be prepared now: connected, and within the open epoch."""
+        return self._connection is not None and not self._sealer.epoch_due(self._clock.now_us())
+
+    def make_ready(self) -> None:
+        """Steps 1 and 2. May take as long as the disk does."""
+        connection, counters = self.connect()
+        now_us = self._clock.now_us()
+        if self._sealer.epoch_due(now_us):
+            roll_epoch(connection, self._sealer, self._macs, counters.next_index, now_us)
+            self._keys_to_forget = True
+
+    def prepare(self, group: Sequence[Operation]) -> Prepared:
+        """Steps 3 and 4, for the group and some of what is owed.
+
+        Requires: `ready`.
+        """
+        connection, counters = self._connected()
+        writes = Transaction(
+            self._sealer,
+            self._macs,
+            now_us=self._clock.now_us(),
+            deadline_s=self._anchor_deadline_s,
+            monotonic_ns=self._clock.monotonic_ns,
+        )
+        began = counters.standing
+        outcomes = [
+            (operation, self._carry_out(operation, writes, counters, connection))
+            for operation in group
+            if not (isinstance(operation, Admit) and operation.future.cancelled())
+        ]
+        self._pay(writes, counters)
+        return Prepared(began=began, writes=writes, outcomes=outcomes)
+
+    def write(self, prepared: Prepared) -> None:
+        """Steps 5 to 7. May take as long as the disk does."""
+        connection, counters = self._connected()
+        connection.begin()
+        counters.confirm(connection, prepared.began)
+        prepared.writes.write(connection)
+        connection.commit()
+
+    def stands(self, prepared: Prepared) -> list[Outcome]:
+        """After step 7: what is durable becomes what this process knows. The outcomes may be told."""
+        _, counters = self._connected()
+        writes = prepared.writes
+        for record in writes.admitted:
+            self.open[record.admission_seq] = record
+        self._draft_epochs |= writes.draft_epochs()
+        for seq in writes.done:
+            del self.open[seq]
+            self.owed.pop(seq, None)
+            self._draft_epochs.pop(seq, None)
+        self.size, self.admitted = counters.next_index, counters.next_seq - 1
+        if self._keys_to_forget:
+            self._forget_keys()
+        return prepared.outcomes
+
+    def failed(self, group: Sequence[Operation], error: Exception) -> list[Outcome]:
+        """Undo, start over with the next group, and owe the records whose callers now get no answer."""
+        _log.error("journal.group_failed", error=str(error), kind=type(error).__name__, operations=len(group))
+        self.close()  # closing rolls back
+        unavailable = JournalUnavailable(reason=str(error))
+        for operation in group:
+            if isinstance(operation, Commit):
+                self.owed[operation.record.admission_seq] = settlement.unreleased(operation.record)
+        return [(operation, unavailable) for operation in group]
 
     def connect(self) -> tuple[WriterConnection, Counters]:
         """Step 1: the connection and the counters, read anew after a failure."""
@@ -152,21 +202,26 @@ class GroupCommitter:
             close_epoch(self._connection, self._macs, now_us)
             resume_epoch(self._connection, self._sealer, self._macs)
         except Exception as error:  # noqa: BLE001  the next group starts over, as after any failure
-            self._failed((), error)
+            self.failed((), error)
             return
         self._keys_to_forget = True
         self._forget_keys()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back; what was not committed is undone."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
+    def _connected(self) -> tuple[WriterConnection, Counters]:
+        if self._connection is None or self._counters is None:
+            raise JournalUnavailable(reason="it is not connected")
+        return self._connection, self._counters
+
     def _carry_out(
         self, operation: Operation, writes: Transaction, counters: Counters, connection: WriterConnection
     ) -> Record | JournalEntry | Exception:
-        """Steps 4 and 5 for one operation; a record at fault harms nobody else in the group."""
+        """Steps 3 and 4 for one operation; a record at fault harms nobody else in the group."""
         try:
             if isinstance(operation, Admit):
                 return writes.admit(operation.record, operation.token_id, counters, connection)
@@ -178,19 +233,13 @@ class GroupCommitter:
             return error
 
     def _pay(self, writes: Transaction, counters: Counters) -> None:
-        """Step 5 for some of the records that are owed."""
+        """Step 4 for some of the records that are owed."""
         for seq, record in list(self.owed.items())[:MAX_OWED_PER_GROUP]:
             try:
                 writes.record(record, self.open[seq], counters)
             except TallystickError as error:  # stays open, and is tried again at the next start
                 _log.error("journal.not_recordable", admission_seq=seq, error=str(error))
                 del self.owed[seq]
-
-    def _roll_if_due(self, connection: WriterConnection, counters: Counters, now_us: int) -> None:
-        """Step 2."""
-        if self._sealer.epoch_due(now_us):
-            roll_epoch(connection, self._sealer, self._macs, counters.next_index, now_us)
-            self._keys_to_forget = True
 
     def _take_stock(self, connection: WriterConnection) -> None:
         """Compare the drafts in the database with the admissions that this process knows."""
@@ -205,31 +254,6 @@ class GroupCommitter:
         self._draft_epochs = found.epochs
         if self.leftovers is None:
             self.leftovers = len(self.owed)
-
-    def _stands(self, writes: Transaction, counters: Counters) -> None:
-        """After step 7: what is durable becomes what this process knows."""
-        for record in writes.admitted:
-            self.open[record.admission_seq] = record
-        self._draft_epochs |= writes.draft_epochs()
-        for seq in writes.done:
-            del self.open[seq]
-            self.owed.pop(seq, None)
-            self._draft_epochs.pop(seq, None)
-        self.size, self.admitted = counters.next_index, counters.next_seq - 1
-        if self._keys_to_forget:
-            self._forget_keys()
-
-    def _failed(self, group: Sequence[Operation], error: Exception) -> list[Outcome]:
-        """Undo, start over with the next group, and owe the records whose callers now get no answer."""
-        _log.error("journal.group_failed", error=str(error), kind=type(error).__name__, operations=len(group))
-        if self._connection is not None:
-            self._connection.close()  # closing rolls back
-            self._connection = None
-        unavailable = JournalUnavailable(reason=str(error))
-        for operation in group:
-            if isinstance(operation, Commit):
-                self.owed[operation.record.admission_seq] = settlement.unreleased(operation.record)
-        return [(operation, unavailable) for operation in group]
 
     def _forget_keys(self) -> None:
         """Drop the keys of closed epochs that protect no draft any more."""

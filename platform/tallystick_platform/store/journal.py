@@ -1,7 +1,7 @@
 """The journal: nothing is answered before it is durable here.
 
-`admit` and `commit` are called from the event loop and wait for the writer thread, which carries out everything that waits as one
-group (`group.py`, whose numbered steps are the promise of the product). One thread, one connection, one order.
+`admit` and `commit` wait for the writer, which carries out everything that waits as one group (`group.py`, whose numbered steps are the
+promise of the product). One group at a time, one connection, one order.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Journal:
         self._wakes: list[Callable[[], None]] = []
 
     async def start(self) -> None:
-        """Connect and start the writer thread. Leftover drafts are read here and recorded by `recover`.
+        """Connect and start the writer. Leftover drafts are read here and recorded by `recover`.
 
         Raises: JournalUnavailable
         """
@@ -210,7 +210,7 @@ class Journal:
             self._settle(settlement.abandoned(admitted, self._clock.now_us()), None)
 
     def _tell(self, group: Sequence[Operation], outcomes: Sequence[Outcome], seconds: float, grew: bool) -> None:
-        """Step 8 of the group commit, in the event loop."""
+        """Step 8 of the group commit."""
         self._queued -= len(group)
         for operation, result in outcomes:
             if isinstance(operation, Commit):

@@ -1,6 +1,6 @@
 """What the journal asks of whoever holds the keys (`sealing/` in the service, a small fake in tests).
 
-All of it is called in the journal's writer thread and nowhere else.
+All of it is called by the journal's writer and nobody else: never by two threads at once.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Transaction:
         self.done: list[int] = []
 
     def admit(self, offered: Record, token_id: str, counters: Counters, connection: WriterConnection) -> Record:
-        """Step 4 for one request: the would-be record with its numbers.
+        """Step 3 for one request: the would-be record with its numbers.
 
         Raises: RecordError; then no number was used.
         """
@@ -85,7 +85,7 @@ class Transaction:
         return record
 
     def record(self, offered: Record, draft: Record, counters: Counters) -> JournalEntry | TallystickError:
-        """Step 5 for one terminal record: its entry, or why it could not be recorded as offered.
+        """Step 4 for one terminal record: its entry, or why it could not be recorded as offered.
 
         In the second case the admission ends all the same, in a record that says so.
 

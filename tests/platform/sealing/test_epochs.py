@@ -19,6 +19,7 @@ from tests.support.journals import (
     TOKEN_ID,
     Running,
     Setting,
+    carried_out,
     completed,
     findings,
     record_many,
@@ -134,7 +135,7 @@ async def test_epochs_wait_for_the_chain_in_their_order(setting: Setting) -> Non
 
 
 def committer(setting: Setting, sealer: LedgerSealer) -> GroupCommitter:
-    """What the writer thread runs, without the thread."""
+    """What the writer runs, without the writer."""
     return GroupCommitter(setting.database(), sealer, setting.macs, clock=setting.clock, anchor_deadline_s=60)
 
 
@@ -165,7 +166,7 @@ async def test_an_idle_journal_keeps_the_key_while_a_request_is_open(setting: Se
     writer.idle()
     assert spans(setting) == [(1, 0, True)]
     assert held(setting) == [1]
-    writer.commit(())
+    carried_out(writer, ())
     assert held(setting) == [2]
     writer.close()
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tallystick.errors import RecordError
-from tallystick.ids import Address
+from tallystick.ids import Address, Index
 from tallystick_platform.errors import NotAdmitted, StateConflict
 from tallystick_platform.store import counters, group, writer
 from tallystick_platform.store.counters import Counters
 from tallystick_platform.store.entries import JournalEntry
-from tallystick_platform.store.group import Commit, GroupCommitter, Operation, Outcome
+from tallystick_platform.store.group import Commit, GroupCommitter, Operation, Prepared
 from tallystick_platform.store.transaction import Transaction
-from tests.support.journals import TOKEN_ID, Running, Setting, completed, findings, record_many, would_be
+from tests.support.journals import TOKEN_ID, Running, Setting, carried_out, completed, findings, record_many, would_be
 
 
 @pytest.fixture
@@ -27,22 +27,22 @@ def setting(tmp_path: Path) -> Setting:
 
 async def test_a_group_is_never_larger_than_its_bound(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    carry_out = GroupCommitter.commit
+    prepare = GroupCommitter.prepare
 
-    def counted(self: GroupCommitter, operations: Sequence[Operation]) -> list[Outcome]:
+    def counted(self: GroupCommitter, operations: Sequence[Operation]) -> Prepared:
         sizes.append(len(operations))
-        return carry_out(self, operations)
+        return prepare(self, operations)
 
-    monkeypatch.setattr(GroupCommitter, "commit", counted)
+    monkeypatch.setattr(GroupCommitter, "prepare", counted)
     async with Running(setting) as journal:
         await asyncio.gather(*(journal.admit(would_be(setting.clock), token_id=TOKEN_ID) for _ in range(300)))
-    assert writer.MAX_GROUP == 128
-    assert max(sizes) <= 128
+    assert writer.MAX_GROUP == 64
+    assert max(sizes) == 64
     assert sum(sizes) == 300
 
 
 async def test_owed_records_go_a_few_at_a_time(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert group.MAX_OWED_PER_GROUP == 64
+    assert group.MAX_OWED_PER_GROUP == 16
     monkeypatch.setattr(group, "MAX_OWED_PER_GROUP", 2)
     async with Running(setting) as journal:
         await asyncio.gather(*(journal.admit(would_be(setting.clock), token_id=TOKEN_ID) for _ in range(5)))
@@ -82,10 +82,11 @@ async def test_counters_notice_another_writer(setting: Setting) -> None:
     connection = database.writer()
     known = Counters(connection)
     assert (known.next_seq, known.next_index) == (3, 2)
-    known.confirm(connection)
-    known.next_seq += 1
+    known.confirm(connection, known.standing)
     with pytest.raises(StateConflict):
-        known.confirm(connection)
+        known.confirm(connection, (4, Index(2)))
+    with pytest.raises(StateConflict):
+        known.confirm(connection, (3, Index(1)))
     connection.close()
 
 
@@ -128,5 +129,6 @@ async def test_a_record_that_was_found_to_stand_is_not_written_again(setting: Se
         ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
         journal._committer.open.clear()
         future: asyncio.Future[JournalEntry] = asyncio.get_running_loop().create_future()
-        outcomes = journal._committer.commit([Commit(record=completed(ticket.record, setting.clock), future=future)])
+        operation = Commit(record=completed(ticket.record, setting.clock), future=future)
+        outcomes = carried_out(journal._committer, [operation])
     assert [type(result) for _, result in outcomes] == [NotAdmitted]
