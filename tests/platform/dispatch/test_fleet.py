@@ -1,0 +1,299 @@
+"""Versions loaded beside the standing model, over real worker processes that need no torch."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from tallystick_platform import errors
+from tallystick_platform.dispatch import fleet as fleet_module
+from tallystick_platform.dispatch import place as place_module
+from tallystick_platform.dispatch import pool as pool_module
+from tests.support.catalogs import GIB, Memory, registered, rigged
+from tests.support.tiny_model import request
+from tests.support.workers import reader, wait_for_end
+
+
+async def text_of(generation):
+    return "".join([delta.text async for delta in generation])
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.get_running_loop().run_in_executor(None, os.sched_yield)
+
+
+async def test_a_registered_version_is_loaded_when_it_is_asked_for_and_serves_under_its_name(tmp_path):
+    one = registered(tmp_path / "one", "Acme/One", price_per_hour_micros=7, currency="EUR")
+    async with rigged(tmp_path, one) as rig:
+        assert rig.dispatcher.select("Acme/One") is None
+        placement = await reader(rig.dispatcher.load("Acme/One"))
+        assert (placement.model.id, placement.model.version) == ("Acme/One", one.version)
+        assert placement.model.weights_digest == one.digest
+        assert (placement.provider.price_per_hour_micros, placement.provider.currency) == (7, "EUR")
+        assert await reader(text_of(rig.dispatcher.start(placement, request(max_tokens=100))))
+        again = rig.dispatcher.select("Acme/One")
+        assert again is placement
+        (loaded,) = rig.dispatcher.loaded()
+        assert (loaded.servable, loaded.serving, loaded.requests) == (one, True, 2)
+        assert {model.id for model in rig.dispatcher.models()} == {"constant", "Acme/One"}
+        assert rig.fleet.loads == 1
+
+
+async def test_two_versions_of_one_model_answer_side_by_side_each_with_its_own_digest(tmp_path):
+    old, new = (registered(tmp_path / text, "m", text) for text in ("old", "new"))
+    async with rigged(tmp_path, old, new, step_s=0.02) as rig:
+        placements = [await reader(rig.dispatcher.load(name)) for name in (old.reference, new.reference)]
+        assert [placement.model.weights_digest for placement in placements] == [old.digest, new.digest]
+        assert rig.dispatcher.select("m") is placements[1]
+        held = [rig.dispatcher.start(placement, request(n)) for n, placement in enumerate(placements)]
+        assert {generation.worker for generation in held} == {placement.worker for placement in placements}
+        texts = await asyncio.gather(*(reader(text_of(generation)) for generation in held))
+        assert all(texts)
+        assert len({model.version for model in rig.dispatcher.models() if model.id == "m"}) == 2
+
+
+async def test_requests_that_wait_for_one_version_share_one_load(tmp_path):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        placements = await reader(asyncio.gather(*(rig.dispatcher.load("m") for _ in range(10))))
+        assert len({id(placement) for placement in placements}) == 1
+        assert rig.fleet.loads == 1
+        assert rig.fleet.loaded()[0].requests == 10
+
+
+async def test_who_leaves_while_it_waits_does_not_end_the_load_for_the_others(tmp_path):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        leaving, staying = (asyncio.create_task(rig.dispatcher.load("m")) for _ in range(2))
+        await until(lambda: rig.fleet._books.waiting.get(("m", rig.catalog.servables[0].digest)) == 2)
+        leaving.cancel()
+        await reader(staying)
+        assert rig.fleet.loads == 1
+        assert rig.fleet.loaded()[0].requests == 1
+
+
+async def test_no_more_requests_wait_for_loads_than_the_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet_module, "MAX_WAITING_FOR_LOAD", 2)
+    one, two = registered(tmp_path / "one", "a"), registered(tmp_path / "two", "b")
+    async with rigged(tmp_path, one, two) as rig:
+        await rig.dispatcher.wait_ready()
+        waiting = [asyncio.create_task(rig.dispatcher.load(name)) for name in "ab"]
+        await until(lambda: len(rig.fleet._books.waiting) == 2)
+        with pytest.raises(errors.QueueFull) as caught:
+            await rig.dispatcher.load("a")
+        assert caught.value.limit == 2
+        await reader(asyncio.gather(*waiting))
+        assert rig.fleet._books.waiting == {}
+
+
+async def test_a_worker_whose_files_changed_refuses_and_says_both_digests(tmp_path):
+    one = registered(tmp_path / "one", "m")
+    (one.folder / "weights.txt").write_text("other")
+    async with rigged(tmp_path, one) as rig:
+        with pytest.raises(errors.ModelLoadFailed, match=one.digest.hex()) as caught:
+            await reader(rig.dispatcher.load("m"))
+        assert "they were changed since" in caught.value.reason
+        assert rig.names() == []
+        assert rig.pool.last_fault is None
+
+
+async def test_a_version_that_failed_is_not_tried_again_before_its_pause_is_over(tmp_path):
+    one = registered(tmp_path / "one", "m")
+    (one.folder / "weights.txt").write_text("other")
+    async with rigged(tmp_path, one) as rig:
+        with pytest.raises(errors.ModelLoadFailed):
+            await reader(rig.dispatcher.load("m"))
+        (one.folder / "weights.txt").write_text("weights")
+        with pytest.raises(errors.ModelLoadFailed) as caught:
+            await reader(rig.dispatcher.load("m"))
+        assert 0 < caught.value.retry_after_s <= fleet_module.FAILED_LOAD_PAUSE_S
+        rig.now_s += fleet_module.FAILED_LOAD_PAUSE_S
+        await rig.used("m")
+        assert rig.names() == ["m"]
+
+
+async def test_a_worker_that_dies_while_it_loads_is_told_to_everyone_who_waits(tmp_path, monkeypatch):
+    started = pool_module.worker_process.start
+    died = asyncio.Event()
+
+    async def start(config):
+        process = await started(config)
+        if config.version is not None:
+            process.kill()
+            died.set()
+        return process
+
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        await rig.dispatcher.wait_ready()
+        monkeypatch.setattr(pool_module.worker_process, "start", start)
+        found = await reader(asyncio.gather(*(rig.dispatcher.load("m") for _ in range(3)), return_exceptions=True))
+        assert died.is_set()
+        assert [type(error) for error in found] == [errors.ModelLoadFailed] * 3
+        assert "exit code -9" in found[0].reason
+        assert rig.names() == []
+
+
+async def test_files_that_cannot_be_estimated_are_told_as_the_reason(tmp_path):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+
+        def broken(servable):
+            raise OSError("no such header")
+
+        rig.fleet._needed = broken
+        with pytest.raises(errors.ModelLoadFailed, match="no such header"):
+            await reader(rig.dispatcher.load("m"))
+
+
+async def test_a_version_that_does_not_fit_is_refused_with_the_figures_and_unloads_nothing(tmp_path):
+    small, large = registered(tmp_path / "small", "small"), registered(tmp_path / "large", "large", "big")
+    memory = Memory(total_bytes=4 * GIB)
+    memory.needs["large"] = 9 * GIB
+    async with rigged(tmp_path, small, large, memory=memory) as rig:
+        await rig.used("small")
+        with pytest.raises(errors.ModelTooLarge) as caught:
+            await reader(rig.dispatcher.load("large"))
+        assert (caught.value.needed_bytes, caught.value.available_bytes) == (9 * GIB, 4 * GIB)
+        assert caught.value.model == large.reference
+        assert "needs 9216 MiB of memory (9663676416 bytes) and 4096 MiB (4294967296 bytes)" in str(caught.value)
+        assert rig.names() == ["small"]
+
+
+async def test_the_version_unused_for_longest_makes_room(tmp_path):
+    versions = [registered(tmp_path / name, name) for name in "abc"]
+    async with rigged(tmp_path, *versions, memory=Memory(total_bytes=2 * GIB)) as rig:
+        for name in ("a", "b", "a"):
+            await rig.used(name)
+        (pid,) = [link.pid for link in rig.pool.links if link.placement.model.id == "b"]
+        await rig.used("c")
+        assert rig.names() == ["a", "c"]
+        assert rig.fleet.unloads == 1
+        assert await asyncio.to_thread(wait_for_end, pid)
+
+
+async def test_a_busy_version_is_never_unloaded(tmp_path):
+    one, two = registered(tmp_path / "one", "one"), registered(tmp_path / "two", "two")
+    async with rigged(tmp_path, one, two, memory=Memory(total_bytes=GIB)) as rig:
+        placement = await reader(rig.dispatcher.load("one"))
+        with pytest.raises(errors.NoRoomForModel) as caught:
+            await reader(rig.dispatcher.load("two"))
+        assert (caught.value.needed_bytes, caught.value.available_bytes) == (GIB, 0)
+        with pytest.raises(errors.ModelBusy):
+            await rig.dispatcher.unload("one")
+        assert rig.names() == ["one"]
+        rig.dispatcher.release(placement)
+        await rig.used("two")
+        assert rig.names() == ["two"]
+
+
+async def test_a_cancelled_request_keeps_its_version_until_the_worker_has_confirmed(tmp_path):
+    one, two = registered(tmp_path / "one", "one"), registered(tmp_path / "two", "two")
+    async with rigged(tmp_path, one, two, memory=Memory(total_bytes=GIB), step_s=0.05) as rig:
+        placement = await reader(rig.dispatcher.load("one"))
+        generation = rig.dispatcher.start(placement, request(max_tokens=1_000))
+        rig.dispatcher.release(placement)
+        with pytest.raises(errors.NoRoomForModel):
+            await reader(rig.dispatcher.load("two"))
+        generation.cancel()
+        await until(lambda: rig.fleet.loaded()[0].requests == 0)
+        await rig.used("two")
+        assert rig.names() == ["two"]
+
+
+async def test_pinned_versions_are_loaded_at_the_start_and_never_unloaded(tmp_path):
+    pinned = registered(tmp_path / "one", "one", pinned=True)
+    other = registered(tmp_path / "two", "two")
+    async with rigged(tmp_path, pinned, other, memory=Memory(total_bytes=GIB)) as rig:
+        await until(lambda: rig.names() == ["one"])
+        with pytest.raises(errors.ModelTooLarge) as caught:
+            await reader(rig.dispatcher.load("two"))
+        assert caught.value.available_bytes == 0
+        with pytest.raises(errors.ModelPinned):
+            await rig.dispatcher.unload("one")
+        assert rig.names() == ["one"]
+
+
+async def test_a_pinned_version_that_cannot_be_loaded_does_not_keep_the_next_from_it(tmp_path):
+    broken, sound = (registered(tmp_path / name, name, pinned=True) for name in ("broken", "sound"))
+    (broken.folder / "weights.txt").write_text("other")
+    async with rigged(tmp_path, broken, sound) as rig:
+        await until(lambda: rig.names() == ["sound"])
+
+
+async def test_no_more_versions_are_loaded_than_the_bound(tmp_path):
+    versions = [registered(tmp_path / name, name) for name in "abc"]
+    async with rigged(tmp_path, *versions, max_loaded=2) as rig:
+        held = [await reader(rig.dispatcher.load(name)) for name in "ab"]
+        with pytest.raises(errors.Overloaded) as caught:
+            await reader(rig.dispatcher.load("c"))
+        assert caught.value.limit == 2
+        rig.dispatcher.release(held[0])
+        await rig.used("c")
+        assert rig.names() == ["b", "c"]
+
+
+async def test_unloading_ends_the_process_and_the_next_request_loads_again(tmp_path):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        await rig.used("m")
+        pid = next(link.pid for link in rig.pool.links if not link.standing)
+        assert await rig.dispatcher.unload("m")
+        assert await asyncio.to_thread(wait_for_end, pid)
+        assert not await rig.dispatcher.unload("m")
+        assert rig.dispatcher.select("m") is None
+        await rig.used("m")
+        assert rig.fleet.loads == 2
+
+
+async def test_a_task_or_format_that_no_worker_computes_is_refused_by_name(tmp_path):
+    wrong_task = registered(tmp_path / "one", "a", task="embedding")
+    wrong_format = registered(tmp_path / "two", "b", format="onnx")
+    async with rigged(tmp_path, wrong_task, wrong_format) as rig:
+        with pytest.raises(errors.NotServable, match="its task is embedding"):
+            await reader(rig.dispatcher.load("a"))
+        with pytest.raises(errors.NotServable, match="its format is onnx"):
+            await reader(rig.dispatcher.load("b"))
+
+
+async def test_a_loaded_worker_that_dies_is_started_again(tmp_path):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        await rig.used("m")
+        (link,) = [link for link in rig.pool.links if not link.standing]
+        os.kill(link.pid, signal.SIGKILL)
+        await until(lambda: rig.pool.link(link.placement.worker) is None)
+        with pytest.raises(errors.NoProvider):
+            rig.dispatcher.select("m")
+        await until(lambda: rig.fleet.loaded()[0].serving)
+        assert rig.dispatcher.select("m").worker != link.placement.worker
+
+
+async def test_a_loaded_version_whose_worker_never_comes_up_again_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(place_module, "MAX_FUTILE_STARTS", 2)
+    monkeypatch.setattr(pool_module, "FIRST_DELAY_S", 0.0)
+    one = registered(tmp_path / "one", "m")
+    async with rigged(tmp_path, one) as rig:
+        await rig.used("m")
+        (link,) = [link for link in rig.pool.links if not link.standing]
+        (one.folder / "weights.txt").write_text("other")
+        os.kill(link.pid, signal.SIGKILL)
+        version = rig.fleet._books.versions[("m", one.digest)]
+        await until(lambda: version.place.over)
+        assert rig.dispatcher.select("m") is None
+        assert rig.names() == []
+
+
+async def test_stopping_while_a_version_loads_leaves_no_process(tmp_path, monkeypatch):
+    started, pids = pool_module.worker_process.start, []
+
+    async def start(config):
+        process = await started(config)
+        pids.append(process.pid)
+        return process
+
+    monkeypatch.setattr(pool_module.worker_process, "start", start)
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        waiting = asyncio.create_task(rig.dispatcher.load("m"))
+        await until(lambda: len(pids) == 2)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    for pid in pids:
+        assert await asyncio.to_thread(wait_for_end, pid)
