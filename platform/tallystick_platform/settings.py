@@ -180,6 +180,19 @@ class Settings(BaseSettings):
     model: str = Field(
         "demo", description="What the worker serves: `demo` (the packaged model) or a folder with a Hugging Face model."
     )
+    model_signatures: Literal["required", "warn", "off"] = Field(
+        "warn",
+        description="What happens to a model without a good signature: `required` refuses it, `off` does not look.",
+    )
+    model_signers: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="Public key files, in PEM, of those whose model signatures count, comma-separated."
+    )
+    model_quota_bytes: int = Field(
+        64 * 1_073_741_824, ge=0, le=2**53 - 1, description="Bytes that the models of one owner may take on disk."
+    )
+    upload_lifetime_s: int = Field(
+        86_400, ge=60, le=MAX_SECONDS, description="Time that an upload may take; then what came of it is removed."
+    )
     workers: int = Field(1, ge=1, le=64, description="Worker processes, each with the model loaded.")
     worker_max_concurrent: int = Field(64, ge=1, le=4_096, description="Requests that one worker computes or queues.")
     worker_start_timeout_s: float = Field(
@@ -201,7 +214,7 @@ class Settings(BaseSettings):
             return {**data, "confirmations": REMOTE_CONFIRMATIONS if data.get("chain_rpc") else 0}
         return data
 
-    @field_validator("auditor_public_keys", mode="before")
+    @field_validator("auditor_public_keys", "model_signers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

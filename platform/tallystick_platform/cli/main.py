@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tallystick_platform.cli.model_commands import model
 from tallystick_platform.cli.output import json_option, reports_errors
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -28,6 +29,9 @@ def serve(as_json: bool) -> None:
     from tallystick_platform.cli.serving import run
 
     run(as_json=as_json)
+
+
+main.add_command(model)
 
 
 @main.group()

@@ -80,7 +80,7 @@ class Registry:
         self._database = database
         self._rows = Rows(macs)
         self._clock = clock
-        self._facts = facts
+        self.facts = facts
         self._keeping = Keeping(folders)
 
     # -- reading
@@ -159,7 +159,7 @@ class Registry:
         """
         name = parse_model_id(model)
         progress("inspecting", 0.0)
-        facts = facts or self._facts(staged.folder)
+        facts = facts or self.facts(staged.folder)
         with self._database.reading() as connection:
             self._admit(connection, self._named(connection, name, owner, visibility, facts), facts)
         manifest = _hashed(staged.folder, progress)

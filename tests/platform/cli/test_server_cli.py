@@ -31,6 +31,16 @@ COMMANDS = (
     ("journal", "check"),
     ("log", "create"),
     ("doctor",),
+    ("model",),
+    ("model", "add"),
+    ("model", "list"),
+    ("model", "show"),
+    ("model", "promote"),
+    ("model", "retire"),
+    ("model", "pin"),
+    ("model", "unpin"),
+    ("model", "remove"),
+    ("model", "verify"),
 )
 
 

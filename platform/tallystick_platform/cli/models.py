@@ -1,0 +1,230 @@
+"""`tallystick-server model ...`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tallystick.ids import checksum_address, parse_address, to_hex
+from tallystick_platform.cli.opening import opened
+from tallystick_platform.cli.output import EXIT_FOUND, show, table
+from tallystick_platform.clock import SystemClock
+from tallystick_platform.registry.entries import Model, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
+from tallystick_platform.registry.opening import open_registry
+from tallystick_platform.registry.registry import Registry
+from tallystick_platform.registry.sources import DEMO, GgufFile, Source, Upstream, local_source, register
+
+MICROS = 1_000_000
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What `model add` was asked for."""
+
+    source: str
+    name: str | None
+    base: str | None
+    owner: str | None
+    private: bool
+    licence: str | None
+    price_per_hour: float | None
+    currency: str | None
+    production: bool
+    pin: bool
+    task: str
+    upstream_model: str | None
+    key_variable: str | None
+
+
+def add(wanted: Wanted, *, as_json: bool) -> None:
+    """Register a model."""
+    with _registry() as (registry, default_currency), _bar(as_json=as_json) as progress:
+        registry.sweep()
+        price = None
+        if wanted.price_per_hour is not None:
+            micros = round(wanted.price_per_hour * MICROS)
+            price = Price(per_hour_micros=micros, currency=wanted.currency or default_currency)
+        version = register(
+            registry,
+            source_of(wanted),
+            model=wanted.name,
+            owner=None if wanted.owner is None else parse_address(wanted.owner),
+            visibility=Visibility.PRIVATE if wanted.private else Visibility.PUBLIC,
+            licence=wanted.licence,
+            price=price,
+            stage=Stage.PRODUCTION if wanted.production else Stage.STAGING,
+            pin=wanted.pin,
+            progress=progress,
+        )
+    licence = version.licence or "not stated by its files"
+    text = f"{version.reference}\n{version.format}, {version.task}, {_size(version.size_bytes)}, licence: {licence}"
+    if version.stage is Stage.STAGING:
+        text += f"\nin staging: `tallystick-server model promote {version.reference}` offers it to everybody"
+    show(shown_version(version), as_json=as_json, text=text)
+
+
+def source_of(wanted: Wanted) -> Source:
+    """The source that the operator named."""
+    if wanted.source == DEMO:
+        return GgufFile(model=DEMO)
+    if wanted.source.startswith(HUB_PREFIX):
+        return parse_hub(wanted.source, with_token=True)
+    if wanted.source.startswith(("http://", "https://")):
+        return Upstream(
+            base_url=wanted.source,
+            model=wanted.upstream_model or wanted.name or "",
+            task=wanted.task,
+            key_variable=wanted.key_variable,
+        )
+    return local_source(Path(wanted.source).expanduser(), base=wanted.base)
+
+
+def list_all(*, as_json: bool) -> None:
+    """List every version of every model."""
+    with _registry() as (registry, _):
+        versions = registry.all_versions()
+    rows = [
+        (
+            version.reference,
+            version.stage.value + (", pinned" if version.pinned else ""),
+            version.format,
+            version.task,
+            _size(version.size_bytes),
+            version.licence or "-",
+            version.model.visibility.value,
+        )
+        for version in versions
+    ]
+    headings = ("version", "stage", "format", "task", "size", "licence", "visible")
+    text = table(headings, rows) if rows else "no models"
+    show([shown_version(version) for version in versions], as_json=as_json, text=text)
+
+
+def show_one(*, reference: str, as_json: bool) -> None:
+    """Show a model with its versions, or one version."""
+    with _registry() as (registry, _):
+        version = registry.find(reference, None)
+        versions = [version] if "@" in reference else registry.versions(reference, None)
+    text = "\n\n".join("\n".join(_lines(one)) for one in versions)
+    shown = {**shown_model(version.model), "versions": [shown_version(one) for one in versions]}
+    show(shown, as_json=as_json, text=text)
+
+
+def change(what: str, *, reference: str, as_json: bool) -> None:
+    """Promote, retire, pin, unpin or remove."""
+    with _registry() as (registry, _):
+        if what == "promote":
+            version = registry.promote(reference, None)
+        elif what == "retire":
+            version = registry.retire(reference, None)
+        elif what == "remove":
+            version = registry.remove(reference, None)
+        else:
+            version = registry.pin(reference, None, pinned=what == "pin")
+    state = "removed" if what == "remove" else version.stage.value + (", pinned" if version.pinned else "")
+    show(shown_version(version), as_json=as_json, text=f"{version.reference}: {state}")
+
+
+def verify(*, reference: str, as_json: bool) -> None:
+    """Hash a version's files anew."""
+    with _registry() as (registry, _), _bar(as_json=as_json) as progress:
+        found = registry.verify(reference, None, progress)
+    text = f"{found.reference}: " + (f"intact, {found.expected.hex()}" if found.ok else f"NOT intact: {found.reason}")
+    text += f"\nsignature: {found.signature.value}" + (f" by key {found.signer}" if found.signer else "")
+    value = {
+        "ok": found.ok,
+        "reference": found.reference,
+        "expected": to_hex(found.expected),
+        "found": None if found.found is None else to_hex(found.found),
+        "reason": found.reason,
+        "signature": found.signature.value,
+        "signer": found.signer,
+    }
+    show(value, as_json=as_json, text=text)
+    if not found.ok:
+        sys.exit(EXIT_FOUND)
+
+
+def shown_model(model: Model) -> dict[str, object]:
+    """A model as JSON."""
+    return {
+        "id": model.id,
+        "task": model.task,
+        "visibility": model.visibility.value,
+        "owner": None if model.owner is None else checksum_address(model.owner),
+        "created_at": _time(model.created_at),
+    }
+
+
+def shown_version(version: ModelVersion) -> dict[str, object]:
+    """A version as JSON."""
+    price = version.price
+    return {
+        "reference": version.reference,
+        "model": version.model.id,
+        "version": version.version,
+        "number": version.number,
+        "digest": to_hex(version.digest),
+        "stage": version.stage.value,
+        "pinned": version.pinned,
+        "task": version.task,
+        "format": version.format,
+        "architecture": version.architecture,
+        "licence": version.licence,
+        "dtype": version.dtype,
+        "parameters": version.parameters,
+        "context_length": version.context_length,
+        "size_bytes": version.size_bytes,
+        "base": version.base,
+        "source": dict(version.source),
+        "signature": version.signature.value,
+        "signer": version.signer,
+        "price_per_hour_micros": None if price is None else price.per_hour_micros,
+        "currency": None if price is None else price.currency,
+        "visibility": version.model.visibility.value,
+        "owner": None if version.model.owner is None else checksum_address(version.model.owner),
+        "created_at": _time(version.created_at),
+    }
+
+
+def _lines(version: ModelVersion) -> Iterator[str]:
+    for name, value in shown_version(version).items():
+        if value is not None and value != "":
+            yield f"{name.replace('_', ' '):<22} {value}"
+
+
+@contextmanager
+def _registry() -> Iterator[tuple[Registry, str]]:
+    with opened() as home:
+        yield open_registry(home.settings, home.database, home.macs, SystemClock()), home.settings.price_currency
+
+
+@contextmanager
+def _bar(*, as_json: bool) -> Iterator[Progress]:
+    """A progress bar on standard error, where a person looks at it."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
+
+
+def _size(size_bytes: int) -> str:
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _time(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC).isoformat()

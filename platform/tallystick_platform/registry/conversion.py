@@ -1,0 +1,54 @@
+"""Models that must be converted first, by a process of their own: this one never loads torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tallystick_platform.registry.errors import SourceUnusable
+
+MODULE = "tallystick_platform.engine.converting"
+MAX_LINE_CHARS = 65_536
+
+Progress = Callable[[str, float], None]
+
+
+def converted(
+    model: str,
+    models_dir: Path,
+    progress: Progress,
+    *,
+    command: Sequence[str] = (sys.executable, "-m", MODULE),
+) -> Path:
+    """The folder of a converted model: `demo` or a GGUF file. Made once, then remembered.
+
+    Raises: SourceUnusable
+    """
+    folder = reason = None
+    with subprocess.Popen(
+        [*command, model, str(models_dir)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None  # noqa: S101  asked for in the line above
+        try:
+            while line := process.stdout.readline(MAX_LINE_CHARS):
+                said = _read(line)
+                if "stage" in said:
+                    progress(str(said["stage"]), float(str(said.get("fraction", 0.0))))
+                folder, reason = said.get("folder", folder), said.get("error", reason)
+        except BaseException:
+            process.terminate()
+            raise
+    if folder is None or process.returncode != 0:
+        raise SourceUnusable(source=model, reason=str(reason or f"the conversion ended with {process.returncode}"))
+    return Path(str(folder))
+
+
+def _read(line: str) -> dict[str, object]:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}  # a library that prints
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,261 @@
+"""Where models come from. Every source puts plain files into a staging folder; what they are is found out there, in one way for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import rfc8785
+
+from tallystick.ids import Address
+from tallystick_platform.registry.conversion import converted
+from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
+from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.errors import SourceUnusable
+from tallystick_platform.registry.folders import Staged
+from tallystick_platform.registry.names import MAX_ID_CHARS, parse_model_id
+from tallystick_platform.registry.registry import BASE_FILE, Registry, silent
+
+UPSTREAM_FILE = "upstream.json"
+DEMO = "demo"
+DEMO_NAME = "smollm2-135m-instruct"
+MAX_URL_CHARS = 2_048
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_QUANTISATION = re.compile(r"[.-](i?q[0-9]\w*|b?f16|f32)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a source says of the files that it brought. `facts` where the files cannot say it, `base` for an adapter."""
+
+    source: Mapping[str, object]
+    facts: Facts | None = None
+    base: str | None = None
+    licence: str | None = None
+
+
+class Source(Protocol):
+    """A place that models come from."""
+
+    @property
+    def name(self) -> str:
+        """What the model may be called, unless somebody says otherwise."""
+        ...
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:
+        """Put the files into the staging folder.
+
+        Raises: SourceUnusable, FormatError, UnsafeModel, UnsafeArchive, DiskFull, UnknownModel (an adapter's base), OSError
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFolder:
+    """A folder on this machine, in any of the formats that are taken."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return name_from(self.path.absolute().name)
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
+        """Copy it, after a look at what it holds: nothing that would be refused is copied first."""
+        files = files_below(self.path)
+        registry.facts(self.path)
+        copy_files(files, staged.folder, registry.folders, progress)
+        return Brought(source={"kind": "folder", "path": str(self.path.absolute())})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleFile:
+    """One file that is a model by itself: skops or ONNX."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's, without its suffix."""
+        return name_from(self.path.stem)
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
+        """Copy it under a name that says what it is."""
+        status = _file(self.path)
+        kind = self.path.suffix.lower().removeprefix(".")
+        found = Found(name=f"model.{kind}", path=self.path.resolve(), size=status.st_size)
+        copy_files([found], staged.folder, registry.folders, progress)
+        return Brought(source={"kind": kind, "file": self.path.name})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufFile:
+    """A GGUF file, or `demo`, the packaged one. It is converted once; the version's files name the GGUF's SHA-256."""
+
+    model: str
+
+    @property
+    def name(self) -> str:
+        """The file's, without suffix and quantisation, as the worker calls it too."""
+        if self.model == DEMO:
+            return DEMO_NAME
+        return name_from(_QUANTISATION.sub("", Path(self.model).name.removesuffix(".gguf")).lower())
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
+        """Convert it, and take the converted files as they lie: they are on the registry's own disk."""
+        if self.model != DEMO:
+            registry.folders.need(2 * _file(Path(self.model)).st_size)
+        folder = converted(self.model, registry.folders.store.parent, progress)
+        link_files(files_below(folder), staged.folder)
+        kind = DEMO if self.model == DEMO else "gguf"
+        file = {} if self.model == DEMO else {"file": Path(self.model).name}
+        return Brought(source={"kind": kind, **file})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A PEFT adapter for a registered model."""
+
+    path: Path
+    base: str
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return name_from(self.path.absolute().name)
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:
+        """Copy it, and write down which content it belongs to: the adapter's digest covers its base's."""
+        base = registry.find(self.base, viewer)
+        if base.base is not None or base.format == UPSTREAM_FORMAT:
+            raise SourceUnusable(source=self.base, reason="an adapter's base is a model with weights of its own")
+        brought = LocalFolder(path=self.path).bring(staged, registry, viewer, progress)
+        (staged.folder / BASE_FILE).write_bytes(rfc8785.dumps({"base_digest": base.digest.hex()}) + b"\n")
+        return Brought(source={**brought.source, "kind": "adapter"}, base=base.reference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A model that another OpenAI-compatible server answers for. No weights: the digest is that of this description.
+
+    `key_variable` names the environment variable with the key for it; the key itself stands nowhere.
+    """
+
+    base_url: str
+    model: str
+    task: str = "chat"
+    key_variable: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The upstream model's."""
+        return name_from(self.model)
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
+        """Write the description."""
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or len(self.base_url) > MAX_URL_CHARS:
+            raise SourceUnusable(source=self.base_url[:128], reason="an upstream is an http:// or https:// URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            reason = "the URL may hold neither a user nor a query: name a variable with the key instead"
+            raise SourceUnusable(source=f"{parts.scheme}://{parts.hostname}", reason=reason)
+        if self.key_variable is not None and _ENV_NAME.fullmatch(self.key_variable) is None:
+            raise SourceUnusable(source=self.key_variable[:64], reason="that is no name of an environment variable")
+        text = rfc8785.dumps(
+            {
+                "base_url": self.base_url.rstrip("/"),
+                "key_variable": self.key_variable,
+                "kind": "upstream",
+                "model": self.model,
+                "task": self.task,
+            }
+        )
+        (staged.folder / UPSTREAM_FILE).write_bytes(text)
+        facts = Facts(
+            format=UPSTREAM_FORMAT,
+            task=self.task,
+            architecture=None,
+            licence=None,
+            dtype=None,
+            parameters=None,
+            context_length=None,
+            size_bytes=len(text),
+        )
+        return Brought(source=json.loads(text), facts=facts)
+
+
+def register(
+    registry: Registry,
+    source: Source,
+    *,
+    model: str | None,
+    owner: Address | None,
+    visibility: Visibility,
+    licence: str | None = None,
+    price: Price | None = None,
+    stage: Stage = Stage.STAGING,
+    pin: bool = False,
+    progress: Progress = silent,
+) -> ModelVersion:
+    """Bring a model and make it a version: the whole way, or nothing.
+
+    Raises: what `Source.bring` and `Registry.add` raise
+    """
+    name = parse_model_id(model or source.name)
+    with registry.folders.stage() as staged:
+        brought = source.bring(staged, registry, owner, progress)
+        with full_disk(registry.folders, 0):
+            return registry.add(
+                staged,
+                model=name,
+                owner=owner,
+                visibility=visibility,
+                source=brought.source,
+                licence=licence or brought.licence,
+                price=price,
+                stage=stage,
+                pin=pin,
+                base=brought.base,
+                facts=brought.facts,
+                progress=progress,
+            )
+
+
+def name_from(text: str) -> str:
+    """A model's name out of a file's: what cannot stand in one becomes a dash."""
+    name = _NOT_IN_NAMES.sub("-", text).replace("..", ".").strip("._-")
+    return name[:MAX_ID_CHARS] or "model"
+
+
+def local_source(path: Path, *, base: str | None = None) -> Source:
+    """The source that a path on this machine is. Raises: SourceUnusable"""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return LocalFolder(path=path) if base is None else Adapter(path=path, base=base)
+    if base is not None:
+        raise SourceUnusable(source=str(path), reason="an adapter is a folder")
+    if not path.is_file():
+        raise SourceUnusable(source=str(path), reason="there is no such file or folder")
+    if suffix == ".gguf":
+        return GgufFile(model=str(path))
+    if suffix in {".skops", ".onnx"}:
+        return SingleFile(path=path)
+    reason = (
+        "a model is a folder, an archive of one, or a .gguf, .onnx or .skops file; save it with safe_serialization=True"
+    )
+    raise SourceUnusable(source=str(path), reason=reason)
+
+
+def _file(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise SourceUnusable(source=str(path), reason=error.strerror or str(error)) from error
