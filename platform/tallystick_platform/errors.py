@@ -84,7 +84,7 @@ class RowTampered(PlatformError):
 class StateConflict(PlatformError):
     """A row is not in the state that an update requires."""
 
-    def __init__(self, *, table: str, row: int, expected: str, found: str) -> None:
+    def __init__(self, *, table: str, row: int | str, expected: str, found: str) -> None:
         super().__init__(f"{table} {row}: expected {expected}, found {found}")
         self.table = table
         self.row = row

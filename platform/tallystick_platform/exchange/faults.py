@@ -8,6 +8,7 @@ from enum import StrEnum
 from tallystick.ids import RecordId, format_record_id
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, RecordFault, State, clip_text
 from tallystick_platform import errors as platform
+from tallystick_platform.registry.errors import DiskFull
 
 INTERNAL_CODE = "internal_error"
 
@@ -84,6 +85,7 @@ CODES: Mapping[type[BaseException], str] = {
     ClientLeft: StopReason.CLIENT_GONE.value,
     ServerStopped: StopReason.SERVER_STOPPED.value,
     Cancelled: StopReason.CANCELLED.value,
+    DiskFull: "no_space",
 }
 
 _STATES = {ClientLeft: State.CANCELLED, Cancelled: State.CANCELLED, platform.RequestTimedOut: State.TIMED_OUT}

@@ -1,1 +1,38 @@
-"""Work that outlives its request: exports, and what they leave to be fetched."""
+"""Work that outlives its request: exports, and the downloads of what they published.
+
+- `exports`: the jobs, from the request that asks for one to the folder that it leaves. Start reading there.
+- `attempt`: one attempt at an export, as the work of an event line.
+- `process`: the exporter's process and the lines that it speaks.
+- `folders`: where exports are staged and published, and whether there is room.
+- `downloads`: handing a published file out, byte for byte counted. `archive`: all of them as one tar stream.
+- `facts`: what the records of exports and downloads state.
+"""
+
+from tallystick_platform.jobs.attempt import Models
+from tallystick_platform.jobs.errors import (
+    ExportBusy,
+    ExportNotFinished,
+    ExportQueueFull,
+    ExportUnsupported,
+    UnknownExport,
+    UnknownFile,
+)
+from tallystick_platform.jobs.exports import ExportJobs, Submitted
+from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.process import Exporter
+
+__all__ = [
+    "ExportJobs",
+    "ExportFolders",
+    "ExportFacts",
+    "Exporter",
+    "Models",
+    "Submitted",
+    "ExportBusy",
+    "ExportNotFinished",
+    "ExportQueueFull",
+    "ExportUnsupported",
+    "UnknownExport",
+    "UnknownFile",
+]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from tallystick_platform.errors import SchemaTooNew
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. Checked first, so that Alembic is imported only when there is something to migrate."""
 
 

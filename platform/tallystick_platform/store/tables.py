@@ -237,6 +237,39 @@ class UploadPartRow(SQLModel, table=True):
     mac: bytes = Field(sa_column=_bytes())
 
 
+class ExportJobRow(SQLModel, table=True):
+    """A model on its way out. `error`, `files`, `signature` and `parity` are JSON; `progress` counts in thousandths."""
+
+    __tablename__ = "export_job"
+
+    id: str = Field(sa_column=Column(String(36), primary_key=True))
+    number: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    owner: bytes = Field(sa_column=Column(LargeBinary, nullable=False, index=True))
+    model_owner: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True, index=True))
+    token_id: str = Field(sa_column=_text(36))
+    path: str = Field(sa_column=_text(256))
+    request_hash: bytes = Field(sa_column=_bytes())
+    model: str = Field(sa_column=_text(96))
+    version: str = Field(sa_column=_text(12))
+    source_digest: bytes = Field(sa_column=_bytes())
+    dtype: str | None = Field(default=None, sa_column=_text(32, null=True))
+    format: str = Field(sa_column=_text(16))
+    quantization: str | None = Field(default=None, sa_column=_text(32, null=True))
+    state: str = Field(sa_column=_text(16))
+    stage: str | None = Field(default=None, sa_column=_text(64, null=True))
+    progress: int = Field(sa_column=_int())
+    attempts: int = Field(sa_column=_int())
+    record_id: bytes = Field(sa_column=_bytes())
+    error: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    files: str = Field(sa_column=Column(Text, nullable=False))
+    signature: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    digest: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    parity: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    created_at: int = Field(sa_column=_int())
+    finished_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mac: bytes = Field(sa_column=_bytes())
+
+
 METADATA = SQLModel.metadata
 
 

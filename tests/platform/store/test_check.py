@@ -18,11 +18,13 @@ from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import Checked, check_journal
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.drafts import encode_draft
+from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.rows import Batch, Mined, Signed
 from tallystick_platform.store.sealer import EpochPlan
 from tallystick_platform.store.tables import METADATA, BatchRow, EpochRow, RecordRow, table_of
 from tallystick_platform.store.tokens import TokenStore
+from tests.support.job_rows import a_full_job
 from tests.support.journals import (
     ALICE,
     BOB,
@@ -51,14 +53,16 @@ TABLES = (
     "model_version",
     "upload",
     "upload_part",
+    "export_job",
 )
 COLUMNS = [(name, column.name) for name in TABLES for column in METADATA.tables[name].columns]
 
 
 async def full_journal(setting: Setting) -> None:
-    """Rows in every table: two epochs, two batches of which one is mined, a blob, a draft, a token, a model, an upload."""
+    """Rows in every table: two epochs, two batches of which one is mined, a blob, a draft, a token, a model, an upload, an export."""
     database = setting.database()
     model_rows(database, setting.macs)
+    JobStore(database, setting.macs).insert(a_full_job())
     TokenStore(database, setting.macs).create(name="test", address=ALICE, now_us=setting.clock.now_us())
     journal = setting.journal(database)
     await journal.start()
@@ -153,6 +157,7 @@ def test_every_row_of_every_table_is_looked_at(setting: Setting) -> None:
         "model_version": 1,
         "upload": 1,
         "upload_part": 1,
+        "export_job": 1,
     }
 
 
@@ -241,7 +246,7 @@ def test_under_another_operators_key_no_row_fits(setting: Setting) -> None:
     macs = RowMacs(b"\x22" * 32)
     found = list(check_journal(setting.database(), macs, reveal=setting.sealer().reveal_draft, **options))
     assert {one.check for one in found} == {"row-mac"}
-    assert len(found) == 19
+    assert len(found) == 20
 
 
 def test_a_value_of_the_wrong_type_ends_a_check_and_not_the_walk(setting: Setting) -> None:

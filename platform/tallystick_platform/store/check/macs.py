@@ -15,6 +15,7 @@ from tallystick_platform.store.tables import (
     BatchRow,
     BlobRow,
     EpochRow,
+    ExportJobRow,
     ModelRow,
     ModelVersionRow,
     RecordRow,
@@ -37,6 +38,7 @@ TABLES: tuple[Table, ...] = tuple(
         ModelVersionRow,
         UploadRow,
         UploadPartRow,
+        ExportJobRow,
     )
 )
 

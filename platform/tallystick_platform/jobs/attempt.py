@@ -1,0 +1,182 @@
+"""One attempt at an export: the work of its event line.
+
+The steps, and what a crash in each leaves to the next start:
+
+1. *Wait* for the turn: one export runs at a time. A crash: the job is queued again, under a new admission.
+2. *Run* the exporter on an empty staging folder, its row in state `running`. A crash: the same, and the staging folder is removed.
+3. *Check* what it left, write its files and digest into the row. A crash: the same.
+4. *Publish*: rename the folder. Nobody is shown it yet, because the row still says `running`. A crash: the same, and the folder is
+   removed, for the journal records this attempt as `interrupted`.
+5. The line commits the record, which names the files by their digest. A crash after it: the next start finds the record completed and
+   the folder in its place, and finishes the row.
+6. The row says `finished`: now it can be downloaded (`exports.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from tallystick.ids import Address
+from tallystick_platform.clock import Clock
+from tallystick_platform.exchange import AdmittedEvent, Delivered
+from tallystick_platform.exporter.spec import ExportSpec
+from tallystick_platform.jobs.errors import DiskFailed
+from tallystick_platform.jobs.facts import export_text
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.process import Exporter, Produced
+from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobState, JobStore
+
+T = TypeVar("T")
+
+WAITING = "waiting"
+PUBLISHING = "publishing"
+
+
+class Models(Protocol):
+    """The registered models."""
+
+    def resolve(self, reference: str, viewer: Address | None) -> ModelVersion:
+        """The version that a reference names for a viewer; None is the operator. Raises: UnknownModel."""
+        ...
+
+    def find(self, reference: str, viewer: Address | None) -> ModelVersion:
+        """The same, also where it was retired meanwhile. Raises: UnknownModel."""
+        ...
+
+    def path(self, version: ModelVersion) -> Path:
+        """Where its files lie."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What every attempt uses. `turn` lets one of them work at a time."""
+
+    models: Models
+    store: JobStore
+    folders: ExportFolders
+    exporter: Exporter
+    clock: Clock
+    signing_key: Path | None
+    turn: asyncio.Lock
+
+
+class NeverBegun:
+    """The work of a job that could not be taken on after it was admitted: its record says why."""
+
+    def __init__(self, reason: Exception) -> None:
+        self._reason = reason
+
+    async def carry_out(self, admitted: AdmittedEvent) -> None:
+        """Fail."""
+        del admitted
+        raise self._reason
+
+    def delivered(self) -> Delivered:
+        """Nothing."""
+        return Delivered()
+
+
+class Attempt:
+    """One attempt. `stage` and `progress` tell how far it is, `job` what its row says."""
+
+    def __init__(self, workshop: Workshop, job: ExportJob) -> None:
+        self._workshop = workshop
+        self.job = job
+        self.stage = WAITING
+        self.progress = 0.0
+        self.began = False
+        self._began_ns: int | None = None
+        self._started_at: int | None = None
+        self._ended_ns: int | None = None
+        self._produced: Produced | None = None
+
+    @property
+    def state(self) -> JobState:
+        """Whether its turn has come."""
+        return JobState.RUNNING if self.began else JobState.QUEUED
+
+    async def carry_out(self, admitted: AdmittedEvent) -> None:
+        """Steps 1 to 4."""
+        del admitted
+        async with self._workshop.turn:
+            self._started_at = self._workshop.clock.now_us()
+            self._began_ns = self._workshop.clock.monotonic_ns()
+            try:
+                await self._export()
+            except OSError as error:
+                raise DiskFailed(error=error) from error
+            finally:
+                self._ended_ns = self._workshop.clock.monotonic_ns()
+
+    def delivered(self) -> Delivered:
+        """The files, once they lie where they can be published; else nothing."""
+        produced, began_ns, ended_ns = self._produced, self._began_ns, self._ended_ns
+        return Delivered(
+            text=None if produced is None else export_text(produced.digest, produced.files),
+            device_time_us=0 if began_ns is None or ended_ns is None else (ended_ns - began_ns) // 1000,
+            started_at=self._started_at,
+        )
+
+    async def _export(self) -> None:
+        shop, job = self._workshop, self.job
+        self.job = job = await whole(
+            lambda: shop.store.change(job.id, UNFINISHED, state=JobState.RUNNING, attempts=job.attempts + 1)
+        )
+        self.began = True
+        version = await whole(lambda: shop.models.find(f"{job.model}@{job.version}", None))
+        shop.folders.need(version.size_bytes)
+        target = await whole(lambda: shop.folders.stage(job.id))
+        produced = await shop.exporter.run(self._spec(version, target), self._report)
+        self._report(PUBLISHING, 1.0)
+        await whole(lambda: self._publish(produced))
+        self._produced = produced
+
+    def _publish(self, produced: Produced) -> None:
+        """Steps 3 and 4, in a thread."""
+        shop, job = self._workshop, self.job
+        signature = shop.folders.check(job.id, produced.files)
+        self.job = shop.store.change(
+            job.id,
+            UNFINISHED,
+            files=produced.files,
+            digest=produced.digest,
+            parity=produced.parity,
+            signature=signature,
+        )
+        shop.folders.publish(job.id)
+
+    def _spec(self, version: ModelVersion, target: Path) -> ExportSpec:
+        job, shop = self.job, self._workshop
+        quantization = "" if job.quantization is None else f', "quantization": "{job.quantization}"'
+        return ExportSpec(
+            source=shop.models.path(version),
+            source_digest=job.source_digest,
+            model=job.model,
+            version=job.version,
+            task=version.task,
+            format=job.format,  # type: ignore[arg-type]  # the spec checks it
+            quantization=job.quantization,
+            target=target,
+            command=f'POST /v1/models/{job.model}@{job.version}/exports {{"format": "{job.format}"{quantization}}}',
+            licence=version.licence,
+            signing_key=shop.signing_key,
+        )
+
+    def _report(self, stage: str, fraction: float) -> None:
+        self.stage, self.progress = stage, max(self.progress, fraction)
+
+
+async def whole(call: Callable[[], T]) -> T:
+    """Run a blocking call in a thread, to its end also when the caller is cancelled meanwhile."""
+    running = asyncio.get_running_loop().run_in_executor(None, call)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

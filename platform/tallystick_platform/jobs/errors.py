@@ -1,0 +1,94 @@
+"""What stops an export or a download."""
+
+from __future__ import annotations
+
+import errno
+
+from tallystick_platform.errors import Overloaded, PlatformError
+from tallystick_platform.exchange import WorkFailed
+
+
+class UnknownExport(PlatformError):
+    """There is no such export that the caller may see."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such export of yours")
+
+
+class UnknownFile(PlatformError):
+    """The export holds no file of this name."""
+
+    def __init__(self) -> None:
+        super().__init__("the export holds no file of this name")
+
+
+class ExportNotFinished(PlatformError):
+    """Files were asked for before they were published, or after the export failed."""
+
+    def __init__(self, *, state: str) -> None:
+        super().__init__(f"the export is {state}: its files can be downloaded once it is finished")
+        self.state = state
+
+
+class ExportBusy(PlatformError):
+    """The export cannot be changed at this moment: it is just being recorded."""
+
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__("the export is being recorded at this moment; try again in a second")
+
+
+class ExportQueueFull(Overloaded):
+    """As many exports wait as may."""
+
+
+class ExportUnsupported(PlatformError):
+    """A version that has no files which could be exported."""
+
+    def __init__(self, *, reference: str, format: str) -> None:  # noqa: A002  the word of the records
+        super().__init__(f"{reference} is stored as {format}, which cannot be exported; only safetensors models can")
+        self.reference = reference
+        self.format = format
+
+
+class PublishFailed(WorkFailed):
+    """What the exporter left is not what it said."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(code="export_broken", message=f"the export is not what its exporter reported: {reason}")
+        self.reason = reason
+
+
+class DiskFailed(WorkFailed):
+    """The disk did not take what had to be written."""
+
+    def __init__(self, *, error: OSError) -> None:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        super().__init__(code="no_space" if full else "disk_failed", message=f"the disk: {error.strerror or error}")
+        self.error = error
+
+
+class ExporterFailed(WorkFailed):
+    """The exporter's process ended without a result."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(code="exporter_failed", message=f"the exporter's process failed: {reason}")
+        self.reason = reason
+
+
+class FileChanged(WorkFailed):
+    """A published file is not what was published: nothing more of it is handed out."""
+
+    def __init__(self, *, name: str, reason: str) -> None:
+        super().__init__(code="file_changed", message=f"the published file {name!r} {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class DownloadStalled(WorkFailed):
+    """The client took nothing for as long as it may. Units: seconds."""
+
+    def __init__(self, *, limit_s: float) -> None:
+        super().__init__(code="download_stalled", message=f"the client took nothing for {limit_s:g} s")
+        self.limit_s = limit_s

@@ -1,0 +1,232 @@
+"""Export jobs at rest. Every change is durable on return, and is made only to a row in a state that allows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from tallystick.ids import Address, RecordId
+from tallystick_platform.errors import StateConflict
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.tables import ExportJobRow, table_of
+
+JOB = table_of(ExportJobRow)
+WHOLE = 1_000  # progress at rest counts in thousandths
+
+
+class JobState(StrEnum):
+    """How far an export is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFault:
+    """Why an export did not finish."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file that can be downloaded. Units: bytes."""
+
+    name: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportJob:
+    """One export: who asked for what, and what became of it. Units: microseconds UTC; `progress` from 0 to 1.
+
+    `files` are what `digest` covers; `signature` is the one file beside them. `record_id` is the record of the latest attempt.
+    `number` grows with every job and orders them.
+    """
+
+    id: str
+    number: int
+    owner: Address
+    model_owner: Address | None
+    token_id: str
+    path: str
+    request_hash: bytes
+    model: str
+    version: str
+    source_digest: bytes
+    dtype: str | None
+    format: str
+    quantization: str | None
+    state: JobState
+    stage: str | None
+    progress: float
+    attempts: int
+    record_id: RecordId
+    error: JobFault | None
+    files: tuple[StoredFile, ...]
+    signature: StoredFile | None
+    digest: bytes | None
+    parity: Mapping[str, Any] | None
+    created_at: int
+    finished_at: int | None
+
+    def visible_to(self, viewer: Address) -> bool:
+        """Whether it exists for `viewer`: who asked for it, and whose model it is."""
+        return viewer in (self.owner, self.model_owner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first, and where the next page begins."""
+
+    jobs: Sequence[ExportJob]
+    next_cursor: int | None
+
+
+class JobStore:
+    """The export jobs of a journal's database. Raises: RowTampered, wherever a row is read."""
+
+    def __init__(self, database: Database, macs: RowMacs) -> None:
+        self._database = database
+        self._macs = macs
+
+    def insert(self, job: ExportJob) -> ExportJob:
+        """Add a job; its number is given here."""
+        with self._database.writing() as connection:
+            last = connection.execute(select(func.max(JOB.c.number))).scalar() or 0
+            values = _values(job) | {"number": last + 1}
+            connection.execute(insert(JOB).values(**values, mac=self._macs.of_row(JOB, values)))
+        return _job(values)
+
+    def get(self, job_id: str) -> ExportJob | None:
+        """The job of this id, or None."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(JOB).where(JOB.c.id == job_id)).first()
+        return None if row is None else _job(self._macs.check(JOB, row))
+
+    def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
+        """What exists for a viewer, newest first, below number `cursor`."""
+        query = select(JOB).where(or_(JOB.c.owner == bytes(viewer), JOB.c.model_owner == bytes(viewer)))
+        if cursor is not None:
+            query = query.where(JOB.c.number < cursor)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(JOB.c.number.desc()).limit(limit + 1)).all()
+        jobs = [_job(self._macs.check(JOB, row)) for row in rows[:limit]]
+        return JobPage(jobs=jobs, next_cursor=jobs[-1].number if len(rows) > limit else None)
+
+    def unfinished(self) -> list[ExportJob]:
+        """What was queued or running, oldest first."""
+        query = select(JOB).where(JOB.c.state.in_([state.value for state in UNFINISHED])).order_by(JOB.c.number)
+        with self._database.reading() as connection:
+            return [_job(self._macs.check(JOB, row)) for row in connection.execute(query)]
+
+    def ids(self) -> set[str]:
+        """Every job that there is."""
+        with self._database.reading() as connection:
+            return set(connection.execute(select(JOB.c.id)).scalars())
+
+    def change(self, job_id: str, required: Collection[JobState], **changes: Any) -> ExportJob:
+        """Set some of a job's members. Requires: a state of `required`.
+
+        Raises: StateConflict
+        """
+        with self._database.writing() as connection:
+            job = self._required(connection, job_id, required)
+            values = _values(job) | _encoded(changes)
+            values["mac"] = self._macs.of_row(JOB, values)
+            connection.execute(update(JOB).where(JOB.c.id == job_id).values(**values))
+        return _job(values)
+
+    def remove(self, job_id: str, required: Collection[JobState]) -> ExportJob:
+        """Forget a job. Requires: a state of `required`.
+
+        Raises: StateConflict
+        """
+        with self._database.writing() as connection:
+            job = self._required(connection, job_id, required)
+            connection.execute(delete(JOB).where(JOB.c.id == job_id))
+        return job
+
+    def _required(self, connection: Connection, job_id: str, required: Collection[JobState]) -> ExportJob:
+        row = connection.execute(select(JOB).where(JOB.c.id == job_id)).first()
+        job = None if row is None else _job(self._macs.check(JOB, row))
+        if job is None or job.state not in required:
+            found = "no such row" if job is None else job.state.value
+            raise StateConflict(table=JOB.name, row=job_id, expected=" or ".join(required), found=found)
+        return job
+
+
+def _values(job: ExportJob) -> dict[str, Value]:
+    names = (column.name for column in JOB.columns if column.name != "mac")
+    return _encoded({name: getattr(job, name) for name in names})
+
+
+def _encoded(members: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: _ENCODERS.get(name, _as_it_is)(value) for name, value in members.items()}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _files_json(files: Sequence[StoredFile]) -> str:
+    return _json([_file(file) for file in files])
+
+
+def _file(file: StoredFile) -> dict[str, object]:
+    return {"name": file.name, "size": file.size, "sha256": file.sha256.hex()}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+_ENCODERS: Mapping[str, Any] = {
+    "state": lambda state: state.value,
+    "progress": lambda progress: round(progress * WHOLE),
+    "error": lambda fault: None if fault is None else _json({"code": fault.code, "message": fault.message}),
+    "files": _files_json,
+    "signature": lambda file: None if file is None else _json(_file(file)),
+    "parity": lambda report: None if report is None else _json(report),
+    "owner": bytes,
+    "model_owner": lambda address: None if address is None else bytes(address),
+    "record_id": bytes,
+}
+
+
+def _stored_file(values: Mapping[str, Any]) -> StoredFile:
+    return StoredFile(name=values["name"], size=values["size"], sha256=bytes.fromhex(values["sha256"]))
+
+
+def _job(row: Mapping[str, Any]) -> ExportJob:
+    error, signature, parity = (
+        None if row[name] is None else json.loads(row[name]) for name in ("error", "signature", "parity")
+    )
+    plain = ("id", "number", "token_id", "path", "request_hash", "model", "version", "source_digest", "format")
+    more = ("dtype", "quantization", "stage", "attempts", "digest", "created_at", "finished_at")
+    return ExportJob(
+        **{name: row[name] for name in (*plain, *more)},
+        owner=Address(row["owner"]),
+        model_owner=None if row["model_owner"] is None else Address(row["model_owner"]),
+        state=JobState(row["state"]),
+        progress=row["progress"] / WHOLE,
+        record_id=RecordId(row["record_id"]),
+        error=None if error is None else JobFault(code=error["code"], message=error["message"]),
+        files=tuple(_stored_file(file) for file in json.loads(row["files"])),
+        signature=None if signature is None else _stored_file(signature),
+        parity=parity,
+    )

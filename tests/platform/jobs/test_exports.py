@@ -1,0 +1,484 @@
+"""Export jobs: one record for each attempt, and nothing published that did not come to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tallystick.ids import format_record_id
+from tallystick.manifest import hash_folder
+from tallystick.record import State, charge_micros
+from tallystick_platform.errors import Draining, JournalUnavailable, Overloaded, UnknownModel
+from tallystick_platform.jobs import (
+    ExportBusy,
+    ExportQueueFull,
+    ExportUnsupported,
+    UnknownExport,
+)
+from tallystick_platform.jobs import exports as module
+from tallystick_platform.jobs import process as process_module
+from tallystick_platform.registry.errors import DiskFull
+from tallystick_platform.registry.folders import RESERVE_BYTES
+from tallystick_platform.store.jobs import JobState
+from tests.support.exchange import PRINCIPAL, SENDER, unavailable
+from tests.support.exports import (
+    MODEL_OWNER,
+    OTHERS_ADDRESS,
+    SOURCE_BYTES,
+    Exports,
+    a_version,
+    exports_at,
+    private,
+    said,
+)
+from tests.support.fake_exporter import NAMES
+
+OTHER = replace(PRINCIPAL, token_id="tok-2", address=OTHERS_ADDRESS)
+
+
+async def test_an_export_is_published_with_the_files_that_its_record_names(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await exports.finished(quantization="Q8_0")
+        record = exports.bench.journal.only
+        folder = tmp_path / "exports" / job.id
+        manifest = hash_folder(folder)
+        listed = [{"name": e.name, "size": e.size, "sha256": e.sha256.hex()} for e in manifest.files]
+    assert (job.progress, job.stage, job.error, job.attempts) == (1.0, None, None, 1)
+    assert job.digest == manifest.digest
+    assert [file.name for file in job.files] == sorted(NAMES)
+    assert (job.signature.name, job.signature.sha256) == ("model.sig", hashlib.sha256(b"{}").digest())
+    assert job.parity == {"passed": True, "greedy_tokens": 50}
+    assert (record.state, record.task, record.id) == (State.COMPLETED, "export", job.record_id)
+    assert said(record) == {"manifest_digest": manifest.digest.hex(), "files": listed}
+    assert record.parameters == {"export": job.id, "format": "safetensors", "quantization": "Q8_0"}
+    assert (record.model.id, record.model.weights_digest) == ("acme/tiny", b"\x33" * 32)
+    assert record.price.device_time_us > 0
+    assert record.price.charge_micros == charge_micros(500_000, record.price.device_time_us)
+    assert (folder / "config.json").stat().st_mode & 0o777 == 0o444
+    assert (folder / "onnx").stat().st_mode & 0o777 == folder.stat().st_mode & 0o777 == 0o555
+
+
+async def test_what_was_asked_is_admitted_before_the_answer(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        job = await exports.submit()
+        (admitted,) = exports.bench.journal.open.values()
+        assert (admitted.id, admitted.http.path) == (job.record_id, job.path)
+        assert exports.bench.gate.inside == 1
+        running = await exports.writing(job)
+        assert (running.state, running.progress) == (JobState.RUNNING, 0.5)
+        assert exports.bench.journal.records == []
+        exports.release()
+        assert (await exports.ended(job)).state is JobState.FINISHED
+        assert exports.bench.gate.inside == 0
+
+
+async def test_files_are_shown_only_after_the_record_is_durable(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.bench.journal.hold_commit = asyncio.Event()
+        job = await exports.submit()
+        folder = tmp_path / "exports" / job.id
+        async with asyncio.timeout(20):
+            while not folder.exists():
+                await asyncio.sleep(0.002)
+        assert (await exports.found(job)).state is JobState.RUNNING
+        exports.bench.journal.hold_commit.set()
+        await exports.ended(job)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "words"),
+    [
+        ("parity", "parity_failed", "differs from its source"),
+        ("unproved", "parity_failed", "differs from its source"),
+        ("unmeasured", "exporter_failed", "cannot be read"),
+        ("refused", "export_refused", "no such type"),
+        ("full", "export_failed", "No space left"),
+        ("die", "exporter_failed", "status 3"),
+        ("garbage", "exporter_failed", "not JSON"),
+        ("list", "exporter_failed", "no object"),
+        ("long", "exporter_failed", "line of more than"),
+        ("mute", "exporter_failed", "cannot be read"),
+        ("lying", "exporter_failed", "not that of its files"),
+        ("escape", "exporter_failed", "cannot be read"),
+        ("extra", "export_broken", "'left.tmp' is not in its manifest"),
+        ("missing", "export_broken", "'config.json' is missing"),
+        ("short", "export_broken", "'config.json' has 2 bytes"),
+        ("link", "export_broken", "neither a file nor a folder"),
+        ("linked-folder", "export_broken", "neither a file nor a folder"),
+    ],
+)
+async def test_an_export_that_fails_publishes_nothing_and_says_why(
+    tmp_path: Path, behaviour: str, code: str, words: str
+) -> None:
+    async with exports_at(tmp_path, behaviour=behaviour) as exports:
+        job = await exports.ended(await exports.submit())
+        record = exports.bench.journal.only
+        assert (job.state, job.error.code, job.files, job.digest) == (JobState.FAILED, code, (), None)
+        assert words in job.error.message
+        assert (record.state, record.error.code, record.response) == (State.FAILED, code, None)
+        assert exports.files() == []
+
+
+async def test_a_failed_parity_keeps_its_report(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="parity") as exports:
+        job = await exports.ended(await exports.submit())
+    assert job.parity["failures"] == ["max_logit_difference is 2, bound 0.001"]
+
+
+async def test_an_export_without_a_signature_says_so(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="unsigned") as exports:
+        assert (await exports.finished()).signature is None
+
+
+async def test_an_exporter_that_does_not_leave_after_its_result_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "END_GRACE_S", 0.01)
+    async with exports_at(tmp_path, behaviour="linger") as exports:
+        await exports.finished()
+    assert not [child for child in psutil.Process().children() if "fake_exporter" in " ".join(child.cmdline())]
+
+
+async def test_an_export_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        exports.jobs._shop.exporter._limit_s = 0.3
+        job = await exports.ended(await exports.submit())
+    assert (job.error.code, "longer than 0.3 s" in job.error.message) == ("exporter_failed", True)
+
+
+async def test_one_export_runs_at_a_time_in_the_order_of_asking(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        first, second = await exports.submit(), await exports.submit()
+        await exports.writing(first)
+        waiting = await exports.found(second)
+        assert (waiting.state, waiting.stage) == (JobState.QUEUED, "waiting")
+        exports.release()
+        await exports.ended(second)
+        ends = [record.id for record in exports.bench.journal.records]
+        assert ends == [first.record_id, second.record_id]
+
+
+async def test_a_cancelled_export_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        job = await exports.submit()
+        await exports.writing(job)
+        cancelled = await exports.jobs.cancel(SENDER, job.id)
+        record = exports.bench.journal.only
+        assert (cancelled.state, record.state, record.error.code) == (JobState.CANCELLED, State.CANCELLED, "cancelled")
+        assert exports.files() == []
+        assert exports.bench.gate.inside == 0
+
+
+async def test_an_export_is_cancelled_while_it_waits_for_its_turn(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        first, second = await exports.submit(), await exports.submit()
+        await exports.writing(first)
+        assert (await exports.jobs.cancel(SENDER, second.id)).state is JobState.CANCELLED
+        assert exports.bench.journal.records[0].time.started_at is None
+        exports.release()
+        assert (await exports.ended(first)).state is JobState.FINISHED
+
+
+async def test_an_exporter_that_ignores_being_asked_is_killed_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "STOP_GRACE_S", 0.05)
+    async with exports_at(tmp_path, behaviour="stubborn") as exports:
+        job = await exports.submit()
+        await exports.writing(job)
+        assert (await exports.jobs.cancel(SENDER, job.id)).state is JobState.CANCELLED
+
+
+async def test_what_the_exporter_started_ends_with_it(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="parent") as exports:
+        job = await exports.submit()
+        await exports.writing(job)
+        child = psutil.Process(int((tmp_path / "child.pid").read_text()))
+        await exports.jobs.cancel(SENDER, job.id)
+        gone, _ = psutil.wait_procs([child], timeout=5)
+        assert gone or child.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_an_export_that_is_being_recorded_cannot_be_cancelled(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.bench.journal.hold_commit = asyncio.Event()
+        job = await exports.submit()
+        async with asyncio.timeout(20):
+            while not (tmp_path / "exports" / job.id).exists() or exports.jobs._live[job.id].line.stop is None:
+                await asyncio.sleep(0.002)
+            while not exports.jobs._live[job.id].line._settled:
+                await asyncio.sleep(0.002)
+        with pytest.raises(ExportBusy):
+            await exports.jobs.cancel(SENDER, job.id)
+        exports.bench.journal.hold_commit.set()
+        assert (await exports.ended(job)).state is JobState.FINISHED
+
+
+async def test_a_finished_export_is_removed_and_its_record_stays(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await exports.finished()
+        assert (await exports.jobs.cancel(SENDER, job.id)).state is JobState.FINISHED
+        assert exports.files() == []
+        with pytest.raises(UnknownExport):
+            await exports.found(job)
+        assert exports.bench.journal.only.id == job.record_id
+
+
+async def test_an_export_is_seen_by_who_asked_and_whose_model_it_is(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await exports.finished()
+        assert (await exports.found(job, MODEL_OWNER)).id == job.id
+        for look in (exports.jobs.find, exports.jobs.cancel):
+            with pytest.raises(UnknownExport):
+                await look(OTHERS_ADDRESS, job.id)
+        with pytest.raises(UnknownExport):
+            await exports.jobs.find(SENDER, "exp_00")
+        pages = [
+            await exports.jobs.page(viewer, cursor=None, limit=5) for viewer in (SENDER, MODEL_OWNER, OTHERS_ADDRESS)
+        ]
+        assert [len(page.jobs) for page in pages] == [1, 1, 0]
+
+
+async def test_anothers_private_model_does_not_exist(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.models.version = private(exports.models.version, MODEL_OWNER)
+        with pytest.raises(UnknownModel):
+            await exports.submit()
+        assert exports.bench.journal.admitted == 0
+
+
+async def test_a_model_without_safetensors_is_refused_before_admission(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.models.version = a_version(format="upstream")
+        with pytest.raises(ExportUnsupported):
+            await exports.submit()
+        assert exports.bench.journal.admitted == 0
+
+
+async def test_an_export_that_may_not_fit_the_disk_is_refused_with_figures(tmp_path: Path) -> None:
+    needed = SOURCE_BYTES * 5 // 2
+    async with exports_at(tmp_path, free_bytes=RESERVE_BYTES + needed - 1) as exports:
+        with pytest.raises(DiskFull) as refused:
+            await exports.submit()
+        assert (refused.value.needed_bytes, refused.value.available_bytes) == (needed, needed - 1)
+        exports.free_bytes += 1
+        await exports.finished()
+
+
+async def test_a_disk_that_filled_up_while_a_job_waited_fails_the_job(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        first, second = await exports.submit(), await exports.submit()
+        await exports.writing(first)
+        exports.free_bytes = 0
+        exports.release()
+        assert (await exports.ended(second)).error.code == "no_space"
+        assert (await exports.found(first)).state is JobState.FINISHED
+
+
+async def test_a_disk_that_takes_no_folder_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with exports_at(tmp_path) as exports:
+
+        def full(_: str) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(exports.folders, "publish", full)
+        job = await exports.ended(await exports.submit())
+        assert (job.error.code, exports.files()) == ("no_space", [])
+
+
+async def test_each_sender_and_the_whole_queue_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_QUEUED_PER_OWNER", 2)
+    monkeypatch.setattr(module, "MAX_QUEUED_EXPORTS", 3)
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        for _ in range(2):
+            await exports.submit()
+        with pytest.raises(ExportQueueFull):
+            await exports.submit()
+        await exports.submit(principal=OTHER)
+        with pytest.raises(ExportQueueFull):
+            await exports.submit(principal=replace(OTHER, address=MODEL_OWNER))
+
+
+async def test_a_refused_admission_leaves_no_job(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.bench.journal.admit_error = unavailable()
+        with pytest.raises(JournalUnavailable):
+            await exports.submit()
+        exports.bench.journal.admit_error = None
+        exports.bench.gate.error = Draining(retry_after_s=1)
+        with pytest.raises(Draining):
+            await exports.submit()
+        assert exports.store.ids() == set()
+        assert exports.jobs._live == {}
+
+
+async def test_an_admitted_job_whose_row_cannot_be_written_is_recorded_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with exports_at(tmp_path) as exports:
+
+        def broken(_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(exports.store, "insert", broken)
+        with pytest.raises(OSError, match="No space"):
+            await exports.submit()
+        assert exports.bench.journal.only.state is State.FAILED
+
+
+async def test_a_record_that_cannot_be_stored_publishes_nothing(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.bench.journal.commit_error = unavailable()
+        job = await exports.ended(await exports.submit())
+        assert (job.state, job.error.code, exports.files()) == (JobState.FAILED, "answer_withheld", [])
+
+
+async def test_a_row_that_cannot_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_ROW_S", 0.001)
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        job = await exports.submit()
+        await exports.writing(job)
+        change, faults = exports.store.change, [OSError("disk full")] * 3
+
+        def sometimes(job_id: str, required: object, **changes: object) -> object:
+            if changes.get("state") is JobState.FINISHED and faults:
+                raise faults.pop()
+            return change(job_id, required, **changes)
+
+        monkeypatch.setattr(exports.store, "change", sometimes)
+        exports.release()
+        assert (await exports.ended(job)).state is JobState.FINISHED
+        assert faults == []
+
+
+async def left_running(exports: Exports) -> object:
+    exports.behaviour = "hold"
+    job = await exports.submit()
+    await exports.writing(job)
+    return job
+
+
+async def test_a_job_that_a_crash_cut_off_runs_again_under_a_new_admission(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        jobs = await exports.die()
+        exports.behaviour = "good"
+        (exports.folders.root / "staging" / job.id).mkdir(exist_ok=True)
+        (exports.folders.root / "staging" / job.id / "half").write_bytes(b"half")
+        assert await jobs.start() == 1
+        again = await exports.ended(job)
+        record = exports.bench.journal.records[-1]
+        assert (again.state, again.attempts) == (JobState.FINISHED, 2)
+        assert record.id == again.record_id != job.record_id
+        assert record.parameters["resumes"] == format_record_id(job.record_id)
+        assert (record.http.request_hash, record.sender.address) == (job.request_hash, SENDER)
+        assert all(name.startswith(job.id) for name in exports.files())
+
+
+async def test_a_job_that_died_after_publishing_and_before_its_record_runs_again(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.bench.journal.hold_commit = asyncio.Event()
+        job = await exports.submit()
+        async with asyncio.timeout(20):
+            while not (tmp_path / "exports" / job.id).exists():
+                await asyncio.sleep(0.002)
+        await exports.jobs._shop.turn.acquire()  # its work is over
+        exports.jobs._shop.turn.release()
+        jobs = await exports.die()
+        exports.bench.journal.hold_commit = None
+        assert await jobs.start() == 1
+        assert (await exports.ended(job)).attempts == 2
+
+
+async def test_a_job_that_died_after_its_record_is_finished_without_running_again(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await exports.finished()
+        exports.store.change(job.id, [JobState.FINISHED], state=JobState.RUNNING, finished_at=None)
+        jobs = await exports.die()
+        assert await jobs.start() == 0
+        assert (await exports.found(job)).state is JobState.FINISHED
+        assert len(exports.files()) == len(NAMES) + 1
+
+
+async def test_a_job_that_was_cancelled_when_its_process_died_stays_cancelled(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        await exports.jobs.cancel(SENDER, job.id)
+        exports.store.change(job.id, [JobState.CANCELLED], state=JobState.RUNNING, finished_at=None)
+        jobs = await exports.die()
+        assert await jobs.start() == 0
+        assert (await exports.found(job)).state is JobState.CANCELLED
+
+
+async def test_a_job_that_keeps_dying_with_its_process_is_given_up(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        exports.store.change(job.id, [JobState.RUNNING], attempts=module.MAX_ATTEMPTS)
+        jobs = await exports.die()
+        assert await jobs.start() == 0
+        found = await exports.found(job)
+        assert (found.state, found.error.code) == (JobState.FAILED, "interrupted")
+
+
+async def test_an_orderly_stop_records_the_attempt_and_keeps_the_job(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        waiting = await exports.submit()
+        await exports.jobs.stop()
+        assert [record.error.code for record in exports.bench.journal.records] == ["server_stopped"] * 2
+        assert [exports.store.get(each.id).state for each in (job, waiting)] == [JobState.QUEUED] * 2
+        assert [exports.store.get(each.id).attempts for each in (job, waiting)] == [0, 0]
+        with pytest.raises(Draining):
+            await exports.submit()
+        exports.behaviour = "good"
+        jobs = await exports.die()
+        assert await jobs.start() == 2
+        assert (await exports.ended(waiting)).state is JobState.FINISHED
+
+
+async def test_a_resumed_job_waits_until_it_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_ADMISSION_S", 0.001)
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        jobs = await exports.die()
+        exports.behaviour = "good"
+        exports.bench.gate.error = Overloaded(bound="requests", limit=1, retry_after_s=1)
+        await jobs.start()
+        await asyncio.sleep(0.01)
+        assert (await exports.found(job)).state is JobState.QUEUED
+        exports.bench.gate.error = None
+        assert (await exports.ended(job)).state is JobState.FINISHED
+
+
+async def test_a_job_that_waits_to_be_admitted_again_can_be_cancelled(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        jobs = await exports.die()
+        exports.bench.gate.error = Overloaded(bound="requests", limit=1, retry_after_s=1)
+        await jobs.start()
+        assert (await jobs.cancel(SENDER, job.id)).state is JobState.CANCELLED
+
+
+async def test_a_model_that_was_removed_meanwhile_fails_the_resumed_job(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        jobs = await exports.die()
+        exports.models.gone = True
+        await jobs.start()
+        assert (await exports.ended(job)).error.code == "model_not_found"
+
+
+async def test_folders_that_belong_to_no_job_are_removed_at_the_start(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await exports.finished()
+        stray = tmp_path / "exports" / "exp_stray"
+        stray.mkdir()
+        (stray / "file").write_bytes(b"x")
+        await (await exports.die()).start()
+        assert not stray.exists()
+        assert (await exports.found(job)).state is JobState.FINISHED
