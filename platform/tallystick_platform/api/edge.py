@@ -14,6 +14,7 @@ import structlog
 from litestar.types import ASGIApp, Message, Receive, Send
 
 from tallystick_platform.api.error_table import describe
+from tallystick_platform.api.model_paths import SAME_ROUTE
 from tallystick_platform.api.replies import send_error
 from tallystick_platform.metrics import Metrics
 
@@ -51,7 +52,7 @@ class Edge:
             # Else the answer is cut where it stands: the server closes a connection whose answer is not complete.
         finally:
             elapsed_s = time.perf_counter() - began
-            path = str(scope.get("path_template", UNROUTED))
+            path = str(scope.get("path_template", UNROUTED)).replace(*SAME_ROUTE)
             self._metrics.requests.labels(path, str(seen.status or CUT)).inc()
             self._metrics.request_seconds.labels(path).observe(elapsed_s)
             _log.info(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.errors import UnknownModel
@@ -42,10 +42,10 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
         principal_of(request.scope["headers"], services.authenticator)
         return json_reply({"object": "list", "data": [shown(model) for model in services.exchange.models()]})
 
-    @get("/v1/models/{model_id:path}")
-    async def get_model(request: Request, model_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+    @get(model_paths())
+    async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal_of(request.scope["headers"], services.authenticator)
-        wanted = model_id.removeprefix("/")  # a path parameter keeps its leading slash, and an id may hold more of them
+        wanted = model_id_of(request)
         for model in services.exchange.models():
             if model.id == wanted:
                 return json_reply(shown(model))

@@ -1,0 +1,19 @@
+"""Paths below a model. An id may hold one slash, so each path is served in two forms; in the description they are one."""
+
+from __future__ import annotations
+
+from litestar import Request
+
+SAME_ROUTE = ("{owner}/{model_id}", "{model_id}")
+"""What tells the two forms of a path apart, and what stands for both."""
+
+
+def model_paths(below: str = "") -> list[str]:
+    """The paths of `/v1/models/{model_id}` and what lies below it, such as `/versions`."""
+    return [f"/v1/models/{{model_id:str}}{below}", f"/v1/models/{{owner:str}}/{{model_id:str}}{below}"]
+
+
+def model_id_of(request: Request) -> str:  # type: ignore[type-arg]
+    """The id, or `model@version`, that the path names."""
+    owner, model_id = request.path_params.get("owner"), request.path_params["model_id"]
+    return str(model_id) if owner is None else f"{owner}/{model_id}"
