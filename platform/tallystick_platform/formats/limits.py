@@ -39,14 +39,14 @@ MAX_GGUF_KEYS = 4_096
 MAX_GGUF_KEY_BYTES = 1_024
 MAX_GGUF_STRING_BYTES = MIB
 MAX_GGUF_KEPT_BYTES = 4 * MIB  # all strings that are kept, chat templates and licences
-MAX_GGUF_ITEMS = 4_194_304  # over all arrays; a vocabulary with merges and scores has about 1,000,000
+MAX_GGUF_ITEMS = 2_097_152  # over all arrays; a vocabulary with merges and scores has about 1,000,000
 MAX_GGUF_HEADER_BYTES = 128 * MIB
 MAX_GGUF_ALIGNMENT_BYTES = 64 * KIB
 MAX_GGUF_DIMENSIONS = 4
 
 # -- ONNX
 MAX_ONNX_BYTES = 2 * 1_024 * MIB  # what protobuf itself allows
-MAX_ONNX_FIELDS = 4_194_304
+MAX_ONNX_FIELDS = 1_048_576
 MAX_ONNX_DEPTH = 32
 MAX_ONNX_STRING_BYTES = 64 * KIB
 
