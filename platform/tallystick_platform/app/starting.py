@@ -7,27 +7,26 @@ started before it, in reverse; stopping is the same, reversed. Workers may still
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from tallystick.chain import HttpTransport, LedgerReader, LedgerSender
-from tallystick.ids import checksum_address
 from tallystick.receipts import Domain
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.randomness import RandomPool
+from tallystick_platform.app.workers import start_workers
 from tallystick_platform.clock import Clock, SystemClock
-from tallystick_platform.dispatch import Dispatcher, PoolConfig, ProviderInfo, WorkerPool
+from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.exchange import Exchange, Parts
 from tallystick_platform.metrics import Metrics
+from tallystick_platform.registry.opening import open_registry
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.sealing import Keyring, LedgerSealer, ensure_client, open_keyring
 from tallystick_platform.settings import Mode, Settings
 from tallystick_platform.store.batches import Batches
@@ -35,8 +34,6 @@ from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.tokens import TokenStore
-
-CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +54,7 @@ class Running:
     tokens: TokenStore
     client_file: Path | None
     anchoring: AnchorService
+    registry: Registry
     dispatcher: Dispatcher
     gate: Gate
     exchange: Exchange
@@ -101,7 +99,8 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         await anchoring.start()
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
-        dispatcher = await _workers(settings, keys, clock, metrics, stack)
+        registry = open_registry(settings, database, macs, clock)
+        dispatcher = await start_workers(settings, keys, registry, clock, metrics, stack)
         gate = _gate(settings, journal, batches, metrics)
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
@@ -119,6 +118,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             tokens=tokens,
             client_file=client_file,
             anchoring=anchoring,
+            registry=registry,
             dispatcher=dispatcher,
             gate=gate,
             exchange=Exchange(parts),
@@ -141,17 +141,6 @@ def _gate(settings: Settings, journal: Journal, batches: Batches, metrics: Metri
     )
     metrics.in_flight.set_function(lambda: gate.in_flight)
     return gate
-
-
-class RestartsCollector(Collector):
-    """Counts what the pool counts, at the moment it is read."""
-
-    def __init__(self, pool: WorkerPool) -> None:
-        self._pool = pool
-
-    def collect(self) -> Iterator[Metric]:
-        """The one figure."""
-        yield CounterMetricFamily("tallystick_worker_restarts", "Workers started again.", value=self._pool.restarts)
 
 
 async def _chain(settings: Settings, keys: Keyring, stack: AsyncExitStack) -> str:
@@ -190,34 +179,3 @@ def _anchoring(
         clock=clock,
     )
     return AnchorService(anchorer, batches, clock, metrics.registry)
-
-
-async def _workers(
-    settings: Settings, keys: Keyring, clock: Clock, metrics: Metrics, stack: AsyncExitStack
-) -> Dispatcher:
-    provider = ProviderInfo(
-        id=settings.provider_id,
-        name=settings.provider_name,
-        address=keys.operator.address,
-        price_per_hour_micros=settings.price_per_hour_micros,
-        currency=settings.price_currency,
-    )
-    config = PoolConfig(
-        workers=settings.workers,
-        engine=CONSTANT_MODEL if settings.model == CONSTANT_MODEL else "torch",
-        model=settings.model,
-        models_dir=settings.paths.models_dir,
-        run_dir=settings.paths.run_dir,
-        provider=provider,
-        max_requests=settings.worker_max_concurrent,
-        start_timeout_s=settings.worker_start_timeout_s,
-    )
-    pool = WorkerPool(config, clock.now_us)
-    dispatcher = Dispatcher(pool)
-    stack.push_async_callback(dispatcher.stop_workers)
-    await dispatcher.start_workers()
-    metrics.registry.register(RestartsCollector(pool))
-    metrics.workers_ready.set_function(lambda: len(pool.links))
-    metrics.worker_queue.set_function(lambda: sum(link.load for link in pool.links))
-    _log.info("workers.started", workers=settings.workers, provider=checksum_address(keys.operator.address))
-    return dispatcher

@@ -103,6 +103,7 @@ class Fleet:
         self._turn = asyncio.Semaphore(1)
         self._places = 0
         self.loads = 0
+        self.failures = 0
         self.unloads = 0
 
     def loaded(self) -> list[LoadedVersion]:
@@ -130,7 +131,9 @@ class Fleet:
                 raise errors.NoProvider(model=servable.reference)
             self._forget(version)
             return None
-        version.servable = servable  # pinned or shown otherwise than when it was loaded
+        if servable is not version.servable:  # pinned, shown or priced otherwise than when it was loaded
+            version.servable = servable
+            version.place.offer(self._provider_of(servable))
         version.claims += 1
         version.used_s = self._monotonic_s()
         return version.place.link.placement
@@ -259,6 +262,12 @@ class Fleet:
         del self._books.by_place[version.place.config.name]
 
     def _failed(self, servable: Servable, reason: str) -> errors.ModelLoadFailed:
+        for folder in (
+            servable.folder,
+            servable.base_folder,
+        ):  # where files lie is nobody's business but the operator's
+            reason = reason.replace(str(folder), "its folder")
+        self.failures += 1
         failures, now_s = self._books.failures, self._monotonic_s()
         for key in [key for key, failure in failures.items() if failure.until_s <= now_s]:
             del failures[key]

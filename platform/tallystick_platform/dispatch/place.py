@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -64,6 +64,13 @@ class Place:
         self.link: Link | None = None
         self.futile = 0
         self.task: asyncio.Task[None] | None = None
+
+    def offer(self, provider: ProviderInfo) -> None:
+        """Serve under this price from the next request on."""
+        if provider != self.config.provider:
+            self.config = replace(self.config, provider=provider)
+            if self.link is not None:
+                self.link.placement = replace(self.link.placement, provider=provider)
 
     @property
     def over(self) -> bool:

@@ -64,6 +64,7 @@ class Rig(Bench):
             tokens=None,
             client_file=None,
             anchoring=SimpleNamespace(status=lambda: self.status),
+            registry=None,
             dispatcher=self.dispatcher,
             gate=self.gate,
             exchange=self.exchange,

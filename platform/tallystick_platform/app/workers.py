@@ -1,0 +1,162 @@
+"""The workers of a started service: the standing ones that the settings name, and the fleet of registered versions beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tallystick.ids import checksum_address
+from tallystick_platform.app.catalog import RegistryCatalog
+from tallystick_platform.clock import Clock
+from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool
+from tallystick_platform.dispatch.memory import available_bytes, needed_bytes
+from tallystick_platform.errors import PlatformError, UnknownModel
+from tallystick_platform.metrics import Metrics
+from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.registry import Registry
+from tallystick_platform.registry.sources import DEMO, GgufFile, LocalFolder, register
+from tallystick_platform.sealing import Keyring
+from tallystick_platform.settings import Settings
+
+CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one
+NS_PER_S = 1_000_000_000
+
+_log = structlog.get_logger(__name__)
+
+
+async def start_workers(
+    settings: Settings, keys: Keyring, registry: Registry, clock: Clock, metrics: Metrics, stack: AsyncExitStack
+) -> Dispatcher:
+    """Start the pool with its standing workers, and the fleet; leaving the stack ends them."""
+    provider = ProviderInfo(
+        id=settings.provider_id,
+        name=settings.provider_name,
+        address=keys.operator.address,
+        price_per_hour_micros=settings.price_per_hour_micros,
+        currency=settings.price_currency,
+    )
+    config = PoolConfig(
+        workers=settings.workers,
+        engine=CONSTANT_MODEL if settings.model == CONSTANT_MODEL else "torch",
+        model=settings.model,
+        models_dir=settings.paths.models_dir,
+        run_dir=settings.paths.run_dir,
+        provider=provider,
+        max_requests=settings.worker_max_concurrent,
+        start_timeout_s=settings.worker_start_timeout_s,
+    )
+    pool = WorkerPool(config, clock.now_us)
+    fleet = Fleet(
+        pool,
+        provider,
+        needed=needed_bytes,
+        available=available_bytes,
+        monotonic_s=lambda: clock.monotonic_ns() / NS_PER_S,
+    )
+    catalog = RegistryCatalog(registry, clock)
+    dispatcher = Dispatcher(pool, catalog, fleet)
+    registrar = Registrar(settings.model, registry, catalog)
+    pool.heard_of = registrar.hear
+    stack.push_async_callback(registrar.stop)
+    stack.push_async_callback(dispatcher.stop_workers)
+    await dispatcher.start_workers()
+    metrics.registry.register(WorkersCollector(pool, fleet))
+    metrics.workers_ready.set_function(lambda: len(pool.links))
+    metrics.worker_queue.set_function(lambda: sum(link.load for link in pool.links))
+    _log.info("workers.started", workers=settings.workers, provider=checksum_address(keys.operator.address))
+    return dispatcher
+
+
+class WorkersCollector(Collector):
+    """Counts what the pool and the fleet count, at the moment they are read."""
+
+    def __init__(self, pool: WorkerPool, fleet: Fleet) -> None:
+        self._pool = pool
+        self._fleet = fleet
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures."""
+        fleet, loaded = self._fleet, self._fleet.loaded()
+        yield CounterMetricFamily("tallystick_worker_restarts", "Workers started again.", value=self._pool.restarts)
+        yield GaugeMetricFamily("tallystick_models_loaded", "Versions beside the standing model.", value=len(loaded))
+        yield GaugeMetricFamily(
+            "tallystick_models_memory_bytes",
+            "Memory that they were estimated to take.",
+            value=sum(version.needed_bytes for version in loaded),
+        )
+        yield CounterMetricFamily("tallystick_model_loads", "Versions loaded.", value=fleet.loads)
+        yield CounterMetricFamily("tallystick_model_load_failures", "Loads that failed.", value=fleet.failures)
+        yield CounterMetricFamily("tallystick_model_unloads", "Versions unloaded.", value=fleet.unloads)
+
+
+class Registrar:
+    """Registers what the standing workers serve, once one of them has said what that is.
+
+    Files are copied or linked in a thread; the model answers meanwhile. What cannot be registered is served all the same: it is
+    the operator's own choice.
+    """
+
+    def __init__(self, model: str, registry: Registry, catalog: RegistryCatalog) -> None:
+        self._model = model
+        self._registry = registry
+        self._catalog = catalog
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = threading.Event()
+
+    def hear(self, link: Link) -> None:
+        """A worker serves."""
+        if link.standing and link.folder is not None and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._register(link), name="register")
+
+    async def stop(self) -> None:
+        """Break off what is being copied; nothing of it is left."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _register(self, link: Link) -> None:
+        model = link.placement.model
+        reference = f"{model.id}@{model.version}"
+        try:
+            if await asyncio.to_thread(self._add, model.id, reference, Path(link.folder or "")):
+                self._catalog.forget()
+                _log.info("model.registered", model=reference)
+        except (PlatformError, OSError) as error:
+            _log.warning("model.not_registered", model=reference, reason=str(error))
+
+    def _add(self, model_id: str, reference: str, folder: Path) -> bool:
+        try:
+            self._registry.find(reference, None)
+        except UnknownModel:
+            packaged = self._model == DEMO or self._model.endswith(".gguf")
+            source = GgufFile(model=self._model) if packaged else LocalFolder(path=folder)
+            register(
+                self._registry,
+                source,
+                model=model_id,
+                owner=None,
+                visibility=Visibility.PUBLIC,
+                stage=Stage.PRODUCTION,
+                progress=self._progress,
+            )
+            return True
+        return False
+
+    def _progress(self, _stage: str, _fraction: float) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+
+
+class Stopped(PlatformError):
+    """The service stops, and with it what it was about to register."""
+
+    def __init__(self) -> None:
+        super().__init__("the service stopped before the model was registered; it is tried again at the next start")
