@@ -128,7 +128,7 @@ def main() -> int:
         if arguments.ask:
             runner.run(ask(**json.loads(arguments.ask)))
             return 0
-        rounds, max_tokens = (4, 48) if arguments.short else (10, 160)
+        rounds, max_tokens = (8, 24) if arguments.short else (12, 64)
         with Path(os.devnull).open("w") as nowhere, tempfile.TemporaryDirectory() as folder:
             configure_logs("info", nowhere)
             models = os.environ.get("TALLYSTICK_BENCH_MODELS")  # a converted model to use again
