@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +28,10 @@ MAX_TRANSACTION_BYTES = 131_072  # public node pools refuse more
 MAX_BODY_BYTES = 16 * 1_048_576
 MAX_SECONDS = 10 * 366 * 86_400  # ten years; times in receipts are 64 bits wide
 MAX_CHAIN_ID = 2**53 - 1  # what JSON carries exactly
+
+MIN_LIKENESS = 0.8  # from which an unknown variable is taken for a misspelt setting
+# Variables of the auditor's commands, which share the prefix and may look like settings.
+_OTHER_COMMANDS = frozenset({"AUDITOR_KEY", "LOG", "RPC", "TOKEN", "TOKEN_FILE"})
 
 _SECRET: JsonDict = {"secret": True}
 
@@ -267,14 +273,26 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment, with overrides.
 
-    Raises: SettingsError naming the first setting at fault, as an environment variable.
+    Raises: SettingsError naming the first setting at fault, as an environment variable, or a variable that looks like a misspelt one.
     """
+    _refuse_misspelt(os.environ)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each at run time
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ENV_PREFIX + str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise SettingsError(setting=name, reason=str(first["msg"]).removeprefix("Value error, ")) from error
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """A misspelt setting would leave its default in force without a word."""
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    others = {ENV_PREFIX + name for name in _OTHER_COMMANDS}
+    for name in sorted(names):
+        if name.startswith(ENV_PREFIX) and name not in known | others:
+            near = get_close_matches(name, known, n=1, cutoff=MIN_LIKENESS)
+            if near:
+                raise SettingsError(setting=name, reason=f"there is no such setting; is {near[0]} meant?")
 
 
 def redacted(settings: Settings) -> Mapping[str, str]:

@@ -75,6 +75,42 @@ def test_an_unknown_setting_is_refused() -> None:
     assert refused.value.setting == "TALLYSTICK_COLOUR"
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("TALLYSTICK_PROT", "TALLYSTICK_PORT"),
+        ("TALLYSTICK_MAX_BODY_BYTE", "TALLYSTICK_MAX_BODY_BYTES"),
+        ("TALLYSTICK_CHAINRPC", "TALLYSTICK_CHAIN_RPC"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_setting_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    monkeypatch.setenv(misspelt, "1")
+    with pytest.raises(SettingsError, match=f"{misspelt}: .*{meant}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AUDITOR_KEY",
+        "RPC",
+        "LOG",
+        "TOKEN",
+        "TOKEN_FILE",
+        "FAULT_ROUNDS",
+        "FAULT_SEED",
+        "BENCH_MODELS",
+        "NO_NODE",
+        "TEST_CACHE",
+    ],
+)
+def test_the_variables_of_other_commands_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"TALLYSTICK_{name}", "1")
+    load_settings()
+
+
 def test_a_remote_chain_waits_for_confirmations_unless_told_otherwise() -> None:
     assert load_settings(chain_rpc="https://node.example").confirmations == 12
     assert load_settings(chain_rpc="https://node.example", confirmations=3).confirmations == 3
