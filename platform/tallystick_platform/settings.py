@@ -29,7 +29,7 @@ MAX_BODY_BYTES = 16 * 1_048_576
 MAX_SECONDS = 10 * 366 * 86_400  # ten years; times in receipts are 64 bits wide
 MAX_CHAIN_ID = 2**53 - 1  # what JSON carries exactly
 
-MIN_LIKENESS = 0.8  # from which an unknown variable is taken for a misspelt setting
+MIN_LIKENESS = 0.75  # from which an unknown variable is taken for a misspelt setting
 # Variables of the auditor's commands, which share the prefix and may look like settings.
 _OTHER_COMMANDS = frozenset({"AUDITOR_KEY", "LOG", "RPC", "TOKEN", "TOKEN_FILE"})
 
@@ -286,13 +286,12 @@ def load_settings(**overrides: object) -> Settings:
 
 def _refuse_misspelt(names: Iterable[str]) -> None:
     """A misspelt setting would leave its default in force without a word."""
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
-    others = {ENV_PREFIX + name for name in _OTHER_COMMANDS}
+    known = [name.upper() for name in Settings.model_fields]
     for name in sorted(names):
-        if name.startswith(ENV_PREFIX) and name not in known | others:
-            near = get_close_matches(name, known, n=1, cutoff=MIN_LIKENESS)
-            if near:
-                raise SettingsError(setting=name, reason=f"there is no such setting; is {near[0]} meant?")
+        word = name.removeprefix(ENV_PREFIX)
+        if word != name and word not in known and word not in _OTHER_COMMANDS:
+            for near in get_close_matches(word, known, n=1, cutoff=MIN_LIKENESS):
+                raise SettingsError(setting=name, reason=f"there is no such setting; is {ENV_PREFIX}{near} meant?")
 
 
 def redacted(settings: Settings) -> Mapping[str, str]:
