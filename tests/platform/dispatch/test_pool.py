@@ -3,14 +3,17 @@ import os
 import signal
 import stat
 
+import msgspec
 import pytest
 
 from tallystick_platform import errors
 from tallystick_platform.dispatch import WorkerPool
+from tallystick_platform.dispatch import place as place_module
 from tallystick_platform.dispatch import pool as pool_module
 from tallystick_platform.protocol import Hello, encode
+from tests.support.catalogs import registered
 from tests.support.tiny_model import request
-from tests.support.workers import pool_config, reader, running, wait_for_end
+from tests.support.workers import PROVIDER, pool_config, reader, running, wait_for_end
 
 
 async def until(pool, condition):
@@ -168,3 +171,30 @@ async def test_a_worker_of_another_protocol_version_is_not_used(tmp_path, monkey
     finally:
         await pool.stop()
     assert pool.last_fault == "it speaks protocol 1"
+
+
+async def test_a_worker_that_serves_something_else_than_its_place_is_for_is_ended(tmp_path, monkeypatch):
+    told = place_module.worker_config
+
+    def tell_otherwise(pool, place, endpoint, worker_id):
+        return msgspec.structs.replace(told(pool, place, endpoint, worker_id), version=None)
+
+    async with running(tmp_path, version_engine="constant") as (dispatcher, pool):
+        monkeypatch.setattr(pool_module, "worker_config", tell_otherwise)
+        version = registered(tmp_path / "one", "m").config()
+        place = pool.open(place_module.PlaceConfig(name="model-1", provider=PROVIDER, version=version))
+        reason = await reader(place.first)
+        assert reason.startswith("it serves constant@1 with digest ")
+        assert place.link is None
+        assert len(pool.links) == 1
+        await pool.close(place)
+        assert dispatcher.ready
+
+
+async def test_a_place_that_is_closed_before_its_worker_is_up_says_so(tmp_path):
+    async with running(tmp_path) as (_, pool):
+        version = registered(tmp_path / "one", "m").config()
+        place = pool.open(place_module.PlaceConfig(name="model-1", provider=PROVIDER, version=version))
+        await pool.close(place)
+        assert place.first.result() == pool_module.STOPPING
+        assert place.over

@@ -1,7 +1,11 @@
 import os
 
+import pytest
+
 from tallystick_platform.engine.constant import ConstantEngine
-from tallystick_platform.protocol import WorkerConfig
+from tallystick_platform.engine.weights_digest import compute
+from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.protocol import VersionConfig, WorkerConfig
 from tallystick_platform.worker.engines import MAX_ACTIVE, build_engine
 from tests.support.tiny_model import write_tiny_model
 
@@ -38,3 +42,25 @@ def test_the_operators_choice_of_waiting_stands(tmp_path, monkeypatch):
     write_tiny_model(tmp_path / "tiny")
     build_engine(config(tmp_path), lambda stage, fraction: None)
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def version_of(folder, **changes):
+    digest = compute(folder).digest.hex()
+    values = {"model_id": "Acme/tiny", "version": digest[:12], "folder": str(folder), "digest": digest, "task": "chat"}
+    return VersionConfig(**{**values, **changes})
+
+
+def test_a_registered_version_is_served_under_its_name(tmp_path):
+    version = version_of(write_tiny_model(tmp_path / "tiny"))
+    engine = build_engine(config(tmp_path, model="ignored", version=version), lambda stage, fraction: None)
+    assert (engine.model.id, engine.model.version) == ("Acme/tiny", version.version)
+    assert engine.model.weights_digest.hex() == version.digest
+    assert engine.folder == tmp_path / "tiny"
+
+
+@pytest.mark.parametrize("engine", ["torch", "constant"])
+def test_changed_files_are_not_served(tmp_path, engine):
+    version = version_of(write_tiny_model(tmp_path / "tiny"))
+    (tmp_path / "tiny" / "generation_config.json").write_text("{}")
+    with pytest.raises(ModelUnusable, match=f"not {version.digest} as registered"):
+        build_engine(config(tmp_path, engine=engine, version=version), lambda stage, fraction: None)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import zmq
 
-from tallystick_platform.protocol import Fatal, Hello, Loading, WorkerConfig, decode_from_worker
+from tallystick_platform.protocol import Fatal, Hello, Loading, VersionConfig, WorkerConfig, decode_from_worker
 from tests.support.tiny_model import write_tiny_model
 from tests.support.workers import wait_for_end
 
@@ -74,8 +74,22 @@ def test_a_torch_worker_reports_its_loading_and_serves_a_folder(tmp_path, router
         heard.append(hear(router))
     assert {type(message) for message in heard[:-1]} == {Loading}
     assert heard[-1].model.id == "tiny"
+    assert heard[-1].folder == str(tmp_path / "tiny")
     process.stdin.close()
     assert process.wait(20) == 0
+
+
+def test_a_worker_whose_files_changed_refuses_before_hello(tmp_path, router):
+    folder = write_tiny_model(tmp_path / "tiny")
+    told = VersionConfig(model_id="m", version="0" * 12, folder=str(folder), digest="0" * 64, task="chat")
+    process = start(tmp_path, engine="torch", version=told)
+    heard = [hear(router)]
+    while isinstance(heard[-1], Loading):
+        heard.append(hear(router))
+    assert isinstance(heard[-1], Fatal)
+    assert f"not {'0' * 64} as registered" in heard[-1].reason
+    assert process.wait(20) == 3
+    process.stdin.close()
 
 
 def test_a_worker_dies_with_a_parent_that_is_killed(tmp_path, router):
