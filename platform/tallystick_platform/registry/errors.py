@@ -97,3 +97,40 @@ class FolderBroken(PlatformError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class UploadUnknown(PlatformError):
+    """There is no such upload of the caller's: never begun, finished, given up or expired."""
+
+    def __init__(self, *, upload: str) -> None:
+        super().__init__(f"there is no upload {upload[:64]!r}: it is finished, given up, expired, or not yours")
+        self.upload = upload
+
+
+class UploadRefused(PlatformError):
+    """An upload, or a part of one, is not what was announced. `file` names the file at fault, where there is one."""
+
+    def __init__(self, *, file: str | None, reason: str) -> None:
+        super().__init__(reason if file is None else f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+class UploadIncomplete(PlatformError):
+    """Parts are missing."""
+
+    def __init__(self, *, upload: str, missing: int) -> None:
+        super().__init__(f"{missing} parts of the upload {upload} are missing")
+        self.upload = upload
+        self.missing = missing
+
+
+class ContentDiffers(PlatformError):
+    """A file is not the one that was announced by its digest."""
+
+    def __init__(self, *, file: str, expected: bytes, found: bytes | None) -> None:
+        what = "its size differs" if found is None else f"its SHA-256 is {found.hex()}, announced was {expected.hex()}"
+        super().__init__(f"{file}: {what}; send it again")
+        self.file = file
+        self.expected = expected
+        self.found = found

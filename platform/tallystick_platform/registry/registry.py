@@ -6,6 +6,7 @@ Synchronous; the HTTP side calls what is slow in a thread. What the caller may n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 
 from tallystick.errors import ManifestError
 from tallystick.ids import Address
-from tallystick.manifest import Manifest, hash_folder
+from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError
@@ -30,6 +31,7 @@ from tallystick_platform.registry.entries import (
 )
 from tallystick_platform.registry.errors import (
     BadReference,
+    ContentDiffers,
     InUse,
     ModelTaken,
     RegistryFull,
@@ -148,21 +150,25 @@ class Registry:
         pin: bool = False,
         base: str | None = None,
         facts: Facts | None = None,
+        expected: Mapping[str, bytes] | None = None,
         progress: Progress = silent,
     ) -> ModelVersion:
         """Make a staged folder a version; it is visible when this returns, and not at all if it raises. See folders.py for the order.
 
-        `facts` stands for what cannot be read from the files; `base` is the reference of an adapter's base.
+        `facts` stands for what cannot be read from the files; `base` is the reference of an adapter's base; `expected` are the
+        files' digests as somebody announced them.
 
-        Raises: BadReference, ModelTaken, TaskDiffers, VersionExists, RegistryFull, SignatureRefused, ManifestError, FormatError,
+        Raises: BadReference, ContentDiffers, ModelTaken, TaskDiffers, VersionExists, RegistryFull, SignatureRefused, FormatError,
         UnsafeModel, OSError
         """
         name = parse_model_id(model)
+        manifest = _hashed(staged.folder, progress)
+        if expected is not None:
+            _compare(staged.folder, manifest, expected)
         progress("inspecting", 0.0)
         facts = facts or self.facts(staged.folder)
         with self._database.reading() as connection:
             self._admit(connection, self._named(connection, name, owner, visibility, facts), facts)
-        manifest = _hashed(staged.folder, progress)
         signature = self.signatures.examine(staged.folder, manifest, model=name, apart_from=_apart(base))
         strip_uncovered(staged.folder)
         progress("storing", 0.0)
@@ -188,6 +194,13 @@ class Registry:
             )
         progress("registered", 1.0)
         return version
+
+    def check_name(self, model: str, owner: Address | None) -> None:
+        """Whether this owner may add versions to this name. Raises: ModelTaken"""
+        with self._database.reading() as connection:
+            known = self._rows.model(connection, model.lower())
+        if known is not None and not known.owned_by(owner):
+            raise ModelTaken(model=model)
 
     def promote(self, reference: str, viewer: Address | None) -> ModelVersion:
         """Offer a version to everybody who may see the model. Raises: UnknownModel, SignatureRefused."""
@@ -439,6 +452,17 @@ def _hashed(folder: Path, progress: Progress) -> Manifest:
         return hash_folder(folder, tell)
     except ManifestError as error:
         raise FormatError(path=error.path or folder, reason=error.reason) from error
+
+
+def _compare(folder: Path, manifest: Manifest, expected: Mapping[str, bytes]) -> None:
+    """Raises: ContentDiffers for the first file that is not what was announced."""
+    found = {entry.name: entry.sha256 for entry in manifest.files}
+    signature = folder / SIGNATURE_NAME
+    if SIGNATURE_NAME in expected and signature.is_file():
+        found[SIGNATURE_NAME] = hashlib.sha256(signature.read_bytes()).digest()
+    for name, digest in expected.items():
+        if found.get(name) != digest:
+            raise ContentDiffers(file=name, expected=digest, found=found.get(name))
 
 
 def _apart(base: str | None) -> frozenset[str]:

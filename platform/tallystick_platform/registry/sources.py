@@ -134,12 +134,10 @@ class Adapter:
 
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:
         """Copy it, and write down which content it belongs to: the adapter's digest covers its base's."""
-        base = registry.find(self.base, viewer)
-        if base.base is not None or base.format == UPSTREAM_FORMAT:
-            raise SourceUnusable(source=self.base, reason="an adapter's base is a model with weights of its own")
+        registry.find(self.base, viewer)
         brought = LocalFolder(path=self.path).bring(staged, registry, viewer, progress)
-        (staged.folder / BASE_FILE).write_bytes(rfc8785.dumps({"base_digest": base.digest.hex()}) + b"\n")
-        return Brought(source={**brought.source, "kind": "adapter"}, base=base.reference)
+        base = mark_base(registry, staged, self.base, viewer)
+        return Brought(source={**brought.source, "kind": "adapter"}, base=base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +188,15 @@ class Upstream:
             size_bytes=len(text),
         )
         return Brought(source=json.loads(text), facts=facts)
+
+
+def mark_base(registry: Registry, staged: Staged, base: str, viewer: Address | None) -> str:
+    """Write down which content an adapter belongs to; gives the base's reference. Raises: UnknownModel, SourceUnusable"""
+    found = registry.find(base, viewer)
+    if found.base is not None or found.format == UPSTREAM_FORMAT:
+        raise SourceUnusable(source=base, reason="an adapter's base is a model with weights of its own")
+    (staged.folder / BASE_FILE).write_bytes(rfc8785.dumps({"base_digest": found.digest.hex()}) + b"\n")
+    return found.reference
 
 
 def register(
