@@ -5,6 +5,7 @@ A tour, from the ground up. Each module imports only those above it.
     errors       one root, typed fields; a failed check names record, expected and found
     ids          names for bytes: record ids, hashes, addresses; and their texts
     hashing      keccak256
+    manifest     a model folder's files and the digest that names them in every record
     record       the twenty fields of one request, and their bounds
     encoding     the one canonical encoding of a record, strictly decoded
     compression  zstd with the dictionary of version 1
@@ -14,7 +15,8 @@ A tour, from the ground up. Each module imports only those above it.
     receipts     what the log's writer signs, as EIP-712
     chain        reading a log from any chain node; writing one
     bundle       one file that proves one record
-    verify       thirteen numbered checks over a log or a bundle
+    pull         fetching an export of a model, checked by digest
+    verify       numbered checks over a log, or over a bundle and the model that it names
     report, cli  the verdict for people and for programs: the command `tallystick`
 
 Open a sealed record with its secret, and tie it to its leaf:

@@ -122,6 +122,38 @@ class ManifestError(TallystickError):
         self.reason = reason
 
 
+class PullError(TallystickError):
+    """An export was not fetched. What has come stays where it is: the same command goes on from there."""
+
+
+class PullUnavailable(PullError):
+    """The server could not be reached, or broke off too often."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class PullRefused(PullError):
+    """The server answered, and does not give what was asked; `status` is 0 where its answer is not one of an export."""
+
+    def __init__(self, url: str, status: int, reason: str) -> None:
+        super().__init__(f"{url}: " + (f"HTTP {status}: {reason}" if status else reason))
+        self.url = url
+        self.status = status
+        self.reason = reason
+
+
+class PullBlocked(PullError):
+    """This machine stands in the way: no room, a folder that is in use or holds something else."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class ChainError(TallystickError):
     """The chain node did not give what was asked."""
 

@@ -157,7 +157,7 @@ def hash_folder(folder: Path, progress: Progress | None = None) -> Manifest:
     """
     found: list[tuple[str, int]] = []
     try:
-        for name, size in _walk(folder, ""):
+        for name, size in list_files(folder):
             found.append((name, size))
             if len(found) > MAX_FILES:
                 raise ManifestError(str(folder), f"there are more than {MAX_FILES} files")
@@ -177,7 +177,11 @@ def hash_folder(folder: Path, progress: Progress | None = None) -> Manifest:
     return Manifest.of(entries)
 
 
-def _walk(place: Path, prefix: str) -> Iterator[tuple[str, int]]:
+def list_files(place: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Names and sizes of the files that a folder's digest covers, in no order. Units: bytes.
+
+    Raises: OSError; ManifestError for links, devices and names that no manifest holds.
+    """
     with os.scandir(place) as entries:
         for entry in entries:
             name = prefix + entry.name
@@ -189,7 +193,7 @@ def _walk(place: Path, prefix: str) -> Iterator[tuple[str, int]]:
             if fault is not None:
                 raise ManifestError(_shown(name), fault)
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(place / entry.name, name + "/")
+                yield from list_files(place / entry.name, name + "/")
             elif entry.is_file(follow_symlinks=False):
                 yield name, entry.stat(follow_symlinks=False).st_size
             else:

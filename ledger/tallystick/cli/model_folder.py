@@ -60,7 +60,7 @@ def open_model(folder: Path | None, manifest: Path | None, *, replay: bool) -> M
         raise click.ClickException(f"{folder} is not a folder")
     replayer = _replayer(folder) if replay else None  # before gigabytes are hashed
     lists = [] if manifest is None else [read_file_list(str(manifest), read_file(manifest))]
-    with progress(f"hashing {folder.name}") as tell:
+    with progress("hashing the model", in_bytes=True) as tell:
         found = hash_folder(folder, tell)
     lists += _own_list(folder)
     return ModelFolder(manifest=found, lists=tuple(lists), replay=replayer)

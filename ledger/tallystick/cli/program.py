@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "verify": "tallystick.cli.verifying:verify",
     "show": "tallystick.cli.records:show",
     "disclose": "tallystick.cli.records:disclose",
+    "pull": "tallystick.cli.pulling:pull",
     "keys": "tallystick.cli.key_files:keys",
     "doctor": "tallystick.cli.doctor:doctor",
 }

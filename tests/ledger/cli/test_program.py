@@ -26,12 +26,12 @@ def test_every_command_has_help_that_ends_with_0(run, command):
     assert result.stdout.startswith("Usage: tallystick")
 
 
-@pytest.mark.parametrize("command", [["verify"], ["show"], ["disclose"], ["keys", "new"], ["doctor"]])
+@pytest.mark.parametrize("command", [["verify"], ["show"], ["disclose"], ["pull"], ["keys", "new"], ["doctor"]])
 def test_every_command_can_print_json(run, command):
     assert "--json" in run(*command, "--help").stdout
 
 
-@pytest.mark.parametrize("command", [["verify"], ["show"], ["disclose"], ["keys", "new"]])
+@pytest.mark.parametrize("command", [["verify"], ["show"], ["disclose"], ["pull"], ["keys", "new"]])
 def test_help_has_examples(run, command):
     assert f"tallystick {' '.join(command)} " in run(*command, "--help").stdout.partition("Examples:")[2]
 

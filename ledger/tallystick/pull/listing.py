@@ -1,0 +1,105 @@
+"""What a server says an export holds: read strictly, for its names become paths on this disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.chain.depth import is_shallow
+from tallystick.errors import ManifestError, ModelDigestError, PullRefused
+from tallystick.manifest import DIGEST_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_NAME, FileEntry, Manifest
+
+FINISHED: Final = "finished"
+MAX_SHOWN_TEXT: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedFile:
+    """A file to fetch: one of the manifest's, or the signature beside them. Units: `size` is bytes."""
+
+    name: str
+    size: int
+    sha256: bytes
+
+    @property
+    def etag(self) -> str:
+        """How the server names this content. Source: RFC 9110, 8.8.3."""
+        return f'"{self.sha256.hex()}"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A finished export: its manifest, and with it the signature, if there is one."""
+
+    manifest: Manifest
+    wanted: tuple[WantedFile, ...]
+
+    @property
+    def size(self) -> int:
+        """All that there is to fetch. Units: bytes."""
+        return sum(file.size for file in self.wanted)
+
+
+def read_listing(url: str, body: bytes) -> Listing:
+    """Read an export's JSON.
+
+    Raises: PullRefused if it is none, or not finished; ModelDigestError if its digest is not that of its files.
+    """
+    document = _document(url, body)
+    state = document.get("state")
+    if state != FINISHED:
+        raise PullRefused(
+            url, 0, f"the export is {state!a:.{MAX_SHOWN_TEXT}}, not finished; nothing can be fetched yet"
+        )
+    listed = document.get("files")
+    if not isinstance(listed, list) or len(listed) > MAX_FILES + 1:
+        raise PullRefused(url, 0, f"the answer holds no list of at most {MAX_FILES} files")
+    files = tuple(_file(url, item) for item in listed)
+    try:
+        manifest = Manifest.of(
+            FileEntry(name=file.name, size=file.size, sha256=file.sha256)
+            for file in files
+            if file.name != SIGNATURE_NAME
+        )
+    except ManifestError as error:
+        raise PullRefused(url, 0, f"the answer lists files that cannot be taken: {error}") from error
+    if len(files) - len(manifest.files) > 1:
+        raise PullRefused(url, 0, f"the answer lists {SIGNATURE_NAME} twice")
+    folded = {name.casefold() for name in (file.name for file in files)}
+    if len(folded) != len(files):
+        raise PullRefused(url, 0, "the answer lists names that differ in capital letters alone")
+    expected = document.get("manifest_digest")
+    if expected != manifest.digest.hex():
+        raise ModelDigestError(f"the list of {url}", f"digest {expected!a:.80}", f"digest {manifest.digest.hex()}")
+    return Listing(manifest=manifest, wanted=files)
+
+
+def _document(url: str, body: bytes) -> Mapping[str, object]:
+    if not is_shallow(body):
+        raise PullRefused(url, 0, "the answer nests too deep")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise PullRefused(url, 0, "the answer is not JSON: is this the address of an export?") from error
+    if not isinstance(document, dict):
+        raise PullRefused(url, 0, "the answer is not an object: is this the address of an export?")
+    return document
+
+
+def _file(url: str, item: object) -> WantedFile:
+    members = item if isinstance(item, dict) else {}
+    name, size, digest = members.get("name"), members.get("size"), members.get("sha256")
+    try:
+        sha256 = bytes.fromhex(digest) if isinstance(digest, str) else b""
+    except ValueError:
+        sha256 = b""
+    if (
+        not isinstance(name, str)
+        or type(size) is not int
+        or not 0 <= size <= MAX_FILE_BYTES
+        or len(sha256) != DIGEST_BYTES
+    ):
+        raise PullRefused(url, 0, "the answer lists a file without name, size or SHA-256")
+    return WantedFile(name=name, size=size, sha256=sha256)
