@@ -26,6 +26,7 @@ MAX_ADAPTER_CONFIG_BYTES = 1_048_576
 DEFAULT_CONTEXT_LENGTH = (
     2_048  # where the configuration bounds nothing, as with positions that are computed, not learned
 )
+BASE_FILE = "tallystick-base.json"  # written when an adapter is registered, so that its digest covers its base's
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -109,6 +110,15 @@ def refuse_foreign(folder: Path) -> None:
         )
     if "quantization_config" in config:
         raise ModelUnusable(reason="this engine does not compute quantised weights")
+
+
+def check_base(adapter: Path, digest: bytes) -> None:
+    """Raises: ModelUnusable for an adapter whose own files name another base than the one with this digest."""
+    if not (adapter / BASE_FILE).exists():
+        return
+    named = _read_json(adapter / BASE_FILE, MAX_ADAPTER_CONFIG_BYTES).get("base_digest")
+    if named != digest.hex():
+        raise ModelUnusable(reason=f"the adapter belongs to the base with digest {named}, not to {digest.hex()}")
 
 
 def engine_version(adapter: Path | None = None) -> str:

@@ -75,7 +75,7 @@ def is_plain_llama(folder: Path) -> bool:
     """Whether this forward pass computes the model of a folder. Raises: ModelUnusable where the folder says nothing."""
     try:
         config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {error}") from error
     try:
         read_shape(config)

@@ -123,7 +123,8 @@ def _digest(config: EngineConfig, folder: Path) -> bytes:
     if version is None:
         return DigestCache(config.models_dir / "digests").verify(folder).digest
     if version.base_folder is not None:
-        weights_digest.check(Path(version.base_folder), version.base_digest or "")
+        base = weights_digest.check(Path(version.base_folder), version.base_digest or "")
+        causal.check_base(Path(version.folder), base.digest)
     return weights_digest.check(Path(version.folder), version.digest).digest
 
 
