@@ -26,7 +26,7 @@ from tallystick_platform.registry.errors import DiskFull
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.store.jobs import JobState
 from tests.support.exchange import PRINCIPAL, SENDER, unavailable
-from tests.support.exports import (
+from tests.support.export_jobs import (
     MODEL_OWNER,
     OTHERS_ADDRESS,
     SOURCE_BYTES,
