@@ -53,7 +53,7 @@ class FileEntry:
         """Raises: ManifestError."""
         fault = name_fault(self.name)
         if fault is not None:
-            raise ManifestError(self.name, fault)
+            raise ManifestError(self.name if isinstance(self.name, str) else "", fault)
         if type(self.size) is not int or not 0 <= self.size <= MAX_FILE_BYTES:
             raise ManifestError(self.name, f"its size is no integer from 0 to {MAX_FILE_BYTES}")
         if len(self.sha256) != DIGEST_BYTES:

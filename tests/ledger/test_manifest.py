@@ -177,6 +177,12 @@ def test_a_size_is_an_integer_within_bounds(size):
         FileEntry(name="a", size=size, sha256=bytes(32))
 
 
+@pytest.mark.parametrize("name", [None, 7, ["a"], b"a"])
+def test_a_name_is_text(name):
+    with pytest.raises(ManifestError, match="a name is text"):
+        FileEntry(name=name, size=1, sha256=bytes(32))
+
+
 def test_a_digest_has_32_bytes():
     with pytest.raises(ManifestError, match="31 bytes"):
         FileEntry(name="a", size=1, sha256=bytes(31))

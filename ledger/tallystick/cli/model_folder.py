@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -21,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 REPLAY_GROUP: Final = "tallystick.replay"
 """The entry points that can run a record's prompt again: (folder, record) to `Replayed`."""
+PROVENANCE_NAME: Final = "provenance.json"
 NO_WORKER: Final = "--replay runs the model and needs the worker's packages: pip install 'tallystick[worker]'"
 
 
@@ -63,7 +65,7 @@ def open_model(folder: Path | None, manifest: Path | None, *, replay: bool) -> M
     with progress("hashing the model", in_bytes=True) as tell:
         found = hash_folder(folder, tell)
     lists += _own_list(folder)
-    return ModelFolder(manifest=found, lists=tuple(lists), replay=replayer)
+    return ModelFolder(manifest=found, lists=tuple(lists), made_from=_made_from(folder), replay=replayer)
 
 
 def _own_list(folder: Path) -> list[FileList]:
@@ -76,6 +78,16 @@ def _own_list(folder: Path) -> list[FileList]:
     except (ManifestError, click.ClickException) as error:
         click.echo(f"{SIGNATURE_NAME} is not used: {error}", err=True)
         return []
+
+
+def _made_from(folder: Path) -> bytes | None:
+    """The digest of the model that an export says it was made from, if it says so in a way that can be read."""
+    provenance = folder / PROVENANCE_NAME
+    try:
+        document = json.loads(read_file(provenance)) if provenance.is_file() else {}
+        return bytes.fromhex(document["source_digest"])
+    except (click.ClickException, ValueError, RecursionError, KeyError, TypeError):
+        return None
 
 
 def _replayer(folder: Path) -> Replay:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tallystick.chain.depth import is_shallow
 from tallystick.errors import ManifestError
-from tallystick.manifest import MAX_FILES, FileEntry, Manifest, combine
+from tallystick.manifest import DIGEST_BYTES, MAX_FILES, FileEntry, Manifest, combine
 
 MAX_LIST_BYTES = 4_194_304
 
@@ -43,6 +43,27 @@ def read_file_list(origin: str, data: bytes) -> FileList:
         return FileList(origin=origin, files=_signed_files(origin, document))
     manifest = Manifest.from_json(document)
     return FileList(origin=origin, files={entry.name: entry.sha256 for entry in manifest.files})
+
+
+def read_export_text(text: str) -> tuple[bytes, FileList | None] | None:
+    """The digest, and the list, of the files that came out of an export, from the response in its record; None where it is no such text.
+
+    The record of a download names the digest alone.
+    """
+    origin = "the record"
+    try:
+        document = _json(origin, text.encode())
+        digest = bytes.fromhex(document["manifest_digest"]) if isinstance(document, dict) else b""
+        listed = document.get("files") if isinstance(document, dict) else None
+        if len(digest) != DIGEST_BYTES:
+            return None
+        files = [
+            FileEntry(name=one["name"], size=one["size"], sha256=bytes.fromhex(one["sha256"])) for one in listed or ()
+        ]
+        found = {entry.name: entry.sha256 for entry in Manifest.of(files).files} if files else None
+    except (ManifestError, ValueError, KeyError, TypeError):
+        return None
+    return digest, None if found is None else FileList(origin=origin, files=found)
 
 
 def _signed_files(origin: str, document: Mapping[str, object]) -> Mapping[str, bytes]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tallystick.chain.depth import is_shallow
 from tallystick.errors import ModelDigestError, ReplayError, TallystickError
 from tallystick.manifest import Manifest
 from tallystick.record import BlobRef, Choice, Gpu, Record, Response, State, Usage
-from tallystick.verify.file_lists import FileList
+from tallystick.verify.file_lists import FileList, read_export_text
 from tallystick.verify.verdict import Step, Tally
 
 EXPORT_TASK: Final = "export"
@@ -23,6 +21,9 @@ NOT_ASKED: Final = "not asked for: --replay runs the prompt again"
 ANOTHER_MODEL: Final = "not run: the folder is not the model that the record names"
 NO_LIST: Final = (
     "which files differ is not known: neither the folder's model.sig nor a --manifest lists the record's files"
+)
+MADE_FROM_IT: Final = (
+    "the folder says that it was made from the record's model: its maker's word, which the record of the export proves"
 )
 SHOWN_CHARACTERS: Final = 60
 
@@ -55,10 +56,14 @@ Replay = Callable[[Record], Replayed]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFolder:
-    """A model folder to hold against a record: its files, lists that may tell which differ, and how to run it, if asked."""
+    """A model folder to hold against a record: its files, lists that may tell which differ, and how to run it, if asked.
+
+    `made_from` is the digest of the model that the folder says it was made from.
+    """
 
     manifest: Manifest
     lists: tuple[FileList, ...] = ()
+    made_from: bytes | None = None
     replay: Replay | None = None
 
     @property
@@ -91,55 +96,52 @@ def _leave_replay(tally: Tally, reason: str, folder: ModelFolder) -> None:
 
 def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> bool:
     # 14 model-digest
-    expected = _named_digest(record, shown)
-    if isinstance(expected, str):
-        tally.uncover(Step.MODEL_DIGEST, expected)
+    named = _named_files(record, shown)
+    if isinstance(named, str):
+        tally.uncover(Step.MODEL_DIGEST, named)
         return False
+    expected, own_list = named
     found = folder.manifest.digest
     if found == expected:
         tally.held[Step.MODEL_DIGEST] += len(folder.manifest.files)
         return True
     tally.fail(ModelDigestError(f"{where}, model folder", f"digest {expected.hex()}", f"digest {found.hex()}"))
-    kept = next((one for one in folder.lists if one.digest == expected), None)
-    if kept is None:
-        for one in folder.lists:
-            tally.uncover(Step.MODEL_DIGEST, f"{one.origin} lists the files of another model, {one.digest.hex()}", 0)
-        tally.uncover(Step.MODEL_DIGEST, NO_LIST, 0)
+    if folder.made_from == expected:
+        tally.uncover(Step.MODEL_DIGEST, MADE_FROM_IT, 0)
+    lists = folder.lists if own_list is None else (own_list, *folder.lists)
+    kept = next((one for one in lists if one.digest == expected), None)
+    if kept is not None:
+        _name_differences(tally, kept, folder.manifest)
         return False
-    present = {entry.name: entry.sha256 for entry in folder.manifest.files}
+    for one in lists:
+        tally.uncover(Step.MODEL_DIGEST, f"{one.origin} lists the files of another model, {one.digest.hex()}", 0)
+    tally.uncover(Step.MODEL_DIGEST, NO_LIST, 0)
+    return False
+
+
+def _named_files(record: Record, shown: frozenset[str]) -> tuple[bytes, FileList | None] | str:
+    """The digest that the folder must have, with the list of its files where the record holds one; or why it names none.
+
+    An export's record names the model that was exported, and in its response the files that came out: those are on disk.
+    """
+    if record.task == EXPORT_TASK and "task" in shown:
+        if "response" not in shown:
+            return "whose field response is not shown"
+        response = record.response
+        texts = [choice.text for choice in response.choices] if isinstance(response, Response) else []
+        return (read_export_text(texts[0]) if len(texts) == 1 else None) or "of an export that names no files"
+    if record.model is None:
+        return "that names no model" if "model" in shown else "whose field model is not shown"
+    return record.model.weights_digest, None
+
+
+def _name_differences(tally: Tally, kept: FileList, manifest: Manifest) -> None:
+    present = {entry.name: entry.sha256 for entry in manifest.files}
     for name in sorted(kept.files.keys() | present.keys()):
         if present.get(name) == kept.files.get(name):
             tally.held[Step.MODEL_DIGEST] += 1
         else:
             tally.fail(_differing(name, kept.files.get(name), present.get(name)))
-    return False
-
-
-def _named_digest(record: Record, shown: frozenset[str]) -> bytes | str:
-    """The digest that the folder must have, or why the record names none.
-
-    An export's record names the model that was exported, and in its response the files that came out: those are on disk.
-    """
-    if record.task == EXPORT_TASK and "task" in shown:
-        return _exported_digest(record) if "response" in shown else "whose field response is not shown"
-    if record.model is None:
-        return "that names no model" if "model" in shown else "whose field model is not shown"
-    return record.model.weights_digest
-
-
-def _exported_digest(record: Record) -> bytes | str:
-    nothing = "of an export that names no files"
-    if not isinstance(record.response, Response) or len(record.response.choices) != 1:
-        return nothing
-    text = record.response.choices[0].text
-    if not is_shallow(text.encode()):
-        return nothing
-    try:
-        document = json.loads(text)
-        digest = bytes.fromhex(document["manifest_digest"])
-    except (ValueError, KeyError, TypeError):
-        return nothing
-    return digest if len(digest) == 32 else nothing
 
 
 def _differing(name: str, expected: bytes | None, found: bytes | None) -> ModelDigestError:

@@ -101,6 +101,15 @@ def test_a_signature_that_lists_nothing_is_not_used_and_the_rest_is_checked(run,
     assert "model.sig is not used" in result.stderr
 
 
+@pytest.mark.parametrize("provenance", [None, b"", b"[]", b"{}", b'{"source_digest":7}', b'{"source_digest":"zz"}'])
+def test_an_export_says_from_which_model_it_was_made(run, folder, record, bundle, provenance):
+    own = json.dumps({"source_digest": record.model.weights_digest.hex()}).encode()
+    (folder / "provenance.json").write_bytes(own if provenance is None else provenance)
+    result = run("verify", bundle, "--model", folder)
+    assert result.exit_code == 1
+    assert ("was made from the record's model" in result.stdout) is (provenance is None)
+
+
 def test_json_names_the_folders_digest(run, folder, bundle):
     document = json.loads(run("verify", bundle, "--model", folder, "--json").stdout)
     assert document["subject"]["model_digest"] == hash_folder(folder).digest.hex()

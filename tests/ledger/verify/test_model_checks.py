@@ -22,7 +22,7 @@ from tallystick.verify import (
     verify_bundle,
 )
 from tallystick.verify.bundle_checks import CLOSED
-from tallystick.verify.model_checks import ANOTHER_MODEL, NO_LIST, NOT_ASKED
+from tallystick.verify.model_checks import ANOTHER_MODEL, MADE_FROM_IT, NO_LIST, NOT_ASKED
 from tests.support.synthetic_log import CPU, MODEL, SyntheticLog, synthetic_record
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "extra/vocab.txt": b"a b"}
@@ -39,6 +39,7 @@ def manifest(files):
 
 
 MODEL_HERE = replace(MODEL, weights_digest=manifest(FILES).digest, dtype="float32")
+BAD_FILES = json.dumps({"manifest_digest": "aa" * 32, "files": [{"name": "../a", "size": 1, "sha256": "aa" * 32}]})
 REPRODUCIBLE = ProofOfCompute(class_="reproducible", toploc=None)
 
 
@@ -171,7 +172,30 @@ def test_an_exports_record_is_held_against_the_files_that_came_out():
     assert verdict_of(record, ModelFolder(manifest=manifest(FILES))).outcome is Outcome.WRONG
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"manifest_digest":7}', '{"manifest_digest":"aa"}', "[" * 999])
+def test_an_exports_record_lists_its_files_so_that_a_differing_one_is_named():
+    out = manifest(FILES)
+    entries = [{"name": one.name, "size": one.size, "sha256": one.sha256.hex()} for one in out.files]
+    record = exported(json.dumps({"manifest_digest": out.digest.hex(), "files": entries}))
+    verdict = verdict_of(record, ModelFolder(manifest=manifest(FILES | {"config.json": b"[]"})))
+    assert failures(verdict)[1:] == [(14, "model file config.json", told(b"{}"), told(b"[]"))]
+
+
+def test_a_downloads_record_is_held_against_the_export_that_it_was_of():
+    out = manifest({"model.onnx": b"graph"})
+    text = json.dumps({"bytes": 5, "manifest_digest": out.digest.hex(), "sha256": None})
+    assert verdict_of(exported(text), ModelFolder(manifest=out)).outcome is Outcome.PROVEN
+
+
+def test_an_export_held_against_an_answer_of_its_source_is_another_model_and_says_where_it_comes_from():
+    out = ModelFolder(manifest=manifest({"model.onnx": b"graph"}), made_from=MODEL_HERE.weights_digest)
+    verdict = verdict_of(answered(), out)
+    assert verdict.outcome is Outcome.WRONG
+    assert texts(verdict, Step.MODEL_DIGEST) == [MADE_FROM_IT, NO_LIST]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", BAD_FILES, '{"manifest_digest":7}', '{"manifest_digest":"aa"}', "[" * 999]
+)
 def test_an_exports_record_without_a_digest_proves_nothing(text):
     verdict = verdict_of(exported(text), ModelFolder(manifest=manifest(FILES)))
     assert verdict.outcome is Outcome.UNCHECKED
