@@ -39,6 +39,7 @@ class TextCodec:
     encode: Callable[[str], list[int]]
     token_bytes: list[bytes]
     end_tokens: frozenset[int]
+    strips_first_space: bool = False
 
 
 class AuditEngine:
@@ -135,7 +136,7 @@ class AuditEngine:
         sequence.sampler = Sampler(
             temperature=request.temperature, top_p=request.top_p, top_k=request.top_k, seed=request.seed
         )
-        sequence.stream = TextStream(self._codec.token_bytes)
+        sequence.stream = TextStream(self._codec.token_bytes, strips=self._codec.strips_first_space)
         sequence.stops = StopScanner(request.stop)
         return None
 

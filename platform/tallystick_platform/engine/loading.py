@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from tallystick_platform.engine.hardware import available_cores, probe_cpu, prob
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.model_store import resolve_model
 from tallystick_platform.engine.scheduler import SchedulerConfig
-from tallystick_platform.engine.text import token_bytes
+from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import GpuInfo, ModelInfo, Reproducibility, VersionConfig
@@ -153,7 +153,8 @@ def load_codec(*folders: Path) -> TextCodec:
     tokenizer.no_padding()
     added = tokenizer.get_added_tokens_decoder()
     special = frozenset(token_id for token_id, token in added.items() if token.special)
-    table = token_bytes(
+    spells = set(_decoders(tokenizer))
+    table = (metaspace_bytes if spells & {"Metaspace", "Replace"} else token_bytes)(
         tokenizer.get_vocab(with_added_tokens=False),
         {token_id: token.content for token_id, token in added.items()},
         special,
@@ -169,7 +170,16 @@ def load_codec(*folders: Path) -> TextCodec:
         encode=encode,
         token_bytes=table,
         end_tokens=_end_tokens(_first(folders, "config.json")),
+        strips_first_space=bool(spells & {"Metaspace", "Strip"}),
     )
+
+
+def _decoders(tokenizer: Tokenizer) -> Iterator[str]:
+    """The kinds of steps by which a tokenizer turns tokens into text."""
+    if tokenizer.decoder is not None:
+        state = json.loads(tokenizer.decoder.__getstate__())
+        yield state["type"]
+        yield from (step["type"] for step in state.get("decoders", ()))
 
 
 def _first(folders: Sequence[Path], name: str) -> Path:

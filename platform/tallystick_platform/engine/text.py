@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping, Sequence
 
 from tallystick_platform.errors import ModelUnusable
+
+METASPACE = "\u2581"
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def byte_level_alphabet() -> dict[str, int]:
@@ -42,18 +46,37 @@ def token_bytes(vocabulary: Mapping[str, int], added: Mapping[int, str], special
     return table
 
 
+def metaspace_bytes(vocabulary: Mapping[str, int], added: Mapping[int, str], special: frozenset[int]) -> list[bytes]:
+    """The same for a vocabulary in SentencePiece's manner: U+2581 stands for a space, <0xAB> for a byte, the rest for itself."""
+    table = [b""] * (1 + max(max(vocabulary.values(), default=0), max(added, default=0)))
+    for token, token_id in {**vocabulary, **{text: token_id for token_id, text in added.items()}}.items():
+        if token_id in special:
+            continue
+        byte = _BYTE_TOKEN.fullmatch(token)
+        table[token_id] = bytes([int(byte[1], 16)]) if byte else token.replace(METASPACE, " ").encode()
+    return table
+
+
 class TextStream:
-    """Decodes one request's tokens as they come; an unfinished character waits for its remaining bytes."""
+    """Decodes one request's tokens as they come; an unfinished character waits for its remaining bytes.
 
-    __slots__ = ("_decoder", "_table")
+    `strips` drops the one space that a tokenizer of SentencePiece's manner puts before the first word.
+    """
 
-    def __init__(self, table: Sequence[bytes]) -> None:
+    __slots__ = ("_decoder", "_strips", "_table")
+
+    def __init__(self, table: Sequence[bytes], *, strips: bool = False) -> None:
         self._table = table
+        self._strips = strips
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_id: int) -> str:
         """The whole characters that this token completes."""
-        return self._decoder.decode(self._table[token_id] if token_id < len(self._table) else b"")
+        text = self._decoder.decode(self._table[token_id] if token_id < len(self._table) else b"")
+        if self._strips and text:
+            self._strips = False
+            return text.removeprefix(" ")
+        return text
 
     def flush(self) -> str:
         """U+FFFD for a character that never became whole, else nothing."""
