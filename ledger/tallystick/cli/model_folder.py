@@ -19,9 +19,10 @@ from tallystick.record import Record
 from tallystick.verify import FileList, ModelFolder, Replay, Replayed, read_file_list
 
 F = TypeVar("F", bound=Callable[..., Any])
+Run = Callable[[Path, Record, Path | None], Replayed]
 
 REPLAY_GROUP: Final = "tallystick.replay"
-"""The entry points that can run a record's prompt again: (folder, record) to `Replayed`."""
+"""The entry points that can run a record's prompt again: (folder, record, base) to `Replayed`."""
 PROVENANCE_NAME: Final = "provenance.json"
 NO_WORKER: Final = "--replay runs the model and needs the worker's packages: pip install 'tallystick[worker]'"
 
@@ -31,6 +32,12 @@ def model_options(command: F) -> F:
     for decorator in (
         click.option(
             "--replay", is_flag=True, help="Run the record's prompt with the model in --model and compare the answers."
+        ),
+        click.option(
+            "--base",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="With --replay, where --model is an adapter: the folder of the model that it belongs to.",
         ),
         click.option(
             "--manifest",
@@ -49,18 +56,20 @@ def model_options(command: F) -> F:
     return command
 
 
-def open_model(folder: Path | None, manifest: Path | None, *, replay: bool) -> ModelFolder | None:
+def open_model(folder: Path | None, manifest: Path | None, base: Path | None, *, replay: bool) -> ModelFolder | None:
     """Hash the folder, and find what lists its files and what can run it; None where no folder was named.
 
     Raises: UsageError; ClickException, ManifestError where the folder cannot be checked.
     """
     if folder is None:
-        if manifest is not None or replay:
-            raise click.UsageError(f"{'--replay' if replay else '--manifest'} is about a model folder: --model DIR")
+        given = (("--replay", replay), ("--manifest", manifest is not None), ("--base", base is not None))
+        for option, is_given in given:
+            if is_given:
+                raise click.UsageError(f"{option} is about a model folder: --model DIR")
         return None
     if not folder.is_dir():
         raise click.ClickException(f"{folder} is not a folder")
-    replayer = _replayer(folder) if replay else None  # before gigabytes are hashed
+    replayer = _replayer(folder, base) if replay else None  # before gigabytes are hashed
     lists = [] if manifest is None else [read_file_list(str(manifest), read_file(manifest))]
     with progress("hashing the model", in_bytes=True) as tell:
         found = hash_folder(folder, tell)
@@ -90,7 +99,7 @@ def _made_from(folder: Path) -> bytes | None:
         return None
 
 
-def _replayer(folder: Path) -> Replay:
+def _replayer(folder: Path, base: Path | None) -> Replay:
     found = sorted(entry_points(group=REPLAY_GROUP), key=lambda entry: entry.name)
     if not found:
         raise click.ClickException(NO_WORKER)
@@ -99,14 +108,14 @@ def _replayer(folder: Path) -> Replay:
     def replay(record: Record) -> Replayed:
         click.echo("running the record's prompt again; this takes about as long as the answer took", err=True)
         with redirect_stdout(sys.stderr):  # standard output is the verdict's alone
-            return run(folder, record)
+            return run(folder, record, base)
 
     return replay
 
 
-def _load(entry: EntryPoint) -> Callable[[Path, Record], Replayed]:
+def _load(entry: EntryPoint) -> Run:
     try:
-        run: Callable[[Path, Record], Replayed] = entry.load()
+        run: Run = entry.load()
     except ImportError as error:
         raise click.ClickException(f"{NO_WORKER} ({error})") from error
     return run

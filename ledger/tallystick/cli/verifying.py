@@ -77,6 +77,7 @@ def verify(
     named_bundle: Path | None,
     model: Path | None,
     manifest: Path | None,
+    base: Path | None,
     replay: bool,
     rpc: str | None,
     contract: Address | None,
@@ -96,13 +97,13 @@ def verify(
     offline or against a node; with --model as well, whether the files in that folder are the model that gave the record's answer.
     """
     bundle = _one_bundle(bundle, named_bundle)
-    if bundle is None and (model or manifest or replay):
+    if bundle is None and (model or manifest or base or replay):
         raise click.UsageError("a model folder is held against one record: give its evidence, BUNDLE.json")
     if bundle is not None:
         _refuse_log_options(ctx)
         evidence = load_bundle(bundle)
         _require_same_log(ctx, evidence, contract, log_id)
-        folder = open_model(model, manifest, replay=replay)
+        folder = open_model(model, manifest, base, replay=replay)
         verdict = verify_bundle(evidence, None if rpc is None else open_transport(rpc), folder)
     else:
         if last_index is not None and last_index < first_index:

@@ -6,37 +6,37 @@ by name: an answer that was computed otherwise would prove nothing.
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from tallystick.record import Gpu, Record, Usage
 from tallystick.verify import Replayed, ReplayRefused
-from tallystick_platform.engine.audit import ENGINE_NAME
+from tallystick_platform.engine import audit, causal
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_audit_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.errors import ModelUnusable
-from tallystick_platform.protocol import Failed, Finished, GenerationRequest, TextDelta
+from tallystick_platform.protocol import Failed, Finished, GenerationRequest, TextDelta, VersionConfig
 
 TASK = "chat"
-LOADERS: Mapping[str, Callable[[EngineConfig, Callable[[str, float], None]], Engine]] = {ENGINE_NAME: load_audit_engine}
-"""The engines that give the same answer again, by the name that they have in a record."""
+ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME)
+"""The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
+MAX_BASE_FILE_BYTES = 65_536
 SAMPLING = {"temperature": float, "top_p": float, "top_k": int, "max_tokens": int, "seed": int}
 WITHOUT_EFFECT = frozenset(("user",))
 
 
-def replay(folder: Path, record: Record) -> Replayed:
-    """Load the model in the folder as the record says, and run the record's prompt.
+def replay(folder: Path, record: Record, base: Path | None = None) -> Replayed:
+    """Load the model in the folder as the record says, and run the record's prompt. `base` is the folder that an adapter belongs to.
 
     Raises: ReplayRefused.
     """
     request = request_of(record)
     with tempfile.TemporaryDirectory(prefix="tallystick-replay-") as scratch:
-        engine = _load(folder, record, Path(scratch))
-        if record.model is None or engine.model.weights_digest != record.model.weights_digest:
-            raise ReplayRefused("the folder changed while it was checked")
+        engine = _load(folder, record, base, Path(scratch))
         text, end = _run(engine, request)
     model, gpu = engine.model, engine.gpu
     return Replayed(
@@ -106,26 +106,48 @@ def _turn(message: object) -> Mapping[str, object]:
     return {"role": "system" if role == "developer" else role, "content": content}
 
 
-def _load(folder: Path, record: Record, scratch: Path) -> Engine:
+def _load(folder: Path, record: Record, base: Path | None, scratch: Path) -> Engine:
     model = record.model
-    load = None if model is None else LOADERS.get(model.engine)
-    if model is None or load is None:
-        known = ", ".join(LOADERS)
-        raise ReplayRefused(f"the engine was {'not named' if model is None else model.engine}, and here is {known}")
+    if model is None or model.engine not in ENGINES:
+        found = "not named" if model is None else model.engine
+        raise ReplayRefused(f"the engine was {found}, and here are {' and '.join(ENGINES)}")
     dtype, device = model.dtype, model.device
     if dtype not in get_args(Dtype) or device not in get_args(Device):
         raise ReplayRefused(f"{dtype} on {device} is nothing that this engine computes in")
+    adapter = (folder / causal.ADAPTER_CONFIG).is_file()
+    if adapter and base is None:
+        raise ReplayRefused("the folder is an adapter: --base DIR names the folder of the model that it belongs to")
     config = EngineConfig(
-        model=str(folder.resolve()),
+        model=model.id,
         models_dir=scratch,
+        version=VersionConfig(  # its digest is checked once more, beside the loading: the files may have changed since
+            model_id=model.id,
+            version=model.version,
+            folder=str(folder.resolve()),
+            digest=model.weights_digest.hex(),
+            task=TASK,
+            base_folder=str(base.resolve()) if adapter and base is not None else None,
+            base_digest=_base_digest(folder) if adapter else None,
+        ),
         dtype=dtype,  # type: ignore[arg-type]  # one of them, as checked
         device=device,  # type: ignore[arg-type]
         scheduler=SchedulerConfig(max_active=1, max_waiting=1),
     )
     try:
-        return load(config, _quiet)
+        return load_audit_engine(config, _quiet)
     except ModelUnusable as error:
         raise ReplayRefused(error.reason) from error
+
+
+def _base_digest(adapter: Path) -> str:
+    """The digest of the base, as the adapter's own files name it: they are covered by the adapter's digest."""
+    path = adapter / causal.BASE_FILE
+    try:
+        if path.stat().st_size > MAX_BASE_FILE_BYTES:
+            raise ReplayRefused(f"{path.name} is larger than {MAX_BASE_FILE_BYTES} bytes")
+        return str(json.loads(path.read_text())["base_digest"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise ReplayRefused(f"the adapter's files do not name its base: {path.name} cannot be read") from error
 
 
 def _quiet(stage: str, fraction: float) -> None:

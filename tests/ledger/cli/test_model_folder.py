@@ -58,7 +58,7 @@ def install(monkeypatch):
     return install
 
 
-def same_answer(folder, record):
+def same_answer(folder, record, base):
     answer = record.response.choices[0]
     return Replayed(
         text=answer.text,
@@ -72,8 +72,8 @@ def same_answer(folder, record):
     )
 
 
-def another_answer(folder, record):
-    return replace(same_answer(folder, record), text="Something else")
+def another_answer(folder, record, base):
+    return replace(same_answer(folder, record, base), text="Something else")
 
 
 def test_the_model_that_answered_ends_with_0_and_shows_the_check(run, folder, bundle):
@@ -123,6 +123,24 @@ def test_the_same_answer_again_ends_with_0(run, folder, bundle, install):
     assert "15 replay                pass        1 answer" in result.stdout
 
 
+def test_an_adapters_base_is_handed_on(run, folder, bundle, install, tmp_path):
+    def expecting(found, record, base):
+        assert (found, base) == (folder, tmp_path)
+        return same_answer(found, record, base)
+
+    install(expecting)
+    assert run("verify", bundle, "--model", folder, "--replay", "--base", tmp_path).exit_code == 0
+
+
+def test_what_the_model_prints_is_not_in_the_verdict(run, folder, bundle, install):
+    def chatty(found, record, base):
+        print("loading")
+        return same_answer(found, record, base)
+
+    install(chatty)
+    assert json.loads(run("verify", bundle, "--model", folder, "--replay", "--json").stdout)["exit_code"] == 0
+
+
 def test_another_answer_ends_with_1(run, folder, bundle, install):
     install(another_answer)
     result = run("verify", bundle, "--model", folder, "--replay", "--json")
@@ -156,6 +174,7 @@ def test_without_the_workers_packages_it_ends_with_2_and_says_what_to_install(ru
         (["--model", "{folder}"], "give its evidence, BUNDLE.json"),
         (["{bundle}", "--replay"], "--replay is about a model folder"),
         (["{bundle}", "--manifest", "{bundle}"], "--manifest is about a model folder"),
+        (["{bundle}", "--base", "{folder}"], "--base is about a model folder"),
         (["{bundle}", "--bundle", "{bundle}"], "are the same"),
         (["{bundle}", "--model", "/nowhere"], "is not a folder"),
         (["{bundle}", "--model", "{folder}", "--manifest", "{bundle}"], "is no object with exactly"),

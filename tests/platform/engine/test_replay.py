@@ -1,3 +1,4 @@
+import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from tallystick.verify import ReplayRefused
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
 from tallystick_platform.engine.replay import replay, request_of
-from tallystick_platform.protocol import Finished, TextDelta
+from tallystick_platform.engine.weights_digest import compute
+from tallystick_platform.protocol import Finished, TextDelta, VersionConfig
 from tests.support.synthetic_log import synthetic_record
+from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
 from tests.support.tiny_model import request, write_tiny_model
 
 SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 40, "max_tokens": 24, "seed": 7, "stop": ("zz",)}
@@ -26,9 +29,9 @@ def _quiet(stage, fraction):
     pass
 
 
-def serve(folder, others=0, **parameters):
+def serve(folder, others=0, version=None, **parameters):
     """The record of a chat that a worker answered, beside other requests."""
-    config = EngineConfig(model=str(folder), models_dir=folder.parent / "models")
+    config = EngineConfig(model=str(folder), models_dir=folder.parent / "models", version=version)
     engine = load_audit_engine(config, _quiet)
     asked = request(1, **parameters)
     for one in [request(2 + number, text="Somebody else " * number) for number in range(others)]:
@@ -123,11 +126,11 @@ def test_what_cannot_be_asked_again_is_refused_by_name(changes, reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"engine": "another-engine"}, "the engine was another-engine"),
+        ({"engine": "constant"}, "the engine was constant"),
         ({"dtype": "int3"}, "int3 on cpu"),
         ({"device": "tpu"}, "float32 on tpu"),
         ({"device": "cuda"}, "a CUDA device was asked for"),
-        ({"weights_digest": bytes(32)}, "changed while it was checked"),
+        ({"weights_digest": bytes(32)}, "they were changed since"),
     ],
 )
 def test_a_model_that_cannot_be_run_as_the_record_says_is_refused(folder, record, changes, reason):
@@ -151,8 +154,63 @@ def test_a_prompt_that_the_engine_refuses_proves_nothing(folder, record):
 
 
 def test_a_folder_that_is_no_model_is_refused(record, tmp_path):
-    with pytest.raises(ReplayRefused, match="neither"):
+    with pytest.raises(ReplayRefused):
         replay(tmp_path, record)
+
+
+def test_a_model_of_another_architecture_is_run_again_by_the_engine_that_ran_it(tmp_path):
+    folder = write_tiny_causal(tmp_path / "qwen")
+    record = serve(folder, **SAMPLED)
+    found = replay(folder, record)
+    assert (found.engine, found.engine_version) == (record.model.engine, record.model.engine_version)
+    assert found.engine == "tallystick-causal"
+    assert (found.text, found.usage) == (record.response.choices[0].text, record.usage)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    """A base, an adapter on it, and the record of an answer by both."""
+    place = tmp_path_factory.mktemp("adapter")
+    base = write_tiny_causal(place / "base")
+    folder = write_tiny_adapter(place / "adapter", base)
+    digest = compute(base).digest.hex()
+    (folder / "tallystick-base.json").write_text(json.dumps({"base_digest": digest}))
+    version = VersionConfig(
+        model_id="tuned",
+        version="1",
+        folder=str(folder),
+        digest=compute(folder).digest.hex(),
+        task="chat",
+        base_folder=str(base),
+        base_digest=digest,
+    )
+    return base, folder, serve(folder, version=version, **SAMPLED)
+
+
+def test_an_adapter_is_run_again_on_its_base(adapter):
+    base, folder, record = adapter
+    assert replay(folder, record, base).text == record.response.choices[0].text
+
+
+def test_an_adapter_without_its_base_is_refused_with_the_option_to_give(adapter):
+    _, folder, record = adapter
+    with pytest.raises(ReplayRefused, match="--base DIR"):
+        replay(folder, record)
+
+
+def test_an_adapter_on_another_base_is_refused(adapter, tmp_path):
+    _, folder, record = adapter
+    other = write_tiny_causal(tmp_path / "other", seed=9)
+    with pytest.raises(ReplayRefused, match="digest"):
+        replay(folder, record, other)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", " " * 100_000])
+def test_an_adapter_whose_files_name_no_base_is_refused(record, tmp_path, content):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "tallystick-base.json").write_text(content)
+    with pytest.raises(ReplayRefused, match=r"tallystick-base\.json"):
+        replay(tmp_path, record, tmp_path)
 
 
 def test_a_cancelled_record_is_run_to_its_end(folder, record):
