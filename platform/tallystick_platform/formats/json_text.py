@@ -26,7 +26,9 @@ def parse_json_object(data: bytes, path: Path | str, max_values: int = MAX_JSON_
     return value
 
 
-def parse_json(data: bytes, path: Path | str, max_values: int = MAX_JSON_VALUES) -> Any:
+def parse_json(
+    data: bytes, path: Path | str, max_values: int = MAX_JSON_VALUES, max_depth: int = MAX_JSON_DEPTH
+) -> Any:
     """Requires: `data` is bounded. Raises: FormatError."""
     # Every value but the first follows a comma or an opening bracket, so this bounds what the parser will allocate.
     if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
@@ -43,12 +45,12 @@ def parse_json(data: bytes, path: Path | str, max_values: int = MAX_JSON_VALUES)
     try:
         value = json.loads(data.decode(), object_pairs_hook=once)
     except RecursionError as error:
-        raise FormatError(path=path, reason=f"its JSON is nested more than {MAX_JSON_DEPTH} deep") from error
+        raise FormatError(path=path, reason=f"its JSON is nested more than {max_depth} deep") from error
     except ValueError as error:
         raise FormatError(path=path, reason="it is not JSON in UTF-8") from error
     for depth, _, _ in walk(value):
-        if depth > MAX_JSON_DEPTH:
-            raise FormatError(path=path, reason=f"its JSON is nested more than {MAX_JSON_DEPTH} deep")
+        if depth > max_depth:
+            raise FormatError(path=path, reason=f"its JSON is nested more than {max_depth} deep")
     return value
 
 

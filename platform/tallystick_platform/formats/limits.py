@@ -23,8 +23,9 @@ MAX_TEXT_BYTES = 128 * MIB
 MAX_JSON_BYTES = 4 * MIB
 MAX_JSON_VALUES = 262_144
 MAX_JSON_DEPTH = 64
-MAX_INDEX_BYTES = 32 * MIB
-MAX_INDEX_TENSORS = 262_144  # over all shards of a model; the largest open models have some 92,000
+MAX_CONFIGS = 64  # files that are parsed because a loader might act on them
+MAX_INDEX_BYTES = 16 * MIB
+MAX_INDEX_TENSORS = 131_072  # over all shards of a model; the largest open models have some 92,000
 
 # -- tensors in one file
 MAX_TENSORS = 65_536
@@ -51,8 +52,13 @@ MAX_ONNX_DEPTH = 32
 MAX_ONNX_STRING_BYTES = 64 * KIB
 
 # -- skops
-MAX_SKOPS_BYTES = 512 * MIB
+MAX_SKOPS_BYTES = 256 * MIB
+MAX_SKOPS_MEMBERS = 4_096
 MAX_SKOPS_SCHEMA_BYTES = 8 * MIB
+MAX_SKOPS_SCHEMA_VALUES = 524_288
+MAX_SKOPS_DEPTH = 160
+MAX_SKOPS_NODES = 1_048_576  # visits, where the schema refers to one part from many places
+MAX_NPY_HEADER_BYTES = 10 * KIB
 
 # -- signature of a folder
 MAX_SIGNATURE_BYTES = 4 * MIB
