@@ -97,6 +97,16 @@ class Paths:
         return self.home / "models"
 
     @property
+    def exports_dir(self) -> Path:
+        """Published exports, and those being written."""
+        return self.home / "exports"
+
+    @property
+    def export_key(self) -> Path:
+        """The generated key that signs exports in development mode; its public half lies beside it as `.pub`."""
+        return self.keys_dir / "export.pem"
+
+    @property
     def run_dir(self) -> Path:
         """Sockets to the workers."""
         return self.home / "run"
@@ -198,6 +208,10 @@ class Settings(BaseSettings):
     )
     upload_lifetime_s: int = Field(
         86_400, ge=60, le=MAX_SECONDS, description="Time that an upload may take; then what came of it is removed."
+    )
+    export_signing_key: Path | None = Field(
+        None,
+        description="EC private key, in PEM, that signs exports. Unset: generated in development; in production they are unsigned.",
     )
     workers: int = Field(1, ge=1, le=64, description="Worker processes, each with the model loaded.")
     worker_max_concurrent: int = Field(64, ge=1, le=4_096, description="Requests that one worker computes or queues.")

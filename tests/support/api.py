@@ -17,7 +17,9 @@ from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.services import BatchView, LedgerView, Readiness
 from tallystick_platform.auth import Principal
-from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown
+from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
+from tallystick_platform.jobs import UnknownExport
+from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord
 from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
 
@@ -122,6 +124,21 @@ class FakeLedger:
         return b'{"secret":true}' if with_secret else b'{"secret":false}'
 
 
+class NoExports:
+    """A service whose senders have no exports."""
+
+    async def submit(self, *, reference: str, **_: object) -> object:
+        raise UnknownModel(model=reference)
+
+    async def find(self, viewer: Address, export_id: str) -> object:
+        raise UnknownExport
+
+    cancel = find
+
+    async def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
+        return JobPage(jobs=[], next_cursor=None)
+
+
 def batch_view(number: int) -> BatchView:
     return BatchView(
         number=number,
@@ -142,8 +159,11 @@ def batch_view(number: int) -> BatchView:
 class Api(Bench):
     """The whole HTTP surface over fakes."""
 
-    def __init__(self, script: Script | None = None, *, request_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, script: Script | None = None, *, request_timeout_s: float = 30.0, exporting: object | None = None
+    ) -> None:
         super().__init__(script)
+        exporting = exporting or NoExports()
         self.ready = Readiness(ready=True, parts={"journal": "ok"})
         self.services = Services(
             exchange=self.exchange,
@@ -151,6 +171,8 @@ class Api(Bench):
             proofs=ProofEncoder(domain=DOMAIN, writer=WRITER.address),
             records=FakeRecords(self.journal),
             ledger=FakeLedger(),
+            exports=exporting,
+            downloads=exporting,
             readiness=self.readiness,
             metrics=self.metrics,
             clock=self.clock,

@@ -9,8 +9,10 @@ from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
 from tallystick_platform.api.chat import chat_handler
+from tallystick_platform.api.downloads import download_handlers
 from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.error_table import describe
+from tallystick_platform.api.exports import export_handlers
 from tallystick_platform.api.ledger import ledger_handlers
 from tallystick_platform.api.models import model_handlers
 from tallystick_platform.api.operations import operation_handlers
@@ -54,6 +56,8 @@ def create_litestar(services: Services) -> Litestar:
         route_handlers=[
             chat_handler(services),
             *model_handlers(services),
+            *export_handlers(services),
+            *download_handlers(services),
             *record_handlers(services),
             *ledger_handlers(services),
             *operation_handlers(services),

@@ -44,7 +44,7 @@ def parse_chat(body: bytes) -> ParsedChat:
     try:
         parsed = _DECODER.decode(text)
     except msgspec.ValidationError as error:
-        raise _explained(str(error)) from error
+        raise explained(str(error)) from error
     except msgspec.DecodeError as error:  # a lone surrogate: the other reader lets it pass
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
     _refuse_misfits(parsed)
@@ -96,7 +96,7 @@ def _refuse_misfits(body: ChatBody) -> None:
         raise BadRequest(f"'stop' must hold 1 to {MAX_STOP_CHARS} characters.", param="stop", code="invalid_value")
 
 
-def _explained(message: str) -> BadRequest:
+def explained(message: str) -> BadRequest:
     """The validation error in the words of an API user: which parameter, and whether its type or its value is wrong."""
     match = _PATH.match(message)
     what, path = (match["what"], match["path"]) if match else (message, None)

@@ -12,8 +12,17 @@ from dataclasses import dataclass
 from litestar.exceptions import HTTPException
 
 from tallystick_platform import errors as platform
+from tallystick_platform import jobs
 from tallystick_platform.api import refusals
-from tallystick_platform.exchange.faults import AnswerWithheld, ClientLeft, ParameterOutOfRange, ServerStopped
+from tallystick_platform.exchange.faults import (
+    AnswerWithheld,
+    Cancelled,
+    ClientLeft,
+    ParameterOutOfRange,
+    ServerStopped,
+    WorkFailed,
+)
+from tallystick_platform.registry.errors import DiskFull
 
 INVALID_REQUEST = "invalid_request_error"
 AUTHENTICATION = "authentication_error"
@@ -37,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorAnswer:
-    """One error, ready to be sent. Units: seconds."""
+    """One error, ready to be sent. `total_bytes`: of the file of which a part was asked for that there is not. Units: seconds, bytes."""
 
     status: int
     type: str
@@ -45,6 +54,7 @@ class ErrorAnswer:
     message: str
     param: str | None = None
     retry_after_s: int | None = None
+    total_bytes: int | None = None
 
     def body(self) -> dict[str, object]:
         """The error object of the answer's body."""
@@ -55,6 +65,8 @@ class ErrorAnswer:
         found: list[tuple[bytes, bytes]] = []
         if self.retry_after_s is not None:
             found.append((b"retry-after", str(self.retry_after_s).encode()))
+        if self.total_bytes is not None:
+            found.append((b"content-range", f"bytes */{self.total_bytes}".encode()))
         if self.status == 401:
             found.append((b"www-authenticate", b"Bearer"))
         return found
@@ -67,6 +79,8 @@ TABLE: Mapping[type[BaseException], Row] = {
     refusals.TooSlow: Row(status=408, type=INVALID_REQUEST, code="too_slow"),
     refusals.NothingHere: Row(status=404, type=INVALID_REQUEST, code="not_found"),
     refusals.SenderMismatch: Row(status=403, type=PERMISSION, code="sender_mismatch", param="X-Sender-Address"),
+    refusals.RangeRefused: Row(status=416, type=INVALID_REQUEST, code="range_not_satisfiable", param="Range"),
+    refusals.OtherContent: Row(status=412, type=INVALID_REQUEST, code="other_content", param="If-Match"),
     refusals.ClientGone: Row(status=400, type=INVALID_REQUEST, code="client_gone"),
     platform.AuthenticationError: Row(status=401, type=AUTHENTICATION, code="invalid_api_key"),
     platform.CredentialMissing: Row(status=401, type=AUTHENTICATION, code="missing_api_key"),
@@ -93,6 +107,14 @@ TABLE: Mapping[type[BaseException], Row] = {
     ServerStopped: Row(status=503, type=SERVER, code="server_stopped"),
     ClientLeft: Row(status=499, type=INVALID_REQUEST, code="client_disconnected"),  # nobody is there to read it
     AnswerWithheld: Row(status=503, type=SERVER, code="answer_withheld"),
+    WorkFailed: Row(status=500, type=SERVER, code="work_failed"),
+    Cancelled: Row(status=409, type=INVALID_REQUEST, code="cancelled"),
+    jobs.UnknownExport: Row(status=404, type=INVALID_REQUEST, code="export_not_found"),
+    jobs.UnknownFile: Row(status=404, type=INVALID_REQUEST, code="file_not_found"),
+    jobs.ExportNotFinished: Row(status=409, type=INVALID_REQUEST, code="export_not_finished"),
+    jobs.ExportBusy: Row(status=409, type=INVALID_REQUEST, code="export_busy"),
+    jobs.ExportUnsupported: Row(status=400, type=INVALID_REQUEST, code="export_unsupported"),
+    DiskFull: Row(status=507, type=SERVER, code="no_space"),
     platform.RequestTimedOut: Row(status=504, type=SERVER, code="timed_out"),
     platform.WorkerDied: Row(status=503, type=SERVER, code="worker_died"),
     platform.EngineFailed: Row(status=500, type=SERVER, code="engine_failed"),
@@ -122,6 +144,7 @@ def describe(error: BaseException) -> ErrorAnswer:
         message=_bounded(str(error)),
         param=getattr(error, "param", row.param),
         retry_after_s=retry_after_s,
+        total_bytes=getattr(error, "total_bytes", None),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from tallystick.record import State
 from tallystick_platform.api.chat_body import ChatBody
+from tallystick_platform.api.export_body import ExportBody
 from tallystick_platform.api.openapi_answers import SCHEMAS
 
 VERSION = "0.1.0"
@@ -21,7 +22,7 @@ Schema = dict[str, Any]
 
 def document() -> Schema:
     """The whole description."""
-    _, components = msgspec.json.schema_components((ChatBody,), ref_template=_REF)
+    _, components = msgspec.json.schema_components((ChatBody, ExportBody), ref_template=_REF)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -56,6 +57,7 @@ def _paths() -> Schema:
         "/v1/models/{model_id}": {
             "get": _read("One model", "Model", [_in_path("model_id", "May hold slashes.")], missing=True)
         },
+        **_export_paths(),
         **_ledger_paths(),
         **_record_paths(),
         "/healthz": {"get": _read("Whether the process is alive", "Health", public=True)},
@@ -64,6 +66,80 @@ def _paths() -> Schema:
         "/schema/openapi.json": {"get": _text("This description", "application/json")},
         "/schema": {"get": _text("This description as a page", "text/html")},
         "/": {"get": _text("Where things are", "text/html")},
+    }
+
+
+def _export_paths() -> Schema:
+    export_id, one = _in_path("export_id", "From the answer that took the job."), "/v1/exports/{export_id}"
+    cancel = _read("Give an export up; or, where it is finished, remove its files", "Export", [export_id], missing=True)
+    cancel["responses"]["409"] = _error("It is being recorded at this moment: try again.")
+    return {
+        "/v1/models/{model_id}/exports": {"post": _export()},
+        "/v1/exports": {"get": _read("Your exports, newest first", "ExportList", _paging())},
+        one: {"get": _read("One export", "Export", [export_id], missing=True), "delete": cancel},
+        f"{one}/files/{{name}}": {
+            "get": _download("One file of a finished export", [export_id, _in_path("name", "May hold slashes.")])
+        },
+        f"{one}/archive.tar": {"get": _download("All its files as one tar stream", [export_id])},
+    }
+
+
+def _export() -> Schema:
+    taken = {
+        "description": "Taken: the job is admitted, and will have a record. Poll `Location`.",
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
+            "X-Tallystick-Record": {"schema": {"type": "string"}, "description": "The record's id."},
+            "X-Tallystick-Admission": {
+                "schema": {"type": "string"},
+                "description": "The signed promise to record the job, base64url of JSON.",
+            },
+        },
+        "content": {"application/json": {"schema": _ref("Export")}},
+    }
+    refusals = {
+        "400": "Malformed, or a model that cannot be exported.",
+        "401": "No token, or one that is unknown, expired or revoked.",
+        "404": "`model_not_found`",
+        "429": "As many exports wait as may; see Retry-After.",
+        "503": "The journal cannot store, or the server is shutting down; see Retry-After.",
+        "507": "`no_space`: an export needs 2.5 times the model's size.",
+    }
+    return {
+        "operationId": "create_export",
+        "summary": "Export a model in a format that runs elsewhere",
+        "parameters": [_in_path("model_id", "May hold a slash, and `@version`.")],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ExportBody")}}},
+        "responses": {"202": taken, **{status: _error(text) for status, text in refusals.items()}},
+    }
+
+
+def _download(summary: str, parameters: list[Schema]) -> Schema:
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    whole: Schema = {"description": "All of it; each delivery is a record.", "content": content}
+    refusals = {
+        "401": "No token, or one that is unknown, expired or revoked.",
+        "404": "There is no such thing, or it is not yours.",
+        "409": "The export is not finished.",
+        "412": "If-Match names other content.",
+        "416": "The range is malformed, has several parts, or lies outside of the file.",
+        "429": "Too many downloads at once; see Retry-After.",
+        "503": "The journal cannot store, or the server is shutting down; see Retry-After.",
+    }
+    headers = [
+        _parameter("header", "Range", {"type": "string"}, "One range of bytes of a file."),
+        _parameter("header", "If-Range", {"type": "string"}, "The ETag of what you have: another gives the whole."),
+        _parameter("header", "If-None-Match", {"type": "string"}, "The ETag of what you have: the same gives 304."),
+    ]
+    return {
+        "summary": summary,
+        "parameters": [*parameters, *headers],
+        "responses": {
+            "200": whole,
+            "206": {**whole, "description": "The range that was asked for."},
+            "304": {"description": "You have it already."},
+            **{status: _error(text) for status, text in refusals.items()},
+        },
     }
 
 

@@ -11,6 +11,7 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 HASH: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{64}$"}
+PLAIN_HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 ADDRESS: Schema = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
 SIGNATURE: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{130}$"}
 PROGRESS: Schema = {"enum": ["journaled", "sent", "anchored", "final"]}
@@ -114,6 +115,34 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "ModelList": _object({"object": {"const": "list"}, "data": {"type": "array", "items": _ref("Model")}}),
+    "Export": _object(
+        {
+            "id": TEXT,
+            "object": {"const": "export"},
+            "state": {"enum": ["queued", "running", "finished", "failed", "cancelled"]},
+            "stage": {**_maybe(TEXT), "description": "What is being done; null where nothing is."},
+            "progress": {"type": "number", "minimum": 0, "maximum": 1},
+            "model": TEXT,
+            "version": TEXT,
+            "source_digest": {**HASH, "description": "What the receipts of the exported model hold."},
+            "format": TEXT,
+            "quantization": _maybe(TEXT),
+            "files": {"type": "array", "items": _object({"name": TEXT, "size": COUNT, "sha256": PLAIN_HASH})},
+            "manifest_digest": {
+                **_maybe(PLAIN_HASH),
+                "description": "Of all files but the signature, `model.sig`; it stands in the record.",
+            },
+            "parity": {
+                **_maybe({"type": "object"}),
+                "description": "How the exported model computed beside its source.",
+            },
+            "record": {"type": "string", "format": "uuid"},
+            "error": _maybe(_object({"code": TEXT, "message": TEXT})),
+            "created_at_us": COUNT,
+            "finished_at_us": _maybe(COUNT),
+        }
+    ),
+    "ExportList": _list("Export"),
     "Ledger": _object(
         {
             "chain_id": COUNT,

@@ -56,6 +56,21 @@ class NothingHere(PlatformError):
         self.code = code
 
 
+class RangeRefused(PlatformError):
+    """A range that is malformed, has several parts, or lies outside of the file. Units: bytes."""
+
+    def __init__(self, *, total_bytes: int) -> None:
+        super().__init__(f"One range of bytes can be asked for, within the {total_bytes} bytes that there are.")
+        self.total_bytes = total_bytes
+
+
+class OtherContent(PlatformError):
+    """If-Match names other content than what lies here."""
+
+    def __init__(self) -> None:
+        super().__init__("If-Match names other content than this file's.")
+
+
 class SenderMismatch(AuthenticationError):
     """X-Sender-Address names another address than the token's."""
 

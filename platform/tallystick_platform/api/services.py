@@ -12,6 +12,8 @@ from tallystick_platform.api.credentials import Authenticator
 from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Exchange
+from tallystick_platform.jobs import ExportJobs
+from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store.records import Page, StoredRecord
 
@@ -97,6 +99,8 @@ class Services:
     proofs: ProofEncoder
     records: Records
     ledger: Ledger
+    exports: ExportJobs
+    downloads: Downloads
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Metrics
     clock: Clock

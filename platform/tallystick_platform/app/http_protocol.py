@@ -12,6 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tallystick_platform.api.downloads import ABORT_KEY
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.refusals import BadRequest, HeadTooLarge, TooSlow
 from tallystick_platform.api.replies import JSON, encode_json
@@ -57,6 +58,7 @@ class ApiProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._settled = self._in_head = True
         super().on_message_begin()
+        self.scope[ABORT_KEY] = self.transport.abort  # type: ignore[literal-required]  # a member of our own
 
     def on_headers_complete(self) -> None:
         self._settled, self._in_head = True, False

@@ -40,6 +40,8 @@ class Service:
             proofs=ProofEncoder(domain=running.domain, writer=running.keys.operator.address),
             records=running.journal,
             ledger=self._desk,
+            exports=running.exporting.jobs,
+            downloads=running.exporting.downloads,
             readiness=self.readiness,
             metrics=running.metrics,
             clock=running.clock,
@@ -74,6 +76,7 @@ class Service:
         gate = self.running.gate
         gate.drain()
         _log.info("service.draining", in_flight=gate.in_flight)
+        await self.running.exporting.jobs.stop()  # they take longer than any drain, and go on at the next start
         if not await gate.idle(self.running.settings.drain_timeout_s):
             _log.warning("service.drain_bound_reached", ended=self.running.exchange.stop_all())
             await gate.idle(RECORD_LIMIT_S)

@@ -19,6 +19,7 @@ from tallystick.receipts import Domain
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
+from tallystick_platform.app.exports import Exporting, start_exports
 from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.workers import start_workers
 from tallystick_platform.clock import Clock, SystemClock
@@ -58,6 +59,7 @@ class Running:
     dispatcher: Dispatcher
     gate: Gate
     exchange: Exchange
+    exporting: Exporting
 
 
 @asynccontextmanager
@@ -105,6 +107,18 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
+        exchange = Exchange(parts)
+        exporting = await start_exports(
+            settings,
+            keys=keys,
+            exchange=exchange,
+            journal=journal,
+            registry=registry,
+            database=database,
+            macs=macs,
+            clock=clock,
+            stack=stack,
+        )
         yield Running(
             settings=settings,
             clock=clock,
@@ -121,7 +135,8 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             registry=registry,
             dispatcher=dispatcher,
             gate=gate,
-            exchange=Exchange(parts),
+            exchange=exchange,
+            exporting=exporting,
         )
 
 

@@ -4,7 +4,7 @@
 - `attempt`: one attempt at an export, as the work of an event line.
 - `process`: the exporter's process and the lines that it speaks.
 - `folders`: where exports are staged and published, and whether there is room.
-- `downloads`: handing a published file out, byte for byte counted. `archive`: all of them as one tar stream.
+- `downloads`: handing a published file out, byte for byte counted; `reading`: its bytes. `archive`: all files as one tar stream.
 - `facts`: what the records of exports and downloads state.
 """
 

@@ -33,6 +33,10 @@ PROTECTED = (
     "/v1/records/x",
     "/v1/records/x/receipt",
     "/v1/records/x/proof",
+    "/v1/exports",
+    "/v1/exports/x",
+    "/v1/exports/x/files/y",
+    "/v1/exports/x/archive.tar",
 )
 
 

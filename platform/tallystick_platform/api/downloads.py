@@ -1,0 +1,193 @@
+"""`GET /v1/exports/{id}/files/{name}` and `/archive.tar`: published files, whole or in part, each delivery a record.
+
+The first byte leaves once the admission is durable, which the headers prove; the record says how many bytes the connection took. What
+sends no content (HEAD, 304, refusals) is no delivery and leaves no record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from urllib.parse import quote
+
+from litestar import Request, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from tallystick.ids import format_record_id
+from tallystick.receipts import request_hash
+from tallystick.record import MAX_PATH_BYTES, clip_text
+from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.error_table import describe
+from tallystick_platform.api.proofs import ProofEncoder, in_header
+from tallystick_platform.api.ranges import Conditions, conditions_of
+from tallystick_platform.api.refusals import OtherContent
+from tallystick_platform.api.replies import Header, Reply, send_error, send_start
+from tallystick_platform.api.services import Services
+from tallystick_platform.api.watched import WatchedReply
+from tallystick_platform.auth import Principal
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.exchange import AdmittedEvent, ClientLeft, EventLine, HttpFacts, StopReason
+from tallystick_platform.jobs.archive import ARCHIVE_NAME
+from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
+
+SEND_LIMIT_S = 30.0  # for the empty last message, to a client that does not read
+FILE = b"application/octet-stream"
+TAR = b"application/x-tar"
+ABORT_KEY = "tallystick.abort"
+"""In the scope: what closes the connection at once, without waiting for a client that does not read."""
+
+
+def download_handlers(services: Services) -> list[HTTPRouteHandler]:
+    """The handlers of the published files."""
+
+    def answer(request: Request, principal: Principal, part: Part) -> ASGIApp:  # type: ignore[type-arg]
+        scope = request.scope
+        conditions = conditions_of(scope["headers"])
+        etag = etag_of(part)
+        if conditions.is_other(etag):
+            raise OtherContent
+        if conditions.is_known(etag):
+            return Reply(b"", status=304, headers=described(part, etag))
+        head_only = scope["method"] == "HEAD"
+        if not head_only:
+            part = narrowed(part, conditions, etag)
+        status = 200 if part.span is None else 206
+        headers = described(part, etag)
+        if head_only:
+            return HeadReply(status, headers, part)
+        http = HttpFacts(
+            method="GET",
+            path=clip_text(scope["path"], MAX_PATH_BYTES),
+            request_hash=request_hash(b""),
+            streamed=True,
+        )
+        return DownloadReply(services.downloads, services.proofs, principal, part, http, status, headers)
+
+    @route("/v1/exports/{export_id:str}/files/{name:path}", http_method=["GET", "HEAD"])
+    async def download_file(request: Request, export_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        job = await services.exports.find(principal.address, export_id)
+        return answer(request, principal, part_of(job, name.removeprefix("/")))
+
+    @route(f"/v1/exports/{{export_id:str}}/{ARCHIVE_NAME}", http_method=["GET", "HEAD"])
+    async def download_archive(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        return answer(request, principal, archive_of(await services.exports.find(principal.address, export_id)))
+
+    return [download_file, download_archive]
+
+
+def etag_of(part: Part) -> str:
+    """A file's content is named by its SHA-256; an archive's by the digest of all that it holds."""
+    if part.file is None:
+        return f'"{(part.job.digest or b"").hex()}.tar"'
+    return f'"{part.file.sha256.hex()}"'
+
+
+def narrowed(part: Part, conditions: Conditions, etag: str) -> Part:
+    """The part that is asked for. Of an archive there is only the whole. Raises: RangeRefused."""
+    if part.file is None:
+        return part
+    span = conditions.span(etag, part.length)
+    if span is None:
+        return part
+    return Part(job=part.job, name=part.name, file=part.file, offset=span.offset, length=span.length, span=str(span))
+
+
+def described(part: Part, etag: str) -> list[Header]:
+    """The headers of a delivery, but for those that its status line and its record bring."""
+    name = part.name.rpartition("/")[2] if part.file is not None else f"{part.job.id}.tar"
+    headers: list[Header] = [
+        (b"etag", etag.encode()),
+        (b"accept-ranges", b"none" if part.file is None else b"bytes"),
+        (b"cache-control", b"private, no-transform"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}".encode()),
+    ]
+    if part.file is not None:
+        digest = b"sha-256=:" + b64encode(part.file.sha256) + b":"
+        headers.append((b"repr-digest", digest))
+        if part.span is None:
+            headers.append((b"content-digest", digest))
+        else:
+            headers.append((b"content-range", part.span.encode()))
+    return headers
+
+
+class HeadReply:
+    """The headers of a file without the file."""
+
+    def __init__(self, status: int, headers: list[Header], part: Part) -> None:
+        self._status = status
+        self._headers = headers
+        self._part = part
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        part = self._part
+        await send_start(send, self._status, TAR if part.file is None else FILE, self._headers, length=part.length)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class DownloadReply(WatchedReply):
+    """One delivery, from its admission to its record."""
+
+    def __init__(
+        self,
+        downloads: Downloads,
+        proofs: ProofEncoder,
+        principal: Principal,
+        part: Part,
+        http: HttpFacts,
+        status: int,
+        headers: list[Header],
+    ) -> None:
+        self._downloads = downloads
+        self._proofs = proofs
+        self._principal = principal
+        self._part = part
+        self._status = status
+        self._headers = headers
+        self._line: EventLine = downloads.line(principal, part, http)
+        self._started = False
+        self._abort: Callable[[], None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._abort = scope.get(ABORT_KEY)  # type: ignore[assignment]  # put there by the server
+        await super().__call__(scope, receive, send)
+
+    def _stop(self, reason: StopReason) -> None:
+        self._line.stop(reason)
+
+    async def _work(self) -> None:
+        try:
+            with self._downloads.place(self._principal.address):
+                delivery = self._downloads.delivery(self._part, self._start, self._chunk)
+                failure = (await self._line.run(delivery)).failure
+        except PlatformError as error:  # it was not admitted, or its record could not be stored
+            failure = error
+        if failure is None:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not self._started and not isinstance(failure, ClientLeft):
+            async with asyncio.timeout(SEND_LIMIT_S):
+                await send_error(self._send, describe(failure))
+        elif self._abort is not None:
+            self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
+
+    async def _start(self, admitted: AdmittedEvent) -> None:
+        record = admitted.ticket.record
+        proof = in_header(self._proofs.admission(admitted.ticket.admission))
+        headers = [
+            *self._headers,
+            (b"x-tallystick-record", format_record_id(record.id).encode()),
+            (b"x-tallystick-admission", proof),
+        ]
+        self._started = True
+        kind = TAR if self._part.file is None else FILE
+        await send_start(self._send, self._status, kind, headers, length=self._part.length)
+
+    async def _chunk(self, chunk: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -1,0 +1,126 @@
+"""`POST /v1/models/{model_id}/exports`, and `/v1/exports`: jobs that take a model away in another format.
+
+A job exists for who asked for it and for the owner of its model; for everybody else it does not.
+"""
+
+from __future__ import annotations
+
+from litestar import Request, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+
+from tallystick.ids import format_record_id, to_hex
+from tallystick.receipts import request_hash
+from tallystick.record import MAX_PATH_BYTES, clip_text
+from tallystick_platform.api.body import read_body
+from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.export_body import parse_export
+from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.proofs import in_header
+from tallystick_platform.api.query import whole_number
+from tallystick_platform.api.replies import Header, json_reply
+from tallystick_platform.api.services import Services
+from tallystick_platform.exchange import HttpFacts
+from tallystick_platform.jobs.reading import downloadable
+from tallystick_platform.store.jobs import ExportJob
+
+MAX_BODY_BYTES = 4_096
+BODY_LIMIT_S = 30.0
+DEFAULT_PAGE = 20
+MAX_PAGE = 100
+
+
+def export_handlers(services: Services) -> list[HTTPRouteHandler]:
+    """The handlers of the export jobs."""
+    jobs = services.exports
+
+    @post(model_paths("/exports"), status_code=202)
+    async def create_export(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        scope = request.scope
+        principal = principal_of(scope["headers"], services.authenticator)
+        body = await read_body(scope, request.receive, limit_bytes=MAX_BODY_BYTES, limit_s=BODY_LIMIT_S)
+        asked = parse_export(body)
+        taken = await jobs.submit(
+            principal=principal,
+            reference=model_id_of(request),
+            format=asked.format,
+            quantization=asked.quantization,
+            http=HttpFacts(
+                method="POST",
+                path=clip_text(scope["path"], MAX_PATH_BYTES),
+                request_hash=request_hash(body),
+                streamed=False,
+            ),
+        )
+        admission = in_header(services.proofs.admission(taken.admission))
+        headers = [
+            (b"location", f"/v1/exports/{taken.job.id}".encode()),
+            record_header(taken.job),
+            (b"x-tallystick-admission", admission),
+        ]
+        return json_reply(shown(taken.job), status=202, headers=headers)
+
+    @get("/v1/exports")
+    async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        query = request.query_params
+        page = await jobs.page(
+            principal.address,
+            cursor=whole_number(query, "cursor", least=1, default=None),
+            limit=whole_number(query, "limit", least=1, most=MAX_PAGE, default=DEFAULT_PAGE) or DEFAULT_PAGE,
+        )
+        return json_reply(
+            {
+                "object": "list",
+                "data": [shown(job) for job in page.jobs],
+                "has_more": page.next_cursor is not None,
+                "next_cursor": page.next_cursor,
+            }
+        )
+
+    @get("/v1/exports/{export_id:str}")
+    async def get_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        job = await jobs.find(principal.address, export_id)
+        return json_reply(shown(job), headers=[record_header(job)])
+
+    @delete("/v1/exports/{export_id:str}", status_code=200)
+    async def cancel_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        return json_reply(shown(await jobs.cancel(principal.address, export_id)))
+
+    return [create_export, list_exports, get_export, cancel_export]
+
+
+def record_header(job: ExportJob) -> Header:
+    """Which record stands for the job."""
+    return (b"x-tallystick-record", format_record_id(job.record_id).encode())
+
+
+def shown(job: ExportJob) -> dict[str, object]:
+    """A job as its owner sees it. Units: bytes; microseconds UTC; `progress` from 0 to 1.
+
+    `manifest_digest` covers every file but the signature, `model.sig`.
+    """
+    files = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in downloadable(job)]
+    error = None if job.error is None else {"code": job.error.code, "message": job.error.message}
+    return {
+        "id": job.id,
+        "object": "export",
+        "state": job.state.value,
+        "stage": job.stage,
+        "progress": round(job.progress, 3),
+        "model": job.model,
+        "version": job.version,
+        "source_digest": to_hex(job.source_digest),
+        "format": job.format,
+        "quantization": job.quantization,
+        "files": files,
+        "manifest_digest": None if job.digest is None else job.digest.hex(),
+        "parity": job.parity,
+        "record": format_record_id(job.record_id),
+        "error": error,
+        "created_at_us": job.created_at,
+        "finished_at_us": job.finished_at,
+    }

@@ -1,0 +1,191 @@
+"""Handing out what an export published: admitted, counted, and recorded with what was really handed over.
+
+A chunk is read while the one before it is on its way, so that one download holds two, whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from tallystick.ids import Address
+from tallystick_platform.auth import Principal
+from tallystick_platform.clock import Clock
+from tallystick_platform.errors import Overloaded
+from tallystick_platform.exchange import AdmittedEvent, Delivered, EventLine, HttpFacts
+from tallystick_platform.jobs.archive import ARCHIVE_NAME, Archive
+from tallystick_platform.jobs.errors import (
+    DownloadStalled,
+    ExportNotFinished,
+    FileChanged,
+    UnknownFile,
+)
+from tallystick_platform.jobs.exports import Admissions
+from tallystick_platform.jobs.facts import ExportFacts, download_text
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.reading import downloadable, file_chunks
+from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
+
+STALL_LIMIT_S = 60.0
+"""For one chunk: a client that takes less than about 9 KB a second is sent away, and can go on later where it stopped."""
+MAX_DOWNLOADS = 64
+MAX_DOWNLOADS_PER_SENDER = 16
+RETRY_AFTER_S = 5
+READER_THREADS = 4
+
+Start = Callable[[AdmittedEvent], Awaitable[None]]
+Send = Callable[[bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Which bytes of which file, or of the archive of all. `span` as in Content-Range where it is not the whole. Units: bytes."""
+
+    job: ExportJob
+    name: str
+    file: StoredFile | None
+    offset: int
+    length: int
+    span: str | None
+
+
+class Downloads:
+    """Every download of the service."""
+
+    def __init__(self, *, exchange: Admissions, folders: ExportFolders, facts: ExportFacts, clock: Clock) -> None:
+        self._exchange = exchange
+        self._folders = folders
+        self._facts = facts
+        self._clock = clock
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="download")
+        self._by_sender: Counter[Address] = Counter()
+
+    def close(self) -> None:
+        """Give back what is held. Requires: no download is under way."""
+        self._readers.shutdown()
+
+    @contextmanager
+    def place(self, sender: Address) -> Iterator[None]:
+        """Room for one more download. Raises: Overloaded."""
+        for bound, limit, found in (
+            ("downloads of this sender", MAX_DOWNLOADS_PER_SENDER, self._by_sender[sender]),
+            ("downloads at once", MAX_DOWNLOADS, self._by_sender.total()),
+        ):
+            if found >= limit:
+                raise Overloaded(bound=bound, limit=limit, retry_after_s=RETRY_AFTER_S)
+        self._by_sender[sender] += 1
+        try:
+            yield
+        finally:
+            self._by_sender[sender] -= 1
+            if not self._by_sender[sender]:
+                del self._by_sender[sender]
+
+    def line(self, principal: Principal, part: Part, http: HttpFacts) -> EventLine:
+        """The line of one download."""
+        event = self._facts.download(part.job, part.name, part.span, http)
+        return self._exchange.event(principal=principal, event=event, timeout_s=None)  # each chunk has its own bound
+
+    def delivery(self, part: Part, start: Start, send: Send) -> Delivery:
+        """The work of one download. `start` sends what comes before the first byte."""
+        if part.file is None:
+            chunks = Archive(part.job).chunks(self._folders)
+        else:
+            chunks = file_chunks(self._folders, part.job.id, part.file, part.offset, part.length)
+        return Delivery(part, chunks, start, send, clock=self._clock, readers=self._readers)
+
+
+class Delivery:
+    """One download on its way. Use it once."""
+
+    def __init__(
+        self,
+        part: Part,
+        chunks: Iterator[bytes],
+        start: Start,
+        send: Send,
+        *,
+        clock: Clock,
+        readers: ThreadPoolExecutor,
+    ) -> None:
+        self._part = part
+        self._chunks = chunks
+        self._start = start
+        self._send = send
+        self._clock = clock
+        self._readers = readers
+        self._started_at: int | None = None
+        self.sent = 0
+
+    async def carry_out(self, admitted: AdmittedEvent) -> None:
+        """Send it, chunk by chunk; what the transport took is counted."""
+        self._started_at = self._clock.now_us()
+        reading = self._read()
+        try:
+            chunk = await asyncio.shield(
+                reading
+            )  # before the headers: a file that is gone is an error, not a cut answer
+            await self._start(admitted)
+            while chunk:
+                reading = self._read()
+                await self._hand_over(chunk)
+                chunk = await asyncio.shield(reading)
+        finally:
+            await self._close(reading)
+
+    def delivered(self) -> Delivered:
+        """How many bytes were handed over, and of what."""
+        part = self._part
+        text = download_text(
+            sha256=None if part.file is None else part.file.sha256,
+            manifest_digest=part.job.digest or b"",
+            sent_bytes=self.sent,
+        )
+        return Delivered(text=text if self.sent or not part.length else None, started_at=self._started_at)
+
+    def _read(self) -> asyncio.Future[bytes]:
+        return asyncio.get_running_loop().run_in_executor(self._readers, next, self._chunks, b"")
+
+    async def _hand_over(self, chunk: bytes) -> None:
+        try:
+            async with asyncio.timeout(STALL_LIMIT_S):
+                await self._send(chunk)
+        except TimeoutError as error:
+            raise DownloadStalled(limit_s=STALL_LIMIT_S) from error
+        self.sent += len(chunk)
+
+    async def _close(self, reading: asyncio.Future[bytes]) -> None:
+        """Close the file; a thread may still be reading from it."""
+        await asyncio.wait([reading])
+        with suppress(FileChanged, OSError):
+            reading.result()
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+def part_of(job: ExportJob, name: str) -> Part:
+    """The whole of one published file, the signature too, or with ARCHIVE_NAME all of them.
+
+    Raises: ExportNotFinished, UnknownFile
+    """
+    if job.state is not JobState.FINISHED:
+        raise ExportNotFinished(state=job.state.value)
+    for file in downloadable(job):
+        if file.name == name:
+            return Part(job=job, name=name, file=file, offset=0, length=file.size, span=None)
+    raise UnknownFile
+
+
+def archive_of(job: ExportJob) -> Part:
+    """All files as one tar.
+
+    Raises: ExportNotFinished
+    """
+    if job.state is not JobState.FINISHED:
+        raise ExportNotFinished(state=job.state.value)
+    return Part(job=job, name=ARCHIVE_NAME, file=None, offset=0, length=Archive(job).size, span=None)
