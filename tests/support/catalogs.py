@@ -56,6 +56,9 @@ class FakeCatalog:
                 return servable
         raise UnknownModel(model=reference)
 
+    def forget(self) -> None:
+        self.asked.clear()
+
     def pinned(self) -> list[Servable]:
         return [servable for servable in self.servables if servable.pinned]
 

@@ -20,15 +20,21 @@ Remembered = tuple[int, Servable | PlatformError]
 
 
 class RegistryCatalog:
-    """Implements `dispatch.Catalog`. Used from the event loop: a few rows are read, once a second per name and viewer."""
+    """Implements `dispatch.Catalog`. Used from the event loop: a few rows are read, once a second per name and viewer.
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    A caller with the operator's own address is the operator.
+    """
+
+    def __init__(self, registry: Registry, operator: Address, clock: Clock) -> None:
         self._registry = registry
+        self._operator = operator
         self._clock = clock
         self._remembered: OrderedDict[tuple[str, Address | None], Remembered] = OrderedDict()
 
     def resolve(self, reference: str, viewer: Address | None) -> Servable:
         """The version that answers. Raises: UnknownModel; SignatureRefused where the policy asks for a signature that it lacks."""
+        if viewer == self._operator:
+            viewer = None
         key, now_ns = (reference, viewer), self._clock.monotonic_ns()
         known = self._remembered.get(key)
         if known is None or now_ns - known[0] >= REMEMBER_NS:

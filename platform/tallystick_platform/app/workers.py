@@ -61,7 +61,7 @@ async def start_workers(
         available=available_bytes,
         monotonic_s=lambda: clock.monotonic_ns() / NS_PER_S,
     )
-    catalog = RegistryCatalog(registry, clock)
+    catalog = RegistryCatalog(registry, keys.operator.address, clock)
     dispatcher = Dispatcher(pool, catalog, fleet)
     registrar = Registrar(settings.model, registry, catalog)
     pool.heard_of = registrar.hear

@@ -1,7 +1,8 @@
 """The API's side of the workers. No torch here, nor anything that imports it.
 
 - `dispatcher`: who computes a request.
-- `catalog`: what the registry offers. `fleet`: its versions, loaded when they are asked for. `memory`: what they take, what there is.
+- `catalog`: what the registry offers. `fleet`: its versions, loaded when they are asked for. `versions`: the fleet's books.
+- `memory`: what a version takes, and what there is.
 - `pool`: worker processes, supervised and restarted. `place`: what each of them runs. `endpoint`: where they reach us.
 - `link`: one worker incarnation and what it holds.
 - `generation`: one answer on its way.
@@ -9,11 +10,12 @@
 
 from tallystick_platform.dispatch.catalog import Catalog, Servable
 from tallystick_platform.dispatch.dispatcher import Dispatcher
-from tallystick_platform.dispatch.fleet import Fleet, LoadedVersion
+from tallystick_platform.dispatch.fleet import Fleet
 from tallystick_platform.dispatch.generation import Generation, Progress
 from tallystick_platform.dispatch.link import Link, Placement
 from tallystick_platform.dispatch.place import PoolConfig
 from tallystick_platform.dispatch.pool import WorkerPool
+from tallystick_platform.dispatch.versions import LoadedVersion
 from tallystick_platform.protocol import Delta, GenerationRequest, GenerationResult, GpuInfo, ModelInfo, ProviderInfo
 
 __all__ = [

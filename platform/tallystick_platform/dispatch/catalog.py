@@ -59,6 +59,10 @@ class Catalog(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Something was changed in this process: what was remembered counts no longer."""
+        ...
+
     def pinned(self) -> Sequence[Servable]:
         """The versions to be loaded from the start."""
         ...

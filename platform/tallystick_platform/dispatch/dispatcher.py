@@ -15,10 +15,11 @@ import structlog
 from tallystick.ids import Address
 from tallystick_platform import errors
 from tallystick_platform.dispatch.catalog import Catalog, Servable
-from tallystick_platform.dispatch.fleet import Fleet, LoadedVersion
+from tallystick_platform.dispatch.fleet import Fleet
 from tallystick_platform.dispatch.generation import Generation
 from tallystick_platform.dispatch.link import Link, Placement
 from tallystick_platform.dispatch.pool import WorkerPool
+from tallystick_platform.dispatch.versions import LoadedVersion
 from tallystick_platform.protocol import GenerationRequest, ModelInfo, ProviderInfo
 
 MIN_VERSION_CHARS = 8
@@ -94,12 +95,27 @@ class Dispatcher:
         return placement
 
     async def unload(self, reference: str, viewer: Address | None = None) -> bool:
-        """Unload a version; whether it was loaded. Raises: UnknownModel, ModelPinned, ModelBusy."""
+        """Unload a version; whether it was loaded. One that was withdrawn since answers to its full name, for the operator.
+
+        Raises: UnknownModel, ModelPinned, ModelBusy
+        """
         servable = self._resolve(reference, viewer)
+        if servable is None and viewer is None:
+            servable = next((one.servable for one in self.loaded() if one.servable.reference == reference), None)
         if servable is None or self._fleet is None or self._stands(servable):
             self.select(reference, viewer)
             raise errors.ModelPinned(model=reference)
         return await self._fleet.unload(servable)
+
+    def serves(self, model_id: str, digest: bytes) -> bool:
+        """Whether a worker has this version loaded, or is loading it."""
+        standing = any(_identity(link.placement.model) == (model_id, digest) for link in self._pool.standing)
+        return standing or (self._fleet is not None and self._fleet.uses(model_id, digest))
+
+    def forget(self) -> None:
+        """The registry was changed in this process."""
+        if self._catalog is not None:
+            self._catalog.forget()
 
     def release(self, placement: Placement) -> None:
         """Give back what `select` or `load` claimed."""

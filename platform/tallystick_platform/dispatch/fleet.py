@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -19,62 +18,17 @@ import structlog
 from tallystick_platform import errors
 from tallystick_platform.dispatch.catalog import Servable
 from tallystick_platform.dispatch.link import Placement
-from tallystick_platform.dispatch.place import Place, PlaceConfig
+from tallystick_platform.dispatch.place import PlaceConfig
 from tallystick_platform.dispatch.pool import WorkerPool
+from tallystick_platform.dispatch.versions import Books, Failure, Key, LoadedVersion, Version, key_of, refuse_unservable
 from tallystick_platform.protocol import ProviderInfo
 
 MAX_LOADED = 16  # versions, a process each
 MAX_WAITING_FOR_LOAD = 64  # requests, over all versions
 RETRY_BUSY_S = 10
 FAILED_LOAD_PAUSE_S = 30.0  # a version that could not be loaded is not tried again before
-SERVED_TASKS = frozenset({"chat"})
-SERVED_FORMATS = frozenset({"safetensors", "adapter"})
-
-Key = tuple[str, bytes]  # model id and digest: the same files under two names are served under each
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedVersion:
-    """One loaded version, for whoever asks. Units: bytes, as estimated before it was loaded; requests under way."""
-
-    servable: Servable
-    serving: bool
-    requests: int
-    needed_bytes: int
-
-
-@dataclass(slots=True, kw_only=True)
-class _Version:
-    servable: Servable
-    place: Place
-    needed_bytes: int
-    used_s: float
-    claims: int = 0
-
-    @property
-    def requests(self) -> int:
-        """Requests that may use it: a cancelled one counts until its worker has confirmed the end."""
-        link = self.place.link
-        return max(self.claims, 0 if link is None else link.load)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Failure:
-    reason: str
-    until_s: float
-
-
-@dataclass(slots=True, kw_only=True)
-class _Books:
-    """What the fleet knows. `waiting` counts the requests that wait for each version."""
-
-    versions: dict[Key, _Version] = field(default_factory=dict)
-    by_place: dict[str, _Version] = field(default_factory=dict)
-    loads: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
-    failures: dict[Key, _Failure] = field(default_factory=dict)
-    waiting: dict[Key, int] = field(default_factory=dict)
 
 
 class Fleet:
@@ -99,7 +53,7 @@ class Fleet:
         self._available = available
         self._monotonic_s = monotonic_s
         self._max_loaded = max_loaded
-        self._books = _Books()
+        self._books = Books()
         self._turn = asyncio.Semaphore(1)
         self._places = 0
         self.loads = 0
@@ -118,12 +72,16 @@ class Fleet:
             for version in self._books.versions.values()
         ]
 
+    def uses(self, model_id: str, digest: bytes) -> bool:
+        """Whether a version is loaded or being loaded."""
+        return (model_id, digest) in self._books.versions or (model_id, digest) in self._books.loads
+
     def claim(self, servable: Servable) -> Placement | None:
         """A placement that stays until it is released; None if the version is not loaded.
 
         Raises: NoProvider if its worker is being started again.
         """
-        version = self._books.versions.get(_key(servable))
+        version = self._books.versions.get(key_of(servable))
         if version is None:
             return None
         if version.place.link is None:
@@ -151,7 +109,7 @@ class Fleet:
         Raises: NotServable, ModelTooLarge, NoRoomForModel, Overloaded, ModelLoadFailed, NoProvider; QueueFull if too many wait
         """
         refuse_unservable(servable)
-        key, waiting = _key(servable), self._books.waiting
+        key, waiting = key_of(servable), self._books.waiting
         if sum(waiting.values()) >= MAX_WAITING_FOR_LOAD:
             raise errors.QueueFull(limit=MAX_WAITING_FOR_LOAD)
         waiting[key] = waiting.get(key, 0) + 1
@@ -168,13 +126,13 @@ class Fleet:
 
     async def unload(self, servable: Servable) -> bool:
         """Unload a version at an operator's word; whether it was loaded. Raises: ModelPinned, ModelBusy."""
-        version = self._books.versions.get(_key(servable))
+        version = self._books.versions.get(key_of(servable))
         if version is None:
             return False
         if version.servable.pinned:
             raise errors.ModelPinned(model=servable.reference)
         if not self._idle(version):
-            waiting = self._books.waiting.get(_key(servable), 0)
+            waiting = self._books.waiting.get(key_of(servable), 0)
             raise errors.ModelBusy(model=servable.reference, requests=version.requests + waiting)
         await self._end(version)
         return True
@@ -187,7 +145,7 @@ class Fleet:
         await asyncio.gather(*loads, return_exceptions=True)
 
     def _loading(self, servable: Servable) -> asyncio.Task[None]:
-        key, loads = _key(servable), self._books.loads
+        key, loads = key_of(servable), self._books.loads
         if key not in loads:
             loads[key] = asyncio.get_running_loop().create_task(self._load(servable), name=f"load {servable.reference}")
             loads[key].add_done_callback(lambda done: self._loaded(key, servable, done))
@@ -222,8 +180,8 @@ class Fleet:
             if came_up is not True:
                 raise self._failed(servable, str(came_up))
         self.loads += 1
-        version = _Version(servable=servable, place=place, needed_bytes=needed, used_s=self._monotonic_s())
-        self._books.versions[_key(servable)] = self._books.by_place[place.config.name] = version
+        version = Version(servable=servable, place=place, needed_bytes=needed, used_s=self._monotonic_s())
+        self._books.versions[key_of(servable)] = self._books.by_place[place.config.name] = version
         _log.info("model.loaded", model=servable.reference, needed_bytes=needed, loaded=len(self._books.versions))
 
     async def _make_room(self, servable: Servable, needed: int) -> None:
@@ -247,18 +205,18 @@ class Fleet:
                 raise errors.NoRoomForModel(model=servable.reference, needed_bytes=needed, available_bytes=most)
             await self._end(idle[0])
 
-    def _idle(self, version: _Version) -> bool:
-        waited_for = self._books.waiting.get(_key(version.servable), 0)
+    def _idle(self, version: Version) -> bool:
+        waited_for = self._books.waiting.get(key_of(version.servable), 0)
         return not version.servable.pinned and not waited_for and version.requests == 0
 
-    async def _end(self, version: _Version) -> None:
+    async def _end(self, version: Version) -> None:
         self._forget(version)  # first of all: from here on nobody can claim it
         await self._pool.close(version.place)
         self.unloads += 1
         _log.info("model.unloaded", model=version.servable.reference, loaded=len(self._books.versions))
 
-    def _forget(self, version: _Version) -> None:
-        del self._books.versions[_key(version.servable)]
+    def _forget(self, version: Version) -> None:
+        del self._books.versions[key_of(version.servable)]
         del self._books.by_place[version.place.config.name]
 
     def _failed(self, servable: Servable, reason: str) -> errors.ModelLoadFailed:
@@ -271,14 +229,14 @@ class Fleet:
         failures, now_s = self._books.failures, self._monotonic_s()
         for key in [key for key, failure in failures.items() if failure.until_s <= now_s]:
             del failures[key]
-        failures[_key(servable)] = _Failure(reason=reason, until_s=now_s + FAILED_LOAD_PAUSE_S)
+        failures[key_of(servable)] = Failure(reason=reason, until_s=now_s + FAILED_LOAD_PAUSE_S)
         return errors.ModelLoadFailed(
             model=servable.reference, reason=reason, retry_after_s=math.ceil(FAILED_LOAD_PAUSE_S)
         )
 
     def _refuse_failed(self, servable: Servable) -> None:
         """Raises: ModelLoadFailed for a version that failed a moment ago: loading it costs the others time and memory."""
-        failure = self._books.failures.get(_key(servable))
+        failure = self._books.failures.get(key_of(servable))
         left_s = 0.0 if failure is None else failure.until_s - self._monotonic_s()
         if failure is not None and left_s > 0:
             raise errors.ModelLoadFailed(
@@ -293,18 +251,3 @@ class Fleet:
             price_per_hour_micros=servable.price_per_hour_micros,
             currency=servable.currency or self._provider.currency,
         )
-
-
-def refuse_unservable(servable: Servable) -> None:
-    """Raises: NotServable for a task or a format that no engine here computes."""
-    for what, found, served in (
-        ("task", servable.task, SERVED_TASKS),
-        ("format", servable.format, SERVED_FORMATS),
-    ):
-        if found not in served:
-            reason = f"its {what} is {found}, and workers here compute {' and '.join(sorted(served))}"
-            raise errors.NotServable(model=servable.reference, reason=reason)
-
-
-def _key(servable: Servable) -> Key:
-    return (servable.model_id, servable.digest)

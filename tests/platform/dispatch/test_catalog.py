@@ -76,6 +76,32 @@ async def test_a_registered_version_that_stood_has_no_provider_while_its_worker_
             rig.dispatcher.select("constant")
 
 
+async def test_what_is_loaded_or_loading_is_in_use(tmp_path):
+    one, two = registered(tmp_path / "one", "m"), registered(tmp_path / "two", "m", "other")
+    async with rigged(tmp_path, one, two) as rig:
+        await rig.dispatcher.wait_ready()
+        assert rig.dispatcher.serves("constant", CONSTANT_DIGEST)
+        assert not rig.dispatcher.serves("m", one.digest)
+        loading = asyncio.create_task(rig.dispatcher.load(one.reference))
+        await until(lambda: rig.dispatcher.serves("m", one.digest))
+        await reader(loading)
+        assert rig.dispatcher.serves("m", one.digest)
+        assert not rig.dispatcher.serves("m", two.digest)
+        assert not rig.dispatcher.serves("n", one.digest)
+
+
+async def test_the_operator_unloads_what_was_withdrawn_since(tmp_path):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        await rig.used("m")
+        (one,) = rig.catalog.servables
+        rig.catalog.servables.clear()
+        rig.dispatcher.forget()
+        with pytest.raises(errors.UnknownModel):
+            await rig.dispatcher.unload(one.reference, OWNER)
+        assert await rig.dispatcher.unload(one.reference)
+        assert rig.names() == []
+
+
 async def test_a_private_version_does_not_exist_for_strangers(tmp_path):
     private = registered(tmp_path / "one", "m", public=False)
     async with rigged(tmp_path, private) as rig:
