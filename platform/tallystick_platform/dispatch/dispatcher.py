@@ -135,11 +135,11 @@ class Dispatcher:
         return link.submit(request)
 
     def provider(self, model_id: str) -> ProviderInfo:
-        """Who offers a model that is served now. Raises: NoProvider."""
+        """Who offers a model, at the price of its worker if it has one now."""
         for link in self._pool.links:
             if link.placement.model.id == model_id:
                 return link.placement.provider
-        raise errors.NoProvider(model=model_id)
+        return self._pool.provider
 
     async def start_workers(self) -> None:
         """Start the pool; workers become ready later, and pinned versions after them."""

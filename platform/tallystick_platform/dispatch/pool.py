@@ -35,6 +35,7 @@ from tallystick_platform.protocol import (
     Hello,
     Loading,
     ProtocolFault,
+    ProviderInfo,
     StepReport,
     ToWorker,
     decode_from_worker,
@@ -79,6 +80,11 @@ class WorkerPool:
     def link(self, worker_id: str) -> Link | None:
         """One of them by its identity."""
         return self._links.get(worker_id)
+
+    @property
+    def provider(self) -> ProviderInfo:
+        """Who offers the standing places."""
+        return self._config.provider
 
     @property
     def standing(self) -> list[Link]:

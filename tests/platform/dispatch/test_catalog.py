@@ -12,7 +12,7 @@ from tallystick_platform.dispatch import dispatcher as dispatcher_module
 from tallystick_platform.dispatch import pool as pool_module
 from tallystick_platform.engine.constant import DEFAULT_ANSWER
 from tests.support.catalogs import OWNER, STRANGER, FakeCatalog, registered, rigged
-from tests.support.workers import reader, running
+from tests.support.workers import PROVIDER, reader, running
 
 CONSTANT_DIGEST = hashlib.sha256(DEFAULT_ANSWER.encode()).digest()
 
@@ -142,10 +142,9 @@ async def test_a_new_price_counts_from_the_next_request_on(tmp_path):
         assert rig.fleet.loaded()[0].requests == 0
 
 
-async def test_a_model_that_nobody_serves_has_no_provider_to_name(tmp_path):
+async def test_a_model_that_nobody_serves_yet_is_offered_by_the_pools_provider(tmp_path):
     async with rigged(tmp_path) as rig:
-        with pytest.raises(errors.NoProvider):
-            rig.dispatcher.provider("m")
+        assert rig.dispatcher.provider("m") is PROVIDER
 
 
 async def test_a_pin_set_after_the_load_counts_from_the_next_request_on(tmp_path):
