@@ -150,9 +150,9 @@ def read_shape(config: Mapping[str, Any]) -> Shape:
 def _refuse_unsaid(config: Mapping[str, Any], named: str) -> None:
     """Refuse what these architectures' files cannot express, or what their readers would not heed."""
     rope, scaling = config.get("rope_parameters") or {}, config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
-    if kind != "default":
-        raise ExportRefused(reason=f"{named} with rotary scaling {kind!a} is not written as GGUF")
+    kinds = {rope.get("rope_type"), scaling.get("rope_type"), scaling.get("type")} - {None, "default"}
+    if kinds:
+        raise ExportRefused(reason=f"{named} with rotary scaling {kinds.pop()!a} is not written as GGUF")
     if config.get("hidden_act", "silu") != "silu":
         raise ExportRefused(reason=f"{named} with the activation {config['hidden_act']!a} is not written as GGUF")
     window = config.get("sliding_window")

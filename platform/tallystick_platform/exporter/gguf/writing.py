@@ -41,7 +41,8 @@ class Tensor:
         import gguf
 
         for rows in self._rows():
-            data = gguf.quants.quantize(rows, self.kind)
+            with np.errstate(over="ignore"):  # what does not fit is refused below
+                data = gguf.quants.quantize(rows, self.kind)
             if self.kind is gguf.GGMLQuantizationType.F16 and not np.isfinite(data).all():
                 raise ExportFailed(reason=f"{self._source!a} holds numbers that 16 bits cannot; export it as BF16")
             file.write(np.ascontiguousarray(data).tobytes())
