@@ -133,6 +133,12 @@ def kind_of(folder: Path, name: str) -> Kind:
     return Kind.TEXT
 
 
+def may_hold_tensors(name: str) -> bool:
+    """Whether a file that an ONNX model names may be what it says: raw numbers, under no name of code or of an archive."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix == ".bin" or (suffix not in _REMEDIES and suffix not in WEIGHTS)
+
+
 def _disguise(head: bytes) -> str | None:
     """What a file is by its first bytes, where that is something that cannot be taken."""
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= _NEWEST_PICKLE:

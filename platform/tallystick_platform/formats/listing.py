@@ -7,12 +7,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick.manifest import LEFT_OUT, SIGNATURE_NAME
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.limits import MAX_FILES, MAX_FOLDER_BYTES, MAX_SIGNATURE_BYTES
 from tallystick_platform.formats.names import NameTable, shown
 
-SIGNATURE = "model.sig"
-_GIT = ".git"
 REPLACE_LINK = "put a copy of the file in its place (cp -rL FOLDER COPY)"
 
 
@@ -31,6 +30,13 @@ def list_folder(folder: Path) -> tuple[Listed, ...]:
     """
     if folder.is_symlink() or not folder.is_dir():
         raise FormatError(path=folder, reason="not a folder")
+    try:
+        return _walk(folder)
+    except OSError as error:
+        raise FormatError(path=folder, reason=error.strerror or "it cannot be read") from error
+
+
+def _walk(folder: Path) -> tuple[Listed, ...]:
     names, found, total, entries = NameTable(), list[Listed](), 0, 0
     waiting = [""]
     while waiting:
@@ -40,14 +46,14 @@ def list_folder(folder: Path) -> tuple[Listed, ...]:
                 entries += 1
                 if entries > MAX_FILES:
                     raise FormatError(path=folder, reason=f"more than {MAX_FILES} files and folders")
-                if not parent and entry.name.startswith(_GIT):
-                    continue
                 name = parent + entry.name
+                if name in LEFT_OUT and name != SIGNATURE_NAME:
+                    continue
                 status = entry.stat(follow_symlinks=False)
                 _check_entry(name, status, names)
                 if stat.S_ISDIR(status.st_mode):
                     waiting.append(name + "/")
-                elif name != SIGNATURE:
+                elif name != SIGNATURE_NAME:
                     found.append(Listed(name=name, size=status.st_size))
                     total += status.st_size
                 elif status.st_size > MAX_SIGNATURE_BYTES:

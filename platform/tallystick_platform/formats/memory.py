@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.folder import Contents, ModelFormat, Task, look_into, task_in
+from tallystick_platform.formats.json_text import whole_number
+from tallystick_platform.formats.limits import MIB
+from tallystick_platform.formats.weights import Weights
+
+FILE_DTYPE = "file"
+PROCESS_BYTES = 512 * MIB  # interpreter, torch, tokenizer and one forward pass of a small batch
+_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2})
+_WIDEST = 4
+_GENERATING = frozenset({Task.CHAT, Task.COMPLETION, Task.SEQ2SEQ, Task.TRANSLATION, Task.TRANSCRIPTION})
+_WHOLE = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "STRING"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,77 @@ class MemoryEstimate:
 def estimate(folder: Path, *, dtype: str = "float32", kv_tokens: int = 0) -> MemoryEstimate:
     """Weights in `dtype` (`file` for the file's own) and caches for `kv_tokens` tokens over all requests together.
 
-    Raises: FormatError.
+    Raises: FormatError, UnsafeModel.
     """
-    raise FormatError(path=folder, reason="folders are not read yet")
+    return estimate_contents(look_into(folder), dtype=dtype, kv_tokens=kv_tokens)
+
+
+def estimate_contents(found: Contents, *, dtype: str = "float32", kv_tokens: int = 0) -> MemoryEstimate:
+    """The same for a folder that was looked into before. Raises: FormatError for a type that is none."""
+    if dtype not in _BYTES and dtype != FILE_DTYPE:
+        raise FormatError(path=dtype, reason="no type of weights")
+    if found.format is ModelFormat.SKOPS and found.skops is not None:
+        # The library keeps the file's arrays beside what it builds of them.
+        return MemoryEstimate(weights_bytes=2 * found.skops.arrays_bytes, kv_bytes=0, overhead_bytes=PROCESS_BYTES)
+    kept = dtype == FILE_DTYPE or found.format is ModelFormat.ONNX or _quantised(found.config)
+    weights = found.weights
+    stored = (
+        weights.total_bytes if kept else sum(_size(name, n, weights, dtype) for name, n in weights.elements.items())
+    )
+    width = _BYTES.get(dtype, _WIDEST)
+    return MemoryEstimate(
+        weights_bytes=stored,
+        kv_bytes=kv_tokens * _kv_numbers(found) * width,
+        # While it is loaded, the largest tensor is there twice: as it was stored and as it is computed with.
+        overhead_bytes=PROCESS_BYTES + weights.largest * width,
+    )
+
+
+def _size(stored: str, elements: int, weights: Weights, dtype: str) -> int:
+    """Whole numbers and truth values stay as they are."""
+    if stored in _WHOLE:
+        return weights.stored_bytes[stored]
+    return elements * _BYTES[dtype]
+
+
+def _quantised(config: Mapping[str, Any]) -> bool:
+    return isinstance(config.get("quantization_config"), dict)
+
+
+def _kv_numbers(found: Contents) -> int:
+    """Numbers that one token leaves in the cache: a key and a value for every layer and head of keys."""
+    if task_in(found) not in _GENERATING:
+        return 0
+    if found.gguf is not None:
+        family = found.gguf.architecture
+        read = {key: found.gguf.metadata.get(f"{family}.{name}") for key, name in _GGUF_NAMES.items()}
+    else:
+        inner = found.config.get("text_config")
+        config = {**found.config, **inner} if isinstance(inner, dict) else found.config
+        read = {key: next((config[name] for name in names if name in config), None) for key, names in _NAMES.items()}
+    known = {key: whole_number(value, MAX_SHAPE_NUMBER) for key, value in read.items()}
+    layers, hidden, heads = known["layers"], known["hidden"], known["heads"]
+    if layers is None or hidden is None or heads is None:
+        return 0
+    return 2 * layers * (known["kv_heads"] or heads) * (known["head_dim"] or -(-hidden // heads))
+
+
+MAX_SHAPE_NUMBER = 1 << 24
+_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers"),
+        "hidden": ("hidden_size", "n_embd", "d_model"),
+        "heads": ("num_attention_heads", "n_head", "n_heads", "decoder_attention_heads"),
+        "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
+        "head_dim": ("head_dim",),
+    }
+)
+_GGUF_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": "block_count",
+        "hidden": "embedding_length",
+        "heads": "attention.head_count",
+        "kv_heads": "attention.head_count_kv",
+        "head_dim": "attention.key_length",
+    }
+)

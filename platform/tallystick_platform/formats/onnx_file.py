@@ -43,7 +43,8 @@ _MODEL_FIELDS = frozenset({*range(1, 9), 14, 20, 25, 26})
 class OnnxSummary:
     """What a model says of itself. `external_files` maps names beside the model to the bytes used of each.
 
-    `weights` maps a type to the number of weights stored as it. Units: bytes.
+    `weights` maps a type to the number of weights stored as it, `weights_by_bytes` to their bytes; `largest` is the number in the
+    largest tensor. Units: bytes.
     """
 
     opsets: Mapping[str, int]
@@ -52,8 +53,14 @@ class OnnxSummary:
     external_files: Mapping[str, int]
     operators: frozenset[str]
     weights: Mapping[str, int]
-    weights_bytes: int
+    weights_by_bytes: Mapping[str, int]
+    largest: int
     file_bytes: int
+
+    @property
+    def weights_bytes(self) -> int:
+        """All weights together."""
+        return sum(self.weights_by_bytes.values())
 
 
 def read_model(path: Path) -> OnnxSummary:
@@ -74,7 +81,8 @@ def read_model(path: Path) -> OnnxSummary:
         external_files=walk.tally.check_external(),
         operators=frozenset(walk.operators),
         weights=walk.tally.weights,
-        weights_bytes=walk.tally.weights_bits // 8,
+        weights_by_bytes=walk.tally.weights_by_bytes,
+        largest=walk.tally.largest,
         file_bytes=size,
     )
 

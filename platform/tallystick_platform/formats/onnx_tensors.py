@@ -51,7 +51,8 @@ class TensorTally:
     def __init__(self, source: ProtobufFile, path: Path) -> None:
         self._source, self._path = source, path
         self.weights: dict[str, int] = {}
-        self.weights_bits = 0
+        self.weights_by_bytes: dict[str, int] = {}
+        self.largest = 0
         self._tensors = 0
         self._external: dict[str, list[tuple[int, int]]] = {}
 
@@ -85,7 +86,8 @@ class TensorTally:
         elif elements > 8 * (tensor.end - tensor.begin):
             raise self._source.fault("a tensor claims more elements than its bytes can hold")
         self.weights[name] = self.weights.get(name, 0) + elements
-        self.weights_bits += elements * bits
+        self.weights_by_bytes[name] = self.weights_by_bytes.get(name, 0) + size_bytes
+        self.largest = max(self.largest, elements)
 
     def _note_external(self, entries: list[tuple[str, str]], size_bytes: int) -> None:
         locations = [value for key, value in entries if key == "location"]

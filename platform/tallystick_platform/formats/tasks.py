@@ -33,6 +33,12 @@ _BY_HEAD: tuple[tuple[str, Task], ...] = (
     ("ForMaskedLM", Task.EMBEDDING),
     ("EncoderModel", Task.EMBEDDING),
 )
+_BY_ADAPTER = {
+    "SEQ_CLS": Task.CLASSIFICATION,
+    "TOKEN_CLS": Task.CLASSIFICATION,
+    "SEQ_2_SEQ_LM": Task.SEQ2SEQ,
+    "FEATURE_EXTRACTION": Task.EMBEDDING,
+}
 
 
 def architecture_of(config: Mapping[str, Any]) -> str | None:
@@ -61,6 +67,13 @@ def task_of(config: Mapping[str, Any], *, chat_template: bool, sentence_encoder:
     if architecture.endswith(("ForConditionalGeneration", "MTModel")):
         return Task.CHAT if chat_template else Task.SEQ2SEQ
     return Task.EMBEDDING if architecture.endswith("Model") else Task.OTHER
+
+
+def task_of_adapter(kind: str | None, *, chat_template: bool) -> Task:
+    """From the task that an adapter was trained for."""
+    if kind in {None, "CAUSAL_LM"}:
+        return Task.CHAT if chat_template or kind is None else Task.COMPLETION
+    return _BY_ADAPTER.get(kind or "", Task.OTHER)
 
 
 def task_of_gguf(architecture: str | None, *, chat_template: bool) -> Task:

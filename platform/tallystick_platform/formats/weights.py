@@ -1,0 +1,124 @@
+"""The weights of a folder, added up from their headers, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.gguf_file import GgufHeader
+from tallystick_platform.formats.json_text import parse_json_object
+from tallystick_platform.formats.limits import MAX_INDEX_BYTES, MAX_INDEX_TENSORS
+from tallystick_platform.formats.names import name_fault, shown
+from tallystick_platform.formats.reading import read_whole
+from tallystick_platform.formats.safetensors_file import TensorIndex, read_index
+
+INDEX_SUFFIX = ".safetensors.index.json"
+SINGLE = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """`elements` and `stored_bytes` by type; `largest` is the number of elements in the largest tensor."""
+
+    elements: Mapping[str, int]
+    stored_bytes: Mapping[str, int]
+    largest: int
+
+    @property
+    def parameters(self) -> int:
+        """Numbers stored."""
+        return sum(self.elements.values())
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes stored."""
+        return sum(self.stored_bytes.values())
+
+    @property
+    def dtype(self) -> str | None:
+        """The type that takes most of the bytes."""
+        return max(self.stored_bytes, key=lambda name: self.stored_bytes[name], default=None)
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.elements: dict[str, int] = {}
+        self.stored_bytes: dict[str, int] = {}
+        self.largest = 0
+
+    def add(self, dtype: str, elements: int, stored_bytes: int) -> None:
+        self.elements[dtype] = self.elements.get(dtype, 0) + elements
+        self.stored_bytes[dtype] = self.stored_bytes.get(dtype, 0) + stored_bytes
+        self.largest = max(self.largest, elements)
+
+    def total(self) -> Weights:
+        return Weights(elements=self.elements, stored_bytes=self.stored_bytes, largest=self.largest)
+
+
+def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
+    """All safetensors files that a folder's loaders read; every file is checked, also those that none reads.
+
+    Raises: FormatError where an index and its shards do not hold exactly the same tensors.
+    """
+    files = sorted(name for name in names if name.endswith(".safetensors"))
+    indices = sorted(name for name in names if name.endswith(INDEX_SUFFIX))
+    placed = {name: _read_placement(folder, name) for name in indices}
+    sharded = {shard for shards in placed.values() for shard in shards}
+    # A whole model and its shards side by side are the same weights twice; loaders take the whole one.
+    skipped = sharded if SINGLE in files and f"model{INDEX_SUFFIX}" in placed else set()
+    missing = sorted(sharded - set(files))
+    if missing:
+        raise FormatError(path=missing[0], reason="an index names it and it is not there")
+    tally = _Tally()
+    for name in files:
+        index = read_index(folder / name)
+        for shards in placed.values():
+            if name in shards:
+                _check_shard(name, index, shards[name])
+        if name not in skipped and _is_read(name, sharded, files):
+            for entry in index.tensors.values():
+                tally.add(entry.dtype, entry.elements, entry.end - entry.begin)
+    return tally.total()
+
+
+def gguf_weights(header: GgufHeader) -> Weights:
+    """The tensors of one GGUF file."""
+    tally = _Tally()
+    for tensor in header.tensors.values():
+        tally.add(tensor.type_name, tensor.elements, tensor.size_bytes)
+    return tally.total()
+
+
+def _is_read(name: str, sharded: set[str], files: list[str]) -> bool:
+    """At the top of the folder only the file that loaders look for counts, where there is one; parts in folders all do."""
+    if "/" in name or name in sharded:
+        return True
+    tops = {file for file in files if "/" not in file and file not in sharded}
+    return name == SINGLE or (SINGLE not in tops and not any("/" not in shard for shard in sharded))
+
+
+def _read_placement(folder: Path, name: str) -> dict[str, set[str]]:
+    """Shards by name, relative to the folder, and the tensors that an index puts into each."""
+    data = read_whole(folder / name, MAX_INDEX_BYTES)
+    weight_map = parse_json_object(data, name, MAX_INDEX_TENSORS).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise FormatError(path=name, reason="it has no weight_map")
+    placed: dict[str, set[str]] = {}
+    parent = PurePosixPath(name).parent
+    for tensor, file in weight_map.items():
+        if not isinstance(file, str) or name_fault(file) or not file.endswith(".safetensors"):
+            raise FormatError(
+                path=name, reason=f"it puts {shown(tensor)} into what is no safetensors file of the folder"
+            )
+        placed.setdefault((parent / file).as_posix(), set()).add(tensor)
+    return placed
+
+
+def _check_shard(name: str, index: TensorIndex, expected: set[str]) -> None:
+    found = index.tensors.keys()
+    lacking, extra = expected - found, found - expected
+    if lacking or extra:
+        which = f"lacks {shown(min(lacking))}" if lacking else f"holds {shown(min(extra))}"
+        raise FormatError(path=name, reason=f"it does not fit its index: it {which}")
