@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -107,15 +107,21 @@ def _replayer(folder: Path, base: Path | None) -> Replay:
 
     def replay(record: Record) -> Replayed:
         click.echo("running the record's prompt again; this takes about as long as the answer took", err=True)
-        with redirect_stdout(sys.stderr):  # standard output is the verdict's alone
+        with redirect_stdout(sys.stderr), _worker_needed():  # standard output is the verdict's alone
             return run(folder, record, base)
 
     return replay
 
 
 def _load(entry: EntryPoint) -> Run:
-    try:
+    with _worker_needed():
         run: Run = entry.load()
+    return run
+
+
+@contextmanager
+def _worker_needed() -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise click.ClickException(f"{NO_WORKER} ({error})") from error
-    return run

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tallystick_platform.engine.cpu import share_cores
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.protocol import VersionConfig, WorkerConfig
 
@@ -32,7 +32,7 @@ def build_engine(config: WorkerConfig, report: Report) -> Engine:
 
         constant = ConstantConfig(max_requests=config.max_requests, step_s=config.step_s)
         return ConstantEngine(_stand_in(constant, config.version), probe_cpu())
-    _share_cores()
+    share_cores()
     from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
     from tallystick_platform.engine.scheduler import SchedulerConfig
 
@@ -55,13 +55,3 @@ def _stand_in(constant: ConstantConfig, version: VersionConfig | None) -> Consta
     folder = Path(version.folder)
     digest = weights_digest.check(folder, version.digest).digest
     return replace(constant, model_id=version.model_id, version=version.version, weights_digest=digest, folder=folder)
-
-
-def _share_cores() -> None:
-    """Let torch's threads sleep while they wait for each other, unless the operator chose otherwise.
-
-    They spin by default, which steals the core that a sibling or the API process needs: with all cores busy a step took 3 to 8
-    times longer. The OpenMP runtime reads these when torch is first imported. A short spin first costs nothing and saves a wake-up.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -160,7 +160,11 @@ def test_a_replay_that_says_nothing_ends_with_2(run, folder, record, tmp_path, i
     assert result.stdout.splitlines()[-1].startswith("Could not check what was asked for: 15 replay.")
 
 
-@pytest.mark.parametrize("runs", [(), (None,)])
+def torchless(folder, record, base):
+    raise ModuleNotFoundError("No module named 'torch'")
+
+
+@pytest.mark.parametrize("runs", [(), (None,), (torchless,)])
 def test_without_the_workers_packages_it_ends_with_2_and_says_what_to_install(run, folder, bundle, install, runs):
     install(*runs)
     result = run("verify", bundle, "--model", folder, "--replay")

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,8 @@ from tallystick.record import Choice, Gpu, Model, ProofOfCompute, Response, Stat
 from tallystick.verify import ReplayRefused
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
-from tallystick_platform.engine.replay import replay, request_of
+from tallystick_platform.engine.replay import replay
+from tallystick_platform.engine.rerun import request_of
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.protocol import Finished, TextDelta, VersionConfig
 from tests.support.synthetic_log import synthetic_record
@@ -215,6 +218,11 @@ def test_an_adapter_whose_files_name_no_base_is_refused(record, tmp_path, conten
 
 def test_a_cancelled_record_is_run_to_its_end(folder, record):
     assert replay(folder, replace(record, state=State.CANCELLED)).usage == record.usage
+
+
+def test_the_entry_point_loads_without_torch():
+    script = "import sys, tallystick_platform.engine.replay; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0
 
 
 def test_the_entry_point_names_this_function():
