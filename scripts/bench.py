@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("audit_overhead.py", "gas.py", "verification.py", "tokens_ratio.py")
+PARTS = ("audit_overhead.py", "gas.py", "verification.py", "tokens_ratio.py", "download.py")
 PART_LIMIT_S = 1800
 
 
