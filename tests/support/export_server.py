@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from tallystick.manifest import FileEntry, Manifest
 
 EXPORT_PATH = "/v1/exports/e1"
+EXPORT_RECORD_ID = "0198c0de-0000-7000-8000-000000000000"
 RECORD_ID = "0198c0de-0000-7000-8000-000000000001"
 
 
@@ -70,7 +71,8 @@ class ExportServer:
             for name, data in self.files.items()
         ]
         digest = Manifest.of(entries).digest.hex()
-        return {"id": "e1", "state": self.state, "progress": 1.0, "files": listed, "manifest_digest": digest}
+        about = {"id": "e1", "state": self.state, "progress": 1.0, "record": EXPORT_RECORD_ID}
+        return {**about, "files": listed, "manifest_digest": digest}
 
     def file_requests(self) -> list[Request]:
         """The requests that were for files."""

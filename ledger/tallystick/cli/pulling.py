@@ -120,11 +120,14 @@ def _put(pulled: Pulled, folder: Path, *, as_json: bool) -> None:
                 "files": pulled.files,
                 "bytes": pulled.size,
                 "received_bytes": pulled.received,
+                "export_record": pulled.export_record,
                 "records": list(pulled.records),
             }
         )
         return
     received = "nothing was missing" if not pulled.received else f"{pulled.received} of {pulled.size} bytes fetched now"
     click.echo(f"{folder}: {pulled.files} files, digest {pulled.digest.hex()}; {received}")
+    if pulled.export_record is not None:
+        click.echo(f"made by record {pulled.export_record}, whose evidence tallystick verify --model can be given")
     if pulled.records:
-        click.echo(f"on the ledger as {', '.join(pulled.records[:3])}{' ...' if len(pulled.records) > 3 else ''}")
+        click.echo(f"fetched as {', '.join(pulled.records[:3])}{' ...' if len(pulled.records) > 3 else ''}")

@@ -13,6 +13,7 @@ from tallystick.manifest import DIGEST_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATU
 
 FINISHED: Final = "finished"
 MAX_SHOWN_TEXT: Final = 200
+MAX_RECORD_ID_CHARACTERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,11 @@ class WantedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A finished export: its manifest, and with it the signature, if there is one."""
+    """A finished export: its manifest, and with it the signature, if there is one. `record_id` is the record of the export."""
 
     manifest: Manifest
     wanted: tuple[WantedFile, ...]
+    record_id: str | None
 
     @property
     def size(self) -> int:
@@ -73,7 +75,13 @@ def read_listing(url: str, body: bytes) -> Listing:
     expected = document.get("manifest_digest")
     if expected != manifest.digest.hex():
         raise ModelDigestError(f"the list of {url}", f"digest {expected!a:.80}", f"digest {manifest.digest.hex()}")
-    return Listing(manifest=manifest, wanted=files)
+    return Listing(manifest=manifest, wanted=files, record_id=shown_record_id(document.get("record")))
+
+
+def shown_record_id(value: object) -> str | None:
+    """The id of a record as a server gives it, where it can be one and be shown."""
+    is_one = isinstance(value, str) and 0 < len(value) <= MAX_RECORD_ID_CHARACTERS and value.isprintable()
+    return str(value) if is_one else None
 
 
 def _document(url: str, body: bytes) -> Mapping[str, object]:

@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 class Pulled:
     """An export that lies whole in its folder. Units: bytes; `received` is what this run fetched of `size`.
 
-    `records` are the ids of the downloads' records, as the server named them.
+    `export_record` and `records` are the ids of the records of the export and of these downloads, as the server named them.
     """
 
     folder: Path
@@ -37,6 +37,7 @@ class Pulled:
     files: int
     size: int
     received: int
+    export_record: str | None
     records: tuple[str, ...]
 
 
@@ -65,6 +66,7 @@ def pull(
         files=len(listing.wanted),
         size=listing.size,
         received=run.received,
+        export_record=listing.record_id,
         records=tuple(run.records),
     )
 

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from tallystick.errors import PullRefused
+from tallystick.pull.listing import shown_record_id
 
 MAX_LISTING_BYTES: Final = 8 * 1_048_576
 """More than a list of as many files as a manifest holds takes."""
@@ -23,7 +24,6 @@ STALL_TIMEOUT_S: Final = 60.0
 """How long a server may send nothing."""
 MAX_RETRY_AFTER_S: Final = 60.0
 RECORD_HEADER: Final = "x-tallystick-record"
-MAX_RECORD_ID_CHARACTERS: Final = 64
 BUSY: Final = frozenset(
     (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 )
@@ -125,7 +125,7 @@ class Server:
                 start = 0
             elif response.getheader("Content-Range") != f"bytes {start}-{size - 1}/{size}":
                 raise PullRefused(self.url, status, f"another part of {name} than was asked for")
-            announced, record_id = response.length, _record_id(response)
+            announced, record_id = response.length, shown_record_id(response.getheader(RECORD_HEADER))
             read = partial(_reading, response.read1)
             yield Part(start=start, announced=announced, record_id=record_id, read=read)
             if response.length:
@@ -189,11 +189,6 @@ def _message(body: bytes) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         message = None
     return message if isinstance(message, str) else body.decode("utf-8", "replace")
-
-
-def _record_id(response: http.client.HTTPResponse) -> str | None:
-    found = response.getheader(RECORD_HEADER)
-    return found if found and found.isprintable() and len(found) <= MAX_RECORD_ID_CHARACTERS else None
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float | None:

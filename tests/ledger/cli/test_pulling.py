@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.keys import write_secret_file
-from tests.support.export_server import RECORD_ID, ExportServer, serving
+from tests.support.export_server import EXPORT_RECORD_ID, RECORD_ID, ExportServer, serving
 
 ROOT = Path(__file__).parents[3]
 FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 100}
@@ -40,7 +40,8 @@ def test_an_export_is_fetched_with_a_token_file(run, export, token_file, tmp_pat
     assert result.exit_code == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == FILES
     assert f"2 files, digest {export.document()['manifest_digest']}" in result.stdout
-    assert f"on the ledger as {RECORD_ID}" in result.stdout
+    assert f"made by record {EXPORT_RECORD_ID}" in result.stdout
+    assert f"fetched as {RECORD_ID}" in result.stdout
 
 
 def test_the_token_file_may_come_from_the_environment(run, export, token_file, tmp_path):

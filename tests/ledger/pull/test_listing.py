@@ -35,6 +35,11 @@ def test_a_listing_gives_manifest_and_files():
     assert found.size == 2 + 1 + 9
 
 
+@pytest.mark.parametrize("record", [None, 7, "", "a\nb", "x" * 65])
+def test_a_record_id_that_is_none_is_left_out(record):
+    assert read(document(record=record)).record_id is None
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled", None, 7, "x" * 10_000])
 def test_an_export_that_is_not_finished_is_refused_with_its_state(state):
     with pytest.raises(PullRefused, match="not finished") as raised:

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tallystick.errors import ManifestError
 from tallystick.manifest import FileEntry, Manifest
@@ -365,6 +367,22 @@ def test_a_list_is_read_from_what_model_signing_writes(tmp_path):
 def test_what_lists_no_files_is_refused(data):
     with pytest.raises(ManifestError):
         read_file_list("model.sig", data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "digest", "algorithm"]) | st.text(), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@given(JSON)
+def test_any_other_json_signs_no_files(resources):
+    with pytest.raises(ManifestError):
+        read_file_list("model.sig", signature(resources))
 
 
 def test_a_list_beyond_its_bound_is_refused(monkeypatch):

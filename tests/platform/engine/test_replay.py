@@ -4,6 +4,7 @@ import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +16,7 @@ from tallystick_platform.engine.replay import replay
 from tallystick_platform.engine.rerun import request_of
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.protocol import Finished, TextDelta, VersionConfig
+from tests.support.real_model import real_model
 from tests.support.synthetic_log import synthetic_record
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
 from tests.support.tiny_model import request, write_tiny_model
@@ -34,8 +36,9 @@ def _quiet(stage, fraction):
 
 def serve(folder, others=0, version=None, **parameters):
     """The record of a chat that a worker answered, beside other requests."""
-    config = EngineConfig(model=str(folder), models_dir=folder.parent / "models", version=version)
-    engine = load_audit_engine(config, _quiet)
+    with TemporaryDirectory() as scratch:
+        config = EngineConfig(model=str(folder), models_dir=Path(scratch), version=version)
+        engine = load_audit_engine(config, _quiet)
     asked = request(1, **parameters)
     for one in [request(2 + number, text="Somebody else " * number) for number in range(others)]:
         engine.submit(one)
@@ -77,6 +80,13 @@ def test_the_replay_names_the_means_that_the_record_names(folder, record):
     names = ("engine", "engine_version", "dtype", "device")
     assert [getattr(found, name) for name in names] == [getattr(record.model, name) for name in names]
     assert (found.gpu.kind, found.gpu.name, found.gpu.count) == (record.gpu.kind, record.gpu.name, record.gpu.count)
+
+
+@pytest.mark.model
+def test_the_packaged_model_gives_its_answer_again():
+    record = serve(real_model(), others=1, **(SAMPLED | {"max_tokens": 12}))
+    found = replay(real_model(), record)
+    assert (found.text, found.usage) == (record.response.choices[0].text, record.usage)
 
 
 def test_another_seed_gives_another_answer(folder, record):
