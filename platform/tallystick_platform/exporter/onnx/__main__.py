@@ -1,0 +1,74 @@
+"""One stage in its own process: a job on standard input, progress and the outcome as JSON lines on standard output.
+
+The process leaves when its standard input ends, that is when whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from typing import Any
+
+from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
+from tallystick_platform.exporter.onnx.plan import Family
+from tallystick_platform.exporter.onnx.stages import MAX_REASON_BYTES, Stage, StageJob
+from tallystick_platform.exporter.spec import Progress
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Run the stage that the first line of standard input names."""
+    # Libraries print to standard output; what they say belongs into the log, the answers of this process do not.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    job = StageJob.from_json(sys.stdin.readline())
+    _leave_with_parent()
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    try:
+        _run(job, lambda stage, fraction: say({"stage": stage, "fraction": fraction}))
+    except ExportRefused as error:
+        say({"refused": error.reason})
+        return 1
+    except ExportFailed as error:
+        say({"failed": error.reason})
+        return 1
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, NotImplementedError, MemoryError) as error:
+        say({"failed": f"{type(error).__name__}: {error}"[:MAX_REASON_BYTES]})
+        raise
+    say({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+    return 0
+
+
+def _run(job: StageJob, progress: Progress) -> None:
+    from tallystick_platform.exporter.onnx import encoder, language, reference, speech
+
+    rooms = {Family.LANGUAGE: language, Family.ENCODER: encoder, Family.SPEECH: speech}
+    room = rooms[job.plan.family]
+    work = {Stage.BUILD: room.build, Stage.RUN: room.run, Stage.REFERENCE: reference.compute}
+    work[job.stage](job, progress)
+
+
+def _leave_with_parent() -> None:
+    """End this process at once when the parent dies (Linux), or when standard input ends (everywhere)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_wait_for_end_of_input, daemon=True, name="parent").start()
+
+
+def _wait_for_end_of_input() -> None:
+    while os.read(0, 4096):
+        continue
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
