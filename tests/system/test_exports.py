@@ -1,0 +1,131 @@
+"""An export as a user meets it, with the real exporter: killed in the middle of the export and of a download, pulled, and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tallystick.manifest import hash_folder
+from tests.support.service import Service, tallystick, tallystick_server, wait_for
+from tests.support.tiny_model import write_tiny_model
+
+pytestmark = [pytest.mark.system, pytest.mark.model, pytest.mark.faults, pytest.mark.xdist_group("system")]
+
+EXPORT_LIMIT_S = 120
+FILE = "model.safetensors"
+WIDE = {"hidden_size": 384, "intermediate_size": 4_096, "num_attention_heads": 48, "num_key_value_heads": 8}
+"""About 40 MB: more than a connection's buffers hold."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("home")
+    running = Service(home=home).start()
+    source = write_tiny_model(home.parent / "tiny", **WIDE)
+    added = tallystick_server(running, "model", "add", str(source), "--name", "acme/tiny", "--production", "--json")
+    assert added.returncode == 0, added.stdout + added.stderr
+    yield running
+    running.stop()
+
+
+def ask(service: Service) -> dict[str, Any]:
+    reply = httpx.post(
+        f"{service.base_url}/v1/models/acme/tiny/exports",
+        headers=service.headers,
+        json={"format": "safetensors"},
+        timeout=30,
+    )
+    assert reply.status_code == 202, reply.text
+    return dict(reply.json())
+
+
+def state_of(service: Service, export: dict[str, Any], *states: str, limit_s: float = EXPORT_LIMIT_S) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found = service.get(f"/v1/exports/{export['id']}").json()
+        return found if found["state"] in states else None
+
+    return dict(wait_for(look, limit_s, f"export {' or '.join(states)}; log:\n{service.log_tail()}"))
+
+
+@pytest.fixture(scope="module")
+def killed(service: Service) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An export as it was before the server was killed in the middle of it, and as it ended after the restart."""
+    export = ask(service)
+    before = state_of(service, export, "running")
+    service.kill()
+    service.start()
+    return before, state_of(service, export, "finished", "failed")
+
+
+def outcome(service: Service, record_id: str) -> str:
+    return str(service.get(f"/v1/records/{record_id}").json()["outcome"])
+
+
+def test_a_killed_export_goes_on_under_a_new_record(
+    service: Service, killed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    before, after = killed
+    assert (after["state"], after["error"]) == ("finished", None)
+    assert after["record"] != before["record"]
+    assert outcome(service, before["record"]) == "interrupted"
+    assert outcome(service, after["record"]) == "completed"
+    assert after["parity"]["passed"]
+    assert not list((service.home / "exports" / "staging").iterdir())
+
+
+def test_a_download_that_a_kill_cut_off_is_recorded_and_goes_on(
+    service: Service, killed: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    export = killed[1]
+    path = f"/v1/exports/{export['id']}/files/{FILE}"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        connection.connect(("127.0.0.1", service.port))
+        token = service.headers["Authorization"]
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {token}\r\n\r\n".encode())
+        with connection.makefile("rb") as stream:
+            head = b"".join(iter(stream.readline, b"\r\n")).decode().lower()
+            got = stream.read(500_000)
+        service.kill()
+    service.start()
+    record_id = head.partition("x-tallystick-record: ")[2].partition("\r\n")[0]
+    etag = head.partition("etag: ")[2].partition("\r\n")[0]
+    assert outcome(service, record_id) == "interrupted"
+    headers = service.headers | {"Range": f"bytes={len(got)}-", "If-Range": etag}
+    rest = httpx.get(service.base_url + path, headers=headers, timeout=60)
+    assert rest.status_code == 206
+    assert f'"{hashlib.sha256(got + rest.content).hexdigest()}"' == etag
+
+
+def test_a_pulled_export_is_what_the_record_and_the_log_say(
+    service: Service, killed: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path
+) -> None:
+    export, target = killed[1], tmp_path / "model"
+    client = str(service.home / "keys" / "client.json")
+    pulled = tallystick("pull", export["id"], str(target), "--client", client, "--json")
+    assert pulled.returncode == 0, pulled.stdout + pulled.stderr
+    assert hash_folder(target).digest.hex() == export["manifest_digest"]
+    assert (target / "model.sig").exists()
+    service.wait_anchored()
+    assert {outcome(service, record) for record in json.loads(pulled.stdout)["records"]} == {"completed"}
+    bundle = tmp_path / "bundle.json"
+    bundle.write_bytes(service.get(f"/v1/records/{export['record']}/proof").content)
+    assert tallystick("verify", str(bundle)).returncode == 0
+    whole = service.verify()
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+
+
+def test_an_orderly_stop_in_the_middle_keeps_the_job(service: Service) -> None:
+    export = ask(service)
+    before = state_of(service, export, "running")
+    assert service.stop() == 0
+    service.start()
+    assert outcome(service, before["record"]) == "failed"
+    assert state_of(service, export, "finished", "failed")["state"] == "finished"
