@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from tallystick.errors import BundleError, TallystickError, VerificationError
+from tallystick.errors import BundleError, PullError, TallystickError, VerificationError
 
 COULD_NOT_CHECK: Final = 2
 COMMANDS: Final = {
@@ -110,7 +110,8 @@ def _told(error: TallystickError, *, as_json: bool) -> int:
 
     wrong = isinstance(error, VerificationError | BundleError)
     outcome = "proven wrong" if wrong else "could not check"
-    click.echo(f"{outcome}: {printable(str(error))}", err=True)
+    said = "not fetched" if isinstance(error, PullError) else outcome
+    click.echo(f"{said}: {printable(str(error))}", err=True)
     if as_json:
         shown = {name: value for name, value in vars(error).items() if isinstance(value, str | int)}
         document = {"outcome": outcome, "error": {"kind": type(error).__name__, "message": str(error), **shown}}

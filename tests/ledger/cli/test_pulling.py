@@ -89,7 +89,7 @@ def test_content_that_is_not_what_was_listed_ends_with_1(run, export, token_file
     ("arguments", "message"),
     [
         (["e1"], "needs --client"),
-        (["{url}"], "HTTP 401"),
+        (["{url}"], "not fetched: {url}: HTTP 401"),
         (["{url}x", "--token-file", "{token}"], "HTTP 404"),
         (["{url}", "--token-file", "{token}", "--client", "{client}"], "give one of them"),
         (["{url}", "--client", "{token}"], "is not a client file"),
@@ -102,7 +102,7 @@ def test_what_cannot_be_fetched_ends_with_2_and_says_why(
     filled = [text.format(url=export.url, token=token_file, client=client_file) for text in arguments]
     result = run("pull", filled[0], tmp_path / "out", *filled[1:])
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert message.format(url=export.url) in result.stderr
     assert not (tmp_path / "out").exists()
 
 
