@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.support.tiny_model import write_tiny_model
 
 pytestmark = [pytest.mark.system, pytest.mark.model, pytest.mark.faults, pytest.mark.xdist_group("system")]
 
+ROOT = Path(__file__).parents[2]
 EXPORT_LIMIT_S = 120
 FILE = "model.safetensors"
 WIDE = {"hidden_size": 384, "intermediate_size": 4_096, "num_attention_heads": 48, "num_key_value_heads": 8}
@@ -120,6 +123,28 @@ def test_a_pulled_export_is_what_the_record_and_the_log_say(
     assert tallystick("verify", str(bundle)).returncode == 0
     whole = service.verify()
     assert whole.returncode == 0, whole.stdout + whole.stderr
+
+
+def test_the_script_exports_and_fetches(service: Service, tmp_path: Path) -> None:
+    client = str(service.home / "keys" / "client.json")
+    command = [sys.executable, str(ROOT / "scripts" / "export_model.py"), "acme/tiny", str(tmp_path / "model")]
+    asked = subprocess.run(
+        [*command, "--format", "safetensors", "--client", client],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert (tmp_path / "model" / FILE).exists()
+    refused = subprocess.run(
+        [*command, "--format", "onnx", "--quantization", "int3", "--client", client],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert (refused.returncode, "int3" in refused.stderr) == (1, True)
 
 
 def test_an_orderly_stop_in_the_middle_keeps_the_job(service: Service) -> None:
