@@ -11,7 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ("audit_overhead.py", "gas.py", "verification.py", "tokens_ratio.py", "download.py")
+PARTS = (
+    "audit_overhead.py",
+    "gas.py",
+    "verification.py",
+    "tokens_ratio.py",
+    "export_safetensors.py",
+    "download.py",
+)
 PART_LIMIT_S = 1800
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -38,6 +39,7 @@ def provenance(spec: ExportSpec, report: ParityReport) -> dict[str, Any]:
     }
 
 
+@cache
 def tool_versions() -> dict[str, str]:
     """The versions of the packages that write or run exports, as far as they are installed."""
     versions = {}

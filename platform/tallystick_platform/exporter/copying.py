@@ -15,7 +15,8 @@ import numpy as np
 
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 
-CHUNK_BYTES = 2 * 1_048_576
+CHUNK_BYTES = 4 * 1_048_576
+EARLY_SYNC_BYTES = 8 * 1_048_576  # smaller files are made durable at the end, all at once
 
 Told = Callable[[int], None]
 """Called with the number of bytes that were just dealt with."""
@@ -44,14 +45,17 @@ class HashedFile:
         self._hasher = hashlib.sha256()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hashing")
         self._pending: Future[None] | None = None
+        self._durable: Future[None] | None = None
         self.size = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._thread.shutdown(wait=True)
         os.close(self._descriptor)
+        if self._durable is not None and kind is None:
+            self._durable.result()
 
     def write(self, data: memoryview | bytes) -> None:
         """Append. Raises: OSError."""
@@ -61,9 +65,10 @@ class HashedFile:
         self.size += len(data)
 
     def finish(self) -> bytes:
-        """Make the file durable; its SHA-256. Raises: OSError."""
-        os.fsync(self._descriptor)
+        """The SHA-256 of what was written. A large file becomes durable meanwhile; leaving waits for that. Raises: OSError."""
         self._settle()
+        if self.size >= EARLY_SYNC_BYTES:
+            self._durable = self._thread.submit(os.fsync, self._descriptor)
         return self._hasher.digest()
 
     def _settle(self) -> None:

@@ -147,10 +147,9 @@ def _copy(source: Path, target: Path, place: str, told: _Meter) -> FileEntry:
     (target / place).parent.mkdir(parents=True, exist_ok=True)
     with reading(source) as descriptor:
         size = os.fstat(descriptor).st_size
-        with HashedFile(target / place) as file:
+        with HashedFile(target / place) as file, reading(target / place) as found:
             copy_range(descriptor, 0, size, file, told)
             digest = file.finish()
-        with reading(target / place) as found:
             require_same(descriptor, 0, found, 0, size, place)
     told(size, compared=True)
     return FileEntry(name=place, size=size, sha256=digest)
@@ -172,22 +171,20 @@ def _reshard(weights: Weights, spec: ExportSpec, told: _Meter) -> list[FileEntry
 
 def _write_shard(weights: Weights, shard: Shard, target: Path, told: _Meter) -> FileEntry:
     header = _header(weights, shard)
-    with HashedFile(target / shard.name) as file:
+    with HashedFile(target / shard.name) as file, reading(target / shard.name) as found:
         file.write(header)
         for name in shard.tensors:
             place = weights.places[name]
             with reading(weights.folder / place.file) as source:
                 copy_range(source, place.start, place.size, file, told)
-        digest, size = file.finish(), file.size
-    at = len(header)
-    with reading(target / shard.name) as found:
+        digest, at = file.finish(), len(header)
         for name in shard.tensors:
             place = weights.places[name]
             with reading(weights.folder / place.file) as source:
                 require_same(source, place.start, found, at, place.size, name)
             told(place.size, compared=True)
             at += place.size
-    return FileEntry(name=shard.name, size=size, sha256=digest)
+    return FileEntry(name=shard.name, size=at, sha256=digest)
 
 
 def _header(weights: Weights, shard: Shard) -> bytes:
