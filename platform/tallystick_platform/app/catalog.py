@@ -44,7 +44,7 @@ class RegistryCatalog:
             if len(self._remembered) > MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
         if isinstance(known[1], PlatformError):
-            raise known[1]
+            raise known[1].with_traceback(None)  # raised again and again, it would grow
         return known[1]
 
     def pinned(self) -> Sequence[Servable]:
