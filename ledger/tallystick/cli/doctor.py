@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ import click
 
 from tallystick.chain import EpochOpened, LedgerReader, load_artifact
 from tallystick.chain.events import EPOCH_OPENED
+from tallystick.cli.model_folder import NO_WORKER, REPLAY_GROUP
 from tallystick.cli.options import (
     AUDITOR_KEY_ENV,
     CONTRACT_ENV,
@@ -82,7 +84,7 @@ def doctor(
 
     Ends with 0 if nothing is missing, else with 2.
     """
-    findings = [*_packages(), *_keys(auditor_keys), *_node(rpc, contract, log_id, auditor_keys, time.time)]
+    findings = [*_packages(), _replay(), *_keys(auditor_keys), *_node(rpc, contract, log_id, auditor_keys, time.time)]
     missing = sum(finding.state is State.MISSING for finding in findings)
     if as_json:
         put_json({"version": release(), "missing": missing, "findings": [asdict(finding) for finding in findings]})
@@ -101,6 +103,13 @@ def _packages() -> Iterator[Finding]:
         except (ImportError, PackageNotFoundError) as error:
             yield Finding(what=distribution, state=State.MISSING, detail=f"{error}; run: pip install {distribution}")
     yield Finding(what="tallystick", state=State.OK, detail=release())
+
+
+def _replay() -> Finding:
+    """Whether a model can be run again; only `verify --replay` needs it."""
+    if entry_points(group=REPLAY_GROUP) and find_spec("torch") is not None:
+        return Finding(what="replay", state=State.OK, detail="verify --model DIR --replay can run a model again")
+    return Finding(what="replay", state=State.NOTE, detail=NO_WORKER)
 
 
 def _keys(paths: tuple[Path, ...]) -> Iterator[Finding]:

@@ -72,3 +72,15 @@ def test_a_package_that_is_not_there_is_named_with_what_to_run(monkeypatch):
 )
 def test_the_clock_is_held_against_the_newest_block(age_s, state):
     assert module._clock(1_000_000, 1_000_000 + age_s).state is state
+
+
+@pytest.mark.parametrize(
+    ("entries", "torch", "state"),
+    [(["engine"], object(), "ok"), (["engine"], None, "note"), ([], object(), "note")],
+)
+def test_whether_a_model_can_be_run_again_is_told_and_never_missing(run, monkeypatch, entries, torch, state):
+    monkeypatch.setattr(module, "entry_points", lambda group: entries)
+    monkeypatch.setattr(module, "find_spec", lambda name: torch)
+    result = run("doctor", "--json")
+    assert result.exit_code == 0
+    assert states(result)["replay"] == state
