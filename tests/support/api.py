@@ -124,6 +124,30 @@ class FakeLedger:
         return b'{"secret":true}' if with_secret else b'{"secret":false}'
 
 
+class NoModels:
+    """A service in which nothing is registered."""
+
+    def is_served(self, version: object) -> bool:
+        return False
+
+    async def offered(self, address: Address) -> list[object]:
+        return []
+
+    async def find(self, reference: str, address: Address) -> object:
+        raise UnknownModel(model=reference)
+
+    versions = promote = retire = remove = find
+
+
+class NoLoading:
+    """A service in which nothing can be loaded."""
+
+    async def load(self, reference: str, address: Address) -> object:
+        raise UnknownModel(model=reference)
+
+    unload = load
+
+
 class NoExports:
     """A service whose senders have no exports."""
 
@@ -160,7 +184,12 @@ class Api(Bench):
     """The whole HTTP surface over fakes."""
 
     def __init__(
-        self, script: Script | None = None, *, request_timeout_s: float = 30.0, exporting: object | None = None
+        self,
+        script: Script | None = None,
+        *,
+        request_timeout_s: float = 30.0,
+        exporting: object | None = None,
+        models: object | None = None,
     ) -> None:
         super().__init__(script)
         exporting = exporting or NoExports()
@@ -171,6 +200,8 @@ class Api(Bench):
             proofs=ProofEncoder(domain=DOMAIN, writer=WRITER.address),
             records=FakeRecords(self.journal),
             ledger=FakeLedger(),
+            models=models or NoModels(),
+            loading=NoLoading(),
             exports=exporting,
             downloads=exporting,
             readiness=self.readiness,

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.entries import Facts, ModelVersion, Stage, Visibility
 from tallystick_platform.registry.folders import ModelFolders
+from tallystick_platform.registry.registrations import Registrations
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.signatures import Signatures
-from tests.support.journals import Setting
+from tallystick_platform.registry.uploads import Uploads
+from tests.support.journals import WALLET, Setting
 
 FILES = {"config.json": b'{"model_type": "test"}', "model.safetensors": b"weights", "sub/tokens.txt": b"a b c"}
 
@@ -77,6 +80,27 @@ class Shelf:
                 stage=stage,
                 **options,  # type: ignore[arg-type]
             )
+
+    def uploads(self, *, lifetime_s: int = 60) -> Uploads:
+        """Uploads into this registry."""
+        return Uploads(
+            self.registry,
+            self.database,
+            self.setting.macs,
+            self.setting.clock,
+            lifetime_s=lifetime_s,
+            operator=WALLET.address,
+        )
+
+    def desk(self, **options: object) -> ModelDesk:
+        """The registry as the HTTP side asks it."""
+        return ModelDesk(
+            self.registry,
+            self.uploads(),
+            Registrations(),
+            operator=WALLET.address,
+            **options,  # type: ignore[arg-type]
+        )
 
     def left(self) -> list[str]:
         """What lies in the staging area."""

@@ -14,12 +14,15 @@ from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.exports import export_handlers
 from tallystick_platform.api.ledger import ledger_handlers
+from tallystick_platform.api.loading import loading_handlers
 from tallystick_platform.api.models import model_handlers
 from tallystick_platform.api.operations import operation_handlers
 from tallystick_platform.api.records import record_handlers
 from tallystick_platform.api.refusals import BodyTooLarge, TooSlow
+from tallystick_platform.api.registry import registry_handlers
 from tallystick_platform.api.replies import encode_json
 from tallystick_platform.api.services import Services
+from tallystick_platform.api.uploads import upload_handlers
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +59,9 @@ def create_litestar(services: Services) -> Litestar:
         route_handlers=[
             chat_handler(services),
             *model_handlers(services),
+            *loading_handlers(services),
+            *registry_handlers(services),
+            *upload_handlers(services),
             *export_handlers(services),
             *download_handlers(services),
             *record_handlers(services),

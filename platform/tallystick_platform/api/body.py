@@ -18,7 +18,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, limit_s
 
     Raises: BodyTooLarge, TooSlow, ClientGone, BadRequest.
     """
-    announced = _announced(scope, limit_bytes)
+    announced = announced_bytes(scope, limit_bytes)
     try:
         async with asyncio.timeout(limit_s):
             return await _read(receive, limit_bytes, announced)
@@ -26,7 +26,8 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, limit_s
         raise TooSlow(what="The body", limit_s=limit_s) from error
 
 
-def _announced(scope: Scope, limit_bytes: int) -> int | None:
+def announced_bytes(scope: Scope, limit_bytes: int) -> int | None:
+    """What Content-Length says. Raises: BodyTooLarge, BadRequest"""
     announced: int | None = None
     for name, value in scope["headers"]:
         if name == b"content-length":

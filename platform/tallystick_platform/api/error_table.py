@@ -22,7 +22,8 @@ from tallystick_platform.exchange.faults import (
     ServerStopped,
     WorkFailed,
 )
-from tallystick_platform.registry.errors import DiskFull
+from tallystick_platform.formats import errors as formats
+from tallystick_platform.registry import errors as registry
 
 INVALID_REQUEST = "invalid_request_error"
 AUTHENTICATION = "authentication_error"
@@ -113,8 +114,24 @@ TABLE: Mapping[type[BaseException], Row] = {
     jobs.UnknownFile: Row(status=404, type=INVALID_REQUEST, code="file_not_found"),
     jobs.ExportNotFinished: Row(status=409, type=INVALID_REQUEST, code="export_not_finished"),
     jobs.ExportBusy: Row(status=409, type=INVALID_REQUEST, code="export_busy"),
+    jobs.TooManyExports: Row(status=409, type=INVALID_REQUEST, code="too_many_exports"),
     jobs.ExportUnsupported: Row(status=400, type=INVALID_REQUEST, code="export_unsupported"),
-    DiskFull: Row(status=507, type=SERVER, code="no_space"),
+    registry.BadReference: Row(status=400, type=INVALID_REQUEST, code="invalid_model_id", param="model"),
+    registry.VersionExists: Row(status=409, type=INVALID_REQUEST, code="version_exists"),
+    registry.ModelTaken: Row(status=409, type=INVALID_REQUEST, code="model_taken", param="model"),
+    registry.TaskDiffers: Row(status=409, type=INVALID_REQUEST, code="task_differs"),
+    registry.InUse: Row(status=409, type=INVALID_REQUEST, code="model_in_use"),
+    registry.RegistryFull: Row(status=409, type=INVALID_REQUEST, code="quota_exceeded"),
+    registry.DiskFull: Row(status=507, type=SERVER, code="no_space"),
+    registry.SourceUnusable: Row(status=400, type=INVALID_REQUEST, code="source_unusable", param="source"),
+    registry.SignatureRefused: Row(status=403, type=PERMISSION, code="signature_refused"),
+    registry.UploadUnknown: Row(status=404, type=INVALID_REQUEST, code="upload_not_found"),
+    registry.UploadRefused: Row(status=400, type=INVALID_REQUEST, code="upload_refused"),
+    registry.UploadIncomplete: Row(status=409, type=INVALID_REQUEST, code="upload_incomplete"),
+    registry.ContentDiffers: Row(status=409, type=INVALID_REQUEST, code="content_differs"),
+    formats.FormatError: Row(status=400, type=INVALID_REQUEST, code="model_refused"),
+    formats.UnsafeModel: Row(status=400, type=INVALID_REQUEST, code="model_unsafe"),
+    formats.UnsafeArchive: Row(status=400, type=INVALID_REQUEST, code="archive_unsafe"),
     platform.RequestTimedOut: Row(status=504, type=SERVER, code="timed_out"),
     platform.WorkerDied: Row(status=503, type=SERVER, code="worker_died"),
     platform.EngineFailed: Row(status=500, type=SERVER, code="engine_failed"),

@@ -73,7 +73,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
         return json_reply(
             {
                 "object": "list",
-                "data": [shown(job) for job in page.jobs],
+                "data": [summary(job) for job in page.jobs],
                 "has_more": page.next_cursor is not None,
                 "next_cursor": page.next_cursor,
             }
@@ -96,6 +96,11 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
 def record_header(job: ExportJob) -> Header:
     """Which record stands for the job."""
     return (b"x-tallystick-record", format_record_id(job.record_id).encode())
+
+
+def summary(job: ExportJob) -> dict[str, object]:
+    """A job in a list: without what may be long."""
+    return {name: value for name, value in shown(job).items() if name not in {"files", "parity"}}
 
 
 def shown(job: ExportJob) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `/v1/models/{id}`."""
+"""`GET /v1/models` and `/v1/models/{id}`: what can be asked for now, served already or loaded when somebody asks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.protocol import ModelInfo
+from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.registry.shown import shown_version
+
+US_PER_S = 1_000_000
 
 
 def model_handlers(services: Services) -> list[HTTPRouteHandler]:
-    """The handlers of the model paths."""
+    """The handlers that say what there is."""
 
-    def shown(model: ModelInfo) -> dict[str, object]:
+    def served(model: ModelInfo, version: ModelVersion | None) -> dict[str, object]:
         provider = services.provider(model.id)
         return {
             "id": model.id,
@@ -35,20 +39,54 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             "context_length": model.context_length,
             "reproducibility": model.reproducibility,
             "provider": provider,
+            "loaded": True,
+            "registry": None if version is None else shown_version(version),
+        }
+
+    def registered(version: ModelVersion) -> dict[str, object]:
+        provider = services.provider(version.model.id)
+        return {
+            "id": version.model.id,
+            "object": "model",
+            "created": version.created_at // US_PER_S,
+            "owned_by": provider["id"],
+            "task": version.task,
+            "version": version.version,
+            "weights_digest": to_hex(version.digest),
+            "engine": None,
+            "dtype": version.dtype,
+            "quantisation": None,
+            "device": None,
+            "context_length": version.context_length,
+            "reproducibility": None,
+            "provider": provider,
+            "loaded": services.models.is_served(version),
+            "registry": shown_version(version),
         }
 
     @get("/v1/models")
     async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal_of(request.scope["headers"], services.authenticator)
-        return json_reply({"object": "list", "data": [shown(model) for model in services.exchange.models()]})
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
+        running = services.exchange.models()
+        shown = [served(model, offered.pop((model.id, model.weights_digest), None)) for model in running]
+        return json_reply({"object": "list", "data": [*shown, *(registered(one) for one in offered.values())]})
 
     @get(model_paths())
     async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal_of(request.scope["headers"], services.authenticator)
+        principal = principal_of(request.scope["headers"], services.authenticator)
         wanted = model_id_of(request)
+        try:
+            version = await services.models.find(wanted, principal.address)
+        except UnknownModel:
+            version = None  # the operator's own choice is served even if nobody registered it
         for model in services.exchange.models():
-            if model.id == wanted:
-                return json_reply(shown(model))
-        raise UnknownModel(model=wanted)
+            if version is None and wanted in {model.id, f"{model.id}@{model.version}"}:
+                return json_reply(served(model, None))
+            if version is not None and (model.id, model.weights_digest) == (version.model.id, version.digest):
+                return json_reply(served(model, version))
+        if version is None:
+            raise UnknownModel(model=wanted)
+        return json_reply(registered(version))
 
     return [list_models, get_model]

@@ -5,24 +5,22 @@ A test holds the table to the routes that are really served, both ways.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from tallystick.record import State
 from tallystick_platform.api.chat_body import ChatBody
 from tallystick_platform.api.export_body import ExportBody
 from tallystick_platform.api.openapi_answers import SCHEMAS
+from tallystick_platform.api.openapi_models import MODEL_SCHEMAS, registry_paths
+from tallystick_platform.api.openapi_parts import REF, Schema, error, in_path, parameter, read, ref
+from tallystick_platform.api.registry_body import RegisterBody, UploadBody
 
 VERSION = "0.1.0"
-_REF = "#/components/schemas/{name}"
-
-Schema = dict[str, Any]
 
 
 def document() -> Schema:
     """The whole description."""
-    _, components = msgspec.json.schema_components((ChatBody, ExportBody), ref_template=_REF)
+    _, components = msgspec.json.schema_components((ChatBody, ExportBody, RegisterBody, UploadBody), ref_template=REF)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -37,7 +35,7 @@ def document() -> Schema:
         "security": [{"bearer": []}, {"apiKey": []}],
         "paths": _paths(),
         "components": {
-            "schemas": {**components, **SCHEMAS},
+            "schemas": {**components, **SCHEMAS, **MODEL_SCHEMAS},
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -53,14 +51,11 @@ def document() -> Schema:
 def _paths() -> Schema:
     return {
         "/v1/chat/completions": {"post": _chat()},
-        "/v1/models": {"get": _read("List the models", "ModelList")},
-        "/v1/models/{model_id}": {
-            "get": _read("One model", "Model", [_in_path("model_id", "May hold slashes.")], missing=True)
-        },
+        **registry_paths(),
         **_export_paths(),
         **_ledger_paths(),
         **_record_paths(),
-        "/healthz": {"get": _read("Whether the process is alive", "Health", public=True)},
+        "/healthz": {"get": read("Whether the process is alive", "Health", public=True)},
         "/readyz": {"get": _ready()},
         "/metrics": {"get": _text("Figures for Prometheus", "text/plain")},
         "/schema/openapi.json": {"get": _text("This description", "application/json")},
@@ -70,15 +65,15 @@ def _paths() -> Schema:
 
 
 def _export_paths() -> Schema:
-    export_id, one = _in_path("export_id", "From the answer that took the job."), "/v1/exports/{export_id}"
-    cancel = _read("Give an export up; or, where it is finished, remove its files", "Export", [export_id], missing=True)
-    cancel["responses"]["409"] = _error("It is being recorded at this moment: try again.")
+    export_id, one = in_path("export_id", "From the answer that took the job."), "/v1/exports/{export_id}"
+    cancel = read("Give an export up; or, where it is finished, remove its files", "Export", [export_id], missing=True)
+    cancel["responses"]["409"] = error("It is being recorded at this moment: try again.")
     return {
         "/v1/models/{model_id}/exports": {"post": _export()},
-        "/v1/exports": {"get": _read("Your exports, newest first", "ExportList", _paging())},
-        one: {"get": _read("One export", "Export", [export_id], missing=True), "delete": cancel},
+        "/v1/exports": {"get": read("Your exports, newest first", "ExportList", _paging())},
+        one: {"get": read("One export", "Export", [export_id], missing=True), "delete": cancel},
         f"{one}/files/{{name}}": {
-            "get": _download("One file of a finished export", [export_id, _in_path("name", "May hold slashes.")])
+            "get": _download("One file of a finished export", [export_id, in_path("name", "May hold slashes.")])
         },
         f"{one}/archive.tar": {"get": _download("All its files as one tar stream", [export_id])},
     }
@@ -95,7 +90,7 @@ def _export() -> Schema:
                 "description": "The signed promise to record the job, base64url of JSON.",
             },
         },
-        "content": {"application/json": {"schema": _ref("Export")}},
+        "content": {"application/json": {"schema": ref("Export")}},
     }
     refusals = {
         "400": "Malformed, or a model that cannot be exported.",
@@ -108,9 +103,9 @@ def _export() -> Schema:
     return {
         "operationId": "create_export",
         "summary": "Export a model in a format that runs elsewhere",
-        "parameters": [_in_path("model_id", "May hold a slash, and `@version`.")],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ExportBody")}}},
-        "responses": {"202": taken, **{status: _error(text) for status, text in refusals.items()}},
+        "parameters": [in_path("model_id", "May hold a slash, and `@version`.")],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": ref("ExportBody")}}},
+        "responses": {"202": taken, **{status: error(text) for status, text in refusals.items()}},
     }
 
 
@@ -127,9 +122,9 @@ def _download(summary: str, parameters: list[Schema]) -> Schema:
         "503": "The journal cannot store, or the server is shutting down; see Retry-After.",
     }
     headers = [
-        _parameter("header", "Range", {"type": "string"}, "One range of bytes of a file."),
-        _parameter("header", "If-Range", {"type": "string"}, "The ETag of what you have: another gives the whole."),
-        _parameter("header", "If-None-Match", {"type": "string"}, "The ETag of what you have: the same gives 304."),
+        parameter("header", "Range", {"type": "string"}, "One range of bytes of a file."),
+        parameter("header", "If-Range", {"type": "string"}, "The ETag of what you have: another gives the whole."),
+        parameter("header", "If-None-Match", {"type": "string"}, "The ETag of what you have: the same gives 304."),
     ]
     return {
         "summary": summary,
@@ -138,58 +133,58 @@ def _download(summary: str, parameters: list[Schema]) -> Schema:
             "200": whole,
             "206": {**whole, "description": "The range that was asked for."},
             "304": {"description": "You have it already."},
-            **{status: _error(text) for status, text in refusals.items()},
+            **{status: error(text) for status, text in refusals.items()},
         },
     }
 
 
 def _ledger_paths() -> Schema:
-    number = _in_path("number", "From 0.")
+    number = in_path("number", "From 0.")
     return {
-        "/v1/ledger": {"get": _read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
-        "/v1/batches": {"get": _read("The batches, newest first", "BatchList", _paging(), public=True)},
-        "/v1/batches/{number}": {"get": _read("One batch", "Batch", [number], public=True, missing=True)},
+        "/v1/ledger": {"get": read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
+        "/v1/batches": {"get": read("The batches, newest first", "BatchList", _paging(), public=True)},
+        "/v1/batches/{number}": {"get": read("One batch", "Batch", [number], public=True, missing=True)},
     }
 
 
 def _record_paths() -> Schema:
-    record_id = _in_path("record_id", "From X-Tallystick-Record.")
+    record_id = in_path("record_id", "From X-Tallystick-Record.")
     states = {"enum": [state.value for state in State]}
     filters = [
-        _parameter("query", "state", states, "How the request ended (`outcome`)."),
-        _parameter("query", "model", {"type": "string"}, "Only this model's."),
+        parameter("query", "state", states, "How the request ended (`outcome`)."),
+        parameter("query", "model", {"type": "string"}, "Only this model's."),
     ]
-    secret = _parameter(
+    secret = parameter(
         "query", "secret", {"type": "boolean", "default": True}, "Put the record's secret in, which opens it."
     )
     bundle = "Its evidence bundle: one file that verifies offline (`tallystick verify FILE`)"
     one = "/v1/records/{record_id}"
     return {
-        "/v1/records": {"get": _read("Your own records, newest first", "RecordList", [*_paging(), *filters])},
-        one: {"get": _read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
-        f"{one}/receipt": {"get": _read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
-        f"{one}/proof": {"get": _read(bundle, "Bundle", [record_id, secret], missing=True)},
+        "/v1/records": {"get": read("Your own records, newest first", "RecordList", [*_paging(), *filters])},
+        one: {"get": read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
+        f"{one}/receipt": {"get": read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
+        f"{one}/proof": {"get": read(bundle, "Bundle", [record_id, secret], missing=True)},
     }
 
 
 def _paging() -> list[Schema]:
     limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     return [
-        _parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
-        _parameter("query", "limit", limit, "Entries per page."),
+        parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
+        parameter("query", "limit", limit, "Entries per page."),
     ]
 
 
 def _chat() -> Schema:
     headers = [
-        _parameter(
+        parameter(
             "header",
             "X-Request-Timeout",
             {"type": "number"},
             "Seconds that this request may take, up to the server's bound.",
         ),
-        _parameter("header", "X-Sender-Address", {"type": "string"}, "Must be the token's address."),
-        _parameter("header", "X-Request-Id", {"type": "string"}, "Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -"),
+        parameter("header", "X-Sender-Address", {"type": "string"}, "Must be the token's address."),
+        parameter("header", "X-Request-Id", {"type": "string"}, "Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -"),
     ]
     ok = {
         "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. "
@@ -210,7 +205,7 @@ def _chat() -> Schema:
             },
         },
         "content": {
-            "application/json": {"schema": _ref("ChatCompletion")},
+            "application/json": {"schema": ref("ChatCompletion")},
             "text/event-stream": {"schema": {"type": "string"}},
         },
     }
@@ -229,25 +224,13 @@ def _chat() -> Schema:
         "operationId": "chat_completions",
         "summary": "Ask a chat model",
         "parameters": headers,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("ChatBody")}}},
-        "responses": {"200": ok, **{status: _error(text) for status, text in refusals.items()}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": ref("ChatBody")}}},
+        "responses": {"200": ok, **{status: error(text) for status, text in refusals.items()}},
     }
 
 
-def _read(
-    summary: str, schema: str, parameters: list[Schema] | None = None, *, public: bool = False, missing: bool = False
-) -> Schema:
-    responses: Schema = {"200": {"description": "Found.", "content": {"application/json": {"schema": _ref(schema)}}}}
-    if not public:
-        responses["401"] = _error("No token, or one that is unknown, expired or revoked.")
-    if missing:
-        responses["404"] = _error("There is no such thing, or it is not yours.")
-    found: Schema = {"summary": summary, "parameters": parameters or [], "responses": responses}
-    return {**found, "security": []} if public else found
-
-
 def _ready() -> Schema:
-    content = {"application/json": {"schema": _ref("Readiness")}}
+    content = {"application/json": {"schema": ref("Readiness")}}
     return {
         "summary": "Whether a request would be answered now",
         "security": [],
@@ -261,19 +244,3 @@ def _ready() -> Schema:
 def _text(summary: str, media_type: str) -> Schema:
     content = {media_type: {"schema": {"type": "string"}}}
     return {"summary": summary, "security": [], "responses": {"200": {"description": "Here.", "content": content}}}
-
-
-def _error(text: str) -> Schema:
-    return {"description": text, "content": {"application/json": {"schema": _ref("Error")}}}
-
-
-def _parameter(place: str, name: str, schema: Schema, text: str) -> Schema:
-    return {"in": place, "name": name, "required": place == "path", "schema": schema, "description": text}
-
-
-def _in_path(name: str, text: str) -> Schema:
-    return _parameter("path", name, {"type": "string"}, text)
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": _REF.format(name=name)}

@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tallystick.record import State
-
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-HASH: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{64}$"}
-PLAIN_HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-ADDRESS: Schema = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
-SIGNATURE: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{130}$"}
-PROGRESS: Schema = {"enum": ["journaled", "sent", "anchored", "final"]}
-
-
-def _maybe(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _list(name: str) -> Schema:
-    entries = {"type": "array", "items": _ref(name)}
-    return _object(
-        {"object": {"const": "list"}, "data": entries, "has_more": {"type": "boolean"}, "next_cursor": _maybe(COUNT)}
-    )
-
+from tallystick_platform.api.openapi_parts import (
+    ADDRESS,
+    COUNT,
+    HASH,
+    PLAIN_HASH,
+    PROGRESS,
+    SIGNATURE,
+    TEXT,
+    Schema,
+    maybe,
+    page_of,
+    ref,
+    shape,
+)
 
 SCHEMAS: dict[str, Schema] = {
-    "Error": _object(
+    "Error": shape(
         {
-            "error": _object({"message": TEXT, "type": TEXT, "param": _maybe(TEXT), "code": TEXT}),
-            "tallystick": _ref("Proof"),
+            "error": shape({"message": TEXT, "type": TEXT, "param": maybe(TEXT), "code": TEXT}),
+            "tallystick": ref("Proof"),
         },
         optional=("tallystick",),
     ),
-    "SignedReceipt": _object(
+    "SignedReceipt": shape(
         {
-            "domain": _object({"chain_id": COUNT, "contract": ADDRESS}),
-            "receipt": _object(
+            "domain": shape({"chain_id": COUNT, "contract": ADDRESS}),
+            "receipt": shape(
                 {
                     "log_id": HASH,
                     "index": COUNT,
@@ -63,17 +44,17 @@ SCHEMAS: dict[str, Schema] = {
             "signer": ADDRESS,
         }
     ),
-    "Proof": _object(
+    "Proof": shape(
         {
             "record_id": {"type": "string", "format": "uuid"},
             "index": COUNT,
             "leaf": HASH,
             "state": PROGRESS,
-            "receipt": _ref("SignedReceipt"),
+            "receipt": ref("SignedReceipt"),
             "record_secret": {**HASH, "description": "Opens this record and no other. Keep it."},
         }
     ),
-    "ChatCompletion": _object(
+    "ChatCompletion": shape(
         {
             "id": TEXT,
             "object": {"const": "chat.completion"},
@@ -81,87 +62,66 @@ SCHEMAS: dict[str, Schema] = {
             "model": TEXT,
             "choices": {
                 "type": "array",
-                "items": _object(
+                "items": shape(
                     {
                         "index": COUNT,
-                        "message": _object({"role": {"const": "assistant"}, "content": TEXT}),
+                        "message": shape({"role": {"const": "assistant"}, "content": TEXT}),
                         "logprobs": {"type": "null"},
                         "finish_reason": {"enum": ["stop", "length"]},
                     }
                 ),
             },
-            "usage": _object({"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT}),
-            "tallystick": _ref("Proof"),
+            "usage": shape({"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT}),
+            "tallystick": ref("Proof"),
         }
     ),
-    "Model": _object(
-        {
-            "id": TEXT,
-            "object": {"const": "model"},
-            "created": COUNT,
-            "owned_by": TEXT,
-            "task": TEXT,
-            "version": TEXT,
-            "weights_digest": HASH,
-            "engine": TEXT,
-            "dtype": TEXT,
-            "quantisation": _maybe(TEXT),
-            "device": TEXT,
-            "context_length": COUNT,
-            "reproducibility": TEXT,
-            "provider": _object(
-                {"id": TEXT, "name": TEXT, "address": ADDRESS, "price_per_hour_micros": COUNT, "currency": TEXT}
-            ),
-        }
-    ),
-    "ModelList": _object({"object": {"const": "list"}, "data": {"type": "array", "items": _ref("Model")}}),
-    "Export": _object(
+    "Export": shape(
         {
             "id": TEXT,
             "object": {"const": "export"},
             "state": {"enum": ["queued", "running", "finished", "failed", "cancelled"]},
-            "stage": {**_maybe(TEXT), "description": "What is being done; null where nothing is."},
+            "stage": {**maybe(TEXT), "description": "What is being done; null where nothing is."},
             "progress": {"type": "number", "minimum": 0, "maximum": 1},
             "model": TEXT,
             "version": TEXT,
             "source_digest": {**HASH, "description": "What the receipts of the exported model hold."},
             "format": TEXT,
-            "quantization": _maybe(TEXT),
-            "files": {"type": "array", "items": _object({"name": TEXT, "size": COUNT, "sha256": PLAIN_HASH})},
+            "quantization": maybe(TEXT),
+            "files": {"type": "array", "items": shape({"name": TEXT, "size": COUNT, "sha256": PLAIN_HASH})},
             "manifest_digest": {
-                **_maybe(PLAIN_HASH),
+                **maybe(PLAIN_HASH),
                 "description": "Of all files but the signature, `model.sig`; it stands in the record.",
             },
             "parity": {
-                **_maybe({"type": "object"}),
+                **maybe({"type": "object"}),
                 "description": "How the exported model computed beside its source.",
             },
             "record": {"type": "string", "format": "uuid"},
-            "error": _maybe(_object({"code": TEXT, "message": TEXT})),
+            "error": maybe(shape({"code": TEXT, "message": TEXT})),
             "created_at_us": COUNT,
-            "finished_at_us": _maybe(COUNT),
+            "finished_at_us": maybe(COUNT),
         }
     ),
-    "ExportList": _list("Export"),
-    "Ledger": _object(
+    "ExportList": page_of("ExportSummary"),
+    "Ledger": shape(
         {
             "chain_id": COUNT,
-            "rpc_url": _maybe(TEXT),
+            "rpc_url": maybe(TEXT),
             "contract": ADDRESS,
             "log_id": HASH,
             "writer": ADDRESS,
-            "size": {**_maybe(COUNT), "description": "Records on the chain; null while it does not answer."},
-            "head": _maybe(HASH),
+            "size": {**maybe(COUNT), "description": "Records on the chain; null while it does not answer."},
+            "head": maybe(HASH),
             "journal_size": {**COUNT, "description": "Records in the journal."},
             "journal_depth": {**COUNT, "description": "Of these, how many no mined batch holds."},
             "anchor_lag_ms": {**COUNT, "description": "Age of the oldest of them."},
-            "anchor_error": _maybe(TEXT),
+            "anchor_error": maybe(TEXT),
             "custody": TEXT,
             "mode": TEXT,
-            "epoch": _maybe(COUNT),
+            "epoch": maybe(COUNT),
         }
     ),
-    "Batch": _object(
+    "Batch": shape(
         {
             "number": COUNT,
             "first_index": COUNT,
@@ -169,16 +129,16 @@ SCHEMAS: dict[str, Schema] = {
             "root": HASH,
             "head": HASH,
             "state": {"enum": ["planned", "sent", "mined", "final"]},
-            "tx_hash": _maybe(HASH),
-            "block_number": _maybe(COUNT),
-            "block_hash": _maybe(HASH),
-            "block_time": _maybe(COUNT),
-            "confirmations": _maybe(COUNT),
-            "gas_used": _maybe(COUNT),
+            "tx_hash": maybe(HASH),
+            "block_number": maybe(COUNT),
+            "block_hash": maybe(HASH),
+            "block_time": maybe(COUNT),
+            "confirmations": maybe(COUNT),
+            "gas_used": maybe(COUNT),
         }
     ),
-    "BatchList": _list("Batch"),
-    "RecordStatus": _object(
+    "BatchList": page_of("Batch"),
+    "RecordStatus": shape(
         {
             "record_id": {"type": "string", "format": "uuid"},
             "object": {"const": "record"},
@@ -186,23 +146,28 @@ SCHEMAS: dict[str, Schema] = {
             "state": {**PROGRESS, "description": "The record's way to the chain."},
             "outcome": {"enum": [state.value for state in State], "description": "How the request ended."},
             "task": TEXT,
-            "model": _maybe(TEXT),
+            "model": maybe(TEXT),
             "sender": ADDRESS,
             "sender_seq": {**COUNT, "description": "Gap-free per sender: a missing number is a missing record."},
             "admission_seq": COUNT,
             "epoch": COUNT,
             "leaf": HASH,
             "fields_root": HASH,
-            "batch": _maybe(COUNT),
+            "batch": maybe(COUNT),
             "issued_at": COUNT,
             "anchor_by": COUNT,
             "recorded_at_us": COUNT,
         }
     ),
-    "RecordList": _list("RecordStatus"),
+    "RecordList": page_of("RecordStatus"),
     "Bundle": {"type": "object", "description": "Format tallystick/bundle/v1, canonical JSON (RFC 8785)."},
-    "Health": _object({"status": {"const": "ok"}}),
-    "Readiness": _object(
+    "Health": shape({"status": {"const": "ok"}}),
+    "Readiness": shape(
         {"status": {"enum": ["ready", "not ready"]}, "parts": {"type": "object", "additionalProperties": TEXT}}
     ),
 }
+
+_IN_LISTS = {
+    name: schema for name, schema in SCHEMAS["Export"]["properties"].items() if name not in {"files", "parity"}
+}
+SCHEMAS["ExportSummary"] = shape(_IN_LISTS)

@@ -15,6 +15,7 @@ from tallystick_platform.exchange import Exchange
 from tallystick_platform.jobs import ExportJobs
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.metrics import Metrics
+from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.store.records import Page, StoredRecord
 
 
@@ -91,6 +92,25 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadState:
+    """What workers hold of a version. Units: bytes, as estimated before it was loaded; None for the standing model."""
+
+    model: str
+    version: str
+    loaded: bool
+    pinned: bool
+    memory_bytes: int | None
+
+
+class Loading(Protocol):
+    """Loading and unloading at the word of a model's owner or of the operator."""
+
+    async def load(self, reference: str, address: Address) -> LoadState: ...
+
+    async def unload(self, reference: str, address: Address) -> LoadState: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything behind the HTTP surface."""
 
@@ -99,8 +119,10 @@ class Services:
     proofs: ProofEncoder
     records: Records
     ledger: Ledger
+    models: ModelDesk
     exports: ExportJobs
     downloads: Downloads
+    loading: Loading
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Metrics
     clock: Clock

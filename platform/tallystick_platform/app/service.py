@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
 from tallystick.chain import HttpTransport, LedgerReader
-from tallystick.ids import Address, checksum_address, to_hex
+from tallystick.ids import checksum_address, to_hex
 from tallystick_platform.api import Services
 from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.ledger import LedgerDesk
+from tallystick_platform.app.loading import LoadingDesk
 from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.starting import Running
 from tallystick_platform.auth import Authenticator
+from tallystick_platform.errors import NoProvider
 from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.settings import redacted
 
@@ -40,8 +43,10 @@ class Service:
             proofs=ProofEncoder(domain=running.domain, writer=running.keys.operator.address),
             records=running.journal,
             ledger=self._desk,
+            models=running.models,
             exports=running.exporting.jobs,
             downloads=running.exporting.downloads,
+            loading=LoadingDesk(running.dispatcher, running.registry, running.keys.operator.address),
             readiness=self.readiness,
             metrics=running.metrics,
             clock=running.clock,
@@ -110,14 +115,20 @@ class Service:
             _log.warning("service.left_unanchored", records=journal.counts().size - batches.anchored_size)
 
     def _provider(self, model_id: str) -> dict[str, object]:
-        provider = self.running.dispatcher.provider(model_id)
-        return {
-            "id": provider.id,
-            "name": provider.name,
-            "address": checksum_address(Address(provider.address)),
-            "price_per_hour_micros": provider.price_per_hour_micros,
-            "currency": provider.currency,
+        """Who offers a model; one that is not loaded would be by this server's own provider."""
+        settings = self.running.settings
+        shown: dict[str, object] = {
+            "id": settings.provider_id,
+            "name": settings.provider_name,
+            "address": checksum_address(self.running.keys.operator.address),
+            "price_per_hour_micros": settings.price_per_hour_micros,
+            "currency": settings.price_currency,
         }
+        with suppress(NoProvider):
+            provider = self.running.dispatcher.provider(model_id)
+            shown["price_per_hour_micros"] = provider.price_per_hour_micros
+            shown["currency"] = provider.currency
+        return shown
 
 
 def _shown_rpc_url(running: Running) -> str:

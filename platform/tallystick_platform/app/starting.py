@@ -20,12 +20,14 @@ from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.exports import Exporting, start_exports
+from tallystick_platform.app.models import start_models
 from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.workers import start_workers
 from tallystick_platform.clock import Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.exchange import Exchange, Parts
 from tallystick_platform.metrics import Metrics
+from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.opening import open_registry
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.sealing import Keyring, LedgerSealer, ensure_client, open_keyring
@@ -56,6 +58,7 @@ class Running:
     client_file: Path | None
     anchoring: AnchorService
     registry: Registry
+    models: ModelDesk
     dispatcher: Dispatcher
     gate: Gate
     exchange: Exchange
@@ -103,6 +106,16 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         journal.subscribe(anchoring.wake)
         registry = open_registry(settings, database, macs, clock)
         dispatcher = await start_workers(settings, keys, registry, clock, metrics, stack)
+        models = start_models(
+            settings,
+            keys=keys,
+            registry=registry,
+            dispatcher=dispatcher,
+            database=database,
+            macs=macs,
+            clock=clock,
+            stack=stack,
+        )
         gate = _gate(settings, journal, batches, metrics)
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
@@ -133,6 +146,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             client_file=client_file,
             anchoring=anchoring,
             registry=registry,
+            models=models,
             dispatcher=dispatcher,
             gate=gate,
             exchange=exchange,

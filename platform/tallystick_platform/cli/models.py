@@ -6,17 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from tallystick.ids import checksum_address, parse_address, to_hex
+from tallystick.ids import parse_address, to_hex
 from tallystick_platform.cli.opening import opened
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.clock import SystemClock
-from tallystick_platform.registry.entries import Model, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
 from tallystick_platform.registry.opening import open_registry
 from tallystick_platform.registry.registry import Registry
+from tallystick_platform.registry.shown import shown_model, shown_version
 from tallystick_platform.registry.sources import DEMO, GgufFile, Source, Upstream, local_source, register
 
 MICROS = 1_000_000
@@ -66,7 +66,7 @@ def add(wanted: Wanted, *, as_json: bool) -> None:
     text = f"{version.reference}\n{version.format}, {version.task}, {_size(version.size_bytes)}, licence: {licence}"
     if version.stage is Stage.STAGING:
         text += f"\nin staging: `tallystick-server model promote {version.reference}` offers it to everybody"
-    show(shown_version(version), as_json=as_json, text=text)
+    show(shown_version(version, to_operator=True), as_json=as_json, text=text)
 
 
 def source_of(wanted: Wanted) -> Source:
@@ -103,7 +103,7 @@ def list_all(*, as_json: bool) -> None:
     ]
     headings = ("version", "stage", "format", "task", "size", "licence", "visible")
     text = table(headings, rows) if rows else "no models"
-    show([shown_version(version) for version in versions], as_json=as_json, text=text)
+    show([shown_version(version, to_operator=True) for version in versions], as_json=as_json, text=text)
 
 
 def show_one(*, reference: str, as_json: bool) -> None:
@@ -112,7 +112,7 @@ def show_one(*, reference: str, as_json: bool) -> None:
         version = registry.find(reference, None)
         versions = [version] if "@" in reference else registry.versions(reference, None)
     text = "\n\n".join("\n".join(_lines(one)) for one in versions)
-    shown = {**shown_model(version.model), "versions": [shown_version(one) for one in versions]}
+    shown = {**shown_model(version.model), "versions": [shown_version(one, to_operator=True) for one in versions]}
     show(shown, as_json=as_json, text=text)
 
 
@@ -128,7 +128,7 @@ def change(what: str, *, reference: str, as_json: bool) -> None:
         else:
             version = registry.pin(reference, None, pinned=what == "pin")
     state = "removed" if what == "remove" else version.stage.value + (", pinned" if version.pinned else "")
-    show(shown_version(version), as_json=as_json, text=f"{version.reference}: {state}")
+    show(shown_version(version, to_operator=True), as_json=as_json, text=f"{version.reference}: {state}")
 
 
 def verify(*, reference: str, as_json: bool) -> None:
@@ -151,50 +151,8 @@ def verify(*, reference: str, as_json: bool) -> None:
         sys.exit(EXIT_FOUND)
 
 
-def shown_model(model: Model) -> dict[str, object]:
-    """A model as JSON."""
-    return {
-        "id": model.id,
-        "task": model.task,
-        "visibility": model.visibility.value,
-        "owner": None if model.owner is None else checksum_address(model.owner),
-        "created_at": _time(model.created_at),
-    }
-
-
-def shown_version(version: ModelVersion) -> dict[str, object]:
-    """A version as JSON."""
-    price = version.price
-    return {
-        "reference": version.reference,
-        "model": version.model.id,
-        "version": version.version,
-        "number": version.number,
-        "digest": to_hex(version.digest),
-        "stage": version.stage.value,
-        "pinned": version.pinned,
-        "task": version.task,
-        "format": version.format,
-        "architecture": version.architecture,
-        "licence": version.licence,
-        "dtype": version.dtype,
-        "parameters": version.parameters,
-        "context_length": version.context_length,
-        "size_bytes": version.size_bytes,
-        "base": version.base,
-        "source": dict(version.source),
-        "signature": version.signature.value,
-        "signer": version.signer,
-        "price_per_hour_micros": None if price is None else price.per_hour_micros,
-        "currency": None if price is None else price.currency,
-        "visibility": version.model.visibility.value,
-        "owner": None if version.model.owner is None else checksum_address(version.model.owner),
-        "created_at": _time(version.created_at),
-    }
-
-
 def _lines(version: ModelVersion) -> Iterator[str]:
-    for name, value in shown_version(version).items():
+    for name, value in shown_version(version, to_operator=True).items():
         if value is not None and value != "":
             yield f"{name.replace('_', ' '):<22} {value}"
 
@@ -224,7 +182,3 @@ def _size(size_bytes: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
-
-
-def _time(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC).isoformat()

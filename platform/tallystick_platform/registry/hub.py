@@ -106,10 +106,10 @@ class HubModel:
             raise SourceUnusable(source=self._shown, reason=reason)
         # Twice: once in the library's cache, once in the store.
         registry.folders.need(2 * sum(siblings[name] for name in wanted))
-        return self._downloaded(wanted, siblings, str(info.sha), progress)
+        return self._downloaded(api.endpoint, wanted, siblings, str(info.sha), progress)
 
     def _downloaded(
-        self, wanted: Sequence[str], sizes: dict[str, int], commit: str, progress: Progress
+        self, endpoint: str, wanted: Sequence[str], sizes: dict[str, int], commit: str, progress: Progress
     ) -> tuple[Path, str]:
         from huggingface_hub import hf_hub_download
 
@@ -120,8 +120,9 @@ class HubModel:
                 path = hf_hub_download(
                     self.repo_id,
                     name,
-                    revision=commit,
-                    endpoint=self.endpoint,
+                    # By its name first, so that the library's cache knows offline what the name stood for.
+                    revision=self.revision if folder is None else commit,
+                    endpoint=endpoint,
                     token=None if self.with_token else False,
                     cache_dir=self.cache_dir,
                     etag_timeout=ETAG_TIMEOUT_S,
@@ -132,6 +133,8 @@ class HubModel:
             folder = Path(path)
             for _ in name.split("/"):
                 folder = folder.parent
+            if folder.name != commit:
+                raise SourceUnusable(source=self._shown, reason="the revision moved at this moment; ask again")
         if folder is None:
             raise SourceUnusable(source=self._shown, reason="nothing was downloaded")
         return folder, commit

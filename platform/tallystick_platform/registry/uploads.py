@@ -65,15 +65,15 @@ class Part:
             path.chmod(0o600)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._offset = offset
-        self._size = size
+        self.size = size
         self._done = 0
         self._hash = hashlib.sha256()
         self._finish = finish
 
     def write(self, data: bytes) -> None:
         """The next bytes. Raises: UploadRefused where there are too many, OSError"""
-        if self._done + len(data) > self._size:
-            raise UploadRefused(file=None, reason=f"the part is longer than its {self._size} bytes")
+        if self._done + len(data) > self.size:
+            raise UploadRefused(file=None, reason=f"the part is longer than its {self.size} bytes")
         view = memoryview(data)
         while view:
             count = os.pwrite(self._fd, view, self._offset + self._done)
@@ -81,15 +81,16 @@ class Part:
             self._done += count
             view = view[count:]
 
-    def finish(self, sha256: bytes | None) -> None:
-        """Durable and noted on return. `sha256`: what the sender says of it. Raises: UploadRefused"""
-        if self._done != self._size:
-            raise UploadRefused(file=None, reason=f"the part has {self._done} bytes; {self._size} were announced")
+    def finish(self, sha256: bytes | None) -> bytes:
+        """Durable and noted on return; gives its SHA-256. `sha256`: what the sender says of it. Raises: UploadRefused"""
+        if self._done != self.size:
+            raise UploadRefused(file=None, reason=f"the part has {self._done} bytes; {self.size} were announced")
         found = self._hash.digest()
         if sha256 is not None and sha256 != found:
             raise UploadRefused(file=None, reason=f"the part arrived damaged: its SHA-256 is {found.hex()}")
         os.fsync(self._fd)
-        self._finish(self._size, found)
+        self._finish(self.size, found)
+        return found
 
     def close(self) -> None:
         """Let go of the file."""
@@ -107,6 +108,7 @@ class Uploads:
         clock: Clock,
         *,
         lifetime_s: int,
+        operator: Address | None = None,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._registry = registry
@@ -115,6 +117,7 @@ class Uploads:
         self._rows = UploadRows(macs)
         self._clock = clock
         self._lifetime_s = lifetime_s
+        self._operator = operator
         self._random = random
         self._busy: dict[str, int] = {}
         self._guard = threading.Lock()
@@ -126,9 +129,9 @@ class Uploads:
         """
         name = parse_model_id(model)
         announced.check()
-        self._registry.check_name(name, owner)
+        self._registry.check_name(name, self._viewer(owner))
         if announced.base is not None:
-            self._registry.find(announced.base, owner)
+            self._registry.find(announced.base, self._viewer(owner))
         self.sweep()
         now_us = self._clock.now_us()
         upload = Upload(
@@ -146,10 +149,13 @@ class Uploads:
             self._rows.insert(connection, upload)
         return self.find(upload.id, owner)
 
-    def find(self, upload_id: str, owner: Address) -> Upload:
-        """An upload of the owner's. Raises: UploadUnknown"""
+    def find(self, upload_id: str, owner: Address, *, model: str | None = None) -> Upload:
+        """An upload of the owner's, and to this model where one is named. Raises: UploadUnknown"""
         with self._database.reading() as connection:
-            return self._found(connection, upload_id, owner)
+            upload = self._found(connection, upload_id, owner)
+        if model is not None and upload.model.lower() != model.lower():
+            raise UploadUnknown(upload=upload_id)
+        return upload
 
     def list(self, owner: Address) -> Sequence[Upload]:
         """An owner's uploads, oldest first."""
@@ -241,11 +247,11 @@ class Uploads:
         with self._folders.stage() as staged, full_disk(self._folders, 0):
             link_files(found, staged.folder)
             if upload.announced.base is not None:
-                mark_base(self._registry, staged, upload.announced.base, upload.owner)
+                mark_base(self._registry, staged, upload.announced.base, self._viewer(upload.owner))
             return self._registry.add(
                 staged,
                 model=upload.model,
-                owner=upload.owner,
+                owner=self._viewer(upload.owner),
                 visibility=upload.announced.visibility,
                 source={"kind": "upload", "upload": upload.id},
                 licence=upload.announced.licence,
@@ -254,9 +260,13 @@ class Uploads:
                 progress=progress,
             )
 
+    def _viewer(self, owner: Address) -> Address | None:
+        """Whom the registry should take the owner for: what the operator uploads is the operator's."""
+        return None if owner == self._operator else owner
+
     def _base(self, upload: Upload) -> str | None:
         base = upload.announced.base
-        return None if base is None else self._registry.find(base, upload.owner).reference
+        return None if base is None else self._registry.find(base, self._viewer(upload.owner)).reference
 
     def _send_again(self, upload: Upload, name: str) -> None:
         index, _ = _file(upload, name)

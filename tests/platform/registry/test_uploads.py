@@ -50,10 +50,7 @@ class Desk:
 
     def restart(self) -> None:
         """The same home in a new process."""
-        shelf = self.shelf
-        self.uploads = Uploads(
-            shelf.registry, shelf.database, shelf.setting.macs, shelf.setting.clock, lifetime_s=LIFETIME_S
-        )
+        self.uploads = self.shelf.uploads(lifetime_s=LIFETIME_S)
 
     def open(
         self, files: dict[str, bytes] = BIG, *, model: str = "mine", owner: object = ALICE, **changes: object

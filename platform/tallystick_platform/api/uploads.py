@@ -1,0 +1,149 @@
+"""Uploads of models, in parts: `POST /v1/models/{model_id}/uploads` and what lies below it.
+
+A part goes to disk as it arrives, a piece at a time; nothing of it is kept in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from litestar import Request, delete, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+
+from tallystick_platform.api.body import announced_bytes
+from tallystick_platform.api.credentials import Headers, principal_of
+from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.query import whole_number
+from tallystick_platform.api.refusals import BadRequest, ClientGone, TooSlow
+from tallystick_platform.api.registry import read_json
+from tallystick_platform.api.registry_body import UploadBody
+from tallystick_platform.api.replies import json_reply
+from tallystick_platform.api.services import Services
+from tallystick_platform.registry.desk import in_thread
+from tallystick_platform.registry.entries import Visibility
+from tallystick_platform.registry.shown import shown_version, time_of
+from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Upload
+from tallystick_platform.registry.uploads import Part
+
+PART_LIMIT_S = 300.0  # for one part to arrive: 28 KB/s
+PIECE_BYTES = 1_048_576
+DIGEST_HEADER = b"x-part-sha256"
+_HEX = re.compile(rb"[0-9a-f]{64}")
+
+
+def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
+    """The handlers of the uploads."""
+    desk = services.models
+
+    @post(model_paths("/uploads"), status_code=201)
+    async def open_upload(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        body = await read_json(request, services, UploadBody)
+        upload = await desk.open_upload(
+            model_id_of(request), announcement(body), address=principal.address, token_id=principal.token_id
+        )
+        return json_reply(shown_upload(upload), status=201)
+
+    @get(model_paths("/uploads"))
+    async def list_uploads(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        found = await desk.uploads(model_id_of(request), principal.address)
+        return json_reply({"object": "list", "data": [shown_upload(upload) for upload in found]})
+
+    @get(model_paths("/uploads/{upload_id:str}"))
+    async def get_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        return json_reply(shown_upload(await desk.upload(model_id_of(request), upload_id, principal.address)))
+
+    @put(model_paths("/uploads/{upload_id:str}/files/{name:path}"), status_code=200)
+    async def put_part(request: Request, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        headers = request.scope["headers"]
+        principal = principal_of(headers, services.authenticator)
+        number = whole_number(request.query_params, "part", least=0, default=0) or 0
+        claimed = claimed_digest(headers)
+        announced_bytes(request.scope, PART_BYTES)
+        async with desk.part(
+            model_id_of(request), upload_id, principal.address, name.removeprefix("/"), number
+        ) as part:
+            await receive_part(request, part)
+            sha256 = await in_thread(part.finish, claimed)
+        return json_reply({"object": "model.part", "part": number, "size_bytes": part.size, "sha256": sha256.hex()})
+
+    @post(model_paths("/uploads/{upload_id:str}/complete"), status_code=200)
+    async def complete_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        version = await desk.complete_upload(model_id_of(request), upload_id, principal.address)
+        return json_reply(shown_version(version))
+
+    @delete(model_paths("/uploads/{upload_id:str}"), status_code=200)
+    async def give_up_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = principal_of(request.scope["headers"], services.authenticator)
+        await desk.give_up_upload(model_id_of(request), upload_id, principal.address)
+        return json_reply({"object": "model.upload", "id": upload_id, "deleted": True})
+
+    return [open_upload, list_uploads, get_upload, put_part, complete_upload, give_up_upload]
+
+
+async def receive_part(request: Request, part: Part) -> None:  # type: ignore[type-arg]
+    """The body of a request to disk. Raises: UploadRefused where it is longer than the part, TooSlow, ClientGone, OSError"""
+    pieces, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(PART_LIMIT_S):
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                if message["type"] != "http.request":
+                    continue
+                pieces.append(message["body"])
+                size += len(message["body"])
+                more = message.get("more_body", False)
+                if size >= PIECE_BYTES or not more:
+                    await in_thread(part.write, b"".join(pieces))
+                    pieces, size = [], 0
+    except TimeoutError as error:
+        raise TooSlow(what="The part", limit_s=PART_LIMIT_S) from error
+
+
+def claimed_digest(headers: Headers) -> bytes | None:
+    """What the sender says of a part's bytes. Raises: BadRequest"""
+    for name, value in headers:
+        if name == DIGEST_HEADER:
+            if _HEX.fullmatch(value) is None:
+                raise BadRequest(
+                    "'x-part-sha256' must be 64 hexadecimal digits in lower case.",
+                    param="x-part-sha256",
+                    code="invalid_value",
+                )
+            return bytes.fromhex(value.decode())
+    return None
+
+
+def announcement(body: UploadBody) -> Announcement:
+    """What an upload is to become."""
+    return Announcement(
+        files=tuple(
+            AnnouncedFile(name=file.name, size=file.size, sha256=bytes.fromhex(file.sha256)) for file in body.files
+        ),
+        visibility=Visibility(body.visibility),
+        licence=body.licence,
+        base=body.base,
+    )
+
+
+def shown_upload(upload: Upload) -> dict[str, object]:
+    """An upload, with the parts that are still to come."""
+    return {
+        "id": upload.id,
+        "object": "model.upload",
+        "model": upload.model,
+        "part_bytes": PART_BYTES,
+        "size_bytes": upload.announced.size_bytes,
+        "created_at": time_of(upload.created_at),
+        "expires_at": time_of(upload.expires_at),
+        "missing_parts": upload.missing_parts,
+        "missing": [{"name": gap.name, "first": gap.first, "last": gap.last} for gap in upload.missing],
+    }

@@ -1,0 +1,359 @@
+"""Models and uploads over HTTP: what is shown to whom, and what is refused in which shape."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tallystick_platform.api import registry
+from tallystick_platform.api import uploads as module
+from tallystick_platform.api.openapi import document
+from tallystick_platform.registry import registrations, upload_entries, uploads
+from tallystick_platform.registry.desk import ModelDesk
+from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.errors import DiskFull
+from tallystick_platform.registry.folders import RESERVE_BYTES
+from tallystick_platform.registry.hub import parse_hub
+from tests.support.api import AUTH, OTHER, OTHER_TOKEN, Api
+from tests.support.exchange import MODEL, PRINCIPAL
+from tests.support.hub_server import Hub, Repository, serving_hub
+from tests.support.registries import FILES, Shelf
+
+PART = 8
+OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
+WEIGHTS = bytes(range(20))
+BIG = FILES | {"model.safetensors": WEIGHTS}
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (upload_entries, uploads, module):
+        monkeypatch.setattr(place, "PART_BYTES", PART)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+@pytest.fixture
+def desk(shelf: Shelf) -> ModelDesk:
+    return shelf.desk()
+
+
+@pytest.fixture
+def client(desk: ModelDesk) -> httpx.AsyncClient:
+    return Api(models=desk).client()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving_hub(acme__tiny=Repository(files=FILES)) as hub:
+        yield hub
+
+
+def body_of(files: dict[str, bytes], **members: object) -> dict[str, object]:
+    listed = [
+        {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    ]
+    return {"files": listed, **members}
+
+
+def code_of(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["error"]["code"]
+
+
+async def send(client: httpx.AsyncClient, upload: dict[str, object], files: dict[str, bytes] = BIG) -> None:
+    base = f"/v1/models/{upload['model']}/uploads/{upload['id']}"
+    for gap in upload["missing"]:  # type: ignore[attr-defined]
+        for number in range(gap["first"], gap["last"] + 1):
+            piece = files[gap["name"]][number * PART : (number + 1) * PART]
+            reply = await client.put(f"{base}/files/{gap['name']}?part={number}", content=piece)
+            assert reply.status_code == 200, reply.text
+
+
+async def uploaded(client: httpx.AsyncClient, model: str, **members: object) -> httpx.Response:
+    upload = (await client.post(f"/v1/models/{model}/uploads", json=body_of(BIG, **members))).json()
+    await send(client, upload)
+    return await client.post(f"/v1/models/{model}/uploads/{upload['id']}/complete")
+
+
+@pytest.mark.parametrize("model", ["mine", "acme/mine"])
+async def test_an_upload_becomes_a_version_its_owner_may_ask(client: httpx.AsyncClient, model: str) -> None:
+    async with client:
+        version = (await uploaded(client, model)).json()
+        assert (version["model"], version["stage"], version["visibility"]) == (model, "staging", "private")
+        listed = {entry["id"]: entry for entry in (await client.get("/v1/models")).json()["data"]}
+        assert listed[model]["registry"] == version
+        assert (listed[model]["loaded"], listed[model]["weights_digest"]) == (False, version["digest"])
+        assert (await client.get(f"/v1/models/{model}")).json() == listed[model]
+        assert (await client.get(f"/v1/models/{version['reference']}")).json() == listed[model]
+        assert (await client.get(f"/v1/models/{model}/versions")).json()["data"] == [version]
+
+
+@pytest.mark.parametrize(
+    ("method", "below"),
+    [
+        ("GET", ""),
+        ("GET", "/versions"),
+        ("POST", "/promote"),
+        ("POST", "/retire"),
+        ("DELETE", ""),
+    ],
+)
+async def test_a_private_model_of_somebody_else_is_not_found(
+    client: httpx.AsyncClient, method: str, below: str
+) -> None:
+    async with client:
+        await uploaded(client, "mine")
+        hidden = await client.request(method, f"/v1/models/mine{below}", headers=OTHERS)
+        nothing = await client.request(method, f"/v1/models/nono{below}", headers=OTHERS)
+        assert code_of(hidden) == code_of(nothing) == (404, "model_not_found")
+        assert hidden.text.replace("mine", "nono") == nothing.text
+        assert "mine" not in (await client.get("/v1/models", headers=OTHERS)).text
+
+
+async def test_a_public_model_is_for_everybody_once_it_is_in_production(client: httpx.AsyncClient) -> None:
+    async with client:
+        await uploaded(client, "ours", visibility="public")
+        assert "ours" not in (await client.get("/v1/models", headers=OTHERS)).text
+        promoted = await client.post("/v1/models/ours/promote")
+        assert (promoted.status_code, promoted.json()["stage"]) == (200, "production")
+        assert "ours" in (await client.get("/v1/models", headers=OTHERS)).text
+        assert code_of(await client.post("/v1/models/ours/retire", headers=OTHERS)) == (404, "model_not_found")
+
+
+async def test_a_version_is_retired_before_it_is_removed(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    async with client:
+        await uploaded(client, "mine")
+        await client.post("/v1/models/mine/promote")
+        assert code_of(await client.delete("/v1/models/mine")) == (409, "model_in_use")
+        assert (await client.post("/v1/models/mine/retire")).json()["stage"] == "retired"
+        assert "mine" not in (await client.get("/v1/models")).text
+        assert (await client.delete("/v1/models/mine")).json()["deleted"] is True
+        assert code_of(await client.get("/v1/models/mine")) == (404, "model_not_found")
+    assert [path for path in shelf.folders.store.iterdir() if path.is_dir()] == []
+
+
+async def test_a_loaded_version_is_not_removed_and_shown_as_loaded(shelf: Shelf) -> None:
+    async with Api(models=shelf.desk(served=lambda _: True)).client() as client:
+        await uploaded(client, "mine")
+        assert (await client.get("/v1/models/mine")).json()["loaded"] is True
+        assert code_of(await client.delete("/v1/models/mine")) == (409, "model_in_use")
+
+
+async def test_what_is_served_and_registered_is_listed_once_with_both(shelf: Shelf) -> None:
+    async with Api(models=shelf.desk()).client() as client:
+        (entry,) = (await client.get("/v1/models")).json()["data"]
+        assert (entry["id"], entry["loaded"], entry["registry"]) == (MODEL.id, True, None)
+        assert (await client.get(f"/v1/models/{MODEL.id}")).json() == entry
+
+
+async def test_where_things_lie_on_the_server_is_not_told(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    shelf.add("tiny", stage=Stage.PRODUCTION)
+    async with client:
+        source = (await client.get("/v1/models/tiny")).json()["registry"]["source"]
+    assert source == {"kind": "folder"}
+
+
+@pytest.mark.parametrize("source", ["/etc", "./model", "demo", "https://elsewhere/v1", "file:///x"])
+async def test_over_http_only_a_hub_is_a_source(client: httpx.AsyncClient, source: str) -> None:
+    async with client:
+        refused = await client.post("/v1/models", json={"source": source})
+    assert code_of(refused) == (400, "invalid_value")
+    assert "tallystick-server model add" in refused.json()["error"]["message"]
+
+
+async def test_a_model_is_brought_from_a_hub_while_its_progress_is_watched(
+    client: httpx.AsyncClient, desk: ModelDesk, hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(registry, "parse_hub", partial(parse_hub, endpoint=hub.endpoint))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    async with client:
+        taken = await client.post("/v1/models", json={"source": "hf:acme/tiny@main", "licence": "mit"})
+        assert (taken.status_code, taken.json()["state"]) == (202, "queued")
+        where = taken.headers["location"]
+        await desk.registrations.settled()
+        now = (await client.get(where)).json()
+        assert (now["state"], now["progress"], now["error"]) == ("finished", 1.0, None)
+        assert now["version"]["source"]["commit"] == hub.repositories["acme/tiny"].commit
+        assert (await client.get("/v1/models/acme/tiny")).json()["registry"] == now["version"]
+        assert code_of(await client.get(where, headers=OTHERS)) == (404, "registration_not_found")
+
+
+async def test_a_model_that_cannot_be_brought_says_why(
+    client: httpx.AsyncClient, desk: ModelDesk, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "parse_hub", partial(parse_hub, endpoint=hub.endpoint))
+    async with client:
+        where = (await client.post("/v1/models", json={"source": "hf:acme/none"})).headers["location"]
+        await desk.registrations.settled()
+        now = (await client.get(where)).json()
+    assert (now["state"], now["error"]["code"]) == ("failed", "source_unusable")
+
+
+async def test_models_on_their_way_are_bounded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registrations, "MAX_WAITING", 0)
+    async with Api(models=shelf.desk()).client() as client:
+        refused = await client.post("/v1/models", json={"source": "hf:acme/tiny"})
+    assert code_of(refused) == (429, "overloaded")
+    assert refused.headers["retry-after"] == str(registrations.RETRY_AFTER_S)
+
+
+async def test_an_upload_is_resumed_from_what_is_missing(client: httpx.AsyncClient) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        base = f"/v1/models/mine/uploads/{upload['id']}"
+        first = await client.put(f"{base}/files/model.safetensors?part=1", content=WEIGHTS[8:16])
+        assert first.json() == {
+            "object": "model.part",
+            "part": 1,
+            "size_bytes": 8,
+            "sha256": hashlib.sha256(WEIGHTS[8:16]).hexdigest(),
+        }
+        assert code_of(await client.post(f"{base}/complete")) == (409, "upload_incomplete")
+        now = (await client.get(base)).json()
+        assert now["missing_parts"] == upload["missing_parts"] - 1
+        assert now["part_bytes"] == PART
+        assert (await client.get("/v1/models/mine/uploads")).json()["data"] == [now]
+        await send(client, now)
+        assert (await client.post(f"{base}/complete")).json()["number"] == 1
+        assert code_of(await client.get(base)) == (404, "upload_not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "headers", "expected"),
+    [
+        ("files/model.safetensors?part=0", b"x" * 9, {}, (413, "body_too_large")),
+        ("files/model.safetensors?part=0", b"x" * 7, {}, (400, "upload_refused")),
+        ("files/model.safetensors?part=2", b"x" * 5, {}, (400, "upload_refused")),
+        ("files/model.safetensors?part=9", b"x", {}, (400, "upload_refused")),
+        ("files/model.safetensors?part=-1", b"x", {}, (400, "invalid_value")),
+        ("files/model.safetensors?part=0", b"x" * 8, {"x-part-sha256": "0" * 64}, (400, "upload_refused")),
+        ("files/model.safetensors?part=0", b"x" * 8, {"x-part-sha256": "me"}, (400, "invalid_value")),
+        ("files/other.json", b"x", {}, (400, "upload_refused")),
+        ("files/%2e%2e/%2e%2e/etc/passwd", b"x", {}, (400, "upload_refused")),
+    ],
+)
+async def test_a_part_that_was_not_announced_is_refused(
+    client: httpx.AsyncClient, path: str, content: bytes, headers: dict[str, str], expected: tuple[int, str]
+) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        reply = await client.put(
+            f"/v1/models/mine/uploads/{upload['id']}/{path}", content=content, headers=AUTH | headers
+        )
+        assert code_of(reply) == expected
+        now = (await client.get(f"/v1/models/mine/uploads/{upload['id']}")).json()
+        assert now["missing_parts"] == upload["missing_parts"]
+
+
+async def test_a_part_without_a_length_is_cut_off_at_its_size(client: httpx.AsyncClient) -> None:
+    async def endless() -> object:
+        for _ in range(1_000):
+            yield b"x" * 4_096
+
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        path = f"/v1/models/mine/uploads/{upload['id']}/files/model.safetensors"
+        assert code_of(await client.put(path, content=endless())) == (400, "upload_refused")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PUT"])
+async def test_an_upload_of_somebody_else_is_not_found(client: httpx.AsyncClient, method: str) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        path = f"/v1/models/mine/uploads/{upload['id']}"
+        path += {"POST": "/complete", "PUT": "/files/config.json"}.get(method, "")
+        reply = await client.request(method, path, headers=OTHERS, content=b"x" if method == "PUT" else None)
+        assert code_of(reply) == (404, "upload_not_found")
+        elsewhere = await client.request(method, path.replace("/mine/", "/other/"))
+        assert code_of(elsewhere) == (404, "upload_not_found")
+
+
+async def test_an_upload_is_given_up(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        await send(client, upload)
+        removed = await client.delete(f"/v1/models/mine/uploads/{upload['id']}")
+    assert removed.json() == {"object": "model.upload", "id": upload["id"], "deleted": True}
+    assert list(shelf.folders.uploads.iterdir()) == []
+
+
+async def test_a_file_that_arrived_changed_is_named(client: httpx.AsyncClient) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        await send(client, upload, BIG | {"model.safetensors": b"\xff" * 20})
+        refused = await client.post(f"/v1/models/mine/uploads/{upload['id']}/complete")
+        assert code_of(refused) == (409, "content_differs")
+        assert "model.safetensors" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "missing_required_parameter"),
+        ({"files": []}, "invalid_value"),
+        ({"files": [{"name": "a", "size": -1, "sha256": "0" * 64}]}, "invalid_value"),
+        ({"files": [{"name": "a", "size": 1, "sha256": "x"}]}, "invalid_value"),
+        ({"files": [{"name": "../a", "size": 1, "sha256": "0" * 64}]}, "upload_refused"),
+        ({"files": [{"name": "a", "size": 1, "sha256": "0" * 64}], "pin": True}, "unknown_parameter"),
+    ],
+)
+async def test_what_cannot_be_an_upload_is_refused(client: httpx.AsyncClient, body: object, code: str) -> None:
+    async with client:
+        refused = await client.post("/v1/models/mine/uploads", json=body)
+    assert code_of(refused) == (400, code)
+
+
+async def test_a_name_of_somebody_else_is_taken(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    shelf.add("theirs", owner=OTHER.address, visibility=Visibility.PRIVATE)
+    async with client:
+        assert code_of(await client.post("/v1/models/theirs/uploads", json=body_of(BIG))) == (409, "model_taken")
+        assert code_of(await client.post("/v1/models", json={"source": "hf:a/b", "id": "theirs"})) == (
+            409,
+            "model_taken",
+        )
+
+
+async def test_a_disk_without_room_is_answered_with_the_figures(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, free_bytes=lambda _: RESERVE_BYTES)
+    async with Api(models=shelf.desk()).client() as client:
+        refused = await client.post("/v1/models/mine/uploads", json=body_of(BIG))
+    assert code_of(refused) == (507, "no_space")
+    assert str(DiskFull(needed_bytes=47, available_bytes=0)) in refused.json()["error"]["message"]
+
+
+async def test_an_id_that_cannot_be_one_is_refused(client: httpx.AsyncClient) -> None:
+    async with client:
+        refused = await client.post("/v1/models/a%20b/uploads", json=body_of(BIG))
+    assert code_of(refused) == (400, "invalid_model_id")
+
+
+async def test_answers_have_the_described_members(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    schemas = document()["components"]["schemas"]
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        await uploaded(client, "ours")
+        shown = {
+            "Upload": upload,
+            "UploadList": (await client.get("/v1/models/mine/uploads")).json(),
+            "UploadRemoved": (await client.delete(f"/v1/models/mine/uploads/{upload['id']}")).json(),
+            "Model": (await client.get("/v1/models/ours")).json(),
+            "ModelVersion": (await client.post("/v1/models/ours/promote")).json(),
+            "ModelVersionList": (await client.get("/v1/models/ours/versions")).json(),
+            "Registration": (await client.post("/v1/models", json={"source": "hf:..", "id": "x"})).json(),
+        }
+        await client.post("/v1/models/ours/retire")
+        shown["ModelRemoved"] = (await client.delete("/v1/models/ours")).json()
+    for name, answer in shown.items():
+        assert set(schemas[name]["required"]) == set(answer) == set(schemas[name]["properties"]), name
+
+
+def test_the_test_tokens_belong_to_different_senders() -> None:
+    assert PRINCIPAL.address != OTHER.address
