@@ -36,13 +36,14 @@ class RegistryCatalog:
         if viewer == self._operator:
             viewer = None
         key, now_ns = (reference, viewer), self._clock.monotonic_ns()
-        known = self._remembered.get(key)
+        remembered = self._remembered  # another thread may forget them all meanwhile
+        known = remembered.get(key)
         if known is None or now_ns - known[0] >= REMEMBER_NS:
             known = (now_ns, self._look_up(reference, viewer))
-            self._remembered[key] = known
-            self._remembered.move_to_end(key)
-            if len(self._remembered) > MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
+            remembered[key] = known
+            remembered.move_to_end(key)
+            if len(remembered) > MAX_REMEMBERED:
+                remembered.popitem(last=False)
         if isinstance(known[1], PlatformError):
             raise known[1].with_traceback(None)  # raised again and again, it would grow
         return known[1]
@@ -58,8 +59,8 @@ class RegistryCatalog:
         return found
 
     def forget(self) -> None:
-        """Ask the registry anew: something was changed in this process."""
-        self._remembered.clear()
+        """Ask the registry anew: something was changed in this process. Called from any thread."""
+        self._remembered = OrderedDict()
 
     def _look_up(self, reference: str, viewer: Address | None) -> Servable | PlatformError:
         if len(reference) > MAX_REFERENCE_CHARS:
