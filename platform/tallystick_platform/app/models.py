@@ -33,12 +33,10 @@ def start_models(
     operator = keys.operator.address
 
     def served(version: ModelVersion) -> bool:
-        standing = {(model.id, model.weights_digest) for model in dispatcher.models()}
-        beside = {(one.servable.model_id, one.servable.digest) for one in dispatcher.loaded()}
-        return (version.model.id, version.digest) in standing | beside
+        return dispatcher.serves(version.model.id, version.digest)
 
     uploads = Uploads(registry, database, macs, clock, lifetime_s=settings.upload_lifetime_s, operator=operator)
-    desk = ModelDesk(registry, uploads, Registrations(), operator=operator, served=served)
+    desk = ModelDesk(registry, uploads, Registrations(), operator=operator, served=served, changed=dispatcher.forget)
     sweeping = asyncio.create_task(desk.sweep_forever(), name="sweep")
 
     async def stop() -> None:
