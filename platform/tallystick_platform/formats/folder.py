@@ -77,8 +77,8 @@ def look_into(folder: Path) -> Contents:
     """What `inspect_folder` reports, in full. Raises: FormatError, UnsafeModel."""
     with _named_within(folder):
         files = list_folder(folder)
-        kinds, onnx = _kinds(folder, files)
         configs = read_configs(folder, files)
+        kinds, onnx = _kinds(folder, files)
         form = _format(folder, kinds, configs)
         gguf, skops = None, None
         weights = Weights(elements={}, stored_bytes={}, largest=0)

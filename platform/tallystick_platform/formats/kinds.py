@@ -49,7 +49,7 @@ _MEDIA: Mapping[str, bytes] = MappingProxyType(
 _SENTENCEPIECE = frozenset({".model", ".spm", ".spiece"})
 _SENTENCEPIECE_HEAD = b"\x0a"  # its first field, the list of pieces
 
-_SAFE_SERIALIZATION = "load it once where you trust it and save it with model.save_pretrained(folder, safe_serialization=True), then bring that"
+_SAFE_SERIALIZATION = "load it once where you trust it, save it with model.save_pretrained(folder, safe_serialization=True) and bring that"
 _REMEDIES: Mapping[str, tuple[str, str]] = MappingProxyType(
     dict.fromkeys(
         (".bin", ".pt", ".pth", ".ckpt", ".t7"),

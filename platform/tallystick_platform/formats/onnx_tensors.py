@@ -41,6 +41,8 @@ ELEMENT_TYPES: Mapping[int, tuple[str, int]] = MappingProxyType(
         24: ("F8_E8M0", 8),
         25: ("U2", 2),
         26: ("I2", 2),
+        27: ("F6_E2M3", 6),
+        28: ("F6_E3M2", 6),
     }
 )
 

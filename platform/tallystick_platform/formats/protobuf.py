@@ -92,6 +92,9 @@ class ProtobufFile:
         return FormatError(path=self._path, reason=reason)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
+        offset = position - self._window_begin
+        if 0 <= offset < len(self._window) and position < end and self._window[offset] < 0x80:
+            return self._window[offset], position + 1  # nearly all of them
         data = self._read(position, min(MAX_VARINT_BYTES, end - position))
         value = shift = 0
         for count, byte in enumerate(data, 1):

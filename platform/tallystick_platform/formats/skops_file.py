@@ -108,7 +108,7 @@ def _check_npy(head: bytes, size: int, name: str, path: Path) -> None:
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read(stream, max_header_size=MAX_NPY_HEADER_BYTES)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+    except Exception as error:
         raise FormatError(path=path, reason=f"{shown(name)} is no array in NumPy's format") from error
     if dtype.hasobject:
         raise UnsafeModel(file=path.name, reason=f"{shown(name)} holds Python objects, that is pickle", remedy=REMEDY)
