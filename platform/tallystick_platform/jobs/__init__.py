@@ -14,6 +14,7 @@ from tallystick_platform.jobs.errors import (
     ExportNotFinished,
     ExportQueueFull,
     ExportUnsupported,
+    TooManyExports,
     UnknownExport,
     UnknownFile,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "ExportNotFinished",
     "ExportQueueFull",
     "ExportUnsupported",
+    "TooManyExports",
     "UnknownExport",
     "UnknownFile",
 ]

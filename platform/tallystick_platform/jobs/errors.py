@@ -43,6 +43,14 @@ class ExportQueueFull(Overloaded):
     """As many exports wait as may."""
 
 
+class TooManyExports(PlatformError):
+    """A sender keeps as many finished exports as may be kept."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"at most {limit} finished exports of one sender are kept; delete one first")
+        self.limit = limit
+
+
 class ExportUnsupported(PlatformError):
     """A version that has no files which could be exported."""
 

@@ -42,7 +42,13 @@ from tallystick_platform.exchange import (
 )
 from tallystick_platform.exchange.faults import fault_of
 from tallystick_platform.jobs.attempt import Attempt, Models, NeverBegun, Workshop, whole
-from tallystick_platform.jobs.errors import ExportBusy, ExportQueueFull, ExportUnsupported, UnknownExport
+from tallystick_platform.jobs.errors import (
+    ExportBusy,
+    ExportQueueFull,
+    ExportUnsupported,
+    TooManyExports,
+    UnknownExport,
+)
 from tallystick_platform.jobs.facts import ExportFacts
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter, ExportFault
@@ -52,6 +58,7 @@ from tallystick_platform.store.records import StoredRecord
 
 MAX_QUEUED_EXPORTS = 16
 MAX_QUEUED_PER_OWNER = 4
+MAX_KEPT_PER_OWNER = 32  # finished, with their files
 MAX_ATTEMPTS = 5  # that restarts cut off, before a job counts as the cause of them
 RETRY_QUEUE_S = 60
 RETRY_ADMISSION_S = 5.0
@@ -170,12 +177,14 @@ class ExportJobs:
     ) -> Submitted:
         """Take an export into the queue; durable and admitted on return.
 
-        Raises: UnknownModel, ExportUnsupported, DiskFull, ExportQueueFull, Overloaded, Draining, JournalUnavailable
+        Raises: UnknownModel, ExportUnsupported, DiskFull, TooManyExports, ExportQueueFull, Overloaded, Draining, JournalUnavailable
         """
         version = await whole(lambda: self._shop.models.resolve(reference, principal.address))
         if version.format not in EXPORTABLE:
             raise ExportUnsupported(reference=version.reference, format=version.format)
         self.folders.need(version.size_bytes)
+        if await whole(lambda: self._shop.store.kept(principal.address)) >= MAX_KEPT_PER_OWNER:
+            raise TooManyExports(limit=MAX_KEPT_PER_OWNER)
         self._check_room(principal.address)
         job = self._new_job(principal, version, format, quantization, http)
         live = self._live[job.id] = _Live(principal.address)

@@ -37,7 +37,8 @@ class ExportFolders:
         self.root = exports_dir
         self._staging = exports_dir / STAGING
         self._free_bytes = free_bytes or _free_bytes
-        self._staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.root, self._staging):  # what is private is private here, too
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def need(self, source_bytes: int) -> None:
         """Raises: DiskFull where an export of a source of this size may not fit."""

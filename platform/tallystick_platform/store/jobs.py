@@ -134,6 +134,13 @@ class JobStore:
         with self._database.reading() as connection:
             return [_job(self._macs.check(JOB, row)) for row in connection.execute(query)]
 
+    def kept(self, owner: Address) -> int:
+        """How many finished exports of a sender lie on disk."""
+        query = select(func.count()).select_from(JOB)
+        query = query.where(JOB.c.owner == bytes(owner), JOB.c.state == JobState.FINISHED.value)
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def ids(self) -> set[str]:
         """Every job that there is."""
         with self._database.reading() as connection:

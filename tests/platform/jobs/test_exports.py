@@ -18,6 +18,7 @@ from tallystick_platform.jobs import (
     ExportBusy,
     ExportQueueFull,
     ExportUnsupported,
+    TooManyExports,
     UnknownExport,
 )
 from tallystick_platform.jobs import exports as module
@@ -302,6 +303,24 @@ async def test_each_sender_and_the_whole_queue_are_bounded(tmp_path: Path, monke
         await exports.submit(principal=OTHER)
         with pytest.raises(ExportQueueFull):
             await exports.submit(principal=replace(OTHER, address=MODEL_OWNER))
+
+
+async def test_a_sender_keeps_so_many_finished_exports_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT_PER_OWNER", 1)
+    async with exports_at(tmp_path) as exports:
+        job = await exports.finished()
+        with pytest.raises(TooManyExports):
+            await exports.submit()
+        await exports.submit(principal=OTHER)
+        await exports.jobs.cancel(SENDER, job.id)
+        await exports.finished()
+
+
+async def test_nobody_else_on_the_machine_reads_exports(tmp_path: Path) -> None:
+    async with exports_at(tmp_path):
+        assert (tmp_path / "exports").stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_refused_admission_leaves_no_job(tmp_path: Path) -> None:
