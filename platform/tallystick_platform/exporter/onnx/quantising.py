@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tallystick_platform.exporter.onnx.frugal import Spill, StreamedTensor
 from tallystick_platform.exporter.spec import Progress
 
 DOMAIN = "com.microsoft"
 COLUMNS_AT_ONCE = 4_096  # a column is quantised by itself, so a large matrix can be taken in parts
 
 
-def quantise_by_node(whole: Callable[[Any], Any], progress: Progress) -> Callable[[Any], Any]:
+def quantise_by_node(whole: Callable[[Any], Any], spill: Spill, progress: Progress) -> Callable[[Any], Any]:
     """A replacement for the builder's `to_nbits`, which would turn the whole model into one message in memory first.
 
     Every MatMul with a constant weight becomes a MatMulNBits with the bytes that the runtime's own quantiser makes of it,
@@ -25,7 +26,7 @@ def quantise_by_node(whole: Callable[[Any], Any], progress: Progress) -> Callabl
             return whole(builder)
         nodes = [node for node in builder.model.graph if _is_quantisable(node, settings["nodes_to_exclude"])]
         for index, node in enumerate(nodes):
-            _replace(builder, node, settings)
+            _replace(builder, node, settings, spill)
             progress("quantising", 0.2 + 0.5 * index / len(nodes))
         builder.model.graph.opset_imports.setdefault(DOMAIN, 1)
         return builder.model
@@ -40,7 +41,7 @@ def _is_quantisable(node: Any, excluded: list[str]) -> bool:
     return weight is not None and len(weight.shape) == 2
 
 
-def _replace(builder: Any, node: Any, settings: Any) -> None:
+def _replace(builder: Any, node: Any, settings: Any, spill: Spill) -> None:
     import onnx_ir as ir
 
     graph, weight, output = builder.model.graph, node.inputs[1], node.outputs[0]
@@ -51,7 +52,7 @@ def _replace(builder: Any, node: Any, settings: Any) -> None:
         _names(builder, weight.name, bits, block), quantised(weight.const_value, bits, block), strict=True
     ):
         value = builder.make_value(name)
-        value.const_value = ir.Tensor(array, name=value.name)
+        value.const_value = spill.keep(array, name)
         value.dtype, value.shape = value.const_value.dtype, value.const_value.shape
         graph.register_initializer(value)
         inputs.append(value)
@@ -81,9 +82,17 @@ def quantised(weight: Any, bits: int, block: int) -> tuple[Any, Any]:
 
     config = library.DefaultWeightOnlyQuantConfig(block_size=block, is_symmetric=True, bits=bits)
     quantiser = library.DefaultWeightOnlyQuantizer(config)
-    matrix = weight.numpy()
+    count = weight.shape[1]
+    if isinstance(weight, StreamedTensor):
+        columns = weight.columns
+    else:
+        matrix = weight.numpy()
+
+        def columns(begin: int, end: int) -> Any:
+            return np.ascontiguousarray(matrix[:, begin:end], dtype=np.float32)
+
     parts = [
-        quantiser.qbits_block_quant(np.ascontiguousarray(matrix[:, begin : begin + COLUMNS_AT_ONCE], dtype=np.float32))
-        for begin in range(0, matrix.shape[1], COLUMNS_AT_ONCE)
+        quantiser.qbits_block_quant(columns(begin, min(begin + COLUMNS_AT_ONCE, count)))
+        for begin in range(0, count, COLUMNS_AT_ONCE)
     ]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
