@@ -65,9 +65,11 @@ class Rig(Bench):
             client_file=None,
             anchoring=SimpleNamespace(status=lambda: self.status),
             registry=None,
+            models=None,
             dispatcher=self.dispatcher,
             gate=self.gate,
             exchange=self.exchange,
+            exporting=SimpleNamespace(jobs=SimpleNamespace(stop=self._wait_ready), downloads=None),
         )
         self.service = Service(running)
 
