@@ -106,3 +106,34 @@ async def test_what_does_not_fit_is_refused_with_the_figures(tmp_path: Path, mon
         answer = await client.post("/v1/chat/completions", json=question("Acme/Tiny"))
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model_too_large")
         assert "and 1 MiB (1048576 bytes) can be had" in answer.json()["error"]["message"]
+
+
+async def test_an_owner_and_the_operator_load_and_unload_and_nobody_else(tmp_path: Path) -> None:
+    async with serving(tmp_path / "home") as (running, client):
+        (token,) = running.tokens.tokens()
+        mine = add(running, LocalFolder(path=write_tiny_model(tmp_path / "a", seed=1)), "me/mine", owner=token.address)
+        add(running, LocalFolder(path=write_tiny_model(tmp_path / "b", seed=2)), "theirs")
+        loaded = await client.post("/v1/models/me/mine/load")
+        assert loaded.status_code == 200, loaded.text
+        assert loaded.json() | {"memory_bytes": 0} == {
+            "object": "model.load",
+            "id": "me/mine",
+            "version": mine.version,
+            "loaded": True,
+            "pinned": False,
+            "memory_bytes": 0,
+        }
+        assert loaded.json()["memory_bytes"] > 0
+        refused = await client.delete("/v1/models/me/mine")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_in_use")
+        for action in ("load", "unload"):
+            assert (await client.post(f"/v1/models/theirs/{action}")).status_code == 404
+        placement = running.dispatcher.select("me/mine", token.address)
+        busy = await client.post("/v1/models/me/mine/unload")
+        assert (busy.status_code, busy.json()["error"]["code"]) == (409, "model_busy")
+        running.dispatcher.release(placement)
+        unloaded = await client.post(f"/v1/models/{mine.reference}/unload")
+        assert (unloaded.status_code, unloaded.json()["loaded"]) == (200, False)
+        assert running.dispatcher.loaded() == []
+        await client.post("/v1/models/me/mine/retire")
+        assert (await client.post("/v1/models/me/mine/load")).status_code == 404
