@@ -50,6 +50,8 @@ class ExportServer:
     """Changes the listing before it is sent; bytes are sent as they are."""
     breaks: list[int | None] = field(default_factory=list)
     """After how many bytes of a body the connection breaks; None for not at all."""
+    listing_breaks: list[int] = field(default_factory=list)
+    """The same for the listing."""
     stalls: list[Stall | None] = field(default_factory=list)
     statuses: list[int | None] = field(default_factory=list)
     """What is answered in place of a file."""
@@ -153,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = export.announces_length or "/files/" not in self.path
         self.send_header("Content-Length", str(len(body))) if length else self.send_header("Connection", "close")
         self.end_headers()
-        broken = export.breaks.pop(0) if export.breaks and "/files/" in self.path and status in {200, 206} else None
+        breaks: list[int | None] | list[int] = export.breaks if "/files/" in self.path else export.listing_breaks
+        broken = breaks.pop(0) if breaks and status in {200, 206} else None
         stall = export.stalls.pop(0) if export.stalls and "/files/" in self.path else None
         if stall is not None:
             with suppress(OSError):  # whoever was killed reads no more

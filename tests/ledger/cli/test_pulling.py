@@ -94,12 +94,15 @@ def test_content_that_is_not_what_was_listed_ends_with_1(run, export, token_file
         (["{url}", "--token-file", "{token}", "--client", "{client}"], "give one of them"),
         (["{url}", "--client", "{token}"], "is not a client file"),
         (["http://[/x/y", "--client", "{client}"], "is no address"),
+        (["{url}", "--client", "{odd_client}"], "is not a client file"),
     ],
 )
 def test_what_cannot_be_fetched_ends_with_2_and_says_why(
     run, export, token_file, client_file, tmp_path, arguments, message
 ):
-    filled = [text.format(url=export.url, token=token_file, client=client_file) for text in arguments]
+    odd = tmp_path / "odd.json"
+    write_secret_file(odd, json.dumps({"base_url": 7, "token": "a"}))
+    filled = [text.format(url=export.url, token=token_file, client=client_file, odd_client=odd) for text in arguments]
     result = run("pull", filled[0], tmp_path / "out", *filled[1:])
     assert result.exit_code == 2
     assert message.format(url=export.url) in result.stderr

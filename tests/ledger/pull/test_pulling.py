@@ -231,6 +231,23 @@ def test_a_body_of_unknown_length_that_ends_early_is_resumed(export, fetch, targ
     assert "bytes=1000-" in ranges(export)
 
 
+def test_a_list_of_files_that_breaks_off_is_asked_for_again(export, fetch, target):
+    export.listing_breaks = [10, 20]
+    fetch()
+    assert held(target) == FILES
+    assert fetch.pauses == [0.5, 1]
+
+
+def test_a_part_beyond_what_the_server_has_starts_anew_and_is_proven_wrong(export, fetch, target):
+    folder = partial(export, target)
+    folder.mkdir(parents=True)
+    (folder / BIG).write_bytes(FILES[BIG][:1_000])
+    export.sent[BIG] = FILES[BIG][:500]
+    with pytest.raises(ModelDigestError, match="found 500 bytes"):
+        fetch()
+    assert ranges(export)[1:] == ["bytes=1000-", None]
+
+
 def test_another_part_than_was_asked_for_is_refused(export, fetch):
     export.breaks, export.extra_headers = [None, 1_000], {"Content-Range": "bytes 999-255999/256000"}
     with pytest.raises(PullRefused, match="another part"):
@@ -268,6 +285,31 @@ def test_a_file_in_the_targets_place_is_not_overwritten(export, fetch, target):
     target.parent.mkdir()
     target.write_bytes(b"mine")
     with pytest.raises(PullBlocked, match="is not a folder"):
+        fetch()
+
+
+def test_a_folder_that_has_no_digest_is_not_overwritten(export, fetch, target):
+    target.mkdir(parents=True)
+    (target / "link").symlink_to("/etc/passwd")
+    with pytest.raises(PullBlocked, match="is not overwritten"):
+        fetch()
+
+
+def test_a_folder_that_came_into_being_meanwhile_is_not_overwritten(export, fetch, target):
+    def make(done, total):
+        target.mkdir(exist_ok=True)
+        (target / "mine").write_bytes(b"mine")
+
+    with pytest.raises(PullBlocked, match="not empty"):
+        fetch(make)
+    assert held(target) == {"mine": b"mine"}
+    assert held(partial(export, target)) == FILES
+
+
+def test_a_file_where_the_parts_would_gather_is_in_the_way(export, fetch, target):
+    target.parent.mkdir()
+    partial(export, target).write_bytes(b"")
+    with pytest.raises(PullBlocked):
         fetch()
 
 

@@ -1,8 +1,56 @@
+import contextlib
+import socket
+import ssl
+import threading
+from datetime import UTC, datetime
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tallystick.errors import PullRefused
 from tallystick.pull import Server, server
 from tests.support.export_server import ExportServer, serving
+
+
+@contextlib.contextmanager
+def tls_before(export, folder):
+    """A TLS port with a certificate that nobody vouches for; whoever accepts it would reach the export."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start.replace(year=2120))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "server.pem").write_bytes(private + certificate.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def greet():
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection, context.wrap_socket(connection, server_side=True) as secured:
+                export.requests.append(secured.recv(1))
+
+    thread = threading.Thread(target=greet)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        thread.join()
+        listener.close()
 
 
 @pytest.mark.parametrize(
@@ -45,6 +93,14 @@ def test_a_listing_beyond_its_bound_is_not_read(monkeypatch):
         with pytest.raises(PullRefused, match="longer than 100 bytes"):
             asked.listing()
         asked.close()
+
+
+def test_a_server_that_cannot_prove_its_name_is_not_asked(tmp_path):
+    with serving(ExportServer(files={"a": b"a"})) as export, tls_before(export, tmp_path) as port:
+        asked = Server(f"https://localhost:{port}/v1/exports/e1", "secret")
+        with pytest.raises(server.Interrupted, match="certificate verify failed"):
+            asked.listing()
+        assert export.requests == []
 
 
 def test_a_wait_that_the_server_asks_for_is_bounded():

@@ -174,6 +174,12 @@ def test_an_exports_record_is_held_against_the_files_that_came_out():
     assert verdict_of(record, ModelFolder(manifest=manifest(FILES))).outcome is Outcome.WRONG
 
 
+def test_an_exports_record_that_does_not_show_its_response_proves_nothing():
+    verdict = verdict_of(exported("{}"), ModelFolder(manifest=manifest(FILES)), fields=["task", "model"])
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert texts(verdict, Step.MODEL_DIGEST) == ["whose field response is not shown"]
+
+
 def test_an_exports_record_lists_its_files_so_that_a_differing_one_is_named():
     out = manifest(FILES)
     entries = [{"name": one.name, "size": one.size, "sha256": one.sha256.hex()} for one in out.files]
