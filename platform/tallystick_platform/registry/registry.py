@@ -32,6 +32,7 @@ from tallystick_platform.registry.entries import (
 from tallystick_platform.registry.errors import (
     BadReference,
     ContentDiffers,
+    FolderBroken,
     InUse,
     ModelTaken,
     RegistryFull,
@@ -254,13 +255,13 @@ class Registry:
         found, reason = self._keeping.compare(version, lambda folder: _hashed(folder, progress))
         state, signer = SignatureState.NONE, version.signer
         if found is not None and version.signature_digest is not None:
-            data = self._keeping.signature(version.signature_digest)
             try:
+                data = self._keeping.signature(version.signature_digest)
                 checked = self.signatures.check(
                     self.path(version), data, found, model=version.reference, apart_from=_apart(version.base)
                 )
                 state, signer = checked.state, checked.signer
-            except SignatureRefused as error:
+            except (SignatureRefused, FolderBroken) as error:
                 reason = reason or str(error)
         return Verification(
             ok=reason is None,

@@ -138,7 +138,7 @@ def _verify(folder: Path, data: bytes, key: Path, model: str, apart_from: frozen
 
     ignored = [folder / name for name in (SIGNATURE_NAME, *sorted(apart_from))]
     hasher: Any = hashing.Config()  # type: ignore[no-untyped-call]
-    hasher.use_file_serialization(hashing_algorithm="sha256", ignore_paths=ignored)
+    hasher.use_file_serialization(hashing_algorithm="sha256").set_ignored_paths(paths=ignored)
     config: Any = verifying.Config()  # type: ignore[no-untyped-call]
     with tempfile.NamedTemporaryFile(suffix=".sig") as file:
         file.write(data)

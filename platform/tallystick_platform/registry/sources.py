@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import rfc8785
 
 from tallystick.ids import Address
+from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
 from tallystick_platform.registry.conversion import converted
 from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
@@ -23,6 +24,7 @@ from tallystick_platform.registry.names import MAX_ID_CHARS, parse_model_id
 from tallystick_platform.registry.registry import BASE_FILE, Registry, silent
 
 UPSTREAM_FILE = "upstream.json"
+WRAPPER = "\n"  # no file that was taken has a name like it
 DEMO = "demo"
 DEMO_NAME = "smollm2-135m-instruct"
 MAX_URL_CHARS = 2_048
@@ -94,6 +96,30 @@ class SingleFile:
         found = Found(name=f"model.{kind}", path=self.path.resolve(), size=status.st_size)
         copy_files([found], staged.folder, registry.folders, progress)
         return Brought(source={"kind": kind, "file": self.path.name})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A tar or zip file with a model folder in it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's, without its suffixes."""
+        return name_from(self.path.name.split(".tar")[0].removesuffix(".zip").removesuffix(".tgz"))
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
+        """Unpack it; a single folder at its top is the model."""
+        size = _file(self.path).st_size
+        registry.folders.need(size)
+        progress("unpacking", 0.0)
+        with full_disk(registry.folders, size):
+            limits = ArchiveLimits(max_bytes=registry.folders.available_bytes())
+            extract = extract_zip if self.path.suffix.lower() == ".zip" else extract_tar
+            extract(self.path, staged.folder, limits)
+        _unwrap(staged.folder)
+        return Brought(source={"kind": "archive", "file": self.path.name})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +281,8 @@ def local_source(path: Path, *, base: str | None = None) -> Source:
         return GgufFile(model=str(path))
     if suffix in {".skops", ".onnx"}:
         return SingleFile(path=path)
+    if suffix in {".zip", ".tar", ".tgz"} or path.name.lower().endswith(".tar.gz"):
+        return Archive(path=path)
     reason = (
         "a model is a folder, an archive of one, or a .gguf, .onnx or .skops file; save it with safe_serialization=True"
     )
@@ -266,3 +294,13 @@ def _file(path: Path) -> os.stat_result:
         return path.stat()
     except OSError as error:
         raise SourceUnusable(source=str(path), reason=error.strerror or str(error)) from error
+
+
+def _unwrap(folder: Path) -> None:
+    """Where an archive holds one folder and nothing else, that folder is the model."""
+    entries = list(folder.iterdir())
+    if len(entries) == 1 and entries[0].is_dir():
+        inner = entries[0].rename(folder / WRAPPER)
+        for entry in inner.iterdir():
+            entry.rename(folder / entry.name)
+        inner.rmdir()
