@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import BinaryIO
 
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.limits import KIB, MAX_TEXT_BYTES
@@ -108,28 +109,22 @@ def kind_of(folder: Path, name: str) -> Kind:
     suffix = PurePosixPath(name).suffix.lower()
     with open_regular(folder / name) as (file, size):
         head = file.read(HEAD_BYTES)
-        disguise = None if suffix == ".skops" and head.startswith(b"PK") else _disguise(head)
-        if suffix in WEIGHTS and disguise is None:
-            return WEIGHTS[suffix]
-        if disguise is not None or suffix in _REMEDIES:
+        if suffix in WEIGHTS:
+            disguise = _disguise(head)
+            # The length that begins a safetensors file may have any first bytes, those of pickle among them.
+            if disguise is None or _begins_as(suffix, head):
+                return WEIGHTS[suffix]
             raise _refusal(name, suffix, disguise)
+        if suffix in _REMEDIES:
+            raise _refusal(name, suffix, _disguise(head))
         if suffix in _MEDIA and head.startswith(_MEDIA[suffix]):
             return Kind.MEDIA
         if suffix in _SENTENCEPIECE and head.startswith(_SENTENCEPIECE_HEAD):
             return Kind.TEXT
         if size > MAX_TEXT_BYTES:
             raise FormatError(path=name, reason=f"{size} bytes of what is not weights, the limit is {MAX_TEXT_BYTES}")
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            piece = head
-            while piece:
-                if b"\0" in piece:
-                    raise _refusal(name, suffix, None)
-                decoder.decode(piece)
-                piece = file.read(CHUNK_BYTES)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise _refusal(name, suffix, None) from error
+        if not _is_text(head, file):
+            raise _refusal(name, suffix, _disguise(head))
     return Kind.TEXT
 
 
@@ -137,6 +132,26 @@ def may_hold_tensors(name: str) -> bool:
     """Whether a file that an ONNX model names may be what it says: raw numbers, under no name of code or of an archive."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix == ".bin" or (suffix not in _REMEDIES and suffix not in WEIGHTS)
+
+
+def _begins_as(suffix: str, head: bytes) -> bool:
+    return head[8:9] == b"{" if suffix == ".safetensors" else suffix == ".skops" and head.startswith(b"PK\x03\x04")
+
+
+def _is_text(head: bytes, file: BinaryIO) -> bool:
+    """Whether a whole file is UTF-8 without a null byte, as neither archives nor pickles of this century are."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    piece = head
+    try:
+        while piece:
+            if b"\0" in piece:
+                return False
+            decoder.decode(piece)
+            piece = file.read(CHUNK_BYTES)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _disguise(head: bytes) -> str | None:

@@ -108,7 +108,9 @@ def _parse(header: bytes, path: Path) -> tuple[dict[str, TensorEntry], dict[str,
             del values[_METADATA]
         tensors = {name: _entry(name, raw, path) for name, raw in values.items()}
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(path=path, reason=f"its header is not what the format describes: {error}") from error
+        raise FormatError(
+            path=path, reason=f"its header is not what the format describes: {shown(str(error))}"
+        ) from error
     # A key that stands twice replaces its first value without a trace; only the number of quotation marks tells.
     if quotes != QUOTES_A_TENSOR * len(tensors):
         raise FormatError(path=path, reason="a key stands twice in its header")
@@ -133,7 +135,7 @@ def _read_metadata(raw: bytes, path: Path) -> dict[str, str]:
     try:
         msgspec.json.decode(raw, type=dict[str, str])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(path=path, reason=f"its metadata is not an object of strings: {error}") from error
+        raise FormatError(path=path, reason=f"its metadata is not an object of strings: {shown(str(error))}") from error
     # Again, for keys that stand twice. Commas may stand inside of strings, so here only the size bounds their number.
     metadata: dict[str, str] = parse_json_object(raw, path, max_values=len(raw))
     return metadata

@@ -233,6 +233,17 @@ def test_what_belongs_to_a_model_s_page_is_taken(tmp_path):
     assert (report.licence, report.warnings) == ("mit", ())
 
 
+@pytest.mark.parametrize("length", [0x0480, 0x8B1F, 0x5A4D, 0x4B50])
+def test_a_header_whose_length_looks_like_pickle_or_an_archive_is_read(tmp_path, length):
+    folder = write_model(tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(safetensors_bytes(b"{}".ljust(length)))
+    assert inspect_folder(folder).parameters == 0
+
+
+def test_text_may_begin_as_a_program_does(tmp_path):
+    assert "vocab.txt" in inspect_folder(write_model(tmp_path / "m", vocab__txt=b"MZ\nBZh\n")).files
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
