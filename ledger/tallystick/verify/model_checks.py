@@ -23,7 +23,7 @@ NO_LIST: Final = (
     "which files differ is not known: neither the folder's model.sig nor a --manifest lists the record's files"
 )
 MADE_FROM_IT: Final = (
-    "the folder says that it was made from the record's model: its maker's word, which the record of the export proves"
+    "the folder is an export and says that it was made from the record's model: the record of that export can prove it"
 )
 SHOWN_CHARACTERS: Final = 60
 
@@ -108,6 +108,7 @@ def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str
     tally.fail(ModelDigestError(f"{where}, model folder", f"digest {expected.hex()}", f"digest {found.hex()}"))
     if folder.made_from == expected:
         tally.uncover(Step.MODEL_DIGEST, MADE_FROM_IT, 0)
+        return False
     lists = folder.lists if own_list is None else (own_list, *folder.lists)
     kept = next((one for one in lists if one.digest == expected), None)
     if kept is not None:

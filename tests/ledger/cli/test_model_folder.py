@@ -107,7 +107,7 @@ def test_an_export_says_from_which_model_it_was_made(run, folder, record, bundle
     (folder / "provenance.json").write_bytes(own if provenance is None else provenance)
     result = run("verify", bundle, "--model", folder)
     assert result.exit_code == 1
-    assert ("was made from the record's model" in result.stdout) is (provenance is None)
+    assert ("made from the record's model" in result.stdout) is (provenance is None)
 
 
 def test_json_names_the_folders_digest(run, folder, bundle):
