@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -68,6 +69,9 @@ def main(arguments: list[str]) -> int:
         answer, status = {"error": _described(error)}, EXIT_CANCELLED
     except PlatformError as error:
         answer, status = {"error": _described(error)}, EXIT_FAILED
+    except Exception as error:  # noqa: BLE001  (a defect, or a library's own: the last line is owed all the same)
+        traceback.print_exc()
+        answer, status = {"error": {"kind": "ExportFailed", "message": f"{type(error).__name__}: {error}"}}, EXIT_FAILED
     try:
         lines.say(answer)
     except OSError:

@@ -36,6 +36,7 @@ WRITE_SHARE = 0.7  # of the writing's progress; the rest is comparing
 
 BOUND = {MAX_LOGIT_DIFFERENCE: 0.0, GREEDY_AGREEMENT: 1.0, PERPLEXITY_DIFFERENCE: 0.0}
 """The same bytes through the same code: nothing may differ."""
+CAUSAL = ("ForCausalLM", "LMHeadModel")
 IDENTICAL = "every byte of every tensor was read back from the written files and compared with the source's"
 
 
@@ -101,8 +102,7 @@ def run_both(spec: ExportSpec, progress: Progress) -> ParityReport:
 
     progress("running the source", 0.0)
     model = folder_model(spec.source, "the source")
-    context = model.config.max_position_embeddings
-    given = parity_input(spec.source, model.config.vocab_size, context, spec.parity_tokens)
+    given = parity_input(spec.source, model.config.vocab_size, model.context, spec.parity_tokens)
     reference = measure(model, given, spec.parity_tokens)
     del model
     release()
@@ -117,7 +117,7 @@ def is_language_model(folder: Path) -> bool:
     if not path.is_file():
         return False
     architectures = read_json_object(path).get("architectures")
-    return isinstance(architectures, list) and any(str(name).endswith("ForCausalLM") for name in architectures)
+    return isinstance(architectures, list) and any(str(name).endswith(CAUSAL) for name in architectures)
 
 
 def plan_shards(places: Mapping[str, Place], shard_bytes: int) -> tuple[Shard, ...]:

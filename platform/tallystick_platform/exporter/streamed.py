@@ -20,6 +20,12 @@ from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.parity import Logits
 from tallystick_platform.exporter.weights import Weights
 
+UNSTATED_CONTEXT = 1_024  # for models without positions, which take any length
+
+
+class NotStreamable(Exception):
+    """The files do not hold a tensor of this name; the library may put it together from others."""
+
 
 class TensorSource(Protocol):
     """Where a model's tensors come from."""
@@ -44,29 +50,22 @@ class FolderTensors:
         return self._weights.floats(name)
 
 
-class StreamedModel:
-    """A causal language model in 32 bits. Only the word embeddings, which every step needs twice, stay in memory."""
+class RunningModel:
+    """A causal language model of the library in 32 bits, asked through its own forward pass."""
 
-    def __init__(self, config: Any, tensors: TensorSource, name: str) -> None:
-        quiet()
-        import accelerate  # type: ignore[import-untyped]
+    def __init__(self, model: Any, name: str) -> None:
         import torch
         import transformers
 
         self.name = f"{name}, transformers {transformers.__version__} on torch {torch.__version__}, 32-bit"
-        self.config = config
-        self._held: dict[str, Any] = {}
-        try:
-            with accelerate.init_empty_weights():
-                self._model: Any = transformers.AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                    config, dtype=torch.float32
-                )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ExportRefused(reason=f"the library has no language model for this configuration: {error}") from error
-        self._model.tie_weights()
-        self._model.eval()
-        self._attach(tensors)
-        release()
+        self.config = model.config.get_text_config()
+        self._model = model.eval()
+
+    @property
+    def context(self) -> int:
+        """How many tokens the model takes, as far as its configuration says. Units: tokens."""
+        stated = getattr(self.config, "max_position_embeddings", None)
+        return stated if type(stated) is int and stated > 0 else UNSTATED_CONTEXT
 
     def logits(self, ids: Sequence[int]) -> Logits:
         """Shapes: (len(ids), vocabulary)."""
@@ -89,6 +88,32 @@ class StreamedModel:
                     return said
                 step = torch.tensor([said[-1:]])
                 answer = self._model(step, past_key_values=answer.past_key_values, use_cache=True)
+
+
+class StreamedModel(RunningModel):
+    """One whose weights are read when they are needed. The word embeddings, which every step needs twice, are kept.
+
+    Raises: NotStreamable where the files name their tensors otherwise than the library's layers do.
+    """
+
+    def __init__(self, config: Any, tensors: TensorSource, name: str) -> None:
+        quiet()
+        import accelerate  # type: ignore[import-untyped]
+        import torch
+        import transformers
+
+        self._held: dict[str, Any] = {}
+        try:
+            with accelerate.init_empty_weights():
+                model: Any = transformers.AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                    config, dtype=torch.float32
+                )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ExportRefused(reason=f"the library has no language model for this configuration: {error}") from error
+        model.tie_weights()
+        super().__init__(model, name)
+        self._attach(tensors)
+        release()
 
     def _attach(self, tensors: TensorSource) -> None:
         shared: dict[int, list[str]] = {}
@@ -141,8 +166,11 @@ class StreamedModel:
                 buffer.copy_(torch.from_numpy(tensors.floats(name)))
 
 
-def folder_model(folder: Path, name: str) -> StreamedModel:
-    """A model folder as a streamed model. Raises: ExportRefused, ExportFailed, FormatError, OSError."""
+def folder_model(folder: Path, name: str) -> RunningModel:
+    """A model folder, streamed where that is possible and else loaded whole, as the library does it.
+
+    Raises: ExportRefused, ExportFailed, FormatError, OSError.
+    """
     quiet()
     import transformers
 
@@ -150,12 +178,31 @@ def folder_model(folder: Path, name: str) -> StreamedModel:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ExportRefused(reason=f"the configuration cannot be read: {error}") from error
-    return StreamedModel(config, FolderTensors(folder), name)
+    try:
+        model = StreamedModel(config, FolderTensors(folder), name)
+        model.logits([0])
+    except (NotStreamable, NotImplementedError):
+        release()
+        return _whole_model(folder, name)
+    return model
 
 
-def text_config(config: Any) -> Any:
-    """The part of a configuration that speaks of the language model."""
-    return config.get_text_config()
+def _whole_model(folder: Path, name: str) -> RunningModel:
+    import torch
+    import transformers
+
+    try:
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+        raise ExportFailed(reason=f"the library does not load the model: {error}") from error
+    model, found = loaded
+    wrong = sorted([*found["missing_keys"], *(str(each) for each in found["mismatched_keys"])])
+    if wrong:
+        # The library would go on with random numbers in their place.
+        raise ExportRefused(reason=f"the files hold no tensor {wrong[0]!a}, which the architecture needs")
+    return RunningModel(model, f"{name}, loaded whole")
 
 
 def quiet() -> None:
@@ -176,4 +223,4 @@ def _stored(names: list[str], stored: frozenset[str]) -> str:
     for name in names:
         if name in stored:
             return name
-    raise ExportRefused(reason=f"the files hold no tensor {names[0]!a}, which the architecture needs")
+    raise NotStreamable(names[0])

@@ -141,6 +141,22 @@ def test_another_architecture_is_streamed_too(tmp_path: Path) -> None:
     assert np.allclose(folder_model(tmp_path, "x").logits(ids), expected, atol=1e-6)
 
 
+def test_an_architecture_whose_files_name_tensors_otherwise_is_loaded_whole(tmp_path: Path) -> None:
+    config = transformers.MixtralConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, num_local_experts=4, max_position_embeddings=64,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    whole = transformers.MixtralForCausalLM(config).eval()
+    whole.save_pretrained(tmp_path)
+    ids = [1, 5, 9, 33]
+    with torch.inference_mode():
+        expected = whole(torch.tensor([ids])).logits[0].numpy()
+    found = folder_model(tmp_path, "x")
+    assert "loaded whole" in found.name
+    assert np.allclose(found.logits(ids), expected, atol=1e-6)
+
+
 def test_a_source_without_one_of_its_tensors_is_refused(tmp_path: Path) -> None:
     source = write_source(tmp_path, num_hidden_layers=1)
     config = source / "config.json"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tallystick.manifest import hash_folder
+from tallystick_platform.exporter import __main__ as process
 from tallystick_platform.exporter.__main__ import EXIT_CANCELLED, EXIT_FAILED, EXIT_FINISHED, EXIT_USAGE
 from tallystick_platform.exporter.spec import ExportSpec
 from tests.support.exports import spec_for, write_source
@@ -37,16 +38,16 @@ def long(spec: ExportSpec) -> ExportSpec:
 @pytest.fixture
 def started(long: ExportSpec) -> Iterator[subprocess.Popen[str]]:
     """A process that runs its source by now, with the target half written."""
-    process = subprocess.Popen(
+    child = subprocess.Popen(
         [*COMMAND, long.to_json()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=slow()
     )
-    assert process.stdout is not None
-    for line in process.stdout:
+    assert child.stdout is not None
+    for line in child.stdout:
         if json.loads(line).get("stage") == "running the source":
             break
-    yield process
-    process.kill()
-    process.communicate(timeout=LIMIT_S)
+    yield child
+    child.kill()
+    child.communicate(timeout=LIMIT_S)
 
 
 def slow() -> dict[str, str]:
@@ -86,6 +87,21 @@ def test_what_is_no_spec_is_an_error_line(argument: str) -> None:
     status, lines = export(argument)
     assert status == EXIT_FAILED
     assert [line["error"]["kind"] for line in lines] == ["ExportRefused"]
+
+
+def test_a_defect_is_an_error_line_too(
+    spec: ExportSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of a library")
+
+    monkeypatch.setattr(process, "run", broken)
+    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(process.os, "dup2", lambda *_: None)
+    monkeypatch.setattr(process, "_end_with_parent", lambda: None)
+    assert process.main([spec.to_json()]) == EXIT_FAILED
+    said = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert said["error"] == {"kind": "ExportFailed", "message": "ZeroDivisionError: of a library"}
 
 
 def test_without_a_spec_there_is_a_usage_line_and_no_output() -> None:
@@ -128,8 +144,8 @@ def test_an_export_that_nobody_reads_stops(spec: ExportSpec) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as output:
-        process = subprocess.run(
+        ended = subprocess.run(
             [*COMMAND, spec.to_json()], stdout=output, stderr=subprocess.DEVNULL, timeout=LIMIT_S, check=False
         )
-    assert process.returncode == EXIT_CANCELLED
+    assert ended.returncode == EXIT_CANCELLED
     assert not spec.target.exists() or list(spec.target.iterdir()) == []

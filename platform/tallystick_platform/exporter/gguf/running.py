@@ -15,7 +15,7 @@ import numpy as np
 
 from tallystick_platform.exporter.copying import reading
 from tallystick_platform.exporter.errors import ExportFailed
-from tallystick_platform.exporter.streamed import StreamedModel, quiet, release
+from tallystick_platform.exporter.streamed import NotStreamable, StreamedModel, quiet, release
 
 ROWS_BYTES = 8 * 1_048_576
 
@@ -80,4 +80,7 @@ def gguf_model(path: Path) -> StreamedModel:
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise ExportFailed(reason=f"the library's reader does not take what was written: {error}") from error
     release()
-    return StreamedModel(config, GgufTensors(path, config), f"{path.name} as the library reads it")
+    try:
+        return StreamedModel(config, GgufTensors(path, config), f"{path.name} as the library reads it")
+    except NotStreamable as error:
+        raise ExportFailed(reason=f"the library's reader finds no {error} in what was written") from error
