@@ -131,16 +131,16 @@ class Attempt:
         self.began = True
         version = await whole(lambda: shop.models.find(f"{job.model}@{job.version}", None))
         shop.folders.need(version.size_bytes)
-        target = await whole(lambda: shop.folders.stage(job.id))
+        target = await whole(lambda: shop.folders.stage(job.id, job.record_id.hex()))
         produced = await shop.exporter.run(self._spec(version, target), self._report)
         self._report(PUBLISHING, 1.0)
-        await whole(lambda: self._publish(produced))
+        await whole(lambda: self._publish(target, produced))
         self._produced = produced
 
-    def _publish(self, produced: Produced) -> None:
+    def _publish(self, staged: Path, produced: Produced) -> None:
         """Steps 3 and 4, in a thread."""
         shop, job = self._workshop, self.job
-        signature = shop.folders.check(job.id, produced.files)
+        signature = shop.folders.check(staged, produced.files)
         self.job = shop.store.change(
             job.id,
             UNFINISHED,
@@ -149,7 +149,7 @@ class Attempt:
             parity=produced.parity,
             signature=signature,
         )
-        shop.folders.publish(job.id)
+        shop.folders.publish(staged, job.id)
 
     def _spec(self, version: ModelVersion, target: Path) -> ExportSpec:
         job, shop = self.job, self._workshop

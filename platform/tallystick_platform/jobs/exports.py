@@ -14,20 +14,18 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
-from tallystick.ids import Address, RecordId
+from tallystick.ids import Address
 from tallystick.receipts import SignedAdmission
-from tallystick.record import State
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import (
     Draining,
     JournalUnavailable,
     Overloaded,
-    PlatformError,
     StateConflict,
 )
 from tallystick_platform.exchange import (
@@ -37,10 +35,8 @@ from tallystick_platform.exchange import (
     Event,
     EventLine,
     HttpFacts,
-    ServerStopped,
     StopReason,
 )
-from tallystick_platform.exchange.faults import fault_of
 from tallystick_platform.jobs.attempt import Attempt, Models, NeverBegun, Workshop, whole
 from tallystick_platform.jobs.errors import (
     ExportBusy,
@@ -49,20 +45,17 @@ from tallystick_platform.jobs.errors import (
     TooManyExports,
     UnknownExport,
 )
-from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.jobs.facts import ExportFacts, new_job
 from tallystick_platform.jobs.folders import ExportFolders
-from tallystick_platform.jobs.process import Exporter, ExportFault
-from tallystick_platform.registry.entries import ModelVersion
-from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobFault, JobPage, JobState, JobStore
-from tallystick_platform.store.records import StoredRecord
+from tallystick_platform.jobs.process import Exporter
+from tallystick_platform.jobs.settling import Records, Settling
+from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
 
 MAX_QUEUED_EXPORTS = 16
 MAX_QUEUED_PER_OWNER = 4
 MAX_KEPT_PER_OWNER = 32  # finished, with their files
-MAX_ATTEMPTS = 5  # that restarts cut off, before a job counts as the cause of them
 RETRY_QUEUE_S = 60
 RETRY_ADMISSION_S = 5.0
-RETRY_ROW_S = 1.0
 EXPORTABLE = frozenset({"safetensors"})
 ID_BYTES = 12
 
@@ -73,12 +66,6 @@ class Admissions(Protocol):
     """The exchange, as far as jobs use it."""
 
     def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine: ...
-
-
-class Records(Protocol):
-    """The journal, as far as jobs read it."""
-
-    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +107,11 @@ class ExportJobs:
         signing_key: Path | None = None,
     ) -> None:
         self._exchange = exchange
-        self._records = records
         self._facts = facts
         self._clock = clock
         self._random = random
         self._live: dict[str, _Live] = {}
-        self._closing = False
+        self._settling = Settling(store=store, folders=folders, records=records, clock=clock)
         self.folders = folders
         self._shop = Workshop(
             models=models,
@@ -146,7 +132,7 @@ class ExportJobs:
         store, folders = self._shop.store, self.folders
         left = await whole(store.unfinished)
         for job in left:
-            await self._settle_left(job)
+            await self._settling.settle_left(job)
         swept = await whole(lambda: folders.sweep(store.ids()))
         again = await whole(store.unfinished)
         for job in again:
@@ -157,7 +143,7 @@ class ExportJobs:
 
     async def stop(self) -> None:
         """End what is under way; each attempt gets its record, and each job goes on at the next start."""
-        self._closing = True
+        self._settling.closing = True
         tasks = [live.task for live in self._live.values() if live.task is not None]
         for live in list(self._live.values()):
             if live.line is not None:
@@ -186,7 +172,14 @@ class ExportJobs:
         if await whole(lambda: self._shop.store.kept(principal.address)) >= MAX_KEPT_PER_OWNER:
             raise TooManyExports(limit=MAX_KEPT_PER_OWNER)
         self._check_room(principal.address)
-        job = self._new_job(principal, version, format, quantization, http)
+        job = new_job(
+            f"exp_{self._random(ID_BYTES).hex()}",
+            principal,
+            version,
+            (format, quantization),
+            http,
+            self._clock.now_us(),
+        )
         live = self._live[job.id] = _Live(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")
         return await asyncio.shield(live.accepted)
@@ -228,7 +221,7 @@ class ExportJobs:
                 live.task.cancel()
                 await asyncio.wait([live.task])
             self._live.pop(job.id, None)
-            await self._settle(job, Cancelled(), begun=False)
+            await self._settling.settle(job, Cancelled(), begun=False)
             return await self.find(job.owner, job.id)
         if not live.line.stop(StopReason.CANCELLED):
             raise ExportBusy  # its work is done, and its record under way
@@ -251,44 +244,8 @@ class ExportJobs:
         ):
             if found >= limit:
                 raise ExportQueueFull(bound=bound, limit=limit, retry_after_s=RETRY_QUEUE_S)
-        if self._closing:
+        if self._settling.closing:
             raise Draining(retry_after_s=RETRY_QUEUE_S)
-
-    def _new_job(
-        self,
-        principal: Principal,
-        version: ModelVersion,
-        format: str,  # noqa: A002  the API's word
-        quantization: str | None,
-        http: HttpFacts,
-    ) -> ExportJob:
-        return ExportJob(
-            id=f"exp_{self._random(ID_BYTES).hex()}",
-            number=0,
-            owner=principal.address,
-            model_owner=version.model.owner,
-            token_id=principal.token_id,
-            path=http.path,
-            request_hash=http.request_hash,
-            model=version.model.id,
-            version=version.version,
-            source_digest=version.digest,
-            dtype=version.dtype,
-            format=format,
-            quantization=quantization,
-            state=JobState.QUEUED,
-            stage=None,
-            progress=0.0,
-            attempts=0,
-            record_id=RecordId(bytes(16)),
-            error=None,
-            files=(),
-            signature=None,
-            digest=None,
-            parity=None,
-            created_at=self._clock.now_us(),
-            finished_at=None,
-        )
 
     async def _begin(self, live: _Live, job: ExportJob, principal: Principal, http: HttpFacts) -> None:
         """A new job's task: admission first, then the row, then the work."""
@@ -351,69 +308,8 @@ class ExportJobs:
         except AnswerWithheld as error:
             failure = error
         try:
-            await self._settle(attempt.job, failure, begun=attempt.began)
+            await self._settling.settle(attempt.job, failure, begun=attempt.began)
         except Exception as error:  # noqa: BLE001  (nobody waits for this task; the next start settles the row by the record)
             _log.error("export.not_settled", job=job.id, error=type(error).__name__, exc_info=error)
         finally:
             self._live.pop(job.id, None)
-
-    async def _settle(self, job: ExportJob, failure: BaseException | None, *, begun: bool) -> None:
-        if failure is None:
-            await self._change(job, UNFINISHED, state=JobState.FINISHED, progress=1.0, stage=None, **self._now())
-            return
-        empty: dict[str, Any] = {"files": (), "signature": None, "digest": None}
-        parity = failure.parity if isinstance(failure, ExportFault) else None
-        if isinstance(failure, ServerStopped):
-            changes = empty | {"state": JobState.QUEUED, "parity": None, "attempts": job.attempts - begun}
-        else:
-            state = JobState.CANCELLED if isinstance(failure, Cancelled) else JobState.FAILED
-            changes = empty | {"state": state, "parity": parity, "error": _fault(failure), **self._now()}
-        await self._discard(job)
-        await self._change(job, UNFINISHED, **changes)
-        _log.info("export.ended", job=job.id, state=changes["state"].value, error=type(failure).__name__)
-
-    async def _settle_left(self, job: ExportJob) -> None:
-        """What a process that died left of a job, by what the journal says of its latest attempt."""
-        record = await self._records.entry(job.record_id)
-        lies_there = job.digest is not None and self.folders.path(job.id).is_dir()
-        if record is not None and record.state is State.COMPLETED and lies_there:
-            await self._settle(job, None, begun=True)
-            return
-        if record is not None and record.state is State.CANCELLED:
-            await self._settle(job, Cancelled(), begun=True)
-            return
-        await self._discard(job)
-        changes: dict[str, Any] = {"state": JobState.QUEUED, "files": (), "signature": None, "digest": None}
-        if job.attempts >= MAX_ATTEMPTS:
-            message = f"the server ended during {job.attempts} attempts at this export"
-            changes |= {"state": JobState.FAILED, "error": JobFault(code="interrupted", message=message), **self._now()}
-        await self._change(job, UNFINISHED, **changes, parity=None)
-
-    async def _change(self, job: ExportJob, required: tuple[JobState, ...], **changes: Any) -> ExportJob:
-        """Change a row, again and again while the disk is full: nobody else would."""
-        while True:
-            try:
-                return await whole(lambda: self._shop.store.change(job.id, required, **changes))
-            except StateConflict:
-                raise
-            except Exception as error:  # the database's errors are many, and all mean: not now
-                if self._closing or isinstance(error, PlatformError):
-                    raise
-                _log.warning("export.row_not_written", job=job.id, error=str(error))
-                await asyncio.sleep(RETRY_ROW_S)
-
-    async def _discard(self, job: ExportJob) -> None:
-        try:
-            await whole(lambda: self.folders.discard(job.id))
-        except (OSError, PlatformError) as error:  # nobody is shown what stays there; the next start tries again
-            _log.error("export.not_removed", job=job.id, error=str(error))
-
-    def _now(self) -> dict[str, int]:
-        return {"finished_at": self._clock.now_us()}
-
-
-def _fault(failure: BaseException) -> JobFault | None:
-    if isinstance(failure, AnswerWithheld):
-        return JobFault(code="answer_withheld", message=str(failure))
-    fault = fault_of(failure)
-    return None if fault is None else JobFault(code=fault.code, message=fault.message)

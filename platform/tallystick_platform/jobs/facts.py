@@ -10,8 +10,10 @@ import rfc8785
 
 from tallystick.ids import RecordId, format_record_id
 from tallystick.record import Gpu, Model, Price, Provider, Value
+from tallystick_platform.auth import Principal
 from tallystick_platform.exchange import Event, HttpFacts
-from tallystick_platform.store.jobs import ExportJob, StoredFile
+from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
 TASK = "export"
 EXPORTER = "exporter"
@@ -64,6 +66,44 @@ class ExportFacts:
                 per_hour_micros=self.per_hour_micros, currency=self.currency, device_time_us=0, charge_micros=0
             ),
         )
+
+
+def new_job(
+    job_id: str,
+    principal: Principal,
+    version: ModelVersion,
+    wanted: tuple[str, str | None],
+    http: HttpFacts,
+    now_us: int,
+) -> ExportJob:
+    """A job as it is when it is asked for; `wanted` is the format and the quantization. Its number and record come with its row."""
+    return ExportJob(
+        id=job_id,
+        number=0,
+        owner=principal.address,
+        model_owner=version.model.owner,
+        token_id=principal.token_id,
+        path=http.path,
+        request_hash=http.request_hash,
+        model=version.model.id,
+        version=version.version,
+        source_digest=version.digest,
+        dtype=version.dtype,
+        format=wanted[0],
+        quantization=wanted[1],
+        state=JobState.QUEUED,
+        stage=None,
+        progress=0.0,
+        attempts=0,
+        record_id=RecordId(bytes(16)),
+        error=None,
+        files=(),
+        signature=None,
+        digest=None,
+        parity=None,
+        created_at=now_us,
+        finished_at=None,
+    )
 
 
 def export_text(digest: bytes, files: Sequence[StoredFile]) -> str:

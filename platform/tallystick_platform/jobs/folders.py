@@ -1,7 +1,7 @@
 """Where exports lie, and how one becomes visible in one piece.
 
-    exports/staging/<job>/   being written; nothing of it survives a restart
-    exports/<job>/           published: read-only, complete, and shown only while the job's row says `finished`
+    exports/staging/<job>.<attempt>/   being written; nothing of it survives a restart
+    exports/<job>/                     published: read-only, complete, and shown only while the job's row says `finished`
 
 1. `stage` makes an empty folder; the exporter writes it and flushes it. *A crash here: the next start removes it.*
 2. `check` holds what lies there to the manifest that the exporter reported.
@@ -51,20 +51,19 @@ class ExportFolders:
         """Where a job's export lies, or would."""
         return self.root / job_id
 
-    def stage(self, job_id: str) -> Path:
-        """An empty folder for the exporter."""
-        folder = self._staging / job_id
-        remove_tree(folder)
+    def stage(self, job_id: str, attempt: str) -> Path:
+        """An empty folder for an exporter, and for no other: one that outlived its server clears up after itself, in its own."""
+        folder = self._staging / f"{job_id}.{attempt}"
         folder.mkdir(mode=0o700)
         return folder
 
-    def check(self, job_id: str, files: Sequence[StoredFile]) -> StoredFile | None:
+    def check(self, staged: Path, files: Sequence[StoredFile]) -> StoredFile | None:
         """Hold the staged folder to its manifest's files; gives the signature, the one file beside them, if there is one.
 
         Raises: PublishFailed if it holds anything else, or not all, or another size.
         """
         expected = {file.name: file.size for file in files}
-        found = dict(_sizes(self._staging / job_id))
+        found = dict(_sizes(staged))
         signature_size = found.pop(SIGNATURE_NAME, None)
         for name in sorted(expected.keys() | found.keys()):
             if name not in found:
@@ -77,12 +76,12 @@ class ExportFolders:
             return None
         if signature_size > MAX_SIGNATURE_BYTES:
             raise PublishFailed(reason=f"its signature has more than {MAX_SIGNATURE_BYTES} bytes")
-        text = (self._staging / job_id / SIGNATURE_NAME).read_bytes()
+        text = (staged / SIGNATURE_NAME).read_bytes()
         return StoredFile(name=SIGNATURE_NAME, size=len(text), sha256=hashlib.sha256(text).digest())
 
-    def publish(self, job_id: str) -> None:
+    def publish(self, staged: Path, job_id: str) -> None:
         """Give a staged folder its final name. Durable on return."""
-        staged, target = self._staging / job_id, self.path(job_id)
+        target = self.path(job_id)
         for place, _, names in os.walk(staged, topdown=False):
             for name in names:
                 (Path(place) / name).chmod(FILE_MODE)
@@ -94,7 +93,7 @@ class ExportFolders:
 
     def discard(self, job_id: str) -> None:
         """Remove everything of a job."""
-        for folder in (self._staging / job_id, self.path(job_id)):
+        for folder in (*self._staging.glob(f"{job_id}.*"), self.path(job_id)):
             remove_tree(folder)
 
     def sweep(self, known: Collection[str]) -> int:

@@ -20,6 +20,7 @@ from tallystick_platform.jobs import (
     ExportUnsupported,
     TooManyExports,
     UnknownExport,
+    settling,
 )
 from tallystick_platform.jobs import exports as module
 from tallystick_platform.jobs import process as process_module
@@ -284,7 +285,7 @@ async def test_a_disk_that_filled_up_while_a_job_waited_fails_the_job(tmp_path: 
 async def test_a_disk_that_takes_no_folder_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with exports_at(tmp_path) as exports:
 
-        def full(_: str) -> None:
+        def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(exports.folders, "publish", full)
@@ -358,7 +359,7 @@ async def test_a_record_that_cannot_be_stored_publishes_nothing(tmp_path: Path) 
 
 
 async def test_a_row_that_cannot_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_ROW_S", 0.001)
+    monkeypatch.setattr(settling, "RETRY_ROW_S", 0.001)
     async with exports_at(tmp_path, behaviour="hold") as exports:
         job = await exports.submit()
         await exports.writing(job)
@@ -387,8 +388,8 @@ async def test_a_job_that_a_crash_cut_off_runs_again_under_a_new_admission(tmp_p
         job = await left_running(exports)
         jobs = await exports.die()
         exports.behaviour = "good"
-        (exports.folders.root / "staging" / job.id).mkdir(exist_ok=True)
-        (exports.folders.root / "staging" / job.id / "half").write_bytes(b"half")
+        left = exports.folders.stage(job.id, "left")
+        (left / "half").write_bytes(b"half")
         assert await jobs.start() == 1
         again = await exports.ended(job)
         record = exports.bench.journal.records[-1]
@@ -437,7 +438,7 @@ async def test_a_job_that_was_cancelled_when_its_process_died_stays_cancelled(tm
 async def test_a_job_that_keeps_dying_with_its_process_is_given_up(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
-        exports.store.change(job.id, [JobState.RUNNING], attempts=module.MAX_ATTEMPTS)
+        exports.store.change(job.id, [JobState.RUNNING], attempts=settling.MAX_ATTEMPTS)
         jobs = await exports.die()
         assert await jobs.start() == 0
         found = await exports.found(job)

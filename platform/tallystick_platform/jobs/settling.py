@@ -1,0 +1,104 @@
+"""The last state of a job, by what its record says: in the process that ran it, or in the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+
+from tallystick.ids import RecordId
+from tallystick.record import State
+from tallystick_platform.clock import Clock
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.exchange import AnswerWithheld, Cancelled, ServerStopped
+from tallystick_platform.exchange.faults import fault_of
+from tallystick_platform.jobs.attempt import whole
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.process import ExportFault
+from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobFault, JobState, JobStore
+from tallystick_platform.store.records import StoredRecord
+
+MAX_ATTEMPTS = 5  # that restarts cut off, before a job counts as the cause of them
+RETRY_ROW_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Records(Protocol):
+    """The journal, as far as jobs read it."""
+
+    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
+
+
+class Settling:
+    """Writes what became of jobs. Set `closing`, and what cannot be written is left to the next start."""
+
+    def __init__(self, *, store: JobStore, folders: ExportFolders, records: Records, clock: Clock) -> None:
+        self._store = store
+        self._folders = folders
+        self._records = records
+        self._clock = clock
+        self.closing = False
+
+    async def settle(self, job: ExportJob, failure: BaseException | None, *, begun: bool) -> None:
+        """What became of a job whose latest attempt is recorded. `begun`: whether that attempt's turn had come. Raises: StateConflict."""
+        if failure is None:
+            await self._change(job, state=JobState.FINISHED, progress=1.0, stage=None, **self._now())
+            return
+        empty: dict[str, Any] = {"files": (), "signature": None, "digest": None}
+        parity = failure.parity if isinstance(failure, ExportFault) else None
+        if isinstance(failure, ServerStopped):
+            changes = empty | {"state": JobState.QUEUED, "parity": None, "attempts": job.attempts - begun}
+        else:
+            state = JobState.CANCELLED if isinstance(failure, Cancelled) else JobState.FAILED
+            changes = empty | {"state": state, "parity": parity, "error": _fault(failure), **self._now()}
+        await self._discard(job)
+        await self._change(job, **changes)
+        _log.info("export.ended", job=job.id, state=changes["state"].value, error=type(failure).__name__)
+
+    async def settle_left(self, job: ExportJob) -> None:
+        """What a process that died left of a job, by what the journal says of its latest attempt."""
+        record = await self._records.entry(job.record_id)
+        lies_there = job.digest is not None and self._folders.path(job.id).is_dir()
+        if record is not None and record.state is State.COMPLETED and lies_there:
+            await self.settle(job, None, begun=True)
+            return
+        if record is not None and record.state is State.CANCELLED:
+            await self.settle(job, Cancelled(), begun=True)
+            return
+        await self._discard(job)
+        changes: dict[str, Any] = {"state": JobState.QUEUED, "files": (), "signature": None, "digest": None}
+        if job.attempts >= MAX_ATTEMPTS:
+            message = f"the server ended during {job.attempts} attempts at this export"
+            changes |= {"state": JobState.FAILED, "error": JobFault(code="interrupted", message=message), **self._now()}
+        await self._change(job, **changes, parity=None)
+
+    async def _change(self, job: ExportJob, **changes: Any) -> None:
+        """Change an unfinished job's row, again and again while the disk is full: nobody else would."""
+        while True:
+            try:
+                await whole(lambda: self._store.change(job.id, UNFINISHED, **changes))
+            except Exception as error:  # the database's errors are many, and all but our own mean: not now
+                if self.closing or isinstance(error, PlatformError):
+                    raise
+                _log.warning("export.row_not_written", job=job.id, error=str(error))
+                await asyncio.sleep(RETRY_ROW_S)
+            else:
+                return
+
+    async def _discard(self, job: ExportJob) -> None:
+        try:
+            await whole(lambda: self._folders.discard(job.id))
+        except (OSError, PlatformError) as error:  # nobody is shown what stays there; the next start tries again
+            _log.error("export.not_removed", job=job.id, error=str(error))
+
+    def _now(self) -> dict[str, int]:
+        return {"finished_at": self._clock.now_us()}
+
+
+def _fault(failure: BaseException) -> JobFault | None:
+    if isinstance(failure, AnswerWithheld):
+        return JobFault(code="answer_withheld", message=str(failure))
+    fault = fault_of(failure)
+    return None if fault is None else JobFault(code=fault.code, message=fault.message)
