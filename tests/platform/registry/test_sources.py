@@ -22,7 +22,7 @@ from tallystick_platform.registry.facts import facts_of
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.sources import Adapter, GgufFile, Source, Upstream, local_source, name_from, register
 from tests.support.journals import ALICE, BOB
-from tests.support.model_files import write_model
+from tests.support.model_files import small_gguf, write_model
 from tests.support.registries import Shelf
 
 CONVERTER = """
@@ -125,7 +125,7 @@ def test_a_gguf_file_is_converted_elsewhere_and_its_files_are_linked(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = write_model(shelf.models_dir / "converted")
-    (tmp_path / "Tiny-Q8_0.gguf").write_bytes(b"GGUF")
+    (tmp_path / "Tiny-Q8_0.gguf").write_bytes(small_gguf())
     script = tmp_path / "converter.py"
     script.write_text(CONVERTER)
     stages: list[str] = []
@@ -141,6 +141,13 @@ def test_a_gguf_file_is_converted_elsewhere_and_its_files_are_linked(
     assert stages == ["converting"]
     one = next(path for path in made.rglob("*") if path.is_file())
     assert (shelf.registry.path(version) / one.relative_to(made)).samefile(one)
+
+
+def test_a_gguf_file_that_lies_is_refused_before_it_is_converted(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\xff" * 64)
+    with pytest.raises(FormatError):
+        bring(shelf, local_source(tmp_path / "bad.gguf"))
+    assert shelf.left() == []
 
 
 def test_a_conversion_that_fails_says_why(tmp_path: Path) -> None:

@@ -140,6 +140,15 @@ def test_an_upload_goes_on_after_a_restart(desk: Desk) -> None:
     assert desk.uploads.complete(upload.id, ALICE).number == 1
 
 
+def test_opening_the_same_upload_again_goes_on_with_it(desk: Desk) -> None:
+    upload = desk.open()
+    desk.put(upload, "config.json", 0, BIG["config.json"][:PART])
+    again = desk.open()
+    assert (again.id, again.missing_parts) == (upload.id, upload.missing_parts - 1)
+    assert desk.open(model="another").id != upload.id
+    assert desk.open(licence="mit").id != upload.id
+
+
 def test_a_part_that_was_cut_does_not_count_and_is_sent_again(desk: Desk) -> None:
     upload = desk.open()
     with pytest.raises(UploadRefused, match="8 were announced"):
