@@ -75,7 +75,7 @@ def _origin(spec: ExportSpec, licence: str) -> list[str]:
         "version": _code(spec.version),
         "source digest": _code(spec.source_digest.hex()),
         "format": spec.format,
-        "quantization": _text(spec.quantization or "none"),
+        "quantization": _code(spec.quantization) if spec.quantization else "none",
         "task": _text(spec.task),
         "licence": _text(licence),
         "command": _code(spec.command or "none recorded"),
