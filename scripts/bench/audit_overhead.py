@@ -176,7 +176,11 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             authenticator=Authenticator(tokens, clock),
             proofs=ProofEncoder(domain=domain, writer=wallet.address),
             records=journal,
-            ledger=None,  # type: ignore[arg-type]  # no request of this measurement asks for it
+            ledger=None,  # type: ignore[arg-type]  # no request of this measurement asks for it, nor for the next four
+            models=None,  # type: ignore[arg-type]
+            exports=None,  # type: ignore[arg-type]
+            downloads=None,  # type: ignore[arg-type]
+            loading=None,  # type: ignore[arg-type]
             readiness=ready,
             metrics=metrics,
             clock=clock,

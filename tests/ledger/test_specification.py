@@ -89,7 +89,8 @@ def test_the_page_names_the_dictionary():
     [
         record.MAX_RECORD_BYTES, record.MAX_INLINE_BYTES, record.MAX_BLOB_BYTES, record.MAX_PARAMETERS_BYTES, record.MAX_NAME_BYTES,
         record.MAX_PATH_BYTES, record.MAX_ERROR_MESSAGE_BYTES, record.MAX_SIGNATURE_BYTES, record.MAX_TOPLOC_BYTES,
-        record.MAX_GPU_COUNT, record.MAX_CHOICES, record.MAX_PARAMETERS, record.MAX_DEPTH, sealing.MAX_SEALED_BYTES, bundle.MAX_BUNDLE_BYTES,
+        record.MAX_GPU_COUNT, record.MAX_CHOICES, record.MAX_PARAMETERS, record.MAX_DEPTH, sealing.MAX_SEALED_BYTES,
+        bundle.MAX_BUNDLE_BYTES,
     ],
 )  # fmt: skip
 def test_the_page_states_every_bound(bound):
