@@ -23,7 +23,7 @@ from tallystick_platform.formats.archive import extract_tar, extract_zip
 from tallystick_platform.formats.errors import FormatError, UnsafeArchive, UnsafeModel
 from tallystick_platform.formats.folder import inspect_folder
 from tallystick_platform.formats.gguf_file import read_header
-from tallystick_platform.formats.json_text import parse_json
+from tallystick_platform.formats.json_text import parse_json, walk
 from tallystick_platform.formats.names import NameTable, name_fault, shown
 from tallystick_platform.formats.onnx_file import read_model
 from tallystick_platform.formats.safetensors_file import read_index
@@ -45,7 +45,7 @@ REFUSALS = (FormatError, UnsafeModel, UnsafeArchive)
 
 @cache
 def small_onnx() -> bytes:
-    """A model with a branch, an attribute tensor and a weight that lies in a file that is not there."""
+    """A model with a branch, an attribute tensor and a weight that lies in a file beside it."""
     branch = helper.make_graph([helper.make_node("Identity", ["w"], ["b"])], "then", [], [])
     away = TensorProto(name="v", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
     away.external_data.add(key="location", value="m.data")
@@ -114,12 +114,21 @@ KINDS = pytest.mark.parametrize("kind", READERS)
 QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=12,
+)
+
+
 def outcome(kind: str, data: bytes) -> object:
     """What a reader makes of bytes: its answer, or None where it refuses them."""
     _, reader, name = READERS[kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
+        if kind == "onnx":
+            (path.parent / "m.data").write_bytes(bytes(8))
         try:
             with peak_below(64 * MIB):
                 return reader(path)
@@ -132,6 +141,7 @@ def outcome(kind: str, data: bytes) -> object:
 @KINDS
 def test_every_truncation_is_refused(kind):
     whole = READERS[kind][0]()
+    assert outcome(kind, whole) is not None
     step = max(1, len(whole) // 150)
     for size in [*range(0, len(whole), step), len(whole) - 1]:
         assert outcome(kind, whole[:size]) is None, size
@@ -164,6 +174,21 @@ def test_pieces_cut_out_put_in_or_said_twice_are_refused_or_read_in_bounds(kind,
 @given(junk=st.binary(max_size=600))
 def test_bytes_of_no_meaning_are_refused(kind, junk):
     outcome(kind, junk)
+
+
+@QUICK
+@given(st.data())
+def test_a_changed_schema_of_a_skops_file_is_refused_or_read_in_bounds(data):
+    with zipfile.ZipFile(io.BytesIO(small_skops())) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    schema = json.loads(dict(members)["schema.json"])
+    places = [(value, key) for _, _, value in walk(schema) if isinstance(value, dict) for key in value]
+    for _ in range(data.draw(st.integers(1, 3))):
+        value, key = data.draw(st.sampled_from(places))
+        other, name = data.draw(st.sampled_from(places))
+        value[key] = data.draw(st.one_of(JSON, st.just(json.loads(json.dumps(other.get(name))))))
+    changed = [(name, json.dumps(schema).encode() if name == "schema.json" else content) for name, content in members]
+    outcome("skops", zip_bytes(*changed))
 
 
 @QUICK
@@ -201,11 +226,6 @@ def test_what_the_gguf_library_reads_otherwise_is_never_taken(data):
     assert found == {name: (tensor.type_name, tensor.shape) for name, tensor in header.tensors.items()}
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=12,
-)
 ENTRY = st.fixed_dictionaries(
     {
         "dtype": st.sampled_from(["F32", "F16", "BOOL", "F4", "X"]),

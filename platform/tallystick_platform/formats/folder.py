@@ -15,6 +15,7 @@ from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.gguf_file import GgufHeader, read_header
 from tallystick_platform.formats.json_text import short_text, whole_number
 from tallystick_platform.formats.kinds import Kind, kind_of, may_hold_tensors
+from tallystick_platform.formats.limits import MAX_ONNX_FILES
 from tallystick_platform.formats.listing import Listed, list_folder
 from tallystick_platform.formats.onnx_file import OnnxSummary, read_model
 from tallystick_platform.formats.report import FolderReport, ModelFormat, Task
@@ -94,6 +95,8 @@ def look_into(folder: Path) -> Contents:
         elif form is ModelFormat.ONNX:
             largest = max(onnx.values(), key=lambda summary: summary.weights_bytes)
             weights = Weights(elements=largest.weights, stored_bytes=largest.weights_by_bytes, largest=largest.largest)
+        if not weights.parameters and (gguf is not None or Kind.SAFETENSORS in kinds.values()):
+            raise FormatError(path=folder, reason="its weights are none")
         config = top_object(configs, "config.json") or {}
     return Contents(
         format=form,
@@ -116,7 +119,7 @@ def _named_within(folder: Path) -> Iterator[None]:
     except FormatError as error:
         if isinstance(error.path, Path) and error.path.is_relative_to(folder):
             within = error.path.relative_to(folder).as_posix()
-            raise FormatError(path=folder.name if within == "." else within, reason=error.reason) from error
+            raise FormatError(path=(folder.name or ".") if within == "." else within, reason=error.reason) from error
         raise
 
 
@@ -126,6 +129,8 @@ def _kinds(folder: Path, files: tuple[Listed, ...]) -> tuple[dict[str, Kind], di
     numbers: set[str] = set()
     for listed in files:
         if listed.name.lower().endswith(".onnx") and kind_of(folder, listed.name) is Kind.ONNX:
+            if len(onnx) == MAX_ONNX_FILES:
+                raise FormatError(path=folder, reason=f"more than {MAX_ONNX_FILES} ONNX files")
             onnx[listed.name] = read_model(folder / listed.name)
             parent = PurePosixPath(listed.name).parent
             numbers.update((parent / beside).as_posix() for beside in onnx[listed.name].external_files)

@@ -117,12 +117,12 @@ def kind_of(folder: Path, name: str) -> Kind:
             raise _refusal(name, suffix, disguise)
         if suffix in _REMEDIES:
             raise _refusal(name, suffix, _disguise(head))
+        if size > MAX_TEXT_BYTES:
+            raise FormatError(path=name, reason=f"{size} bytes of what is not weights, the limit is {MAX_TEXT_BYTES}")
         if suffix in _MEDIA and head.startswith(_MEDIA[suffix]):
             return Kind.MEDIA
         if suffix in _SENTENCEPIECE and head.startswith(_SENTENCEPIECE_HEAD):
             return Kind.TEXT
-        if size > MAX_TEXT_BYTES:
-            raise FormatError(path=name, reason=f"{size} bytes of what is not weights, the limit is {MAX_TEXT_BYTES}")
         if not _is_text(head, file):
             raise _refusal(name, suffix, _disguise(head))
     return Kind.TEXT

@@ -46,6 +46,7 @@ MAX_GGUF_ALIGNMENT_BYTES = 64 * KIB
 MAX_GGUF_DIMENSIONS = 4
 
 # -- ONNX
+MAX_ONNX_FILES = 32  # a folder for browsers has one model in a dozen precisions
 MAX_ONNX_BYTES = 2 * 1_024 * MIB  # what protobuf itself allows
 MAX_ONNX_FIELDS = 524_288  # a language model of thirty layers has about 15,000
 MAX_ONNX_DEPTH = 32

@@ -15,7 +15,7 @@ from tallystick_platform.formats.limits import MIB
 from tallystick_platform.formats.weights import Weights
 
 FILE_DTYPE = "file"
-PROCESS_BYTES = 512 * MIB  # interpreter, torch, tokenizer and one forward pass of a small batch
+PROCESS_BYTES = 640 * MIB  # interpreter, torch, tokenizer, the file's pages and one forward pass, as measured
 _BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2})
 _WIDEST = 4
 _GENERATING = frozenset({Task.CHAT, Task.COMPLETION, Task.SEQ2SEQ, Task.TRANSLATION, Task.TRANSCRIPTION})

@@ -72,8 +72,12 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
     if missing:
         raise FormatError(path=missing[0], reason="an index names it and it is not there")
     tally = _Tally()
+    count = 0
     for name in files:
         index = read_index(folder / name)
+        count += len(index.tensors)
+        if count > MAX_INDEX_TENSORS:
+            raise FormatError(path=folder, reason=f"its files hold more than {MAX_INDEX_TENSORS} tensors")
         for shards in placed.values():
             if name in shards:
                 _check_shard(name, index, shards[name])

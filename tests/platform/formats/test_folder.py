@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from tallystick.manifest import hash_folder
-from tallystick_platform.formats import listing
+from tallystick_platform.formats import folder as formats_folder
+from tallystick_platform.formats import kinds, listing, weights
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.folder import FolderReport, ModelFormat, Task, inspect_folder
 from tallystick_platform.formats.limits import MAX_CONFIGS, MAX_JSON_BYTES, MAX_PATH_DEPTH
@@ -23,6 +24,7 @@ from tests.support.memory_peak import MIB, peak_below
 from tests.support.model_files import (
     EVIL_PICKLE,
     EVIL_PICKLE_0,
+    gguf_bytes,
     gzipped,
     safetensors_bytes,
     small_gguf,
@@ -236,8 +238,26 @@ def test_what_belongs_to_a_model_s_page_is_taken(tmp_path):
 @pytest.mark.parametrize("length", [0x0480, 0x8B1F, 0x5A4D, 0x4B50])
 def test_a_header_whose_length_looks_like_pickle_or_an_archive_is_read(tmp_path, length):
     folder = write_model(tmp_path / "m")
-    (folder / "model.safetensors").write_bytes(safetensors_bytes(b"{}".ljust(length)))
-    assert inspect_folder(folder).parameters == 0
+    header = json.dumps({"a": tensor(0, 8)}).encode().ljust(length)
+    (folder / "model.safetensors").write_bytes(safetensors_bytes(header, bytes(8)))
+    assert inspect_folder(folder).parameters == 2
+
+
+@pytest.mark.parametrize(("name", "content"), [("model.safetensors", safetensors_bytes({})), ("m.gguf", gguf_bytes())])
+def test_weights_that_hold_nothing_are_refused(tmp_path, name, content):
+    folder = write_model(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    assert "none" in broken(folder).reason
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.model", "logo.png"])
+def test_what_lies_beside_the_weights_is_bounded(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(kinds, "MAX_TEXT_BYTES", 9)
+    folder = write_model(tmp_path / "m", {})
+    (folder / "config.json").write_text("{}")
+    (folder / name).write_bytes({"logo.png": b"\x89PNG\r\n\x1a\n"}.get(name, b"\n") + b"x" * 9)
+    assert broken(folder).path == name
 
 
 def test_text_may_begin_as_a_program_does(tmp_path):
@@ -403,6 +423,21 @@ def test_weights_without_a_configuration_and_a_configuration_without_weights_are
     folder = write_model(tmp_path / "n")
     (folder / "model.safetensors").unlink()
     assert "no model" in broken(folder).reason
+
+
+def test_the_tensors_of_all_files_count_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MAX_INDEX_TENSORS", 3)
+    folder = write_model(tmp_path / "m")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "x.safetensors").write_bytes(two_tensors())
+    assert "more than 3 tensors" in broken(folder).reason
+
+
+def test_the_number_of_onnx_files_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats_folder, "MAX_ONNX_FILES", 1)
+    save_onnx(tmp_path)
+    (tmp_path / "other.onnx").write_bytes((tmp_path / "model.onnx").read_bytes())
+    assert "more than 1 ONNX files" in broken(tmp_path).reason
 
 
 def test_two_gguf_files_in_one_folder_are_refused(tmp_path):
