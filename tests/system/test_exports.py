@@ -138,13 +138,13 @@ def test_the_script_exports_and_fetches(service: Service, tmp_path: Path) -> Non
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert (tmp_path / "model" / FILE).exists()
     refused = subprocess.run(
-        [*command, "--format", "onnx", "--quantization", "int3", "--client", client],
+        [*command, "--format", "gguf", "--quantization", "Q3", "--client", client],
         capture_output=True,
         text=True,
         check=False,
         timeout=150,
     )
-    assert (refused.returncode, "int3" in refused.stderr) == (1, True)
+    assert (refused.returncode, "Q3" in refused.stderr) == (1, True)
 
 
 def test_an_orderly_stop_in_the_middle_keeps_the_job(service: Service) -> None:
