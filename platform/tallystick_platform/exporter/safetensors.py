@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tallystick.manifest import FileEntry
 from tallystick_platform.exporter.copying import HashedFile, copy_range, reading, require_same
-from tallystick_platform.exporter.errors import ExportRefused
-from tallystick_platform.exporter.parity import compared, follow, measure, parity_input
+from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
+from tallystick_platform.exporter.parity import compared, follow, largest_difference, measure, parity_input
 from tallystick_platform.exporter.source import carried, names, require_digest
 from tallystick_platform.exporter.spec import (
     GREEDY_AGREEMENT,
@@ -27,7 +27,7 @@ from tallystick_platform.exporter.spec import (
     scaled,
 )
 from tallystick_platform.exporter.weights import INDEX_NAME, SINGLE_NAME, SUFFIX, Place, Weights
-from tallystick_platform.formats.json_text import read_json_object
+from tallystick_platform.exporter.whole import architecture
 from tallystick_platform.formats.safetensors_file import DTYPE_BITS
 
 HEADER_ALIGNMENT = 8
@@ -84,16 +84,10 @@ def export_safetensors(spec: ExportSpec, progress: Progress) -> tuple[ParityRepo
     if spec.quantization is not None:
         raise ExportRefused(reason="safetensors keeps the weights as they are; there is no quantization to choose")
     written = write_safetensors(spec, scaled(progress, 0.0, 0.5))
-    if not is_language_model(spec.source):
-        report = ParityReport(
-            reference="the source's bytes",
-            runtime="the written bytes",
-            bound={MAX_LOGIT_DIFFERENCE: 0.0},
-            max_logit_difference=0.0,
-            notes=(IDENTICAL, "no language model: it was not run"),
-        )
-        return report, written
-    return run_both(spec, scaled(progress, 0.5, 1.0)), written
+    named = architecture(spec.source)
+    if named is not None and named.endswith(CAUSAL):
+        return run_both(spec, scaled(progress, 0.5, 1.0)), written
+    return run_other(spec, named, scaled(progress, 0.5, 1.0)), written
 
 
 def run_both(spec: ExportSpec, progress: Progress) -> ParityReport:
@@ -111,13 +105,34 @@ def run_both(spec: ExportSpec, progress: Progress) -> ParityReport:
     return compared(reference, candidate, given, BOUND, notes=(IDENTICAL,))
 
 
-def is_language_model(folder: Path) -> bool:
-    """Whether config.json names a causal language model. Raises: FormatError."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return False
-    architectures = read_json_object(path).get("architectures")
-    return isinstance(architectures, list) and any(str(name).endswith(CAUSAL) for name in architectures)
+def run_other(spec: ExportSpec, named: str | None, progress: Progress) -> ParityReport:
+    """Any other model: both outputs where the library can run it, else what the comparison of the bytes showed.
+
+    Raises: ExportFailed, FormatError.
+    """
+    from tallystick_platform.exporter.whole import NotRun, output
+
+    difference: float | None = 0.0
+    runtime, notes = "the written bytes", [IDENTICAL]
+    progress("running the source", 0.0)
+    try:
+        expected = output(spec.source, named)
+    except NotRun as reason:
+        notes.append(f"not run: {reason}")
+    else:
+        progress("running the export", 0.5)
+        runtime = f"{named} of the transformers library, whole, 32-bit"
+        try:
+            difference = largest_difference(expected, output(spec.target, named))
+        except NotRun as reason:
+            raise ExportFailed(reason=f"the source runs and the export does not: {reason}") from reason
+    return ParityReport(
+        reference="the source",
+        runtime=runtime,
+        bound={MAX_LOGIT_DIFFERENCE: 0.0},
+        max_logit_difference=difference,
+        notes=tuple(notes),
+    )
 
 
 def plan_shards(places: Mapping[str, Place], shard_bytes: int) -> tuple[Shard, ...]:

@@ -17,9 +17,11 @@ from tallystick_platform.engine import weights_digest
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.exporter import copying, safetensors
 from tallystick_platform.exporter.errors import ExportCancelled, ExportFailed, ExportRefused, ParityFailed
+from tallystick_platform.exporter.gguf.writing import Tensor
 from tallystick_platform.exporter.run import run
 from tallystick_platform.exporter.spec import ParityReport
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
+from tallystick_platform.formats.folder import inspect_folder
 from tests.support.exports import silent, spec_for, write_signing_key, write_source
 
 
@@ -211,3 +213,25 @@ def test_a_folder_that_cannot_be_read_is_an_export_error(
     monkeypatch.setattr(copying, "write_all", broken)
     with pytest.raises(ExportFailed, match=r"^the export failed: model\.safetensors: Input/output error$"):
         run(spec_for(source, target), silent)
+
+
+@pytest.mark.parametrize("format_", ["safetensors", "gguf"])
+def test_an_export_is_itself_a_model_that_is_taken(source: Path, target: Path, format_: str) -> None:
+    (source / "README.md").write_text("---\nlicense: mit\n---\nThe source's own card.")
+    run(spec_for(source, target, format=format_), silent)
+    report = inspect_folder(target)
+    assert (report.format, report.task) == (format_, "chat")
+    assert report.licence is not None
+
+
+def test_a_full_disk_in_the_middle_of_a_gguf_file_leaves_nothing(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: object, file: Any) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Tensor, "tofile", full)
+    with pytest.raises(ExportFailed, match="the disk is full"):
+        run(spec_for(source, target, format="gguf"), silent)
+    assert contents(target) == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -12,10 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tallystick.manifest import hash_folder
+from tallystick_platform.exporter import whole
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.safetensors import export_safetensors, plan_shards, write_safetensors
 from tallystick_platform.exporter.spec import MIN_SHARD_BYTES
 from tallystick_platform.exporter.weights import INDEX_NAME, Weights
+from tallystick_platform.exporter.whole import NotRun
 from tallystick_platform.formats.errors import FormatError
 from tests.support.exports import silent, spec_for, write_source
 
@@ -196,15 +200,50 @@ def test_a_write_that_went_wrong_is_found_when_it_is_read_back(
         write_safetensors(spec_for(source, target), silent)
 
 
-def test_a_model_that_is_no_language_model_is_compared_by_its_bytes(tmp_path: Path, target: Path) -> None:
-    source = tmp_path / "encoder"
-    config = transformers.BertConfig(
-        vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
-    )
-    transformers.BertModel(config).save_pretrained(source)
-    report, _ = export_safetensors(spec_for(source, target, task="embedding"), silent)
+@pytest.mark.parametrize("kind", ["BertModel", "BertForSequenceClassification", "WhisperForConditionalGeneration"])
+def test_another_kind_of_model_runs_on_the_librarys_own_input(tmp_path: Path, target: Path, kind: str) -> None:
+    source = tmp_path / "source"
+    small: dict[str, Any] = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config: Any = transformers.BertConfig(**small, intermediate_size=16)
+    if kind.startswith("Whisper"):
+        config = transformers.WhisperConfig(
+            vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+            decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=8, max_source_positions=30,
+            decoder_start_token_id=1, pad_token_id=0, bos_token_id=1, eos_token_id=2, begin_suppress_tokens=None,
+        )  # fmt: skip
+    getattr(transformers, kind)(config).save_pretrained(source)
+    report, _ = export_safetensors(spec_for(source, target), silent)
     assert report.passed
-    assert any("not run" in note for note in report.notes)
+    assert report.max_logit_difference == 0.0
+    assert kind in report.runtime or any("not run" in note for note in report.notes)
+    assert kind.startswith("Whisper") or not any("not run" in note for note in report.notes)
+
+
+def test_what_the_library_cannot_run_is_compared_by_its_bytes_and_says_so(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text('{"architectures": ["NobodysModel"]}')
+    save_file({"a": torch.ones(3)}, source / "model.safetensors")
+    report, _ = export_safetensors(spec_for(source, target), silent)
+    assert report.passed
+    assert any("not run" in note and "NobodysModel" in note for note in report.notes)
+
+
+def test_a_model_that_runs_from_its_source_alone_is_not_exported(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_source(folder: Path, _named: str) -> Any:
+        if folder == target:
+            raise NotRun("broken")
+        return np.zeros((1, 2), np.float32)
+
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text('{"architectures": ["BertModel"]}')
+    save_file({"a": torch.ones(3)}, source / "model.safetensors")
+    monkeypatch.setattr(whole, "output", only_source)
+    with pytest.raises(ExportFailed, match="the export does not: broken"):
+        export_safetensors(spec_for(source, target), silent)
 
 
 def test_progress_only_goes_up(source: Path, target: Path) -> None:
