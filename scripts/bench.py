@@ -17,6 +17,7 @@ PARTS = (
     "verification.py",
     "tokens_ratio.py",
     "export_safetensors.py",
+    "export_parity.py",
     "download.py",
 )
 PART_LIMIT_S = 1800

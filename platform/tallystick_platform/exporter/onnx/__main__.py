@@ -34,7 +34,7 @@ def main() -> int:
         answers.write(json.dumps(message) + "\n")
 
     try:
-        _run(job, lambda stage, fraction: say({"stage": stage, "fraction": fraction}))
+        run_job(job, lambda stage, fraction: say({"stage": stage, "fraction": fraction}))
     except ExportRefused as error:
         say({"refused": error.reason})
         return 1
@@ -48,7 +48,8 @@ def main() -> int:
     return 0
 
 
-def _run(job: StageJob, progress: Progress) -> None:
+def run_job(job: StageJob, progress: Progress) -> None:
+    """Do what the job's stage does for its family."""
     from tallystick_platform.exporter.onnx import encoder, language, reference, speech
 
     rooms = {Family.LANGUAGE: language, Family.ENCODER: encoder, Family.SPEECH: speech}

@@ -27,7 +27,6 @@ def build(job: StageJob, progress: Progress) -> None:
     import torch
     import transformers
 
-    torch.set_grad_enabled(False)
     model_class = getattr(transformers, job.plan.architecture, None)
     if model_class is None:
         raise ExportRefused(
@@ -93,7 +92,8 @@ def _trace(model: Any, inputs: Mapping[str, Any], target: Path) -> None:
     longest = getattr(model.config, "max_position_embeddings", None)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", max=longest)}
     config = library.OnnxConfig(dynamic=True, dynamic_shapes=dict.fromkeys(tensors, axes))
-    exported = library.OnnxExporter().export(model, tensors, config=config)
+    with torch.no_grad():
+        exported = library.OnnxExporter().export(model, tensors, config=config)
     exported.save_pretrained(target)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +43,32 @@ def run_builder(job: StageJob, progress: Progress) -> None:
     """Have the library write the model. Raises: ExportRefused where it does not know the architecture."""
     from onnxruntime_genai.models import builder
 
-    from tallystick_platform.exporter.onnx.frugal import Spill, stream_initializers
-    from tallystick_platform.exporter.onnx.quantising import quantise_by_node
-
-    # This process is the builder's alone, so its class can be changed: as it stands it needs four times the model.
-    model, spill = builder.Model, Spill(job.scratch / "weights")
-    model.make_initializer = stream_initializers(model.make_initializer)
-    model.to_nbits = quantise_by_node(model.to_nbits, spill, progress)
     source, target, cache = str(job.spec.source), str(job.spec.target), str(job.scratch / "cache")
     where = ("", source, target, job.plan.precision, "cpu", cache)
     options = builder.parse_extra_options(*where, ["hf_token=false", "hf_remote=false", *_OPTIONS[job.plan.precision]])
     progress("writing the ONNX graph", 0.1)
     try:
-        builder.create_model(*where, **options)
+        with _frugal(builder.Model, job.scratch / "weights", progress):
+            builder.create_model(*where, **options)
     except NotImplementedError as error:
         reason = f"{job.plan.architecture} is not among the architectures that can be written as ONNX"
         raise ExportRefused(reason=reason) from error
     progress("the ONNX graph is written", 0.95)
+
+
+@contextmanager
+def _frugal(model: Any, spilled: Path, progress: Progress) -> Iterator[None]:
+    """The library's class with two methods of ours: as it stands it needs four times the model's size."""
+    from tallystick_platform.exporter.onnx.frugal import Spill, stream_initializers
+    from tallystick_platform.exporter.onnx.quantising import quantise_by_node
+
+    kept = model.make_initializer, model.to_nbits
+    model.make_initializer = stream_initializers(model.make_initializer)
+    model.to_nbits = quantise_by_node(model.to_nbits, Spill(spilled), progress)
+    try:
+        yield
+    finally:
+        model.make_initializer, model.to_nbits = kept
 
 
 def carry(source: Path, target: Path, names: tuple[str, ...]) -> None:

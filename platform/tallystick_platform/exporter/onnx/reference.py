@@ -19,10 +19,10 @@ def compute(job: StageJob, progress: Progress) -> None:
     """Compute what the run stage computed, into files of the same names with a prefix."""
     import torch
 
-    torch.set_grad_enabled(False)
     progress("computing with the source", 0.1)
     compute_family = {Family.LANGUAGE: _language, Family.ENCODER: _encoder, Family.SPEECH: _speech}
-    compute_family[job.plan.family](job)
+    with torch.no_grad():
+        compute_family[job.plan.family](job)
 
 
 def load(folder: Path, architecture: str) -> Any:
