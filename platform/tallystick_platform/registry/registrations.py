@@ -17,7 +17,7 @@ import structlog
 from tallystick.ids import Address
 from tallystick_platform.errors import Overloaded, PlatformError
 from tallystick_platform.registry.entries import ModelVersion
-from tallystick_platform.registry.registry import Progress
+from tallystick_platform.registry.intake import Progress
 
 MAX_WAITING = 16
 MAX_KEPT = 256

@@ -21,8 +21,9 @@ from tallystick_platform.registry.copying import Found, Progress, copy_files, fi
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
+from tallystick_platform.registry.intake import BASE_FILE
 from tallystick_platform.registry.names import MAX_ID_CHARS, parse_model_id
-from tallystick_platform.registry.registry import BASE_FILE, Registry, silent
+from tallystick_platform.registry.registry import Registry, silent
 
 UPSTREAM_FILE = "upstream.json"
 WRAPPER = "\n"  # no file that was taken has a name like it

@@ -39,8 +39,9 @@ from tallystick_platform.registry.errors import (
     VersionExists,
 )
 from tallystick_platform.registry.folders import remove_tree, sync
+from tallystick_platform.registry.intake import Progress
 from tallystick_platform.registry.names import parse_model_id
-from tallystick_platform.registry.registry import Progress, Registry, silent
+from tallystick_platform.registry.registry import Registry, silent
 from tallystick_platform.registry.sources import mark_base
 from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Upload
 from tallystick_platform.registry.upload_rows import UploadRows

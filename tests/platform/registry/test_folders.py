@@ -88,7 +88,7 @@ def test_a_registration_that_fails_at_any_step_leaves_nothing(
         "keep": "tallystick_platform.registry.keeping.Keeping.keep",
         "publish": "tallystick_platform.registry.folders.ModelFolders.publish",
         "insert_version": "tallystick_platform.registry.rows.Rows.insert_version",
-        "protect": "tallystick_platform.registry.registry.protect",
+        "protect": "tallystick_platform.registry.intake.protect",
     }[step]
     shelf = Shelf(tmp_path)
     with monkeypatch.context() as patch:

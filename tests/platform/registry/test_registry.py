@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.manifest import hash_folder
 from tallystick_platform.errors import RowTampered, UnknownModel
-from tallystick_platform.registry import registry as module
+from tallystick_platform.registry import intake as module
 from tallystick_platform.registry.entries import Price, Stage, Visibility
 from tallystick_platform.registry.errors import InUse, ModelTaken, RegistryFull, TaskDiffers, VersionExists
 from tests.support.journals import ALICE, BOB
@@ -169,6 +169,13 @@ def test_what_is_needed_is_not_removed(shelf: Shelf, why: str) -> None:
     with pytest.raises(InUse, match=why):
         shelf.registry.remove("Acme/Tiny", None, served=lambda _: why == "loaded")
     assert shelf.registry.path(version).is_dir()
+
+
+def test_an_adapter_whose_base_went_away_meanwhile_is_not_registered(shelf: Shelf) -> None:
+    with pytest.raises(UnknownModel):
+        shelf.add("adapter", base="gone@0123456789ab")
+    assert shelf.left() == []
+    assert list(shelf.folders.store.iterdir()) == []
 
 
 def test_a_removed_version_gives_its_space_back_and_its_name_with_the_last(shelf: Shelf) -> None:

@@ -307,7 +307,7 @@ def test_a_crash_while_completing_leaves_the_upload_complete_able(
 
     target = {
         "publish": "tallystick_platform.registry.folders.ModelFolders.publish",
-        "settle": "tallystick_platform.registry.registry.settle",
+        "settle": "tallystick_platform.registry.intake.settle",
         "keep": "tallystick_platform.registry.keeping.Keeping.keep",
         "insert_version": "tallystick_platform.registry.rows.Rows.insert_version",
     }[step]

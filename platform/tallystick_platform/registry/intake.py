@@ -1,0 +1,217 @@
+"""How a staged folder becomes a version: hashed, inspected, held against the bounds and the policy, published, written down.
+
+The order, and what a crash at each step means, stands in folders.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from tallystick.errors import ManifestError
+from tallystick.ids import Address
+from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
+from tallystick_platform.clock import Clock
+from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.registry.entries import Facts, Model, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.errors import ContentDiffers, ModelTaken, RegistryFull, TaskDiffers, VersionExists
+from tallystick_platform.registry.folders import ModelFolders, Staged, protect, settle
+from tallystick_platform.registry.keeping import Keeping, strip_uncovered
+from tallystick_platform.registry.lookup import Lookup, parsed
+from tallystick_platform.registry.names import VERSION_CHARS
+from tallystick_platform.registry.rows import Rows, next_number
+from tallystick_platform.registry.signatures import Signature, Signatures
+from tallystick_platform.store.database import Database
+
+MAX_MODELS_PER_OWNER = 1_000
+MAX_VERSIONS_PER_MODEL = 1_000
+BASE_FILE = "tallystick-base.json"
+"""The file of an adapter's folder that names its base by digest: added here, so that the version's digest covers the base."""
+
+Progress = Callable[[str, float], None]
+"""Told what is being done, and how much of it, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What is said of a model that arrives. `facts` stands for what its files cannot say; `expected` are announced digests."""
+
+    model: str
+    owner: Address | None
+    visibility: Visibility
+    source: Mapping[str, object]
+    licence: str | None
+    price: Price | None
+    stage: Stage
+    pin: bool
+    base: str | None
+    facts: Facts | None
+    expected: Mapping[str, bytes] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What was found of it."""
+
+    manifest: Manifest
+    facts: Facts
+    signature: Signature
+
+
+class Intake:
+    """Takes models in. `quota_bytes` bounds what one owner may store."""
+
+    def __init__(
+        self, database: Database, rows: Rows, folders: ModelFolders, clock: Clock, keeping: Keeping, *, quota_bytes: int
+    ) -> None:
+        self.quota_bytes = quota_bytes
+        self._database = database
+        self._rows = rows
+        self._lookup = Lookup(rows)
+        self._folders = folders
+        self._clock = clock
+        self._keeping = keeping
+
+    def take(
+        self,
+        staged: Staged,
+        arrival: Arrival,
+        *,
+        signatures: Signatures,
+        facts_of: Callable[[Path], Facts],
+        progress: Progress,
+    ) -> ModelVersion:
+        """The whole way. Raises: what `Registry.add` does"""
+        manifest = hashed(staged.folder, progress)
+        if arrival.expected is not None:
+            _compare(staged.folder, manifest, arrival.expected)
+        progress("inspecting", 0.0)
+        facts = arrival.facts or facts_of(staged.folder)
+        with self._database.reading() as connection:
+            self._admit(connection, self._named(connection, arrival, facts), facts)
+        signature = signatures.examine(
+            staged.folder, manifest, model=arrival.model, apart_from=apart_from(arrival.base)
+        )
+        strip_uncovered(staged.folder)
+        progress("storing", 0.0)
+        settle(staged.folder)
+        with self._folders.exclusive():
+            version = self._publish(staged, arrival, Examined(manifest=manifest, facts=facts, signature=signature))
+        progress("registered", 1.0)
+        return version
+
+    def _publish(self, staged: Staged, arrival: Arrival, examined: Examined) -> ModelVersion:
+        """Steps 3 and 4 of folders.py. Requires: `exclusive`. The row's transaction ends after the rename: its failure undoes both."""
+        digest = examined.manifest.digest
+        staged.announce(digest)
+        existed = self._folders.path(digest).is_dir()
+        try:
+            with self._database.writing() as connection:
+                version = self._record(connection, arrival, examined)
+                self._keeping.keep(examined.manifest, examined.signature)
+                protect(self._folders.publish(staged, digest))
+        except BaseException:
+            if not existed:
+                self._folders.withdraw_unpublished(digest, staged)
+            raise
+        return version
+
+    def _record(self, connection: Connection, arrival: Arrival, examined: Examined) -> ModelVersion:
+        """Insert the rows of a version. Raises: VersionExists; UnknownModel where its base was removed meanwhile"""
+        facts, digest = examined.facts, examined.manifest.digest
+        model = self._named(connection, arrival, facts)
+        self._admit(connection, model, facts)
+        if arrival.base is not None:
+            self._lookup.version(connection, parsed(arrival.base), None, retired=True)
+        if self._rows.model(connection, model.id.lower()) is None:
+            self._rows.insert_model(connection, model)
+        known = self._rows.versions(connection, model)
+        for other in known:
+            # A second content with the same twelve digits could be made on purpose; it would be the same name.
+            if other.version == digest.hex()[:VERSION_CHARS]:
+                raise VersionExists(reference=other.reference)
+        version = ModelVersion(
+            model=model,
+            version=digest.hex()[:VERSION_CHARS],
+            digest=digest,
+            number=next_number(known),
+            format=facts.format,
+            architecture=facts.architecture,
+            licence=arrival.licence or facts.licence,
+            source=arrival.source,
+            base=arrival.base,
+            dtype=facts.dtype,
+            parameters=facts.parameters,
+            context_length=facts.context_length,
+            size_bytes=examined.manifest.size,
+            signature=examined.signature.state,
+            signature_digest=examined.signature.digest,
+            signer=examined.signature.signer,
+            price=arrival.price,
+            stage=arrival.stage,
+            pinned=arrival.pin,
+            created_at=self._clock.now_us(),
+        )
+        self._rows.insert_version(connection, version)
+        return version
+
+    def _named(self, connection: Connection, arrival: Arrival, facts: Facts) -> Model:
+        """The model that a new version would belong to, as registered or as it would be. Raises: ModelTaken, TaskDiffers"""
+        known = self._rows.model(connection, arrival.model.lower())
+        if known is None:
+            return Model(
+                id=arrival.model,
+                owner=arrival.owner,
+                visibility=arrival.visibility,
+                task=facts.task,
+                created_at=self._clock.now_us(),
+            )
+        if not known.owned_by(arrival.owner):
+            raise ModelTaken(model=arrival.model)
+        if known.task != facts.task:
+            raise TaskDiffers(model=known.id, task=known.task, found=facts.task)
+        return known
+
+    def _admit(self, connection: Connection, model: Model, facts: Facts) -> None:
+        """The bounds on what one owner may keep. Raises: RegistryFull."""
+        if self._rows.model(connection, model.id.lower()) is None:
+            if self._rows.owned(connection, model.owner) >= MAX_MODELS_PER_OWNER:
+                raise RegistryFull(bound="models of one owner", limit=MAX_MODELS_PER_OWNER)
+        elif len(self._rows.versions(connection, model)) >= MAX_VERSIONS_PER_MODEL:
+            raise RegistryFull(bound="versions of one model", limit=MAX_VERSIONS_PER_MODEL)
+        if model.owner is not None:
+            stored = self._rows.stored_bytes(connection, model.owner)
+            if stored + facts.size_bytes > self.quota_bytes:
+                raise RegistryFull(bound="bytes that one owner may store", limit=self.quota_bytes)
+
+
+def hashed(folder: Path, progress: Progress) -> Manifest:
+    """The manifest of a folder. Raises: FormatError."""
+
+    def tell(done: int, total: int) -> None:
+        progress("hashing", done / total if total else 1.0)
+
+    try:
+        return hash_folder(folder, tell)
+    except ManifestError as error:
+        raise FormatError(path=error.path or folder, reason=error.reason) from error
+
+
+def apart_from(base: str | None) -> frozenset[str]:
+    """The files of a version that its signer never saw."""
+    return frozenset() if base is None else frozenset((BASE_FILE,))
+
+
+def _compare(folder: Path, manifest: Manifest, expected: Mapping[str, bytes]) -> None:
+    """Raises: ContentDiffers for the first file that is not what was announced."""
+    found = {entry.name: entry.sha256 for entry in manifest.files}
+    signature = folder / SIGNATURE_NAME
+    if SIGNATURE_NAME in expected and signature.is_file():
+        found[SIGNATURE_NAME] = hashlib.sha256(signature.read_bytes()).digest()
+    for name, digest in expected.items():
+        if found.get(name) != digest:
+            raise ContentDiffers(file=name, expected=digest, found=found.get(name))
