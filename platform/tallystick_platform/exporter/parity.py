@@ -141,7 +141,9 @@ def largest_difference(expected: Logits, found: Logits) -> float | None:
     """The largest absolute difference; None for other shapes, and not a number where either holds none."""
     if expected.shape != found.shape:
         return None
-    return max((float(np.abs(left - right).max()) for left, right in zip(expected, found, strict=True)), default=None)
+    # Python's own max would lose what is not a number wherever it does not come first.
+    rows = [float(np.abs(left - right).max()) for left, right in zip(expected, found, strict=True)]
+    return float(np.max(rows)) if rows else None
 
 
 def perplexity(logits: Logits, ids: Sequence[int]) -> float:

@@ -80,6 +80,15 @@ def test_the_largest_difference_is_absolute_and_needs_one_shape() -> None:
     assert not largest_difference(left, right) <= 1e9  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_what_is_not_a_number_is_seen_in_any_row(row: int) -> None:
+    found = np.zeros((3, 2), dtype=np.float32)
+    found[row, 1] = np.nan
+    difference = largest_difference(np.zeros((3, 2), dtype=np.float32), found)
+    assert difference is not None
+    assert np.isnan(difference)
+
+
 def test_following_counts_what_going_on_alone_would_count() -> None:
     reference = measure(Counting(), GIVEN, 8)
     for slip in (None, 3, 5, 9):
