@@ -1,5 +1,8 @@
 """Models: registered, versioned, named by what their files are.
 
-`names` and `entries` say what a model, a version and a reference are; `registry` holds them; `rows` is their place in the
-database and `folders` on disk; `sources` bring models in, `uploads` from clients, in parts; `signatures` says who vouches for them.
+- `names`, `entries`: what a model, a version and a reference are; `lookup` finds them, `registry` holds them.
+- `sources`, `hub`, `conversion`, `copying`: where models come from; each puts plain files into a staging folder.
+- `intake`, `folders`, `keeping`: how a staged folder becomes a version, in one piece; `folders` has the order.
+- `uploads` (`upload_entries`, `upload_rows`): models from clients, in parts. `registrations`: from a hub at a client's word.
+- `signatures`: who vouches for the files. `rows`: the database's side. `desk`: all of it, as the HTTP side asks it.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from functools import partial
@@ -262,6 +263,21 @@ async def test_a_part_without_a_length_is_cut_off_at_its_size(client: httpx.Asyn
         upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
         path = f"/v1/models/mine/uploads/{upload['id']}/files/model.safetensors"
         assert code_of(await client.put(path, content=endless())) == (400, "upload_refused")
+
+
+async def test_a_part_that_does_not_arrive_in_time_is_given_up(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stalled() -> object:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "PART_LIMIT_S", 0.01)
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        base = f"/v1/models/mine/uploads/{upload['id']}"
+        assert code_of(await client.put(f"{base}/files/model.safetensors", content=stalled())) == (408, "too_slow")
+        assert (await client.delete(base)).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PUT"])

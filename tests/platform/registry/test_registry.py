@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -248,3 +249,25 @@ def test_a_row_that_was_changed_by_hand_is_not_believed(shelf: Shelf) -> None:
         connection.exec_driver_sql("UPDATE model SET visibility = 'public'")
     with pytest.raises(RowTampered):
         shelf.registry.find("Acme/Tiny", BOB)
+
+
+def test_of_two_that_register_the_same_files_at_once_one_wins(shelf: Shelf) -> None:
+    found: list[object] = []
+    start = threading.Barrier(2)
+
+    def add() -> None:
+        start.wait()
+        try:
+            found.append(shelf.add().number)
+        except VersionExists as error:
+            found.append(error.reference)
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    version = shelf.registry.find("Acme/Tiny", None)
+    assert sorted(map(str, found)) == ["1", version.reference]
+    assert shelf.registry.verify("Acme/Tiny", None).ok
+    assert shelf.left() == []

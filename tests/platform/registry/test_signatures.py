@@ -69,6 +69,17 @@ def test_the_signature_is_kept_apart_and_leaves_the_digest_alone(tmp_path: Path)
     assert desk.shelf.registry.verify("plain", None).ok
 
 
+def test_what_was_added_to_an_adapter_here_is_not_held_against_its_signer(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "warn")
+    base = desk.shelf.add("base", files=FILES | {"more.json": b"{}"})
+    named = {"tallystick-base.json": b'{"base_digest":"00"}'}
+    version = desk.shelf.add("adapter", files=desk.signed(desk.signer) | named, base=base.reference)
+    assert version.signature is SignatureState.VERIFIED
+    assert desk.shelf.registry.verify("adapter", None).ok
+    with pytest.raises(SignatureRefused):
+        desk.shelf.add("no-adapter", files=desk.signed(desk.signer) | named)
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_what_nobody_signed_is_refused_where_a_signature_is_required(tmp_path: Path, policy: str) -> None:
     desk = Desk(tmp_path, policy)
