@@ -15,7 +15,8 @@ MAX_LICENCE_LETTERS = 100
 CARD = "README.md"
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---", re.DOTALL)
-_ENTRY = re.compile(r"^(license|license_name)\s*:\s*(.+?)\s*$", re.MULTILINE)
+# Every part takes what only it can take, so that no card makes the search start over.
+_ENTRY = re.compile(r"^(license|license_name):[ \t]*(\S.*)$", re.MULTILINE)
 _TITLES = (
     ("Apache License", "apache-2.0"),
     ("MIT License", "mit"),
@@ -29,10 +30,11 @@ def licence_of(folder: Path, names: Container[str]) -> str | None:
     """From the front matter of the model card, else from the title of a licence file."""
     if CARD in names:
         matter = _FRONT_MATTER.match(_beginning(folder / CARD))
-        entries: dict[str, str] = dict(_ENTRY.findall(matter.group(1))) if matter else {}
+        found_entries = _ENTRY.findall(matter.group(1)) if matter else []
+        entries = {key: value.strip().strip("\"'") for key, value in found_entries}
         # `other` only says that the name stands elsewhere.
-        stated = entries.get("license", "").strip("\"'")
-        found = entries.get("license_name", "").strip("\"'") if stated in {"", "other"} else stated
+        stated = entries.get("license", "")
+        found = entries.get("license_name", "") if stated in {"", "other"} else stated
         if short_text(found or stated, MAX_LICENCE_LETTERS):
             return found or stated
     for name in LICENCE_FILES:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.gguf_file import GgufHeader
 from tallystick_platform.formats.json_text import parse_json_object
-from tallystick_platform.formats.limits import MAX_INDEX_BYTES, MAX_INDEX_TENSORS
+from tallystick_platform.formats.limits import MAX_CONFIGS, MAX_INDEX_BYTES, MAX_INDEX_TENSORS
 from tallystick_platform.formats.names import name_fault, shown
 from tallystick_platform.formats.reading import read_whole
 from tallystick_platform.formats.safetensors_file import TensorIndex, read_index
@@ -64,6 +64,8 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
     """
     files = sorted(name for name in names if name.endswith(".safetensors"))
     indices = sorted(name for name in names if name.endswith(INDEX_SUFFIX))
+    if len(indices) > MAX_CONFIGS:
+        raise FormatError(path=folder, reason=f"more than {MAX_CONFIGS} indices")
     placed = {name: _read_placement(folder, name) for name in indices}
     sharded = {shard for shards in placed.values() for shard in shards}
     # A whole model and its shards side by side are the same weights twice; loaders take the whole one.

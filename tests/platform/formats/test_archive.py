@@ -12,7 +12,7 @@ import pytest
 from tallystick_platform.formats import archive
 from tallystick_platform.formats.archive import DEFAULT_LIMITS, ArchiveLimits, extract_tar, extract_zip
 from tallystick_platform.formats.errors import FormatError, UnsafeArchive
-from tallystick_platform.formats.tar_file import MAX_EXTENDED_BYTES, MAX_EXTENDED_IN_A_ROW
+from tallystick_platform.formats.tar_file import MAX_END_BYTES, MAX_EXTENDED_BYTES, MAX_EXTENDED_IN_A_ROW
 from tests.support.memory_peak import MIB, peak_below
 from tests.support.model_files import gzipped, tar_bytes, tar_header, tar_member, tar_record, tar_sum, zip_bytes
 
@@ -75,6 +75,35 @@ def test_what_the_library_wrote_is_unpacked(untar, target, form, packing):
     names = untar(packing(library_tar(form)))
     assert names == ("config.json", "weights/" + "x" * 120 + ".safetensors", "é.txt")
     assert all((target / name).read_bytes() == b"z" * 700 for name in names)
+
+
+def test_a_zip_is_unpacked_with_its_folders(unzip, target):
+    data = zip_bytes(("config.json", b"{}"), ("a/", b""), ("a/b", b"z" * 700), ("empty/", b""))
+    assert unzip(data) == ("a/b", "config.json")
+    assert (target / "a" / "b").read_bytes() == b"z" * 700
+    assert (target / "empty").is_dir()
+
+
+def test_a_zip_member_shorter_than_it_claims_is_refused(unzip, target):
+    data = zip_bytes(("a", b"x" * 50))
+    at = data.rindex(b"PK\x01\x02") + 24
+    assert "claims" in refused(unzip, data[:at] + b"\x33" + data[at + 1 :], target)
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFDIR, stat.S_IFREG])
+def test_a_zip_member_that_is_a_folder_and_a_file_at_once_is_refused(unzip, target, mode):
+    member = zipfile.ZipInfo("a" if mode == stat.S_IFDIR else "a/")
+    member.external_attr = mode << 16
+    refused(unzip, zip_bytes((member, b"")), target)
+
+
+def test_a_folder_with_content_is_refused(unzip, untar, target):
+    refused(unzip, zip_bytes(("a/", b"x")), target)
+    refused(untar, tar_bytes(tar_member("a/", b"x", kind=b"5")), target)
+
+
+def test_a_long_name_in_the_gnu_manner_counts(untar, target):
+    assert untar(tar_bytes(tar_member("L", b"a/b\0", kind=b"L"), tar_member("x", b"x"))) == ("a/b",)
 
 
 def test_folders_and_names_from_a_dot_are_unpacked(untar, target):
@@ -158,6 +187,11 @@ def test_a_truncated_tar_is_refused(untar, target, data):
 @pytest.mark.parametrize("rest", [b"x", b"PK\x03\x04", tar_member("b", b"hidden")])
 def test_bytes_behind_the_end_mark_are_refused(untar, target, rest):
     assert "follow" in refused(untar, tar_bytes(tar_member("a", b"x")) + rest, target)
+
+
+def test_zeros_without_end_behind_the_end_mark_are_refused(untar, target):
+    assert "follow" in refused(untar, tar_bytes(tar_member("a", b"x")) + bytes(MAX_END_BYTES), target)
+    assert "half" in refused(untar, tar_member("a") + bytes(512) + tar_member("b"), target)
 
 
 def test_a_damaged_header_is_refused(untar, target):

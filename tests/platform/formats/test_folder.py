@@ -172,6 +172,99 @@ def test_an_onnx_model_is_reported_with_the_numbers_beside_it(tmp_path):
     assert "model.onnx_data" in report.files
 
 
+@pytest.mark.parametrize(
+    ("files", "task"),
+    [
+        ({}, Task.OTHER),
+        ({"genai_config.json": "{}"}, Task.COMPLETION),
+        ({"genai_config.json": "{}", "chat_template.jinja": "x"}, Task.CHAT),
+    ],
+)
+def test_an_onnx_model_without_a_configuration_is_known_by_what_lies_beside_it(tmp_path, files, task):
+    save_onnx(tmp_path)
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    assert inspect_folder(tmp_path).task is task
+
+
+def test_an_onnx_model_of_classical_operators_is_classical(tmp_path):
+    graph = helper.make_graph([helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml")], "g", [], [])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "m.onnx")
+    assert inspect_folder(tmp_path).task is Task.CLASSICAL
+
+
+def test_a_pipeline_of_parts_makes_images(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(two_tensors())
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "safety_checker": [None, None],
+    }
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    report = inspect_folder(tmp_path)
+    assert (report.task, report.architecture, report.parameters) == (Task.IMAGE, "StableDiffusionPipeline", 6)
+
+
+def test_an_adapter_without_its_weights_is_refused(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "adapter_model.safetensors" in broken(tmp_path).reason
+
+
+def test_two_skops_files_in_one_folder_are_refused(tmp_path):
+    for name in "ab":
+        skops.io.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), tmp_path / f"{name}.skops")
+    assert "more than one" in broken(tmp_path).reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [(None, Task.CHAT), ("CAUSAL_LM", Task.COMPLETION), ("SEQ_CLS", Task.CLASSIFICATION), ("own", Task.OTHER)],
+)
+def test_an_adapter_is_for_what_it_was_trained_for(tmp_path, kind, task):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"task_type": kind}))
+    (tmp_path / "adapter_model.safetensors").write_bytes(two_tensors())
+    assert inspect_folder(tmp_path).task is task
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        (b"---\nlicense: other\nlicense_name: own-1.0\n---\n", "own-1.0"),
+        (b"---\nlicense: other\n---\n", "other"),
+        (b'---\nlicense: "mit"\n---\n', "mit"),
+        (b"no matter\nlicense: mit\n", None),
+        (b"---\nlicense: a\x1b[2J\n---\n", None),
+    ],
+)
+def test_the_licence_is_the_one_of_the_card(tmp_path, card, licence):
+    assert inspect_folder(write_model(tmp_path / "m", README__md=card)).licence == licence
+
+
+@pytest.mark.parametrize("filler", [b" ", b"\t", b"a ", b"license: ", b"---\n", b"license:\n", b"\r"])
+def test_no_card_takes_long_to_read(tmp_path, filler):
+    card = b"---\nlicense: a" + filler * (300_000 // len(filler)) + b"b\x00"
+    folder = write_model(tmp_path / "m", README__md=card.replace(b"\0", b""))
+    began = time.monotonic()
+    inspect_folder(folder)
+    inspect_folder(write_model(tmp_path / "n", README__md=card.replace(b"\0", b"\n---\n")))
+    assert time.monotonic() - began < 5
+
+
+def test_the_number_of_indices_is_bounded(tmp_path):
+    folder = write_model(tmp_path / "m")
+    for number in range(MAX_CONFIGS + 1):
+        (folder / f"{number}.safetensors.index.json").write_text("{}")
+    assert "indices" in broken(folder).reason
+
+
+def test_packed_weights_are_not_counted_as_parameters(tmp_path):
+    assert (
+        inspect_folder(write_model(tmp_path / "m", {"quantization_config": {"quant_method": "awq"}})).parameters is None
+    )
+
+
 def test_numbers_that_no_onnx_model_names_are_refused(tmp_path):
     save_onnx(tmp_path)
     (tmp_path / "other.onnx_data").write_bytes(bytes(8))

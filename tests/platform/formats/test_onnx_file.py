@@ -1,7 +1,5 @@
 """What an ONNX model needs, read from its bytes."""
 
-import struct
-
 import numpy as np
 import onnx
 import pytest
@@ -230,9 +228,12 @@ def test_the_number_of_fields_is_bounded(saved):
 
 
 def test_numbers_may_be_packed_or_not(saved):
-    packed = small_model().SerializeToString()
-    loose = small_model(initializers=[])
-    tensor = b"\x08\x04\x08\x03\x10\x01\x4a" + bytes([48]) + bytes(48)
-    loose.graph.initializer.append(onnx.TensorProto.FromString(tensor))
-    assert struct.calcsize("<12f") == 48
-    assert read_model(saved(loose)).weights == read_model(saved(packed)).weights
+    packed = b"\x0a\x02\x04\x03\x10\x01\x4a\x30" + bytes(48)
+    loose = b"\x08\x04\x08\x03\x10\x01\x4a\x30" + bytes(48)
+    assert TensorProto.FromString(packed) == TensorProto.FromString(loose)
+    empty = small_model(initializers=[])
+    for tensor in (packed, loose):
+        graph = empty.graph.SerializeToString() + b"\x2a" + bytes([len(tensor)]) + tensor
+        data = b"\x3a" + bytes([len(graph) & 0x7F | 0x80, len(graph) >> 7]) + graph + b"\x42\x02\x10\x12"
+        assert onnx.ModelProto.FromString(data).graph.initializer[0].dims == [4, 3]
+        assert read_model(saved(data)).weights == {"F32": 12}
