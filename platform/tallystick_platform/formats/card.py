@@ -30,7 +30,7 @@ def licence_of(folder: Path, names: Container[str]) -> str | None:
     """From the front matter of the model card, else from the title of a licence file."""
     if CARD in names:
         matter = _FRONT_MATTER.match(_beginning(folder / CARD))
-        found_entries = _ENTRY.findall(matter.group(1)) if matter else []
+        found_entries: list[tuple[str, str]] = _ENTRY.findall(matter.group(1)) if matter else []
         entries = {key: value.strip().strip("\"'") for key, value in found_entries}
         # `other` only says that the name stands elsewhere.
         stated = entries.get("license", "")
