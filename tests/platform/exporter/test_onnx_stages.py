@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tallystick_platform.exporter.onnx.plan import Family, Plan
 from tallystick_platform.exporter.onnx.stages import Stage, StageDone, StageJob, run_stage
 from tallystick_platform.exporter.spec import ExportSpec
 
+ENDING = "import threading\nfrom {module} import leave_with_parent\nleave_with_parent()\nthreading.Event().wait()"
 PLAN = Plan(family=Family.ENCODER, architecture="BertModel", precision="fp32", bound={"max_logit_difference": 1.0})
 
 
@@ -101,3 +104,9 @@ def test_a_stage_that_hangs_ends_at_the_limit(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(stages, "STAGE_LIMIT_S", 0.3)
     with pytest.raises(ExportFailed, match="not done within"):
         run(tmp_path, "forever")
+
+
+def test_a_stage_s_process_ends_when_its_input_does(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDING.format(module="tallystick_platform.exporter.onnx.__main__")]
+    found = subprocess.run(command, input=b"", check=False, timeout=60, env=os.environ)
+    assert found.returncode == 1

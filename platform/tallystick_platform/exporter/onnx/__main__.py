@@ -28,7 +28,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     job = StageJob.from_json(sys.stdin.readline())
-    _leave_with_parent()
+    leave_with_parent()
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -58,7 +58,7 @@ def run_job(job: StageJob, progress: Progress) -> None:
     work[job.stage](job, progress)
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
     """End this process at once when the parent dies (Linux), or when standard input ends (everywhere)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
