@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from tallystick.ids import Address
-from tallystick_platform.errors import PlatformError, UnknownModel
+from tallystick_platform.errors import PlatformError
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registrations import Registration, Registrations
@@ -72,18 +72,7 @@ class ModelDesk:
 
     async def offered(self, address: Address) -> Sequence[ModelVersion]:
         """Of every model that the caller may ask, the version that would answer."""
-        viewer = self.viewer(address)
-
-        def look() -> list[ModelVersion]:
-            found = []
-            for model in self._registry.list(viewer):
-                try:
-                    found.append(self._registry.resolve(model.id, viewer))
-                except UnknownModel:
-                    continue  # nothing of it answers this caller
-            return found
-
-        return await asyncio.to_thread(look)
+        return await asyncio.to_thread(self._registry.offered, self.viewer(address))
 
     async def find(self, reference: str, address: Address) -> ModelVersion:
         """A version at whatever stage. Raises: UnknownModel"""
@@ -149,6 +138,9 @@ class ModelDesk:
         """Raises: UploadUnknown"""
         return await asyncio.to_thread(self._uploads.find, upload_id, address, model=model)
 
+    async def _check_upload(self, model: str, upload_id: str, address: Address) -> None:
+        await asyncio.to_thread(self._uploads.find, upload_id, address, model=model, with_missing=False)
+
     async def uploads(self, model: str, address: Address) -> Sequence[Upload]:
         """The caller's uploads to a model, oldest first."""
         found = await asyncio.to_thread(self._uploads.list, address)
@@ -157,7 +149,7 @@ class ModelDesk:
     @asynccontextmanager
     async def part(self, model: str, upload_id: str, address: Address, name: str, number: int) -> AsyncIterator[Part]:
         """Room for one part; see `Uploads.part`. Write to it with `in_thread`. Raises: UploadUnknown, UploadRefused, DiskFull"""
-        await self.upload(model, upload_id, address)
+        await self._check_upload(model, upload_id, address)
         room = self._uploads.part(upload_id, address, name, number)
         part = await in_thread(room.__enter__)
         try:
@@ -170,12 +162,12 @@ class ModelDesk:
 
     async def complete_upload(self, model: str, upload_id: str, address: Address) -> ModelVersion:
         """Raises: what `Uploads.complete` does."""
-        await self.upload(model, upload_id, address)
+        await self._check_upload(model, upload_id, address)
         return await self._change(self._uploads.complete, upload_id, address)
 
     async def give_up_upload(self, model: str, upload_id: str, address: Address) -> None:
         """Raises: UploadUnknown, UploadRefused"""
-        await self.upload(model, upload_id, address)
+        await self._check_upload(model, upload_id, address)
         await in_thread(self._uploads.give_up, upload_id, address)
 
     async def sweep_forever(self) -> None:

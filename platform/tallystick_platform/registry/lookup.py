@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from tallystick.ids import Address
@@ -36,14 +38,34 @@ class Lookup:
             candidates = self._rows.starting_with(connection, model, reference.version)
             if len(candidates) > 1:
                 raise UnknownModel(model=f"{reference} (which names {len(candidates)} versions)")
-        owned = model.owned_by(viewer)
-        for stage in (Stage.PRODUCTION, Stage.STAGING, Stage.RETIRED):
-            if (stage is Stage.STAGING and not owned) or (stage is Stage.RETIRED and not retired):
-                continue
-            for version in candidates:
-                if version.stage is stage:
-                    return version
-        raise UnknownModel(model=str(reference))
+        found = _chosen(candidates, owned=model.owned_by(viewer), retired=retired)
+        if found is None:
+            raise UnknownModel(model=str(reference))
+        return found
+
+    def offered(self, connection: Connection, viewer: Address | None) -> list[ModelVersion]:
+        """Of every model that would answer the viewer, the version that does: read in one go, however many there are."""
+        models = {model.id: list[ModelVersion]() for model in self._rows.models(connection, viewer)}
+        for version in self._rows.all_versions(connection):
+            if version.model.id in models:
+                models[version.model.id].insert(0, version)  # they come oldest first
+        chosen = (
+            _chosen(versions, owned=versions[0].model.owned_by(viewer), retired=False)
+            for versions in models.values()
+            if versions
+        )
+        return [version for version in chosen if version is not None]
+
+
+def _chosen(candidates: Sequence[ModelVersion], *, owned: bool, retired: bool) -> ModelVersion | None:
+    """Of versions, newest first, the one that a plain name stands for."""
+    for stage in (Stage.PRODUCTION, Stage.STAGING, Stage.RETIRED):
+        if (stage is Stage.STAGING and not owned) or (stage is Stage.RETIRED and not retired):
+            continue
+        for version in candidates:
+            if version.stage is stage:
+                return version
+    return None
 
 
 def parsed(reference: str) -> Reference:

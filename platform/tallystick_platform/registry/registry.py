@@ -84,6 +84,11 @@ class Registry:
         with self._database.reading() as connection:
             return self._rows.models(connection, viewer)
 
+    def offered(self, viewer: Address | None) -> Sequence[ModelVersion]:
+        """Of every model that would answer the viewer, the version that does."""
+        with self._database.reading() as connection:
+            return self._lookup.offered(connection, viewer)
+
     def versions(self, model: str, viewer: Address | None) -> Sequence[ModelVersion]:
         """Every version of a model that the viewer may see, newest first. Raises: UnknownModel."""
         with self._database.reading() as connection:

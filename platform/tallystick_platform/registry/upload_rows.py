@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from tallystick.ids import Address
-from tallystick_platform.registry.upload_entries import Announcement, Upload, gaps
+from tallystick_platform.registry.upload_entries import Announcement, Missing, Upload, gaps
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.tables import UploadPartRow, UploadRow, table_of
 
@@ -23,21 +23,24 @@ class UploadRows:
     def __init__(self, macs: RowMacs) -> None:
         self._macs = macs
 
-    def find(self, connection: Connection, upload_id: str) -> Upload | None:
-        """An upload, and which parts of it are missing."""
+    def find(self, connection: Connection, upload_id: str, *, with_missing: bool = True) -> Upload | None:
+        """An upload, and which parts of it are missing: a row for each part is read for that."""
         row = connection.execute(select(UPLOAD).where(UPLOAD.c.id == upload_id)).first()
         if row is None:
             return None
         values: Mapping[str, Any] = self._macs.check(UPLOAD, row)
         announced = Announcement.from_json(values["manifest"])
-        here = {(part["file"], part["part"]) for part in self._parts(connection, upload_id)}
+        missing: tuple[Missing, ...] = ()
+        if with_missing:
+            here = {(part["file"], part["part"]) for part in self._parts(connection, upload_id)}
+            missing = gaps(announced.files, here)
         return Upload(
             id=values["id"],
             owner=Address(values["owner"]),
             token_id=values["token_id"],
             model=values["model"],
             announced=announced,
-            missing=gaps(announced.files, here),
+            missing=missing,
             created_at=values["created_at"],
             expires_at=values["expires_at"],
         )

@@ -153,10 +153,10 @@ class Uploads:
             self._rows.insert(connection, upload)
         return self.find(upload.id, owner)
 
-    def find(self, upload_id: str, owner: Address, *, model: str | None = None) -> Upload:
+    def find(self, upload_id: str, owner: Address, *, model: str | None = None, with_missing: bool = True) -> Upload:
         """An upload of the owner's, and to this model where one is named. Raises: UploadUnknown"""
         with self._database.reading() as connection:
-            upload = self._found(connection, upload_id, owner)
+            upload = self._found(connection, upload_id, owner, with_missing=with_missing)
         if model is not None and upload.model.lower() != model.lower():
             raise UploadUnknown(upload=upload_id)
         return upload
@@ -170,7 +170,7 @@ class Uploads:
     @contextmanager
     def part(self, upload_id: str, owner: Address, name: str, number: int) -> Iterator[Part]:
         """Room for one part. Raises: UploadUnknown, UploadRefused, DiskFull, OSError"""
-        upload = self.find(upload_id, owner)
+        upload = self.find(upload_id, owner, with_missing=False)
         index, file = _file(upload, name)
         if not 0 <= number < file.parts:
             raise UploadRefused(file=name, reason=f"it has no part {number}, its parts are 0 to {file.parts - 1}")
@@ -179,7 +179,7 @@ class Uploads:
 
         def finish(written: int, sha256: bytes) -> None:
             with self._database.writing() as connection:
-                self._found(connection, upload_id, owner)
+                self._found(connection, upload_id, owner, with_missing=False)
                 now_us = self._clock.now_us()
                 self._rows.put_part(connection, upload_id, index, number, size=written, sha256=sha256, now_us=now_us)
 
@@ -214,7 +214,7 @@ class Uploads:
     def give_up(self, upload_id: str, owner: Address) -> None:
         """Remove an upload. Raises: UploadUnknown, UploadRefused"""
         with self._using(upload_id, alone=True):
-            self.find(upload_id, owner)
+            self.find(upload_id, owner, with_missing=False)
             self._remove(upload_id)
 
     def sweep(self) -> int:
@@ -290,8 +290,9 @@ class Uploads:
         promised = self._rows.announced_bytes(connection) - self._rows.received_bytes(connection)
         self._folders.need(promised + upload.announced.size_bytes)
 
-    def _found(self, connection: Connection, upload_id: str, owner: Address) -> Upload:
-        upload = self._rows.find(connection, upload_id) if _ID.fullmatch(upload_id) else None
+    def _found(self, connection: Connection, upload_id: str, owner: Address, *, with_missing: bool = True) -> Upload:
+        known = _ID.fullmatch(upload_id) is not None
+        upload = self._rows.find(connection, upload_id, with_missing=with_missing) if known else None
         if upload is None or upload.owner != owner or upload.expires_at <= self._clock.now_us():
             raise UploadUnknown(upload=upload_id)
         return upload

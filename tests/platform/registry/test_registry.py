@@ -88,6 +88,19 @@ def test_a_plain_name_is_the_newest_version_in_production(shelf: Shelf) -> None:
     assert shelf.registry.resolve(first.reference, ALICE).digest == first.digest
 
 
+def test_what_is_offered_is_what_the_plain_names_resolve_to(shelf: Shelf) -> None:
+    shelf.add("one", stage=Stage.PRODUCTION)
+    shelf.add("one", files=OTHER, stage=Stage.PRODUCTION)
+    shelf.add("one", files=THIRD)
+    shelf.add("two", owner=ALICE)
+    shelf.add("three", owner=ALICE, visibility=Visibility.PRIVATE, stage=Stage.PRODUCTION)
+    shelf.add("four", stage=Stage.RETIRED)
+    for viewer, names in ((None, "one three two"), (ALICE, "one three two"), (BOB, "one")):
+        offered = shelf.registry.offered(viewer)
+        assert sorted(version.model.id for version in offered) == names.split()
+        assert all(shelf.registry.resolve(version.model.id, viewer) == version for version in offered)
+
+
 def test_versions_in_staging_answer_their_owner_alone(shelf: Shelf) -> None:
     version = shelf.add(owner=ALICE)
     assert shelf.registry.resolve("Acme/Tiny", ALICE).digest == version.digest
