@@ -34,9 +34,12 @@ class Lines:
         self._descriptor = os.dup(1)
         os.dup2(2, 1)
         self._stage, self._fraction = "", -1.0
+        self.stopped = False
 
     def progress(self, stage: str, fraction: float) -> None:
-        """One line where something changed. Raises: ExportCancelled where nobody reads any more."""
+        """One line where something changed. Raises: ExportCancelled after a signal, or where nobody reads any more."""
+        if self.stopped:
+            raise ExportCancelled
         if stage == self._stage and fraction < self._fraction + STEP:
             return
         self._stage, self._fraction = stage, fraction
@@ -59,8 +62,17 @@ def main(arguments: list[str]) -> int:
         return EXIT_USAGE
     lines = Lines()
     _end_with_parent()
-    signal.signal(signal.SIGTERM, _cancel)
-    signal.signal(signal.SIGINT, _cancel)
+
+    def cancel(_number: int, _frame: FrameType | None) -> NoReturn:
+        # Once is enough: the clearing up that follows is not interrupted. A library that swallows the error meanwhile
+        # meets it again at the next progress.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        lines.stopped = True
+        raise ExportCancelled
+
+    signal.signal(signal.SIGTERM, cancel)
+    signal.signal(signal.SIGINT, cancel)
     try:
         result = run(ExportSpec.from_json(_text(arguments[0])), lines.progress)
         answer: dict[str, Any] = {"result": result.to_dict()}
@@ -94,13 +106,6 @@ def _described(error: PlatformError) -> dict[str, Any]:
     if isinstance(error, ParityFailed):
         described["parity"] = error.report.to_dict()
     return described
-
-
-def _cancel(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Once is enough: the clearing up that follows is not interrupted.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise ExportCancelled
 
 
 def _end_with_parent() -> None:

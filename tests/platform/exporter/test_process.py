@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 from tallystick.manifest import hash_folder
 from tallystick_platform.exporter import __main__ as process
 from tallystick_platform.exporter.__main__ import EXIT_CANCELLED, EXIT_FAILED, EXIT_FINISHED, EXIT_USAGE
+from tallystick_platform.exporter.errors import ExportCancelled
 from tallystick_platform.exporter.spec import ExportSpec
 from tests.support.exports import spec_for, write_source
 
@@ -102,6 +104,25 @@ def test_a_defect_is_an_error_line_too(
     assert process.main([spec.to_json()]) == EXIT_FAILED
     said = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert said["error"] == {"kind": "ExportFailed", "message": "ZeroDivisionError: of a library"}
+
+
+def test_a_cancel_that_a_library_swallowed_comes_back_with_the_next_progress(
+    spec: ExportSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handlers: dict[int, Any] = {}
+
+    def swallowing(_spec: ExportSpec, progress: Any) -> None:
+        cancel = handlers[signal.SIGTERM]
+        with contextlib.suppress(ExportCancelled):
+            cancel(signal.SIGTERM, None)
+        progress("later", 0.5)
+
+    monkeypatch.setattr(process, "run", swallowing)
+    monkeypatch.setattr(process.signal, "signal", lambda number, call: handlers.update({number: call}))
+    monkeypatch.setattr(process.os, "dup2", lambda *_: None)
+    monkeypatch.setattr(process, "_end_with_parent", lambda: None)
+    assert process.main([spec.to_json()]) == EXIT_CANCELLED
+    assert json.loads(capfd.readouterr().out)["error"]["kind"] == "ExportCancelled"
 
 
 def test_without_a_spec_there_is_a_usage_line_and_no_output() -> None:
