@@ -279,7 +279,7 @@ async def test_a_disk_that_filled_up_while_a_job_waited_fails_the_job(tmp_path: 
         exports.free_bytes = 0
         exports.release()
         assert (await exports.ended(second)).error.code == "no_space"
-        assert (await exports.found(first)).state is JobState.FINISHED
+        assert (await exports.ended(first)).state is JobState.FINISHED
 
 
 async def test_a_disk_that_takes_no_folder_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,6 +482,40 @@ async def test_a_job_that_waits_to_be_admitted_again_can_be_cancelled(tmp_path: 
         exports.bench.gate.error = Overloaded(bound="requests", limit=1, retry_after_s=1)
         await jobs.start()
         assert (await jobs.cancel(SENDER, job.id)).state is JobState.CANCELLED
+
+
+async def test_a_job_that_cannot_be_noted_when_it_is_resumed_is_recorded_and_left_to_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        jobs = await exports.die()
+        change = exports.store.change
+
+        def broken(job_id: str, required: object, **changes: object) -> object:
+            if "record_id" in changes:
+                raise OSError(28, "No space left on device")
+            return change(job_id, required, **changes)
+
+        monkeypatch.setattr(exports.store, "change", broken)
+        await jobs.start()
+        async with asyncio.timeout(10):
+            while jobs._live:
+                await asyncio.sleep(0.002)
+        assert exports.bench.journal.only.state is State.FAILED
+        assert exports.store.get(job.id).state is JobState.QUEUED
+
+
+async def test_what_cannot_be_removed_is_left_to_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with exports_at(tmp_path, behaviour="parity") as exports:
+
+        def stuck(_: str) -> None:
+            raise OSError(30, "Read-only file system")
+
+        monkeypatch.setattr(exports.folders, "discard", stuck)
+        assert (await exports.ended(await exports.submit())).error.code == "parity_failed"
 
 
 async def test_a_model_that_was_removed_meanwhile_fails_the_resumed_job(tmp_path: Path) -> None:
