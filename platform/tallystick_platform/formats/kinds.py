@@ -171,6 +171,9 @@ def _refusal(name: str, suffix: str, disguise: str | None) -> UnsafeModel:
             reason="a training run's own state, in pickle",
             remedy="remove it; serving the model does not need it",
         )
+    if suffix == ".bin" and disguise is None:
+        reason = "raw data, as in checkpoints of PyTorch's oldest kind and of engines that are not here"
+        return UnsafeModel(file=name, reason=reason, remedy=_SAFE_SERIALIZATION)
     by_name = _REMEDIES.get(suffix)
     if by_name is not None:
         return UnsafeModel(file=name, reason=by_name[0], remedy=by_name[1])

@@ -24,13 +24,12 @@ from tallystick_platform.formats.reading import open_regular
 
 # Operators that the runtime brings along. Any other must be a function of the model itself.
 KNOWN_DOMAINS = frozenset(
-    {
-        "",
-        "ai.onnx",
-        "ai.onnx.ml",
-        "ai.onnx.training",
-        "ai.onnx.preview.training",
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training"}
+    | {
         "com.microsoft",
+        "com.microsoft.nchwc",
+        "com.microsoft.experimental",
+        "com.microsoft.dml",
         "com.ms.internal.nhwc",
     }
 )
