@@ -159,7 +159,9 @@ class _Reader:
 
     def _pass(self, size: int) -> None:
         if size > self._end - self.position:
-            reason = f"truncated, or its header is longer than {MAX_GGUF_HEADER_BYTES} bytes"
+            reason = "truncated: its header goes on behind its end"
+            if self._end == MAX_GGUF_HEADER_BYTES:
+                reason = f"its header is longer than {MAX_GGUF_HEADER_BYTES} bytes"
             raise FormatError(path=self.path, reason=reason)
         self.position += size
 
