@@ -54,7 +54,12 @@ def run_job(job: StageJob, progress: Progress) -> None:
 
     rooms = {Family.LANGUAGE: language, Family.ENCODER: encoder, Family.SPEECH: speech}
     room = rooms[job.plan.family]
-    work = {Stage.BUILD: room.build, Stage.RUN: room.run, Stage.REFERENCE: reference.compute}
+    work = {
+        Stage.BUILD: room.build,
+        Stage.QUANTISE: encoder.quantise,
+        Stage.RUN: room.run,
+        Stage.REFERENCE: reference.compute,
+    }
     work[job.stage](job, progress)
 
 

@@ -23,7 +23,7 @@ CARRIED = (
 
 
 def build(job: StageJob, progress: Progress) -> None:
-    """Write graph and weights, quantised if asked for, and the inputs that both sides will read. Raises: ExportRefused."""
+    """Write graph and weights in full precision, and the inputs that both sides will read. Raises: ExportRefused."""
     import torch
     import transformers
 
@@ -39,9 +39,6 @@ def build(job: StageJob, progress: Progress) -> None:
     inputs = _write_inputs(job, model)
     progress("tracing the model", 0.2)
     _trace(model, inputs, job.spec.target if job.plan.precision == "fp32" else job.scratch / "fp32")
-    if job.plan.precision == "int8":
-        progress("quantising", 0.8)
-        _quantise(job.scratch / "fp32", job.spec.target)
     for name in CARRIED:
         if (job.spec.source / name).is_file():
             (job.spec.target / name).parent.mkdir(exist_ok=True)
@@ -97,11 +94,12 @@ def _trace(model: Any, inputs: Mapping[str, Any], target: Path) -> None:
     exported.save_pretrained(target)
 
 
-def _quantise(traced: Path, target: Path) -> None:
+def quantise(job: StageJob, progress: Progress) -> None:
     """8-bit weights per channel; the activations' scale is found while it runs, one for each tensor."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    traced, target = job.scratch / "fp32", job.spec.target
     # The quantiser transposes weights and then stumbles over the shapes that the tracer wrote down for them.
     model = onnx.load(traced / MODEL_FILE, load_external_data=False)
     weights = {weight.name for weight in model.graph.initializer}
@@ -111,6 +109,7 @@ def _quantise(traced: Path, target: Path) -> None:
     onnx.save(model, traced / MODEL_FILE)
     quantize_dynamic(traced / MODEL_FILE, target / MODEL_FILE, weight_type=QuantType.QInt8, per_channel=True)
     shutil.copyfile(traced / "config.json", target / "config.json")
+    progress("quantised", 1.0)
 
 
 def run(job: StageJob, progress: Progress) -> None:

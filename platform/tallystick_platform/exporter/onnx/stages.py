@@ -1,4 +1,4 @@
-"""The three stages of an export, each run in a process of its own that speaks one JSON object per line."""
+"""The stages of an export, each run in a process of its own that speaks one JSON object per line."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ class Stage(StrEnum):
     """What a stage's process does."""
 
     BUILD = "build"
+    QUANTISE = "quantise"
     RUN = "run"
     REFERENCE = "reference"
 
 
 STARTED = {
     Stage.BUILD: "writing the ONNX graph",
+    Stage.QUANTISE: "quantising",
     Stage.RUN: "computing with the exported files",
     Stage.REFERENCE: "computing with the source",
 }
