@@ -15,7 +15,6 @@ from tallystick_platform.formats.folder import inspect_folder
 RESERVED = frozenset({"README.md", "parity.json", "provenance.json"})
 """Names that every export writes itself; the source's own of that name go into a folder."""
 SOURCE_FOLDER = "source"
-MAX_DEPTH = 8
 _CARRIED = re.compile(
     r"(?:.+\.(?:json|txt|jinja|model|spm|tiktoken|vocab|bpe|md)|LICEN[CS]E.*|NOTICE.*|USE_POLICY.*)\Z", re.IGNORECASE
 )

@@ -20,9 +20,11 @@ from tallystick_platform.exporter.gguf.architectures import ARCHITECTURES, read_
 from tallystick_platform.exporter.gguf.export import export_gguf, file_name
 from tallystick_platform.exporter.gguf.quantization import QUANTIZATIONS
 from tallystick_platform.exporter.gguf.running import gguf_model
+from tallystick_platform.exporter.gguf.vocabulary import MAX_TEMPLATE_BYTES, MAX_TOKENIZER_BYTES
 from tallystick_platform.exporter.gguf.writing import paired
 from tallystick_platform.exporter.run import run
 from tallystick_platform.exporter.spec import PERPLEXITY_DIFFERENCE, ExportSpec
+from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.gguf_file import read_header
 from tests.support.exports import silent, spec_for, write_source
 from tests.support.tiny_model import TEMPLATE, tiny_config
@@ -274,6 +276,19 @@ def test_numbers_too_large_for_sixteen_bits_are_said(tmp_path: Path) -> None:
 def test_a_tokenizer_that_readers_would_misread_is_refused(source: Path, changes: dict[str, Any], named: str) -> None:
     change_tokenizer(source, **changes)
     with pytest.raises(ExportRefused, match=named):
+        export_gguf(spec(source), silent)
+
+
+def test_a_chat_template_beyond_its_bound_is_refused(source: Path) -> None:
+    (source / "chat_template.jinja").write_text("x" * (MAX_TEMPLATE_BYTES + 1))
+    with pytest.raises(ExportRefused, match="chat template"):
+        export_gguf(spec(source), silent)
+
+
+def test_a_tokenizer_beyond_its_bound_is_refused(source: Path) -> None:
+    with (source / "tokenizer.json").open("ab") as file:
+        file.truncate(MAX_TOKENIZER_BYTES + 1)
+    with pytest.raises(FormatError):
         export_gguf(spec(source), silent)
 
 
