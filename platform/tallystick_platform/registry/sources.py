@@ -29,6 +29,7 @@ UPSTREAM_FILE = "upstream.json"
 WRAPPER = "\n"  # no file that was taken has a name like it
 DEMO = "demo"
 DEMO_NAME = "smollm2-135m-instruct"
+DEMO_LICENCE = "apache-2.0"  # its publisher's; the packaged file does not say
 MAX_URL_CHARS = 2_048
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -141,7 +142,7 @@ class GgufFile:
         """Convert it, and take the converted files as they lie: they are on the registry's own disk."""
         path = packaged_gguf() if self.model == DEMO else Path(self.model)
         registry.folders.need(4 * _file(path).st_size)  # four bits a weight become sixteen
-        licence = read_header(path).metadata.get("general.license")
+        licence = read_header(path).metadata.get("general.license", DEMO_LICENCE if self.model == DEMO else None)
         folder = converted(self.model, registry.folders.store.parent, progress)
         link_files(files_below(folder), staged.folder)
         kind = DEMO if self.model == DEMO else "gguf"
