@@ -143,6 +143,15 @@ def test_a_gguf_file_is_converted_elsewhere_and_its_files_are_linked(
     assert (shelf.registry.path(version) / one.relative_to(made)).samefile(one)
 
 
+def test_the_demos_licence_is_its_publishers(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(shelf.models_dir / "converted")
+    (tmp_path / "packaged.gguf").write_bytes(small_gguf())
+    monkeypatch.setattr(sources, "packaged_gguf", lambda: tmp_path / "packaged.gguf")
+    monkeypatch.setattr(sources, "converted", lambda *_: shelf.models_dir / "converted")
+    version = bring(shelf, GgufFile(model="demo"))
+    assert (version.source, version.licence) == ({"kind": "demo"}, sources.DEMO_LICENCE)
+
+
 def test_a_gguf_file_that_lies_is_refused_before_it_is_converted(shelf: Shelf, tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\xff" * 64)
     with pytest.raises(FormatError):
