@@ -196,7 +196,7 @@ def task_in(found: Contents) -> Task:
         return tasks.task_of_gguf(found.gguf.architecture, chat_template=template)
     if found.format is ModelFormat.ADAPTER:
         kind = found.configs[ADAPTER_CONFIG].get("task_type")
-        return tasks.task_of_adapter(short_text(kind), chat_template=template)
+        return tasks.task_of_adapter(short_text(kind))
     if "model_index.json" in found.configs:
         return Task.IMAGE
     if found.format is ModelFormat.ONNX and not found.config:

@@ -34,6 +34,7 @@ _BY_HEAD: tuple[tuple[str, Task], ...] = (
     ("EncoderModel", Task.EMBEDDING),
 )
 _BY_ADAPTER = {
+    "CAUSAL_LM": Task.CHAT,
     "SEQ_CLS": Task.CLASSIFICATION,
     "TOKEN_CLS": Task.CLASSIFICATION,
     "SEQ_2_SEQ_LM": Task.SEQ2SEQ,
@@ -69,11 +70,9 @@ def task_of(config: Mapping[str, Any], *, chat_template: bool, sentence_encoder:
     return Task.EMBEDDING if architecture.endswith("Model") else Task.OTHER
 
 
-def task_of_adapter(kind: str | None, *, chat_template: bool) -> Task:
-    """From the task that an adapter was trained for."""
-    if kind in {None, "CAUSAL_LM"}:
-        return Task.CHAT if chat_template or kind is None else Task.COMPLETION
-    return _BY_ADAPTER.get(kind or "", Task.OTHER)
+def task_of_adapter(kind: str | None) -> Task:
+    """From the task that an adapter was trained for. Its base alone knows whether a causal one chats; most do."""
+    return _BY_ADAPTER.get(kind or "CAUSAL_LM", Task.OTHER)
 
 
 def task_of_gguf(architecture: str | None, *, chat_template: bool) -> Task:

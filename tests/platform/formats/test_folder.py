@@ -220,7 +220,7 @@ def test_two_skops_files_in_one_folder_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "task"),
-    [(None, Task.CHAT), ("CAUSAL_LM", Task.COMPLETION), ("SEQ_CLS", Task.CLASSIFICATION), ("own", Task.OTHER)],
+    [(None, Task.CHAT), ("CAUSAL_LM", Task.CHAT), ("SEQ_CLS", Task.CLASSIFICATION), ("own", Task.OTHER)],
 )
 def test_an_adapter_is_for_what_it_was_trained_for(tmp_path, kind, task):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"task_type": kind}))
