@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from tallystick_platform.api.chat_parsing import explained
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.strict_json import read_object
+from tallystick_platform.exporter.spec import QUANTIZATIONS, Format
 
 MAX_QUANTIZATION_CHARS = 32
 
@@ -17,7 +18,7 @@ MAX_QUANTIZATION_CHARS = 32
 class ExportBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The format to export to, and how its weights are quantised; without that as the format keeps them best."""
 
-    format: Literal["safetensors", "onnx", "gguf"]
+    format: Format
     quantization: Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_]{{1,{MAX_QUANTIZATION_CHARS}}}$")] | None = None
 
 
@@ -31,8 +32,18 @@ def parse_export(body: bytes) -> ExportBody:
     """
     text, _ = read_object(body)
     try:
-        return _DECODER.decode(text)
+        asked = _DECODER.decode(text)
     except msgspec.ValidationError as error:
         raise explained(str(error)) from error
     except msgspec.DecodeError as error:  # a lone surrogate: the other reader lets it pass
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    if asked.quantization is not None and asked.quantization.lower() not in _known(asked.format):
+        offered = ", ".join(QUANTIZATIONS[asked.format]) or "none: the weights stay as they are"
+        raise BadRequest(
+            f"'quantization' can be, for {asked.format}: {offered}.", param="quantization", code="invalid_value"
+        )
+    return asked
+
+
+def _known(form: Format) -> set[str]:
+    return {name.lower() for name in QUANTIZATIONS[form]}

@@ -20,19 +20,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tallystick.errors import TallystickError
 from tallystick.ids import new_record_id
 from tallystick.record import Sender
 from tallystick_platform import errors
 from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch import Generation, GenerationResult, Placement
-from tallystick_platform.exchange.faults import (
-    AnswerWithheld,
-    ClientLeft,
-    ParameterOutOfRange,
-    ServerStopped,
-    StopReason,
-)
+from tallystick_platform.exchange.committing import committed
+from tallystick_platform.exchange.faults import ParameterOutOfRange, StopReason, failure_of
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Outcome, terminal, would_be
 from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, effective
@@ -41,7 +35,6 @@ from tallystick_platform.protocol import GenerationRequest
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
 US_PER_S = 1_000_000
-RETRY_AFTER_S = 5  # where the journal does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +155,7 @@ class Line:
                 self._task.uncancel()
         finally:
             self._breakable = False
-        raise self._failure_of(self._stopped or StopReason.SERVER_STOPPED)
+        raise failure_of(self._stopped or StopReason.SERVER_STOPPED, self._timeout_s)
 
     async def _admit(self, placement: Placement) -> Admitted:
         parts, principal = self._parts, self._principal
@@ -212,7 +205,7 @@ class Line:
         finally:
             self._breakable = False
         if self._stopped is not None and not tally.whole:
-            failure = self._failure_of(self._stopped)
+            failure = failure_of(self._stopped, self._timeout_s)
         if generation is not None and not tally.whole:
             generation.cancel()
         progress = None if generation is None else generation.progress
@@ -222,21 +215,7 @@ class Line:
     async def _commit(self, computed: Computed) -> Answer:
         parts, admitted = self._parts, computed.admitted
         began_ns = parts.clock.monotonic_ns()
-        draft = admitted.ticket.record
-        try:
-            record = terminal(draft, computed.outcome)
-            entry = await parts.journal.commit(record)
-        except errors.JournalUnavailable as error:
-            raise AnswerWithheld(record_id=draft.id, reason=str(error), retry_after_s=error.retry_after_s) from error
-        except (
-            errors.PlatformError,
-            TallystickError,
-        ) as error:  # the journal still owes the record, and says why there
-            parts.log_defect(error, draft.id)
-            raise AnswerWithheld(
-                record_id=draft.id, reason="the outcome could not be recorded as it was", retry_after_s=RETRY_AFTER_S
-            ) from error
-        parts.count(record)
+        entry = await committed(parts, terminal(admitted.ticket.record, computed.outcome))
         return Answer(
             admitted=admitted,
             outcome=computed.outcome,
@@ -259,13 +238,6 @@ class Line:
             seed=parameters.seed,
             deadline_us=record.time.admitted_at + int(self._timeout_s * US_PER_S),
         )
-
-    def _failure_of(self, reason: StopReason) -> errors.PlatformError:
-        if reason is StopReason.CLIENT_GONE:
-            return ClientLeft()
-        if reason is StopReason.TIMED_OUT:
-            return errors.RequestTimedOut(timeout_s=self._timeout_s)
-        return ServerStopped()
 
 
 def _whole_result(generation: Generation) -> GenerationResult:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tallystick_platform.exporter.errors import ExportRefused
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 Format = Literal["safetensors", "onnx", "gguf"]
 FORMATS: tuple[str, ...] = get_args(Format)
+QUANTIZATIONS: Mapping[Format, tuple[str, ...]] = MappingProxyType(
+    {"safetensors": (), "onnx": ("fp32", "int4", "int8"), "gguf": ("F16", "BF16", "Q8_0", "Q4_1")}
+)
+"""The number formats that each can be asked for; which of ONNX's a model has depends on its kind."""
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of the whole job is done, 0 to 1. May raise ExportCancelled."""

@@ -17,6 +17,7 @@ from tallystick_platform.exporter.spec import (
     MAX_SPEC_BYTES,
     MIN_SHARD_BYTES,
     PERPLEXITY_DIFFERENCE,
+    QUANTIZATIONS,
     ExportResult,
     ExportSpec,
     ParityReport,
@@ -135,3 +136,12 @@ def test_progress_of_a_part_stays_within_its_share() -> None:
     for fraction in (-1.0, 0.0, 0.5, 1.0, 7.0):
         part("x", fraction)
     assert seen == pytest.approx([0.2, 0.2, 0.3, 0.4, 0.4])
+
+
+def test_what_can_be_asked_for_is_what_the_formats_write() -> None:
+    from tallystick_platform.exporter.gguf.quantization import QUANTIZATIONS as GGUF
+    from tallystick_platform.exporter.onnx.plan import _BOUNDS
+
+    assert set(QUANTIZATIONS["gguf"]) == set(GGUF)
+    assert set(QUANTIZATIONS["onnx"]) == {precision for _, precision in _BOUNDS}
+    assert QUANTIZATIONS["safetensors"] == ()
