@@ -16,6 +16,7 @@ Progress = Callable[[str, float], None]
 
 PROVENANCE_FILE = "tallystick.json"
 STORED_DTYPE = "bfloat16"
+REVISION = 2  # of what a conversion gives; another one is another model
 MAX_PROVENANCE_BYTES = 65_536
 
 
@@ -52,6 +53,7 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
     try:
         progress("converting the tokenizer", 0.1)
         transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(target)
+        _cut_as(_header(source, "tokenizer.ggml.pre"), target / "tokenizer.json")
         progress("converting the weights", 0.35)
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, STORED_DTYPE))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -103,11 +105,34 @@ def _quantisation(source: Path) -> str:
     """The name of the file's main quantisation, such as Q4_1, from its own header."""
     import gguf
 
+    kind = _header(source, "general.file_type")
     try:
-        field = gguf.GGUFReader(source, "r").get_field("general.file_type")
-        return "unknown" if field is None else gguf.LlamaFileType(field.contents()).name.removeprefix("MOSTLY_")
+        return "unknown" if kind is None else gguf.LlamaFileType(kind).name.removeprefix("MOSTLY_")
+    except ValueError as error:
+        raise ModelUnusable(reason=f"{source.name} is quantised in an unknown way: {error}") from error
+
+
+def _header(source: Path, key: str) -> Any:
+    """A value of the file's header, None where it has none. Raises: ModelUnusable."""
+    import gguf
+
+    try:
+        field = gguf.GGUFReader(source, "r").get_field(key)
+        return None if field is None else field.contents()
     except (OSError, ValueError) as error:
         raise ModelUnusable(reason=f"{source.name} is not a GGUF file: {error}") from error
+
+
+def _cut_as(way: object, tokenizer_file: Path) -> None:
+    """Cut text into words as the file says, where the library's reader forgets it: digit by digit in SmolLM's way."""
+    if way != "smollm":
+        return
+    from tokenizers import Tokenizer
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
+    tokenizer.save(str(tokenizer_file))
 
 
 def _sync(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tallystick_platform.engine.conversion import Progress, convert_gguf, file_sha256
+from tallystick_platform.engine.conversion import REVISION, Progress, convert_gguf, file_sha256
 from tallystick_platform.errors import ModelUnusable
 
 DEMO_MODEL = "demo"
@@ -57,7 +57,7 @@ def ensure_converted(source: Path, models_dir: Path, progress: Progress) -> Path
     Raises: ModelUnusable.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
-    folder = models_dir / model_name(source) / file_sha256(source)[:16]
+    folder = models_dir / model_name(source) / f"{file_sha256(source)[:16]}-{REVISION}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(exist_ok=True)

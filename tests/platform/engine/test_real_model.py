@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from tallystick_platform.engine.conversion import read_provenance
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
@@ -45,6 +46,14 @@ def test_the_conversion_names_its_source():
     assert provenance.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert provenance.quantisation == "Q4_1"
     assert "quantization_config" not in json.loads((real_model() / "config.json").read_text())
+
+
+def test_the_conversion_cuts_numbers_digit_by_digit_as_the_file_says():
+    tokenizer = Tokenizer.from_file(str(real_model() / "tokenizer.json"))
+    assert tokenizer.encode("in 1826, 12.5", add_special_tokens=False).tokens == [
+        "in", "Ġ", "1", "8", "2", "6", ",", "Ġ", "1", "2", ".", "5",
+    ]  # fmt: skip
+    assert tokenizer.decode(tokenizer.encode("in 1826, 12.5", add_special_tokens=False).ids) == "in 1826, 12.5"
 
 
 def test_the_model_answers_and_ends_on_its_own(engine):
