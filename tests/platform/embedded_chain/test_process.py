@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 
+import httpx
 import pytest
 from eth.vm.forks.prague.blocks import PragueBlockHeader
 from web3 import Web3
@@ -34,6 +35,13 @@ def run_cli(*arguments, **options):
 def test_the_ready_line_is_one_json_object(chain):
     assert chain.ready == {"ready": True, "rpc_url": chain.url, "chain_id": 73571}
     assert chain.url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("body", [b"[" * 1_000_000, b'{"a":' * 300_000])
+def test_a_body_of_nothing_but_brackets_is_refused_and_the_chain_goes_on(chain, body):
+    answer = httpx.post(chain.url, content=body)
+    assert answer.json()["error"]["code"] == -32700
+    assert httpx.post(chain.url, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).json()["result"]
 
 
 def test_closing_the_input_stops_it(tmp_path):
