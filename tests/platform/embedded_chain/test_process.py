@@ -41,7 +41,8 @@ def test_the_ready_line_is_one_json_object(chain):
 def test_a_body_of_nothing_but_brackets_is_refused_and_the_chain_goes_on(chain, body):
     answer = httpx.post(chain.url, content=body)
     assert answer.json()["error"]["code"] == -32700
-    assert httpx.post(chain.url, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}).json()["result"]
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    assert httpx.post(chain.url, json=asked).json()["result"] == hex(73571)
 
 
 def test_closing_the_input_stops_it(tmp_path):
