@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+from tallystick.ids import to_hex
 from tallystick.manifest import FileEntry, Manifest
 
 EXPORT_PATH = "/v1/exports/e1"
@@ -72,7 +73,7 @@ class ExportServer:
             {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for name, data in self.files.items()
         ]
-        digest = Manifest.of(entries).digest.hex()
+        digest = to_hex(Manifest.of(entries).digest)
         about = {"id": "e1", "state": self.state, "progress": 1.0, "record": EXPORT_RECORD_ID}
         return {**about, "files": listed, "manifest_digest": digest}
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
 from tests.support.service import Service, tallystick, tallystick_server, wait_for
 from tests.support.tiny_model import write_tiny_model
@@ -114,7 +115,7 @@ def test_a_pulled_export_is_what_the_record_and_the_log_say(
     client = str(service.home / "keys" / "client.json")
     pulled = tallystick("pull", export["id"], str(target), "--client", client, "--json")
     assert pulled.returncode == 0, pulled.stdout + pulled.stderr
-    assert hash_folder(target).digest.hex() == export["manifest_digest"]
+    assert to_hex(hash_folder(target).digest) == export["manifest_digest"]
     assert (target / "model.sig").exists()
     service.wait_anchored()
     assert {outcome(service, record) for record in json.loads(pulled.stdout)["records"]} == {"completed"}

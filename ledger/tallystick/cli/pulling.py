@@ -13,6 +13,7 @@ import click
 from tallystick.cli.options import json_option
 from tallystick.cli.output import progress, put_json
 from tallystick.errors import KeyFileError, PullUnavailable
+from tallystick.ids import to_hex
 from tallystick.keys import read_secret_file
 from tallystick.pull import Pulled, Server
 from tallystick.pull import pull as fetch
@@ -116,7 +117,7 @@ def _put(pulled: Pulled, folder: Path, *, as_json: bool) -> None:
         put_json(
             {
                 "folder": str(folder),
-                "manifest_digest": pulled.digest.hex(),
+                "manifest_digest": to_hex(pulled.digest),
                 "files": pulled.files,
                 "bytes": pulled.size,
                 "received_bytes": pulled.received,
@@ -126,7 +127,7 @@ def _put(pulled: Pulled, folder: Path, *, as_json: bool) -> None:
         )
         return
     received = "nothing was missing" if not pulled.received else f"{pulled.received} of {pulled.size} bytes fetched now"
-    click.echo(f"{folder}: {pulled.files} files, digest {pulled.digest.hex()}; {received}")
+    click.echo(f"{folder}: {pulled.files} files, digest {to_hex(pulled.digest)}; {received}")
     if pulled.export_record is not None:
         click.echo(f"made by record {pulled.export_record}, whose evidence tallystick verify --model can be given")
     if pulled.records:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tallystick.chain.depth import is_shallow
 from tallystick.errors import ManifestError, ModelDigestError, PullRefused
+from tallystick.ids import to_hex
 from tallystick.manifest import DIGEST_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_NAME, FileEntry, Manifest
 
 FINISHED: Final = "finished"
@@ -73,8 +74,8 @@ def read_listing(url: str, body: bytes) -> Listing:
     if len(folded) != len(files):
         raise PullRefused(url, 0, "the answer lists names that differ in capital letters alone")
     expected = document.get("manifest_digest")
-    if expected != manifest.digest.hex():
-        raise ModelDigestError(f"the list of {url}", f"digest {expected!a:.80}", f"digest {manifest.digest.hex()}")
+    if expected != to_hex(manifest.digest):
+        raise ModelDigestError(f"the list of {url}", f"digest {expected!a:.80}", f"digest {to_hex(manifest.digest)}")
     return Listing(manifest=manifest, wanted=files, record_id=shown_record_id(document.get("record")))
 
 

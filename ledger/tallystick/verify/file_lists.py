@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tallystick.chain.depth import is_shallow
-from tallystick.errors import ManifestError
+from tallystick.errors import IdError, ManifestError
+from tallystick.ids import parse_hash
 from tallystick.manifest import DIGEST_BYTES, MAX_FILES, FileEntry, Manifest, combine
 
 MAX_LIST_BYTES = 4_194_304
@@ -53,7 +54,7 @@ def read_export_text(text: str) -> tuple[bytes, FileList | None] | None:
     origin = "the record"
     try:
         document = _json(origin, text.encode())
-        digest = bytes.fromhex(document["manifest_digest"]) if isinstance(document, dict) else b""
+        digest = parse_hash(document["manifest_digest"]) if isinstance(document, dict) else b""
         listed = document.get("files") if isinstance(document, dict) else None
         if len(digest) != DIGEST_BYTES:
             return None
@@ -61,7 +62,7 @@ def read_export_text(text: str) -> tuple[bytes, FileList | None] | None:
             FileEntry(name=one["name"], size=one["size"], sha256=bytes.fromhex(one["sha256"])) for one in listed or ()
         ]
         found = {entry.name: entry.sha256 for entry in Manifest.of(files).files} if files else None
-    except (ManifestError, ValueError, KeyError, TypeError):
+    except (ManifestError, IdError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return digest, None if found is None else FileList(origin=origin, files=found)
 

@@ -122,7 +122,7 @@ def shown(job: ExportJob) -> dict[str, object]:
         "format": job.format,
         "quantization": job.quantization,
         "files": files,
-        "manifest_digest": None if job.digest is None else job.digest.hex(),
+        "manifest_digest": None if job.digest is None else to_hex(job.digest),
         "parity": job.parity,
         "record": format_record_id(job.record_id),
         "error": error,

@@ -89,7 +89,7 @@ SCHEMAS: dict[str, Schema] = {
             "quantization": maybe(TEXT),
             "files": {"type": "array", "items": shape({"name": TEXT, "size": COUNT, "sha256": PLAIN_HASH})},
             "manifest_digest": {
-                **maybe(PLAIN_HASH),
+                **maybe(HASH),
                 "description": "Of all files but the signature, `model.sig`; it stands in the record.",
             },
             "parity": {

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import rfc8785
 
-from tallystick.ids import RecordId, format_record_id
+from tallystick.ids import RecordId, format_record_id, to_hex
 from tallystick.record import Gpu, Model, Price, Provider, Value
 from tallystick_platform.auth import Principal
 from tallystick_platform.exchange import Event, HttpFacts
@@ -109,7 +109,7 @@ def new_job(
 def export_text(digest: bytes, files: Sequence[StoredFile]) -> str:
     """The response of an export's record: canonical JSON that names every file by its content."""
     listed = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in files]
-    return _canonical({"manifest_digest": digest.hex(), "files": listed})
+    return _canonical({"manifest_digest": to_hex(digest), "files": listed})
 
 
 def download_text(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes: int) -> str:
@@ -117,7 +117,7 @@ def download_text(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes: i
     return _canonical(
         {
             "bytes": sent_bytes,
-            "manifest_digest": manifest_digest.hex(),
+            "manifest_digest": to_hex(manifest_digest),
             "sha256": None if sha256 is None else sha256.hex(),
         }
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.errors import ModelDigestError, PullBlocked, PullRefused, PullUnavailable
+from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
 from tallystick.pull import Server, pull, pulling, staging
 from tests.support.export_server import RECORD_ID, ExportServer, Stall, serving
@@ -52,7 +53,7 @@ def fetch(export, target):
 
 def partial(export, target):
     """The folder in which the export gathers."""
-    digest = str(export.document()["manifest_digest"])
+    digest = str(export.document()["manifest_digest"]).removeprefix("0x")
     return target.with_name(f"{target.name}.{digest[:12]}.part")
 
 
@@ -67,7 +68,7 @@ def ranges(export):
 def test_an_export_comes_whole_and_under_the_digest_that_was_listed(export, fetch, target):
     pulled = fetch()
     assert held(target) == FILES
-    assert pulled.digest.hex() == hash_folder(target).digest.hex() == export.document()["manifest_digest"]
+    assert to_hex(pulled.digest) == to_hex(hash_folder(target).digest) == export.document()["manifest_digest"]
     assert (pulled.files, pulled.size, pulled.received) == (5, sum(map(len, FILES.values())), pulled.size)
     assert set(pulled.records) == {RECORD_ID}
     assert not partial(export, target).exists()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.errors import ManifestError
+from tallystick.ids import to_hex
 from tallystick.manifest import FileEntry, Manifest
 from tallystick.receipts import response_hash
 from tallystick.record import BlobRef, Choice, ProofOfCompute, Response, State, Usage
@@ -41,7 +42,9 @@ def manifest(files):
 
 
 MODEL_HERE = replace(MODEL, weights_digest=manifest(FILES).digest, dtype="float32")
-BAD_FILES = json.dumps({"manifest_digest": "aa" * 32, "files": [{"name": "../a", "size": 1, "sha256": "aa" * 32}]})
+BAD_FILES = json.dumps(
+    {"manifest_digest": "0x" + "aa" * 32, "files": [{"name": "../a", "size": 1, "sha256": "aa" * 32}]}
+)
 REPRODUCIBLE = ProofOfCompute(class_="reproducible", toploc=None)
 
 
@@ -169,7 +172,7 @@ def exported(text):
 
 def test_an_exports_record_is_held_against_the_files_that_came_out():
     out = manifest({"model.onnx": b"graph"})
-    record = exported(json.dumps({"manifest_digest": out.digest.hex(), "files": []}))
+    record = exported(json.dumps({"manifest_digest": to_hex(out.digest), "files": []}))
     assert verdict_of(record, ModelFolder(manifest=out)).outcome is Outcome.PROVEN
     assert verdict_of(record, ModelFolder(manifest=manifest(FILES))).outcome is Outcome.WRONG
 
@@ -183,14 +186,14 @@ def test_an_exports_record_that_does_not_show_its_response_proves_nothing():
 def test_an_exports_record_lists_its_files_so_that_a_differing_one_is_named():
     out = manifest(FILES)
     entries = [{"name": one.name, "size": one.size, "sha256": one.sha256.hex()} for one in out.files]
-    record = exported(json.dumps({"manifest_digest": out.digest.hex(), "files": entries}))
+    record = exported(json.dumps({"manifest_digest": to_hex(out.digest), "files": entries}))
     verdict = verdict_of(record, ModelFolder(manifest=manifest(FILES | {"config.json": b"[]"})))
     assert failures(verdict)[1:] == [(14, "model file config.json", told(b"{}"), told(b"[]"))]
 
 
 def test_a_downloads_record_is_held_against_the_export_that_it_was_of():
     out = manifest({"model.onnx": b"graph"})
-    text = json.dumps({"bytes": 5, "manifest_digest": out.digest.hex(), "sha256": None})
+    text = json.dumps({"bytes": 5, "manifest_digest": to_hex(out.digest), "sha256": None})
     assert verdict_of(exported(text), ModelFolder(manifest=out)).outcome is Outcome.PROVEN
 
 

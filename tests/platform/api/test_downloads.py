@@ -17,7 +17,7 @@ import httpx
 import pytest
 import uvicorn
 
-from tallystick.ids import format_record_id
+from tallystick.ids import format_record_id, to_hex
 from tallystick.manifest import hash_folder
 from tallystick.record import State
 from tallystick_platform.app.http_protocol import ApiProtocol
@@ -90,7 +90,7 @@ async def test_an_export_is_taken_with_a_promise_and_ends_with_its_files(tmp_pat
         found = (await client.get(taken.headers["location"])).json()
         assert (found["state"], found["progress"], found["error"]) == ("finished", 1.0, None)
         assert [file["name"] for file in found["files"]] == [*sorted(NAMES), "model.sig"]
-        assert found["manifest_digest"] == hash_folder(tmp_path / "exports" / job.id).digest.hex()
+        assert found["manifest_digest"] == to_hex(hash_folder(tmp_path / "exports" / job.id).digest)
         listed = (await client.get("/v1/exports")).json()
         short = {name: value for name, value in found.items() if name not in {"files", "parity"}}
         assert (listed["data"], listed["has_more"]) == ([short], False)
@@ -261,7 +261,7 @@ async def test_the_archive_holds_every_file_and_is_the_same_each_time(tmp_path: 
     with tarfile.open(fileobj=io.BytesIO(first.content)) as tar:
         tar.extractall(tmp_path / "out", filter="data")
     folder = tmp_path / "out" / export["id"]
-    assert hash_folder(folder).digest.hex() == export["manifest_digest"]
+    assert to_hex(hash_folder(folder).digest) == export["manifest_digest"]
     assert (folder / "model.sig").read_bytes() == b"{}"
     assert said(record) == {
         "bytes": len(first.content),

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tallystick.ids import format_record_id
+from tallystick.ids import format_record_id, to_hex
 from tallystick.manifest import hash_folder
 from tallystick.record import State, charge_micros
 from tallystick_platform.errors import Draining, JournalUnavailable, Overloaded, UnknownModel
@@ -56,7 +56,7 @@ async def test_an_export_is_published_with_the_files_that_its_record_names(tmp_p
     assert (job.signature.name, job.signature.sha256) == ("model.sig", hashlib.sha256(b"{}").digest())
     assert job.parity == {"passed": True, "greedy_tokens": 50}
     assert (record.state, record.task, record.id) == (State.COMPLETED, "export", job.record_id)
-    assert said(record) == {"manifest_digest": manifest.digest.hex(), "files": listed}
+    assert said(record) == {"manifest_digest": to_hex(manifest.digest), "files": listed}
     assert record.parameters == {"export": job.id, "format": "safetensors", "quantization": "Q8_0"}
     assert (record.model.id, record.model.weights_digest) == ("acme/tiny", b"\x33" * 32)
     assert record.price.device_time_us > 0
