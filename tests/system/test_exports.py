@@ -145,7 +145,7 @@ def test_the_script_exports_and_fetches(service: Service, tmp_path: Path) -> Non
         check=False,
         timeout=150,
     )
-    assert (refused.returncode, "Q3" in refused.stderr) == (1, True)
+    assert (refused.returncode, "Q4_1" in refused.stderr) == (2, True), refused.stderr
 
 
 def test_an_orderly_stop_in_the_middle_keeps_the_job(service: Service) -> None:
