@@ -30,7 +30,7 @@ from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.reading import downloadable, file_chunks
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
-STALL_LIMIT_S = 60.0
+STALL_LIMIT_S = 120.0
 """For one chunk: a client that takes less than about 9 KB a second is sent away, and can go on later where it stopped."""
 MAX_DOWNLOADS = 64
 MAX_DOWNLOADS_PER_SENDER = 16

@@ -9,7 +9,7 @@ from tallystick_platform.jobs.errors import FileChanged, PublishFailed
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.store.jobs import ExportJob, StoredFile
 
-CHUNK_BYTES = 524_288
+CHUNK_BYTES = 1_048_576
 
 
 def downloadable(job: ExportJob) -> tuple[StoredFile, ...]:
