@@ -19,6 +19,8 @@ from torch.nn import functional
 
 from tallystick_platform.engine.linear import Linear
 from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.json_text import read_json_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,8 @@ def read_shape(config: Mapping[str, Any]) -> LlamaShape:
 def is_plain_llama(folder: Path) -> bool:
     """Whether this forward pass computes the model of a folder. Raises: ModelUnusable where the folder says nothing."""
     try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        config = read_json_object(folder / "config.json")
+    except FormatError as error:
         raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {error}") from error
     try:
         read_shape(config)

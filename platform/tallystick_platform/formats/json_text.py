@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tallystick.chain.depth import is_shallow
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_JSON_VALUES
 from tallystick_platform.formats.names import shown
@@ -33,6 +34,9 @@ def parse_json(
     # Every value but the first follows a comma or an opening bracket, so this bounds what the parser will allocate.
     if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
         raise FormatError(path=path, reason=f"its JSON has more than {max_values} values")
+    # Before the parser, which is recursive: some libraries raise the interpreter's own limit beyond what the stack holds.
+    if not is_shallow(data, max_depth + 1):
+        raise FormatError(path=path, reason=f"its JSON is nested more than {max_depth} deep")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -44,8 +48,6 @@ def parse_json(
 
     try:
         value = json.loads(data.decode(), object_pairs_hook=once)
-    except RecursionError as error:
-        raise FormatError(path=path, reason=f"its JSON is nested more than {max_depth} deep") from error
     except ValueError as error:
         raise FormatError(path=path, reason="it is not JSON in UTF-8") from error
     for depth, _, _ in walk(value):
