@@ -1,11 +1,18 @@
 """JSON from strangers."""
 
+import sys
 import time
 
 import pytest
 
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.json_text import parse_json_object, read_json_object, short_text, whole_number
+from tallystick_platform.formats.json_text import (
+    parse_json,
+    parse_json_object,
+    read_json_object,
+    short_text,
+    whole_number,
+)
 from tallystick_platform.formats.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_JSON_VALUES
 from tests.support.memory_peak import MIB, peak_below
 
@@ -68,3 +75,10 @@ def test_texts_that_would_break_a_line_are_not_shown():
 
 def test_counts_are_whole_positive_and_bounded():
     assert [whole_number(value, 10) for value in (1, 10, 11, 0, -1, True, 1.0, "1", None)] == [1, 10, *[None] * 7]
+
+
+@pytest.mark.parametrize("data", [b"[" * 90_000, b'{"a":' * 90_000])
+def test_brackets_alone_never_reach_the_parser_whatever_the_interpreters_limit(data: bytes) -> None:
+    sys.setrecursionlimit(100_000)  # as a library does on import; every test starts from the usual one
+    with pytest.raises(FormatError, match="nested more than 64 deep"):
+        parse_json(data, "config.json")
