@@ -1,17 +1,19 @@
 """The bounds of a record's fields, and the arithmetic that they allow.
 
-Text is measured in bytes of UTF-8. The bounds add up to less than MAX_RECORD_BYTES, so that every record that passes them can be
-sealed and fits one transaction: a request that was admitted can always be recorded.
+Text is measured in bytes of UTF-8. Without its large fields, which can move to blobs, a record that passes these bounds always fits one
+transaction: a request that was admitted can always be recorded.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-MAX_RECORD_BYTES: Final = 106_496
-"""The encoded record, large fields moved out."""
-MAX_INLINE_BYTES: Final = 24_576
-"""The encoded value of a large field; a larger one moves to a blob."""
+MAX_RECORD_BYTES: Final = 262_144
+"""The encoded record; while it has more, its largest field moves to a blob."""
+MAX_PADDED_BYTES: Final = 122_880
+"""The compressed and padded record: what one transaction of 128 KiB can carry."""
+MIN_BLOB_BYTES: Final = 1_025
+"""A smaller value never moves to a blob."""
 MAX_BLOB_BYTES: Final = 32 * 1_048_576
 """The encoded value in a blob: twice the largest request body that the service accepts."""
 
@@ -27,8 +29,14 @@ MAX_PATH_BYTES: Final = 1024
 MAX_ERROR_MESSAGE_BYTES: Final = 2048
 MAX_PARAMETERS: Final = 64
 MAX_PARAMETERS_BYTES: Final = 8192
-MAX_CHOICES: Final = 128
-MAX_SIGNATURE_BYTES: Final = 1024
+MAX_OUTPUTS: Final = 2048
+MAX_USAGE_COUNTS: Final = 16
+MAX_COUNT_NAME_BYTES: Final = 64
+MAX_RATE_MICROS: Final = 10**14
+MAX_TARGET_BYTES: Final = 4096
+REQUEST_SALT_BYTES: Final = 16
+SENDER_NONCE_BYTES: Final = 32
+SENDER_SIGNATURE_BYTES: Final = 65
 MAX_TOPLOC_BYTES: Final = 8192
 MAX_GPU_COUNT: Final = 65_536
 MAX_PER_HOUR_MICROS: Final = 10**14

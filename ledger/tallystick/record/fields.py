@@ -1,4 +1,4 @@
-"""The twenty fields of a record, and what each holds.
+"""The twenty-two fields of a record, and what each holds.
 
 Attribute names are the keys of the encoding (SPEC 1); `ProofOfCompute.class_` alone differs, for the language's sake.
 """
@@ -13,19 +13,22 @@ from typing import ClassVar, Final, Literal, TypeAlias
 from tallystick.ids import Address, RecordId
 
 Value: TypeAlias = "bool | int | float | str | bytes | Sequence[Value] | Mapping[str, Value] | None"
-"""What the inside of a prompt may hold."""
+"""What the inside of a large field may hold."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 FIELD_NAMES: Final = (
     "v", "id", "gpu", "http", "task", "time", "error", "model", "price", "state",
-    "usage", "prompt", "sender", "provider", "response", "parameters", "sender_seq",
-    "instructions", "admission_seq", "proof_of_compute",
+    "usage", "prompt", "sender", "follows", "request", "provider", "response", "parameters",
+    "sender_seq", "instructions", "admission_seq", "proof_of_compute",
 )  # fmt: skip
 """The keys in canonical order: shorter first, then bytewise."""
 
-LARGE_FIELDS: Final = ("prompt", "response", "instructions")
-"""The fields that move to a blob when their encoding exceeds `MAX_INLINE_BYTES`, in canonical order."""
+LARGE_FIELDS: Final = ("prompt", "request", "response", "instructions")
+"""The fields that move to blobs, largest first, while a record is too large for one transaction; in canonical order."""
+
+OUTPUT_KINDS: Final = ("text", "message", "vector", "labels", "scores", "media", "tensor", "document")
+PRICE_BASES: Final = ("device-time", "tokens", "fixed")
 
 
 class State(StrEnum):
@@ -36,6 +39,8 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     INTERRUPTED = "interrupted"
+    ACCEPTED = "accepted"
+    """Taken on, to be done by `RecordTime.due_by`; another record follows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +53,39 @@ class RecordFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordTime:
-    """When it happened. Units: microseconds UTC since 1970."""
+    """When it happened. Units: microseconds UTC since 1970.
+
+    `started_at` is when an engine first spent time on this request; only an accepted record has a `due_by`.
+    """
 
     admitted_at: int
     started_at: int | None
     finished_at: int
+    due_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpExchange:
-    """The request and response as they crossed the wire, by hash (SPEC 7)."""
+    """How it was asked: `path` is without its query. What was asked is in `Request`, which can be kept closed."""
 
     method: str
     path: str
-    request_hash: bytes
-    response_hash: bytes | None
     streamed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The request as it was received, and the salt of its hash (SPEC 7).
+
+    `target` is path and query without credentials; `body` has its content coding removed; `reader` names the function that reads
+    prompt, instructions and parameters out of it.
+    """
+
+    reader: str
+    target: str
+    content_type: str | None
+    body: bytes
+    salt: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +111,17 @@ class Provider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """The price of the whole device set, the measured device time and the charge."""
+    """The price per hour of the whole device set, the measured device time, and what is charged on which basis (SPEC 1).
 
-    per_hour_micros: int
+    Units: `per_hour_micros` and `charge_micros` are millionths of the currency; `rates` are those per million of a count of `Usage`
+    (basis `tokens`), or for the request (basis `fixed`).
+    """
+
+    basis: Literal["device-time", "tokens", "fixed"] = "device-time"
     currency: str
+    per_hour_micros: int
     device_time_us: int
+    rates: Mapping[str, int] | None = None
     charge_micros: int
 
 
@@ -130,27 +158,33 @@ class Instructions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """One output, as delivered."""
+class Output:
+    """One output of any task, as delivered; `content` has the shape that SPEC 1 gives its kind."""
 
-    index: int
-    text: str
-    finish_reason: str | None
+    kind: str
+    content: Value
+    finish_reason: str | None = None
+    logprobs: Value = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """All outputs, as delivered."""
 
-    choices: tuple[Choice, ...]
+    outputs: tuple[Output, ...]
+
+
+Usage: TypeAlias = Mapping[str, int]
+"""Named counts: input_tokens, output_tokens, images, ..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens read and written."""
+class SenderSignature:
+    """The sender's own signature over the request (SPEC 7). Units: `deadline` is Unix seconds."""
 
-    input_tokens: int
-    output_tokens: int
+    nonce: bytes
+    deadline: int
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +194,7 @@ class Sender:
     address: Address
     proof: Literal["token", "signature"]
     token_id: str | None
-    signature: bytes | None
+    signature: SenderSignature | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +224,11 @@ class Record:
     price: Price | None
     model: Model | None
     parameters: Mapping[str, Value]
+    request: Request | BlobRef | None
     prompt: Mapping[str, Value] | BlobRef | None
     instructions: Instructions | BlobRef | None
     response: Response | BlobRef | None
     usage: Usage | None
     sender: Sender
+    follows: RecordId | None = None
     proof_of_compute: ProofOfCompute | None
