@@ -28,6 +28,10 @@ MAX_TRANSACTION_BYTES = 131_072  # public node pools refuse more
 MAX_BODY_BYTES = 16 * 1_048_576
 MAX_SECONDS = 10 * 366 * 86_400  # ten years; times in receipts are 64 bits wide
 MAX_CHAIN_ID = 2**53 - 1  # what JSON carries exactly
+MIN_PROMISE_S, MAX_PROMISE_S = 60, 2_592_000  # what the contract takes (SPEC 6)
+MAX_SKEW_S = 3_600
+PROMISE_SHARE = 2
+"""Work may take one part in this many of the log's promise; the rest is left for the way to the chain."""
 
 MIN_LIKENESS = 0.75  # from which an unknown variable is taken for a misspelt setting
 # Variables of the auditor's commands, which share the prefix and may look like settings.
@@ -157,6 +161,22 @@ class Settings(BaseSettings):
     )
     contract: str | None = Field(None, description="Address of the ledger contract. Unset: deployed on first start.")
     log_id: str | None = Field(None, description="The log to write, 32 bytes of hex. Unset: created on first start.")
+    log_promise_s: int = Field(
+        86_400,
+        ge=MIN_PROMISE_S,
+        le=MAX_PROMISE_S,
+        description="What a new log promises for life: seconds within which every admission's record is on the chain.",
+    )
+    log_skew_s: int = Field(
+        300,
+        ge=0,
+        le=MAX_SKEW_S,
+        description="How far this machine's clock may be from a new log's chain, in seconds; for life, too.",
+    )
+    log_keeper: str | None = Field(
+        None,
+        description="Address that alone may name another writer of a new log; keep its key cold. Unset: the operator's own.",
+    )
     confirmations: int = Field(
         0,
         ge=0,
@@ -176,14 +196,16 @@ class Settings(BaseSettings):
     max_unanchored_records: int = Field(
         10_000, ge=1, le=10**9, description="Records not yet on the chain at which new requests are answered 503."
     )
-    anchor_deadline_s: int = Field(
-        3_600,
-        ge=1,
-        le=MAX_SECONDS,
-        description="A receipt promises that its record is on the chain this many seconds later.",
-    )
 
-    request_timeout_s: float = Field(120.0, gt=0, le=3_600, description="Time that one request may take.")
+    request_timeout_s: float = Field(
+        120.0, gt=0, le=3_600, description="Time that one request may take; at most half of the log's promise."
+    )
+    export_limit_s: int = Field(
+        86_400,
+        ge=60,
+        le=MAX_PROMISE_S,
+        description="Time from an export's request to its end; what is not done by then is given up, and recorded so.",
+    )
     max_body_bytes: int = Field(1_048_576, ge=1_024, le=MAX_BODY_BYTES, description="Largest request body.")
     max_concurrent_requests: int = Field(256, ge=1, le=100_000, description="Requests admitted at the same time.")
     max_concurrent_per_token: int = Field(
@@ -248,7 +270,7 @@ class Settings(BaseSettings):
             raise ValueError("must be an http:// or https:// URL")
         return value
 
-    @field_validator("contract")
+    @field_validator("contract", "log_keeper")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -266,12 +288,25 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Settings:
         if self.log_id is not None and self.contract is None:
             raise ValueError("log_id names a log of a contract: set TALLYSTICK_CONTRACT too")
+        self.check_promise(self.log_promise_s)
         if self.mode is Mode.PRODUCTION:
             if self.operator_key_file is None:
                 raise ValueError("production mode uses no generated keys: set TALLYSTICK_OPERATOR_KEY_FILE")
             if not self.auditor_public_keys:
                 raise ValueError("production mode uses no generated keys: set TALLYSTICK_AUDITOR_PUBLIC_KEYS")
         return self
+
+    def check_promise(self, promise_s: int) -> None:
+        """Hold the time that a request may take to a log's promise: the setting's, or that of the log that is there already.
+
+        Raises: ValueError
+        """
+        limit_s = longest_work_s(promise_s)
+        if self.request_timeout_s > limit_s:
+            raise ValueError(
+                f"request_timeout_s is {self.request_timeout_s:g}, and the log promises each record within {promise_s} s of its "
+                f"admission: a request may take {limit_s} s at most, so that as much is left for the way to the chain"
+            )
 
     @property
     def paths(self) -> Paths:
@@ -282,6 +317,11 @@ class Settings(BaseSettings):
     def embedded_chain(self) -> bool:
         """Whether the service runs its own chain."""
         return self.chain_rpc is None
+
+
+def longest_work_s(promise_s: int) -> int:
+    """The time that what was admitted may take before its record is written, on a log with this promise."""
+    return promise_s // PROMISE_SHARE
 
 
 def load_settings(**overrides: object) -> Settings:

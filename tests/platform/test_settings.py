@@ -56,6 +56,12 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LOG_ID", "0x12"),
         ("PRICE_CURRENCY", "dollars"),
         ("REQUEST_TIMEOUT_S", "0"),
+        ("LOG_PROMISE_S", "59"),
+        ("LOG_PROMISE_S", "2592001"),
+        ("LOG_SKEW_S", "3601"),
+        ("LOG_KEEPER", "0x12"),
+        ("EXPORT_LIMIT_S", "59"),
+        ("EXPORT_LIMIT_S", "2592001"),
         ("MAX_BODY_BYTES", "1"),
         ("LOG_LEVEL", "loud"),
     ],
@@ -114,6 +120,19 @@ def test_the_variables_of_other_commands_are_left_alone(monkeypatch: pytest.Monk
 def test_a_remote_chain_waits_for_confirmations_unless_told_otherwise() -> None:
     assert load_settings(chain_rpc="https://node.example").confirmations == 12
     assert load_settings(chain_rpc="https://node.example", confirmations=3).confirmations == 3
+
+
+def test_a_request_that_might_outlast_the_promise_is_refused_with_the_time_that_it_may_take() -> None:
+    assert load_settings(log_promise_s=240).request_timeout_s == 120
+    with pytest.raises(SettingsError, match=r"request_timeout_s is 120, .* within 238 s .* 119 s at most"):
+        load_settings(log_promise_s=238)
+
+
+def test_the_promise_of_a_log_that_is_there_already_counts_like_the_setting() -> None:
+    settings = load_settings()
+    settings.check_promise(240)
+    with pytest.raises(ValueError, match="119 s at most"):
+        settings.check_promise(239)
 
 
 def test_a_log_without_its_contract_is_refused() -> None:

@@ -93,7 +93,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             epoch_seconds=settings.epoch_seconds,
         )
         journal = Journal(
-            database, sealer, macs, clock=clock, anchor_deadline_s=settings.anchor_deadline_s, metrics=metrics
+            database, sealer, macs, clock=clock, anchor_deadline_s=settings.log_promise_s, metrics=metrics
         )
         await _recovered(journal, stack)
         batches, tokens = Batches(database, macs), TokenStore(database, macs)

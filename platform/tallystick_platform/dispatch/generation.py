@@ -13,12 +13,23 @@ from tallystick_platform.protocol import Delta, Failed, Finished, GenerationResu
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """What a generation has used until now. Units: `device_time_us` engine time, `started_at_us` UTC."""
+    """What a generation has used until now. Units: `device_time_us` engine time, `started_at_us` UTC.
+
+    `started_at_us` is when the engine first spent time on the request. A step's events arrive together at its end, so the moment at
+    which the first is heard of is too late by that step: engine time that has been spent by now began at least so long ago.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     device_time_us: int = 0
     started_at_us: int | None = None
+
+    def spent(self, device_time_us: int, now_us: int) -> None:
+        """Take the engine time until now."""
+        self.device_time_us = device_time_us
+        began_us = now_us - device_time_us
+        if self.started_at_us is None or began_us < self.started_at_us:
+            self.started_at_us = began_us
 
 
 class Generation:
@@ -97,7 +108,7 @@ class Generation:
         progress = self.progress
         if isinstance(event, TextDelta):
             progress.output_tokens += event.tokens
-            progress.device_time_us = event.device_time_us
+            progress.spent(event.device_time_us, self._now_us())
             self._text.append(event.text)
             self._pending.append(Delta(text=event.text, tokens=event.tokens))
         elif isinstance(event, Started):
@@ -133,13 +144,15 @@ class Generation:
         self._ended = True
         progress = self.progress
         progress.input_tokens, progress.output_tokens = event.input_tokens, event.output_tokens
-        progress.device_time_us = event.device_time_us
+        now_us = self._now_us()
+        if event.device_time_us or progress.started_at_us is not None:
+            progress.spent(event.device_time_us, now_us)
         self._result = GenerationResult(
             finish_reason=event.finish_reason,
             input_tokens=event.input_tokens,
             output_tokens=event.output_tokens,
             device_time_us=event.device_time_us,
-            started_at_us=self._now_us() if progress.started_at_us is None else progress.started_at_us,
+            started_at_us=now_us if progress.started_at_us is None else progress.started_at_us,
         )
 
     def _notify(self) -> None:

@@ -31,7 +31,7 @@ async def test_deltas_come_in_order_and_then_the_result(generation):
     assert await reading == [Delta(text="a", tokens=1)]
     result = generation.result
     assert (result.finish_reason, result.input_tokens, result.output_tokens) == ("stop", 5, 2)
-    assert (result.device_time_us, result.started_at_us) == (30, 77)
+    assert (result.device_time_us, result.started_at_us) == (30, 77 - 30)
 
 
 async def test_a_reader_that_fell_behind_gets_one_delta(generation):
@@ -50,8 +50,31 @@ async def test_progress_tells_what_was_used_until_now(generation):
         5,
         2,
         10,
-        77,
+        77 - 10,
     )
+
+
+@pytest.mark.parametrize("event", [TextDelta(ID, "a", 1, 500), Finished(ID, "stop", 5, 1, 500)])
+async def test_engine_time_was_spent_after_the_start_also_where_the_start_was_heard_of_late(event):
+    now_us = iter((1_000, 1_200))
+    generation = Generation(worker="w", now_us=lambda: next(now_us), cancel=lambda: None)
+    generation.feed(Started(ID, 5))
+    generation.feed(event)
+    assert generation.progress.started_at_us == 1_200 - 500
+    assert generation.progress.device_time_us <= 1_200 - generation.progress.started_at_us
+
+
+async def test_a_later_look_never_moves_the_start_forward():
+    now_us = iter((1_000, 9_000))
+    generation = Generation(worker="w", now_us=lambda: next(now_us), cancel=lambda: None)
+    generation.feed(Started(ID, 5))
+    generation.feed(TextDelta(ID, "a", 1, 10))
+    assert generation.progress.started_at_us == 1_000
+
+
+async def test_what_took_no_engine_time_did_not_start(generation):
+    generation.feed(Finished(ID, "cancelled", 0, 0, 0))
+    assert generation.progress.started_at_us is None
 
 
 async def test_a_dead_worker_ends_it_with_what_was_delivered(generation):
