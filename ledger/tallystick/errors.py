@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -17,6 +18,23 @@ class IdError(TallystickError):
         self.what = what
         self.text = text
         self.reason = reason
+
+
+class JsonError(TallystickError):
+    """Bytes are not JSON that can be read in one way only.
+
+    `kind` is `size`, `utf8`, `depth`, `syntax` or `duplicate`; a duplicate names its `member`. `line` and `column` count from 1.
+    """
+
+    def __init__(
+        self, kind: str, reason: str, *, line: int | None = None, column: int | None = None, member: str | None = None
+    ) -> None:
+        super().__init__(reason if line is None else f"{reason} (line {line}, column {column})")
+        self.kind = kind
+        self.reason = reason
+        self.line = line
+        self.column = column
+        self.member = member
 
 
 class RecordError(TallystickError):
@@ -100,6 +118,42 @@ class ReceiptFormatError(TallystickError):
         self.reason = reason
 
 
+class RequestError(TallystickError):
+    """A request cannot be read as its reader says; `param` names the part at fault, empty for the whole."""
+
+    def __init__(self, param: str, reason: str) -> None:
+        super().__init__(f"request {_shortened(param)}: {reason}" if param else f"request: {reason}")
+        self.param = param
+        self.reason = reason
+
+
+class AnswerError(TallystickError):
+    """What a client kept of an answer cannot be read as one; `part` names what is at fault."""
+
+    def __init__(self, part: str, reason: str) -> None:
+        super().__init__(f"answer {_shortened(part)}: {reason}")
+        self.part = part
+        self.reason = reason
+
+
+class EvidenceFileError(TallystickError):
+    """A file is none of the things that can be verified. It accuses nobody."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TrustError(TallystickError):
+    """The file of trusted logs cannot be used, or does not hold what was asked for; `name` is the entry, where there is one."""
+
+    def __init__(self, path: str, reason: str, *, name: str | None = None) -> None:
+        super().__init__(f"trust file {path}: {reason}" if name is None else f"trust file {path}, log {name}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.name = name
+
+
 class BundleError(TallystickError):
     """An evidence bundle is malformed, or contradicts itself.
 
@@ -177,119 +231,171 @@ class ChainRejected(ChainError):
         self.data = data
 
 
-class VerificationError(TallystickError):
-    """One numbered check found something proven wrong.
+class Party(StrEnum):
+    """Who contradicted himself, where a check did not hold."""
 
-    `where` names the record, batch or field; `expected` and `found` are what was derived and what stands there.
+    WRITER = "the log's writer"
+    MAKER = "the file's maker"
+    """Whoever made a bundle, or changed it since: its signer, or somebody it passed through."""
+    SIGNER = "the receipt's signer"
+    FOLDER = "the model folder"
+    NODE = "the chain node"
+    """A node is nobody's witness against others: what it says is checked against signatures and hashes, and where it contradicts
+    these or itself, nothing was learned about the log."""
+
+
+class VerificationError(TallystickError):
+    """One numbered check did not hold.
+
+    `where` names the record, batch or field; `expected` and `found` are what was derived and what stands there; `accused` is who
+    contradicted himself. `signed` is true where the accused party's own signatures prove it, whatever a node says.
     """
 
-    def __init__(self, step: int, name: str, where: str, expected: str, found: str) -> None:
+    def __init__(
+        self, step: int, name: str, where: str, expected: str, found: str, accused: Party, *, signed: bool = False
+    ) -> None:
         super().__init__(f"check {step} {name}: {where}: expected {expected}, found {found}")
         self.step = step
         self.name = name
         self.where = where
         self.expected = expected
         self.found = found
+        self.accused = accused
+        self.signed = signed
 
 
 class _StepError(VerificationError):
-    """A verification error that knows its own step."""
+    """A verification error that knows its own step, and who is to blame unless it is said otherwise."""
 
     STEP: ClassVar[int]
     NAME: ClassVar[str]
+    ACCUSED: ClassVar[Party] = Party.WRITER
 
-    def __init__(self, where: str, expected: str, found: str) -> None:
-        super().__init__(self.STEP, self.NAME, where, expected, found)
+    def __init__(
+        self, where: str, expected: str, found: str, accused: Party | None = None, *, signed: bool = False
+    ) -> None:
+        super().__init__(self.STEP, self.NAME, where, expected, found, accused or self.ACCUSED, signed=signed)
 
 
 class ContractCodeError(_StepError):
     """Check 1: the code at the address is not the published contract."""
 
     STEP, NAME = 1, "contract-code"
+    ACCUSED = Party.NODE
 
 
 class IndexContinuityError(_StepError):
-    """Check 2: an index is missing, repeated or out of order."""
+    """Check 2: an entry or index is missing, repeated or out of order."""
 
     STEP, NAME = 2, "index-continuity"
+    ACCUSED = Party.NODE
 
 
 class LeavesError(_StepError):
     """Check 3: a leaf does not follow from its record."""
 
     STEP, NAME = 3, "leaves"
+    ACCUSED = Party.NODE
 
 
 class RootsError(_StepError):
     """Check 4: a batch root does not follow from its leaves."""
 
     STEP, NAME = 4, "roots"
+    ACCUSED = Party.NODE
 
 
 class HeadsError(_StepError):
     """Check 5: a head does not follow from the head before it."""
 
     STEP, NAME = 5, "heads"
+    ACCUSED = Party.NODE
+
+
+class AuthorshipError(_StepError):
+    """Check 6: an entry is not signed by who may make it."""
+
+    STEP, NAME = 6, "authorship"
+    ACCUSED = Party.NODE
+
+
+class CompletenessError(_StepError):
+    """Check 7: an admission number is missing, came twice, or came too late."""
+
+    STEP, NAME = 7, "completeness"
 
 
 class ReceiptsError(_StepError):
-    """Check 6: a signed receipt contradicts the chain."""
+    """Check 8: what the writer signed contradicts the log, the log's terms, or something else that it signed."""
 
-    STEP, NAME = 6, "receipts"
+    STEP, NAME = 8, "receipts"
 
 
 class DecryptionError(_StepError):
-    """Check 7: a sealed record does not open with the key of its epoch."""
+    """Check 9: a sealed record or a blob does not open with the key of its epoch."""
 
-    STEP, NAME = 7, "decryption"
+    STEP, NAME = 9, "decryption"
 
 
 class CanonicalEncodingError(_StepError):
-    """Check 8: an opened record is not canonically encoded."""
+    """Check 10: an opened record is not canonically encoded."""
 
-    STEP, NAME = 8, "canonical-encoding"
+    STEP, NAME = 10, "canonical-encoding"
 
 
 class FieldCommitmentsError(_StepError):
-    """Check 9: an opened record does not give the fields root in its leaf."""
+    """Check 11: an opened record does not give the fields root in its leaf."""
 
-    STEP, NAME = 9, "field-commitments"
-
-
-class SequenceCompletenessError(_StepError):
-    """Check 10: a sender's or the log's sequence has a hole or a repetition."""
-
-    STEP, NAME = 10, "sequence-completeness"
+    STEP, NAME = 11, "field-commitments"
 
 
-class TimeOrderError(_StepError):
-    """Check 11: a record's times contradict each other or the block's."""
+class RequestBindingError(_StepError):
+    """Check 12: a record's prompt, instructions or parameters are not those of its request, or its header is not its own."""
 
-    STEP, NAME = 11, "time-order"
+    STEP, NAME = 12, "request-binding"
+
+
+class ResponseBindingError(_StepError):
+    """Check 13: a record's response is not the one that was promised, or contradicts its state."""
+
+    STEP, NAME = 13, "response-binding"
+
+
+class SequencesError(_StepError):
+    """Check 14: a sender's numbers have a hole or a repetition, a record id came twice, or accepted work did not end."""
+
+    STEP, NAME = 14, "sequences"
+
+
+class TimesError(_StepError):
+    """Check 15: a record's times contradict each other, the block's, or other records' on the same device."""
+
+    STEP, NAME = 15, "times"
 
 
 class PriceArithmeticError(_StepError):
-    """Check 12: a charge does not follow from price and device time."""
+    """Check 16: a charge does not follow from its basis."""
 
-    STEP, NAME = 12, "price-arithmetic"
+    STEP, NAME = 16, "price-arithmetic"
 
 
 class SenderProofError(_StepError):
-    """Check 13: the sender did not sign what the record says."""
+    """Check 17: the sender did not sign what the record says."""
 
-    STEP, NAME = 13, "sender-proof"
+    STEP, NAME = 17, "sender-proof"
 
 
 class ModelDigestError(_StepError):
-    """Check 14: the files of a model folder are not those that the record names."""
+    """Check 18: the files of a model folder are not those that the record names."""
 
-    STEP, NAME = 14, "model-digest"
+    STEP, NAME = 18, "model-digest"
+    ACCUSED = Party.FOLDER
 
 
 class ReplayError(_StepError):
-    """Check 15: the model computes another answer from the record's prompt and parameters."""
+    """Check 19: the model computes another answer from the record's prompt and parameters."""
 
-    STEP, NAME = 15, "replay"
+    STEP, NAME = 19, "replay"
 
 
 def _shortened(text: str, limit: int = 80) -> str:
