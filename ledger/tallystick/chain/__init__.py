@@ -4,6 +4,7 @@ A tour, from the wire up:
 
 - `wire`: JSON values of the protocol, checked for type and length. `rpc`: one bounded HTTP connection to a node.
 - `words`: the contract ABI in 32-byte words. `calldata`, `events`, `reverts`: the contract's functions, events and errors.
+- `packing`: the records of a batch as one byte string. `calls`: what a signed transaction asked of the contract.
 - `artifact`: the compiled contract that the code on chain is compared with.
 - `reader`, with `scan` for the paging: what an auditor asks. `sender`, with `transaction`: what the writer sends.
 
@@ -12,17 +13,18 @@ Two errors matter to a caller: `ChainUnavailable`, nothing was learned and the q
 """
 
 from tallystick.chain.artifact import ContractArtifact, load_artifact
-from tallystick.chain.calldata import BatchInfo, LogState, derive_log_id
+from tallystick.chain.calldata import BatchInfo, LogState, LogTermsOnChain, WriterSpan
 from tallystick.chain.events import (
     BatchAppended,
+    BatchCommitted,
     EpochOpened,
     LedgerEvent,
     LogCreated,
     LogPosition,
-    RecordAppended,
-    WriterProposed,
+    NumbersVoided,
     WriterRotated,
 )
+from tallystick.chain.packing import PackedRecord, PackingError, pack_records, packed_size, unpack_records
 from tallystick.chain.reader import Block, ContractMissing, LedgerReader, LogMissing
 from tallystick.chain.reverts import ContractReverted
 from tallystick.chain.rpc import HttpTransport, Transport
@@ -44,16 +46,23 @@ __all__ = [
     "LedgerSender",
     "Block",
     "LogState",
+    "LogTermsOnChain",
     "BatchInfo",
+    "WriterSpan",
     "Page",
     "LedgerEvent",
     "LogPosition",
     "LogCreated",
-    "WriterProposed",
-    "WriterRotated",
-    "EpochOpened",
-    "RecordAppended",
     "BatchAppended",
+    "BatchCommitted",
+    "EpochOpened",
+    "WriterRotated",
+    "NumbersVoided",
+    "PackedRecord",
+    "PackingError",
+    "pack_records",
+    "packed_size",
+    "unpack_records",
     "ContractArtifact",
     "load_artifact",
     "Fees",
@@ -63,7 +72,6 @@ __all__ = [
     "MAX_TRANSACTION_GAS",
     "append_calldata_size",
     "contract_address",
-    "derive_log_id",
     "ContractMissing",
     "ContractReverted",
     "LogMissing",

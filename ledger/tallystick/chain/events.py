@@ -1,4 +1,4 @@
-"""The contract's events, decoded by hand: an auditor reads one for every record of a log.
+"""The contract's events, decoded by hand: an auditor reads one for each entry of a log.
 
 An answer to `eth_getLogs` is believed in nothing: contract, log, topics, order, range and every length are checked, and an
 event has exactly one encoding.
@@ -21,19 +21,21 @@ from tallystick.chain.wire import (
     read_quantity,
 )
 from tallystick.hashing import keccak256
-from tallystick.ids import Address, Epoch, FieldsRoot, Hash32, Head, Index, LogId, Root, to_hex
+from tallystick.heads import HeadError, LogTerms
+from tallystick.ids import Address, Epoch, Hash32, Head, Index, LogId, Root, to_hex
+from tallystick.keys import WRAP_BYTES
 
-LOG_CREATED: Final = keccak256(b"LogCreated(bytes32,address)")
-WRITER_PROPOSED: Final = keccak256(b"WriterProposed(bytes32,address,address)")
-WRITER_ROTATED: Final = keccak256(b"WriterRotated(bytes32,address,address)")
-EPOCH_OPENED: Final = keccak256(b"EpochOpened(bytes32,uint32,uint64,bytes[])")
-RECORD_APPENDED: Final = keccak256(b"RecordAppended(bytes32,uint64,bytes32,bytes)")
-BATCH_APPENDED: Final = keccak256(b"BatchAppended(bytes32,uint64,uint64,uint32,bytes32,bytes32)")
+LOG_CREATED: Final = keccak256(b"LogCreated(bytes32,address,bytes32,address,address,uint16,uint8,uint32,uint32)")
+BATCH_APPENDED: Final = keccak256(b"BatchAppended(bytes32,uint64,uint64,uint64,uint32,uint32,bytes32,bytes32,bytes)")
+BATCH_COMMITTED: Final = keccak256(b"BatchCommitted(bytes32,uint64,uint64,uint64,uint32,uint32,bytes32,bytes32)")
+EPOCH_OPENED: Final = keccak256(b"EpochOpened(bytes32,uint64,uint32,uint64,bytes32,bytes)")
+WRITER_ROTATED: Final = keccak256(b"WriterRotated(bytes32,uint64,address,address,uint64,uint64,bytes32)")
+NUMBERS_VOIDED: Final = keccak256(b"NumbersVoided(bytes32,uint64,uint64,uint64,bytes32)")
 
 MAX_EVENTS_PER_ANSWER: Final = 100_000
-MAX_SEALED_BYTES: Final = 131_072
-"""A sealed record arrives in the calldata of one transaction, so it is never longer than one."""
-MAX_WRAPS: Final = 1024
+MAX_RECORDS_BYTES: Final = 131_072
+"""The records of a batch arrive in the calldata of one transaction, which public nodes carry up to this size."""
+MAX_WRAPS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,69 +50,84 @@ class LogPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogCreated:
-    """A log begins."""
+    """A log begins. That `log_id` follows from the terms is for the caller to check, who knows the chain."""
 
     log_id: LogId
-    writer: Address
-    position: LogPosition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterProposed:
-    """The writer named who shall follow it."""
-
-    log_id: LogId
-    writer: Address
-    proposed: Address
-    position: LogPosition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterRotated:
-    """The proposed writer took over."""
-
-    log_id: LogId
-    previous: Address
-    writer: Address
-    position: LogPosition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochOpened:
-    """A new epoch key applies from `first_index`; `wraps` hold it, one for each auditor."""
-
-    log_id: LogId
-    epoch: Epoch
-    first_index: Index
-    wraps: tuple[bytes, ...]
-    position: LogPosition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordAppended:
-    """One sealed record."""
-
-    log_id: LogId
-    index: Index
-    fields_root: FieldsRoot
-    sealed: bytes
+    terms: LogTerms
     position: LogPosition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchAppended:
-    """The end of a batch, after its records."""
+    """A batch whose sealed records stand in `records`, packed. `head` is the one after this entry, as in every event."""
 
     log_id: LogId
+    entry: int
     batch: int
     first_index: Index
     count: int
+    epoch: Epoch
+    root: Root
+    head: Head
+    records: bytes
+    position: LogPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCommitted:
+    """A batch of which only the root stands on the chain."""
+
+    log_id: LogId
+    entry: int
+    batch: int
+    first_index: Index
+    count: int
+    epoch: Epoch
     root: Root
     head: Head
     position: LogPosition
 
 
-LedgerEvent = LogCreated | WriterProposed | WriterRotated | EpochOpened | RecordAppended | BatchAppended
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochOpened:
+    """A new epoch key applies from `first_index`; `wraps` hold it, one after another, one for each auditor."""
+
+    log_id: LogId
+    entry: int
+    epoch: Epoch
+    first_index: Index
+    head: Head
+    wraps: bytes
+    position: LogPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterRotated:
+    """The keeper named another writer. Admission numbers above `last_admission` are the new one's."""
+
+    log_id: LogId
+    entry: int
+    previous: Address
+    writer: Address
+    size: int
+    last_admission: int
+    head: Head
+    position: LogPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumbersVoided:
+    """The writer does not know the admission numbers from `first` to `last`, both included."""
+
+    log_id: LogId
+    entry: int
+    first: int
+    last: int
+    head: Head
+    position: LogPosition
+
+
+LedgerEvent = LogCreated | BatchAppended | BatchCommitted | EpochOpened | WriterRotated | NumbersVoided
 
 
 def decode_events(
@@ -171,78 +188,110 @@ def _decode_entry(entry: Mapping[str, object], contract: str, shown_log: str, lo
     data = read_data(entry.get("data"), "event data")
     try:
         return decoder(log_id, topics, data, position)
-    except words.WordError as error:
+    except (words.WordError, HeadError) as error:
         raise MalformedAnswer("event data", str(error)) from error
 
 
-def _topic(topics: list[object], number: int, count: int) -> bytes:
-    if len(topics) != count:
-        raise MalformedAnswer("event topics", f"are {len(topics)}, not {count}")
-    return read_data(topics[number], "event topic", 32)
+def _topic(topics: list[object]) -> bytes:
+    """An indexed argument. Each event has three topics: itself, the log, and one more."""
+    if len(topics) != 3:
+        raise MalformedAnswer("event topics", f"are {len(topics)}, not 3")
+    return read_data(topics[2], "event topic", words.WORD)
+
+
+def _entry(topics: list[object]) -> int:
+    return words.read_uint(_topic(topics), 0, UINT64_MAX)
 
 
 def _log_created(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 0)
-    return LogCreated(log_id=log_id, writer=Address(words.read_address(_topic(topics, 2, 3), 0)), position=position)
+    words.require_end(data, 7 * words.WORD)
+    terms = LogTerms(
+        creator=Address(words.read_address(_topic(topics), 0)),
+        salt=words.read_fixed(data, 0),
+        writer=Address(words.read_address(data, 32)),
+        keeper=Address(words.read_address(data, 64)),
+        format=words.read_uint(data, 96, 2**16 - 1),
+        mode=words.read_uint(data, 128, 2**8 - 1),
+        promise=words.read_uint(data, 160, UINT32_MAX),
+        skew=words.read_uint(data, 192, UINT32_MAX),
+    )
+    return LogCreated(log_id=log_id, terms=terms, position=position)
 
 
-def _writer_proposed(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 0)
-    return WriterProposed(
+def _batch_appended(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
+    words.require_offset(data, 192, 7 * words.WORD)
+    records, end = words.read_dynamic(data, 7 * words.WORD)
+    words.require_end(data, end)
+    if len(records) > MAX_RECORDS_BYTES:
+        raise words.WordError(f"records of {len(records)} bytes are longer than {MAX_RECORDS_BYTES}")
+    return BatchAppended(
         log_id=log_id,
-        writer=Address(words.read_address(_topic(topics, 2, 4), 0)),
-        proposed=Address(words.read_address(_topic(topics, 3, 4), 0)),
+        entry=_entry(topics),
+        batch=words.read_uint(data, 0, UINT64_MAX),
+        first_index=Index(words.read_uint(data, 32, UINT64_MAX)),
+        count=words.read_uint(data, 64, UINT32_MAX),
+        epoch=Epoch(words.read_uint(data, 96, UINT32_MAX)),
+        root=Root(words.read_fixed(data, 128)),
+        head=Head(words.read_fixed(data, 160)),
+        records=records,
         position=position,
     )
 
 
-def _writer_rotated(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 0)
-    return WriterRotated(
+def _batch_committed(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
+    words.require_end(data, 6 * words.WORD)
+    return BatchCommitted(
         log_id=log_id,
-        previous=Address(words.read_address(_topic(topics, 2, 4), 0)),
-        writer=Address(words.read_address(_topic(topics, 3, 4), 0)),
+        entry=_entry(topics),
+        batch=words.read_uint(data, 0, UINT64_MAX),
+        first_index=Index(words.read_uint(data, 32, UINT64_MAX)),
+        count=words.read_uint(data, 64, UINT32_MAX),
+        epoch=Epoch(words.read_uint(data, 96, UINT32_MAX)),
+        root=Root(words.read_fixed(data, 128)),
+        head=Head(words.read_fixed(data, 160)),
         position=position,
     )
 
 
 def _epoch_opened(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_offset(data, 32, 64)
-    wraps, end = words.read_dynamic_array(data, 64, MAX_WRAPS)
+    words.require_offset(data, 96, 4 * words.WORD)
+    wraps, end = words.read_dynamic(data, 4 * words.WORD)
     words.require_end(data, end)
+    if not 1 <= len(wraps) <= MAX_WRAPS * WRAP_BYTES or len(wraps) % WRAP_BYTES:
+        raise words.WordError(f"wraps of {len(wraps)} bytes are not 1 to {MAX_WRAPS} of {WRAP_BYTES}")
     return EpochOpened(
         log_id=log_id,
-        epoch=Epoch(words.read_uint(_topic(topics, 2, 3), 0, UINT32_MAX)),
-        first_index=Index(words.read_uint(data, 0, UINT64_MAX)),
-        wraps=tuple(wraps),
+        entry=_entry(topics),
+        epoch=Epoch(words.read_uint(data, 0, UINT32_MAX)),
+        first_index=Index(words.read_uint(data, 32, UINT64_MAX)),
+        head=Head(words.read_fixed(data, 64)),
+        wraps=wraps,
         position=position,
     )
 
 
-def _record_appended(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_offset(data, 32, 64)
-    sealed, end = words.read_dynamic(data, 64)
-    words.require_end(data, end)
-    if len(sealed) > MAX_SEALED_BYTES:
-        raise words.WordError(f"a sealed record of {len(sealed)} bytes is longer than {MAX_SEALED_BYTES}")
-    return RecordAppended(
+def _writer_rotated(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
+    words.require_end(data, 5 * words.WORD)
+    return WriterRotated(
         log_id=log_id,
-        index=Index(words.read_uint(_topic(topics, 2, 3), 0, UINT64_MAX)),
-        fields_root=FieldsRoot(data[:32]),
-        sealed=sealed,
+        entry=_entry(topics),
+        previous=Address(words.read_address(data, 0)),
+        writer=Address(words.read_address(data, 32)),
+        size=words.read_uint(data, 64, UINT64_MAX),
+        last_admission=words.read_uint(data, 96, UINT64_MAX),
+        head=Head(words.read_fixed(data, 128)),
         position=position,
     )
 
 
-def _batch_appended(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 128)
-    return BatchAppended(
+def _numbers_voided(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
+    words.require_end(data, 3 * words.WORD)
+    return NumbersVoided(
         log_id=log_id,
-        batch=words.read_uint(_topic(topics, 2, 3), 0, UINT64_MAX),
-        first_index=Index(words.read_uint(data, 0, UINT64_MAX)),
-        count=words.read_uint(data, 32, UINT32_MAX),
-        root=Root(words.read_fixed(data, 64)),
-        head=Head(words.read_fixed(data, 96)),
+        entry=_entry(topics),
+        first=words.read_uint(data, 0, UINT64_MAX),
+        last=words.read_uint(data, 32, UINT64_MAX),
+        head=Head(words.read_fixed(data, 64)),
         position=position,
     )
 
@@ -250,11 +299,11 @@ def _batch_appended(log_id: LogId, topics: list[object], data: bytes, position: 
 _Decoder = Callable[[LogId, list[object], bytes, LogPosition], LedgerEvent]
 _DECODERS: Final[dict[str, _Decoder]] = {
     to_hex(LOG_CREATED): _log_created,
-    to_hex(WRITER_PROPOSED): _writer_proposed,
-    to_hex(WRITER_ROTATED): _writer_rotated,
-    to_hex(EPOCH_OPENED): _epoch_opened,
-    to_hex(RECORD_APPENDED): _record_appended,
     to_hex(BATCH_APPENDED): _batch_appended,
+    to_hex(BATCH_COMMITTED): _batch_committed,
+    to_hex(EPOCH_OPENED): _epoch_opened,
+    to_hex(WRITER_ROTATED): _writer_rotated,
+    to_hex(NUMBERS_VOIDED): _numbers_voided,
 }
 EVENT_TOPICS: Final = tuple(_DECODERS)
 """The first topics to ask a node for: every event of the contract."""

@@ -12,7 +12,7 @@ from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
 
-_LIMITS: Final = {"uint32": UINT32_MAX, "uint64": UINT64_MAX, "uint256": UINT256_MAX}
+_LIMITS: Final = {"uint8": 2**8 - 1, "uint32": UINT32_MAX, "uint64": UINT64_MAX, "uint256": UINT256_MAX}
 _REASON: Final = keccak256(b"Error(string)")[:4]
 _PANIC: Final = keccak256(b"Panic(uint256)")[:4]
 
@@ -45,16 +45,28 @@ ERRORS: Final = (
     ErrorShape(name="UnknownLog", arguments=(("logId", "bytes32"),)),
     ErrorShape(name="LogExists", arguments=(("logId", "bytes32"),)),
     ErrorShape(name="ZeroWriter", arguments=()),
+    ErrorShape(name="BadMode", arguments=(("given", "uint8"),)),
+    ErrorShape(name="BadPromise", arguments=(("given", "uint256"), ("min", "uint256"), ("max", "uint256"))),
+    ErrorShape(name="BadSkew", arguments=(("given", "uint256"), ("max", "uint256"))),
     ErrorShape(name="NotWriter", arguments=(("logId", "bytes32"), ("caller", "address"))),
-    ErrorShape(name="NotPendingWriter", arguments=(("logId", "bytes32"), ("caller", "address"))),
-    ErrorShape(name="StaleIndex", arguments=(("logId", "bytes32"), ("expected", "uint64"), ("given", "uint64"))),
-    ErrorShape(name="BadCount", arguments=(("given", "uint256"), ("max", "uint256"))),
-    ErrorShape(name="LengthMismatch", arguments=(("roots", "uint256"), ("sealed_", "uint256"))),
-    ErrorShape(name="EmptySealed", arguments=(("position", "uint256"),)),
+    ErrorShape(name="NotKeeper", arguments=(("logId", "bytes32"), ("caller", "address"))),
+    ErrorShape(name="StaleHead", arguments=(("logId", "bytes32"), ("expected", "bytes32"), ("given", "bytes32"))),
+    ErrorShape(name="WrongMode", arguments=(("logId", "bytes32"), ("mode", "uint8"))),
     ErrorShape(name="EpochOutOfOrder", arguments=(("logId", "bytes32"), ("expected", "uint32"), ("given", "uint32"))),
+    ErrorShape(name="BadWraps", arguments=(("given", "uint256"), ("size", "uint256"), ("max", "uint256"))),
     ErrorShape(name="NoOpenEpoch", arguments=(("logId", "bytes32"),)),
-    ErrorShape(name="NoWraps", arguments=()),
+    ErrorShape(name="BadCount", arguments=(("given", "uint256"), ("max", "uint256"))),
+    ErrorShape(name="TruncatedRecord", arguments=(("position", "uint256"),)),
+    ErrorShape(
+        name="BadCiphertext",
+        arguments=(("position", "uint256"), ("given", "uint256"), ("min", "uint256"), ("max", "uint256")),
+    ),
+    ErrorShape(name="BadHeader", arguments=(("position", "uint256"),)),
+    ErrorShape(name="BadNumbers", arguments=(("first", "uint64"), ("last", "uint64"), ("max", "uint64"))),
+    ErrorShape(name="BadLastAdmission", arguments=(("given", "uint64"), ("min", "uint64"), ("max", "uint64"))),
     ErrorShape(name="UnknownBatch", arguments=(("logId", "bytes32"), ("batch", "uint64"))),
+    ErrorShape(name="UnknownIndex", arguments=(("logId", "bytes32"), ("index", "uint64"))),
+    ErrorShape(name="UnknownSpan", arguments=(("logId", "bytes32"), ("span", "uint64"))),
 )
 _BY_SELECTOR: Final = {shape.selector: shape for shape in ERRORS}
 

@@ -46,16 +46,6 @@ def fixed_array(values: Sequence[bytes]) -> bytes:
     return uint(len(values)) + b"".join(map(fixed, values))
 
 
-def dynamic_array(values: Sequence[bytes]) -> bytes:
-    """Encode bytes[]: its length, an offset for each item, then the items."""
-    items = [dynamic(value) for value in values]
-    offsets, position = [], WORD * len(items)
-    for item in items:
-        offsets.append(uint(position))
-        position += len(item)
-    return b"".join((uint(len(items)), *offsets, *items))
-
-
 def with_tails(parts: Iterable[tuple[bytes, bool]]) -> bytes:
     """Encode arguments: a static one stands in the head, a dynamic one (`True`) in the tail with its offset in the head."""
     sequence = list(parts)
@@ -108,20 +98,6 @@ def read_dynamic(data: bytes, position: int) -> tuple[bytes, int]:
     if data[end:after] != _PADDING[: after - end]:
         raise WordError(f"the padding at byte {end} is not zero")
     return data[start:end], after
-
-
-def read_dynamic_array(data: bytes, position: int, max_items: int) -> tuple[list[bytes], int]:
-    """Read bytes[] with its items one after another; gives them and the position after the last."""
-    count = read_uint(data, position, max_items)
-    base = position + WORD
-    after = base + WORD * count
-    values = []
-    for item in range(count):
-        if base + read_uint(data, base + WORD * item, len(data)) != after:
-            raise WordError(f"item {item} of the array at byte {position} is not where the one before it ends")
-        value, after = read_dynamic(data, after)
-        values.append(value)
-    return values, after
 
 
 def require_offset(data: bytes, position: int, expected: int) -> None:
