@@ -1,21 +1,21 @@
 """The evidence bundle: everything that proves one record, in one JSON file that verifies offline.
 
-The file is its own canonical form (RFC 8785), so no byte of it can change without notice: a change either breaks the JSON, or its form,
-or a value; and every value is bound by the writer's attestation, or, for what a holder may add or remove, proves itself.
+The file may be formatted in any way; it is read strictly, and each value has one spelling. So whatever was read has one canonical form
+(RFC 8785), which the writer's attestation is over, and a change to a file either breaks the JSON, or its layout, or a value; and every
+value is bound by the attestation, or, for what a holder may add or remove, proves itself.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import rfc8785
 
-from tallystick.chain.depth import is_shallow
-from tallystick.errors import BundleError, IdError, ReceiptFormatError, SignatureError
+from tallystick.errors import BundleError, IdError, JsonError, ReceiptFormatError, SignatureError
 from tallystick.hashing import keccak256
+from tallystick.heads import HeadError, LogTerms, derive_log_id
 from tallystick.ids import (
     MAX_EPOCH,
     MAX_INDEX,
@@ -32,21 +32,23 @@ from tallystick.ids import (
 )
 from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES, Wallet, recover
 from tallystick.merkle import MAX_BATCH_RECORDS, MAX_PATH_LENGTH
-from tallystick.receipts import Domain, SignedReceipt, bundle_digest, signer
+from tallystick.receipts import Domain, SignedReceipt, bundle_digest
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Disclosure
+from tallystick.strict_json import read_json
 
-FORMAT: Final = "tallystick/bundle/v1"
+FORMAT: Final = "tallystick/bundle/v2"
 MAX_BUNDLE_BYTES: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """Where the record stands on the chain: its batch, the path to the batch's root, and the transaction.
+    """Where the record stands on the chain: its batch, the path to the batch's root, the head's step, and the transaction.
 
     Units: `block_time` is Unix seconds.
     """
 
+    entry: int
     batch: int
     first_index: int
     count: int
@@ -62,19 +64,23 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the operator attests: the sealed record, its receipt, and its anchor once there is one."""
+    """What the writer attests: whose log it is, the sealed record, its receipt if shown, and its anchor once there is one.
+
+    Requires: a `log_id` that follows from `domain` and `terms`; `parse_bundle` checks it.
+    """
 
     domain: Domain
+    terms: LogTerms
     log_id: LogId
     index: int
     epoch: int
     fields_root: FieldsRoot
     sealed: bytes = field(repr=False)
-    receipt: SignedReceipt
+    receipt: SignedReceipt | None
     anchor: Anchor | None
 
     def to_json(self) -> dict[str, object]:
-        """The JSON form. Source: SPEC 8."""
+        """The JSON form. Source: SPEC 9."""
         return {
             "anchor": None if self.anchor is None else _anchor_to_json(self.anchor),
             "chain_id": self.domain.chain_id,
@@ -83,8 +89,9 @@ class Evidence:
             "fields_root": to_hex(self.fields_root),
             "index": self.index,
             "log_id": to_hex(self.log_id),
-            "receipt": self.receipt.to_json(),
+            "receipt": None if self.receipt is None else self.receipt.to_json(),
             "sealed": to_hex(self.sealed),
+            "terms": _terms_to_json(self.terms),
         }
 
 
@@ -98,7 +105,7 @@ class Bundle:
     disclosed: Disclosure | None = None
 
     def to_bytes(self) -> bytes:
-        """The file. Source: SPEC 8; RFC 8785."""
+        """The file in its canonical form. Source: SPEC 9; RFC 8785."""
         document: dict[str, object] = {
             "attestation": to_hex(self.attestation),
             "evidence": self.evidence.to_json(),
@@ -118,7 +125,7 @@ class Bundle:
 
 
 def evidence_digest(evidence: Evidence) -> bytes:
-    """The 32 bytes that the writer signs for this evidence. Source: SPEC 8."""
+    """The 32 bytes that the writer signs for this evidence. Source: SPEC 9."""
     return bundle_digest(evidence.domain, keccak256(_canonical(evidence.to_json())))
 
 
@@ -128,53 +135,46 @@ def sign_evidence(wallet: Wallet, evidence: Evidence) -> bytes:
 
 
 def attester(bundle: Bundle) -> Address:
-    """Who attested the evidence, computed from the signature.
+    """Who attested the evidence, computed from the signature: anybody, until compared with a writer who is known.
 
     Raises: SignatureError.
     """
     return recover(evidence_digest(bundle.evidence), bundle.attestation)
 
 
-def check_attestation(bundle: Bundle) -> Address:
-    """Who attested the evidence: it must be who signed the receipt inside it.
+def check_attestation(bundle: Bundle, writers: Collection[Address]) -> Address:
+    """Who attested the evidence: one of the log's writers. A receipt in it may be by another of them, who wrote before.
 
     Raises: BundleError; SignatureError.
     """
-    found, expected = attester(bundle), signer(bundle.evidence.receipt)
-    if found != expected:
-        raise BundleError(
-            "attestation", f"is by {checksum_address(found)}, the receipt by {checksum_address(expected)}"
-        )
+    found = attester(bundle)
+    if found not in writers:
+        known = ", ".join(checksum_address(one) for one in writers) or "nobody"
+        raise BundleError("attestation", f"is by {checksum_address(found)}; the log's writers are {known}")
     return found
 
 
 def parse_bundle(data: bytes) -> Bundle:
-    """Read a bundle file.
+    """Read a bundle file, in any JSON formatting.
 
-    Raises: BundleError naming the member at fault, or that the file is not byte for byte its own canonical form.
+    Raises: BundleError naming the member at fault.
+    Source: SPEC 9.
     """
-    if len(data) > MAX_BUNDLE_BYTES:
-        raise BundleError("file", f"has {len(data)} bytes; a bundle has at most {MAX_BUNDLE_BYTES}")
-    if not is_shallow(data):
-        raise BundleError("file", "nests too deep")
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BundleError("file", f"is not JSON: {error!s:.100}") from error
-    bundle = _bundle_from(document)
-    again = bundle.to_bytes()
-    if again != data:
-        offset = next(
-            (at for at, (a, b) in enumerate(zip(again, data, strict=False)) if a != b), min(len(again), len(data))
-        )
-        raise BundleError("file", f"is not in canonical form (RFC 8785), first at byte {offset}")
-    return bundle
+        document = read_json(data, MAX_BUNDLE_BYTES)
+    except JsonError as error:
+        raise BundleError("file", str(error)) from error
+    return bundle_from(document)
 
 
-def _bundle_from(document: object) -> Bundle:
+def bundle_from(document: object) -> Bundle:
+    """Read a bundle from the JSON value of its file, as `parse_bundle` does.
+
+    Raises: BundleError naming the member at fault.
+    """
     members = _object(document, "file", ("attestation", "evidence", "format"), optional=("disclosed", "record_secret"))
     if members["format"] != FORMAT:
-        raise BundleError("format", f"is {members['format']!r:.60}; this release reads {FORMAT!r}")
+        raise BundleError("format", f"is {members['format']!a:.60}; this release reads {FORMAT!r}")
     secret = _bytes(members, "", "record_secret", SECRET_BYTES) if "record_secret" in members else None
     return Bundle(
         evidence=_evidence_from(members["evidence"]),
@@ -184,23 +184,30 @@ def _bundle_from(document: object) -> Bundle:
     )
 
 
+_EVIDENCE_MEMBERS = (
+    "anchor", "chain_id", "contract", "epoch", "fields_root", "index", "log_id", "receipt", "sealed", "terms",
+)  # fmt: skip
+
+
 def _evidence_from(data: object) -> Evidence:
     where = "evidence"
-    names = ("anchor", "chain_id", "contract", "epoch", "fields_root", "index", "log_id", "receipt", "sealed")
-    members = _object(data, where, names)
+    members = _object(data, where, _EVIDENCE_MEMBERS)
     try:
-        receipt = SignedReceipt.from_json(members["receipt"])
+        receipt = None if members["receipt"] is None else SignedReceipt.from_json(members["receipt"])
     except (ReceiptFormatError, SignatureError) as error:
         raise BundleError("evidence.receipt", str(error)) from error
     sealed = _hex(members, where, "sealed", parse_hex)
     if len(sealed) > MAX_SEALED_BYTES:
         raise BundleError("evidence.sealed", f"has {len(sealed)} bytes; at most {MAX_SEALED_BYTES} are sealed")
+    domain = Domain(chain_id=_integer(members, where, "chain_id"), contract=_address(members, where, "contract"))
+    terms, log_id = _terms_from(members["terms"]), LogId(_hex(members, where, "log_id", parse_hash))
+    derived = derive_log_id(domain.chain_id, domain.contract, terms)
+    if log_id != derived:
+        raise BundleError("evidence.log_id", f"is {to_hex(log_id)}; the terms lead to {to_hex(derived)}")
     return Evidence(
-        domain=Domain(
-            chain_id=_integer(members, where, "chain_id"),
-            contract=Address(_hex(members, where, "contract", parse_address)),
-        ),
-        log_id=LogId(_hex(members, where, "log_id", parse_hash)),
+        domain=domain,
+        terms=terms,
+        log_id=log_id,
         index=_integer(members, where, "index"),
         epoch=_integer(members, where, "epoch", most=MAX_EPOCH),
         fields_root=FieldsRoot(_hex(members, where, "fields_root", parse_hash)),
@@ -210,12 +217,47 @@ def _evidence_from(data: object) -> Evidence:
     )
 
 
+_TERMS_MEMBERS = ("creator", "format", "keeper", "mode", "promise", "salt", "skew", "writer")
+
+
+def _terms_to_json(terms: LogTerms) -> dict[str, object]:
+    return {
+        "creator": checksum_address(terms.creator),
+        "format": terms.format,
+        "keeper": checksum_address(terms.keeper),
+        "mode": terms.mode,
+        "promise": terms.promise,
+        "salt": to_hex(terms.salt),
+        "skew": terms.skew,
+        "writer": checksum_address(terms.writer),
+    }
+
+
+def _terms_from(data: object) -> LogTerms:
+    where = "evidence.terms"
+    members = _object(data, where, _TERMS_MEMBERS)
+    try:
+        return LogTerms(
+            creator=_address(members, where, "creator"),
+            salt=_hex(members, where, "salt", parse_hash),
+            writer=_address(members, where, "writer"),
+            keeper=_address(members, where, "keeper"),
+            format=_integer(members, where, "format"),
+            mode=_integer(members, where, "mode"),
+            promise=_integer(members, where, "promise"),
+            skew=_integer(members, where, "skew"),
+        )
+    except HeadError as error:
+        raise BundleError(f"{where}.{error.part}", error.reason) from error
+
+
 _ANCHOR_MEMBERS = (
     "batch",
     "block_hash",
     "block_number",
     "block_time",
     "count",
+    "entry",
     "first_index",
     "head",
     "path",
@@ -232,6 +274,7 @@ def _anchor_to_json(anchor: Anchor) -> dict[str, object]:
         "block_number": anchor.block_number,
         "block_time": anchor.block_time,
         "count": anchor.count,
+        "entry": anchor.entry,
         "first_index": anchor.first_index,
         "head": to_hex(anchor.head),
         "path": [to_hex(part) for part in anchor.path],
@@ -245,6 +288,7 @@ def _anchor_from(data: object) -> Anchor:
     where = "evidence.anchor"
     members = _object(data, where, _ANCHOR_MEMBERS)
     return Anchor(
+        entry=_integer(members, where, "entry"),
         batch=_integer(members, where, "batch"),
         first_index=_integer(members, where, "first_index"),
         count=_integer(members, where, "count", most=MAX_BATCH_RECORDS),
@@ -280,19 +324,8 @@ def _disclosure_from(data: object) -> Disclosure:
 def _canonical(document: object) -> bytes:
     try:
         return rfc8785.dumps(document)  # type: ignore[arg-type]  # built above from what JSON can hold
-    except rfc8785.CanonicalizationError as error:  # the receipts' times have 64 bits, JSON's integers 53
+    except rfc8785.CanonicalizationError as error:  # what was made and not read may hold integers beyond JSON's 53 bits
         raise BundleError("file", f"has no canonical form (RFC 8785): {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice in one object")
-    return members
-
-
-def _no_constant(text: str) -> object:
-    raise ValueError(f"{text} is not JSON")
 
 
 def _object(data: object, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
@@ -303,11 +336,25 @@ def _object(data: object, where: str, names: tuple[str, ...], optional: tuple[st
             raise BundleError(f"{where}.{name}", "is missing")
     for name in data:
         if name not in names and name not in optional:
-            raise BundleError(f"{where}.{name!a:.40}", "is unknown to version 1")
+            raise BundleError(f"{where}.{name!a:.40}", "is unknown to version 2")
     return data
 
 
 def _hex(members: Mapping[str, Any], where: str, name: str, parse: Callable[[str], bytes]) -> bytes:
+    value = _parsed(members, where, name, parse)
+    if members[name] != to_hex(value):
+        raise BundleError(_at(where, name), "is not in lower-case hex")
+    return value
+
+
+def _address(members: Mapping[str, Any], where: str, name: str) -> Address:
+    address = Address(_parsed(members, where, name, parse_address))
+    if members[name] != checksum_address(address):
+        raise BundleError(_at(where, name), "is not written with its checksum (EIP-55)")
+    return address
+
+
+def _parsed(members: Mapping[str, Any], where: str, name: str, parse: Callable[[str], bytes]) -> bytes:
     text = members[name]
     if not isinstance(text, str):
         raise BundleError(_at(where, name), "is not text")
