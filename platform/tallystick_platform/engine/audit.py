@@ -25,7 +25,7 @@ from tallystick_platform.errors import PromptRejected
 from tallystick_platform.protocol import Failed, GenerationRequest, GpuInfo, ModelInfo, Started, StepEvent
 
 ENGINE_NAME = "tallystick-audit"
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 ADMIT_CHARS_PER_STEP = 65_536  # tokenizing this much takes about as long as one token of a small model
 
 _log = structlog.get_logger(__name__)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import structlog
 import torch
 from tokenizers import Tokenizer
 
@@ -28,6 +29,8 @@ from tallystick_platform.protocol import GpuInfo, ModelInfo, Reproducibility, Ve
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,4 +218,7 @@ def _promise(forward: LlamaModel | CausalModel, max_active: int) -> tuple[int, R
         return 1, "reproducible" if exact else "statistical"
     if not exact:
         return max_active, "statistical"
-    return (max_active if rows_are_independent(forward, max_active) else 1), "reproducible"
+    if rows_are_independent(forward, max_active):
+        return max_active, "reproducible"
+    _log.warning("engine.rows_disturb_each_other", decoded_together=1, instead_of=max_active)
+    return 1, "reproducible"
