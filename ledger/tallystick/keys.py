@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass, field
+from hashlib import shake_256
 from pathlib import Path
 from typing import Final
 
@@ -33,13 +34,14 @@ X25519_BYTES: Final = 32
 WRAP_BYTES: Final = KEY_ID_BYTES + 1088 + X25519_BYTES + SECRET_BYTES + 16
 MAX_KEY_FILE_BYTES: Final = 8192
 
-WALLET_KIND: Final = "tallystick-wallet-v1"
-AUDITOR_KEY_KIND: Final = "tallystick-auditor-key-v1"
-AUDITOR_PUBLIC_KIND: Final = "tallystick-auditor-pub-v1"
+WALLET_KIND: Final = "tallystick-wallet-v2"
+AUDITOR_KEY_KIND: Final = "tallystick-auditor-key-v2"
+AUDITOR_PUBLIC_KIND: Final = "tallystick-auditor-pub-v2"
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _HALF_ORDER = _ORDER // 2
-_EPOCH_INFO = b"tallystick/v1/epoch"
+_NONCE_INFO = b"tallystick/v2/nonce"
+_EPOCH_INFO = b"tallystick/v2/epoch"
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -146,17 +148,17 @@ class AuditorPublicKey:
 
 @dataclass(frozen=True, slots=True)
 class AuditorKey:
-    """An auditor's key pair, kept as its seeds."""
+    """An auditor's key pair, kept as X-Wing's seed. Source: draft-connolly-cfrg-xwing-kem 5.2."""
 
-    mlkem_seed: bytes = field(repr=False)
-    x25519_secret: bytes = field(repr=False)
+    seed: bytes = field(repr=False)
     public: AuditorPublicKey = field(init=False)
 
     def __post_init__(self) -> None:
-        if len(self.mlkem_seed) != MLKEM_SEED_BYTES or len(self.x25519_secret) != X25519_BYTES:
-            raise KeyFormatError("auditor's key", f"has not {MLKEM_SEED_BYTES} and {X25519_BYTES} bytes")
-        mlkem = MLKEM768PrivateKey.from_seed_bytes(self.mlkem_seed).public_key().public_bytes_raw()
-        x25519 = X25519PrivateKey.from_private_bytes(self.x25519_secret).public_key().public_bytes_raw()
+        if len(self.seed) != SECRET_BYTES:
+            raise KeyFormatError("auditor's key", f"has not {SECRET_BYTES} bytes")
+        private_mlkem, private_x25519 = self.private_keys()
+        mlkem = private_mlkem.public_key().public_bytes_raw()
+        x25519 = private_x25519.public_key().public_bytes_raw()
         object.__setattr__(self, "public", AuditorPublicKey(mlkem, x25519))
 
     @property
@@ -164,20 +166,27 @@ class AuditorKey:
         """The key id of the public half."""
         return self.public.key_id
 
+    def private_keys(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
+        """The two private keys that follow from the seed."""
+        expanded = shake_256(self.seed).digest(MLKEM_SEED_BYTES + X25519_BYTES)
+        return (
+            MLKEM768PrivateKey.from_seed_bytes(expanded[:MLKEM_SEED_BYTES]),
+            X25519PrivateKey.from_private_bytes(expanded[MLKEM_SEED_BYTES:]),
+        )
+
     @classmethod
     def generate(cls) -> AuditorKey:
         """A new random key pair."""
-        return cls(secrets.token_bytes(MLKEM_SEED_BYTES), secrets.token_bytes(X25519_BYTES))
+        return cls(secrets.token_bytes(SECRET_BYTES))
 
     def to_text(self) -> str:
         """The line of a key file; it holds the secret."""
-        return f"{AUDITOR_KEY_KIND}:{base64.b64encode(self.mlkem_seed + self.x25519_secret).decode()}"
+        return f"{AUDITOR_KEY_KIND}:{base64.b64encode(self.seed).decode()}"
 
     @classmethod
     def from_text(cls, text: str) -> AuditorKey:
         """Read the line of a key file. Raises: KeyFormatError with what is wrong, never with the key."""
-        data = _decode(text, AUDITOR_KEY_KIND)
-        return cls(data[:MLKEM_SEED_BYTES], data[MLKEM_SEED_BYTES:])
+        return cls(_decode(text, AUDITOR_KEY_KIND))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +198,8 @@ class EpochKey:
     secret: bytes = field(repr=False)
     extracted: bytes = field(init=False, repr=False, compare=False)
     """The first half of HKDF, the same for every record of the epoch."""
+    nonce_key: bytes = field(init=False, repr=False, compare=False)
+    """The key under which record nonces are derived; a reader never needs it."""
 
     def __post_init__(self) -> None:
         if len(self.log_id) != HASH_BYTES or len(self.secret) != SECRET_BYTES or not 1 <= self.epoch <= MAX_EPOCH:
@@ -196,6 +207,7 @@ class EpochKey:
                 "epoch key", "has a log id and a secret of 32 bytes each and an epoch from 1 to 2^32 - 1"
             )
         object.__setattr__(self, "extracted", hkdf_extract(self.secret, self.log_id))
+        object.__setattr__(self, "nonce_key", hkdf_expand(self.extracted, _NONCE_INFO))
 
     @classmethod
     def generate(cls, log_id: LogId, epoch: int) -> EpochKey:
@@ -224,10 +236,7 @@ def unwrap_epoch_key(wrap: bytes, auditor: AuditorKey, log_id: LogId, epoch: int
         raise OpenError(f"an epoch wrap has {WRAP_BYTES} bytes, not {len(wrap)}")
     if not hmac.compare_digest(wrap[:KEY_ID_BYTES], auditor.key_id):
         raise OpenError(f"the wrap is for key {wrap[:KEY_ID_BYTES].hex()}, this key is {auditor.key_id.hex()}")
-    private = MLKEM768X25519PrivateKey(
-        MLKEM768PrivateKey.from_seed_bytes(auditor.mlkem_seed),
-        X25519PrivateKey.from_private_bytes(auditor.x25519_secret),
-    )
+    private = MLKEM768X25519PrivateKey(*auditor.private_keys())
     try:
         secret: bytes = _SUITE.decrypt(wrap[KEY_ID_BYTES:], private, _epoch_info(log_id, epoch))
     except InvalidTag as error:

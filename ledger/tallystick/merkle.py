@@ -1,4 +1,4 @@
-"""Leaves, batch trees and heads: pure functions, no state, no input or output.
+"""Leaves and batch trees: pure functions, no state, no input or output.
 
 The tree has the shape of RFC 9162 2.1.1 over keccak256: a node over n leaves splits at the largest power of two below n, so a
 position is bound by the shape and no leaf can pass for a node.
@@ -11,24 +11,32 @@ from typing import Final
 
 from tallystick.errors import MerkleError
 from tallystick.hashing import keccak256
-from tallystick.ids import HASH_BYTES, FieldsRoot, Head, Leaf, LogId, Root
+from tallystick.ids import HASH_BYTES, FieldsRoot, Leaf, LogId, Root
 
 LEAF_PREFIX: Final = b"\x00"
 NODE_PREFIX: Final = b"\x01"
+HEADER_BYTES: Final = 25
+"""What stands in clear before a ciphertext: flags, admission number, nonce."""
+MIN_CIPHERTEXT_BYTES: Final = 17
+MAX_CIPHERTEXT_BYTES: Final = 122_896
 MAX_BATCH_RECORDS: Final = 1024
 MAX_PATH_LENGTH: Final = 10
 """The depth of a tree over MAX_BATCH_RECORDS leaves."""
 
 
 def leaf_hash(log_id: LogId, index: int, fields_root: FieldsRoot, sealed: bytes) -> Leaf:
-    """The leaf of one record: log, position, field commitments and ciphertext.
+    """The leaf of one record: log, position, field commitments, header and ciphertext.
 
+    Requires: `sealed` is the header followed by the ciphertext.
     Raises: MerkleError for parts of a wrong size.
     Source: SPEC 5.
     """
     if len(log_id) != HASH_BYTES or len(fields_root) != HASH_BYTES:
         raise MerkleError("a log id and a fields root have 32 bytes each")
-    return Leaf(keccak256(LEAF_PREFIX + log_id + _uint64(index) + fields_root + keccak256(sealed)))
+    if not HEADER_BYTES + MIN_CIPHERTEXT_BYTES <= len(sealed) <= HEADER_BYTES + MAX_CIPHERTEXT_BYTES:
+        raise MerkleError(f"a sealed record has {len(sealed)} bytes")
+    header, ciphertext = sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]
+    return Leaf(keccak256(LEAF_PREFIX + log_id + _uint64(index) + fields_root + header + keccak256(ciphertext)))
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -95,18 +103,6 @@ def root_from_path(leaf: bytes, position: int, size: int, path: Sequence[bytes])
     if used != len(path):
         raise MerkleError(f"the path has {len(path)} parts, a tree of {size} needs {used}")
     return Root(here)
-
-
-def next_head(head: Head, root: Root, first_index: int, count: int) -> Head:
-    """The head after one more batch; the first batch follows the head that is the log's id.
-
-    Source: SPEC 5.
-    """
-    if not 1 <= count <= MAX_BATCH_RECORDS:
-        raise MerkleError(f"a batch holds 1 to {MAX_BATCH_RECORDS} records, not {count}")
-    if len(head) != HASH_BYTES or len(root) != HASH_BYTES:
-        raise MerkleError("a head and a root have 32 bytes each")
-    return Head(keccak256(head + root + _uint64(first_index) + count.to_bytes(4, "big")))
 
 
 class RootBuilder:

@@ -1,10 +1,10 @@
 """Sealing: canonical bytes -> field commitments -> compress -> pad -> encrypt, and every step back.
 
     E  (epoch key, wrapped for each auditor)
-    |  HKDF over log, index and custody nonce
+    |  HKDF over log, index, a nonce of this sealing alone, and the vault's share
     S_i  (opens record i, alone; the sender gets it with the receipt)
     |-- salt_j -> commitment_j -> fields_root                (stands in the leaf, in clear)
-    |-- DEK_i, which depends on fields_root                 (so no key ever meets two plaintexts)
+    |-- DEK_i, which depends on header and fields_root      (so no key ever meets two plaintexts)
     `-- blob keys                                           (fields too large for the chain)
 
 Opening is a chain of small steps, so that the verifier can number them: `decrypt`, then `decode_record`, then `commitments`.
@@ -12,8 +12,9 @@ Opening is a chain of small steps, so that the verifier can number them: `decryp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import shake_256
 from struct import Struct
 from typing import Final
@@ -21,49 +22,62 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tallystick.binding import record_request_hash, response_digest_of_fields, response_hash
 from tallystick.compression import compress, decompress
 from tallystick.encoding import (
     RECORD_PREFIX,
+    LargeValue,
+    check_items,
     decode_field,
+    decode_large,
     decode_value,
     decode_with_fields,
     encode_fields,
+    encode_reference,
     field_value,
     split_fields,
 )
 from tallystick.errors import DisclosureError, EncodingError, OpenError, RecordError
 from tallystick.hashing import keccak256
-from tallystick.ids import HASH_BYTES, MAX_INDEX, FieldsRoot, Leaf, LogId
+from tallystick.ids import HASH_BYTES, MAX_EPOCH, MAX_INDEX, FieldsRoot, Leaf, LogId
 from tallystick.keys import SECRET_BYTES, EpochKey, hkdf_expand
-from tallystick.merkle import leaf_hash
+from tallystick.merkle import HEADER_BYTES, MAX_CIPHERTEXT_BYTES, MIN_CIPHERTEXT_BYTES, leaf_hash
 from tallystick.record import (
     FIELD_NAMES,
     LARGE_FIELDS,
     MAX_BLOB_BYTES,
-    MAX_INLINE_BYTES,
+    MAX_INTEGER,
+    MAX_PADDED_BYTES,
     MAX_RECORD_BYTES,
+    MIN_BLOB_BYTES,
     BlobRef,
     Record,
     Value,
 )
 
-VERSION: Final = 1
-HEADER_BYTES: Final = 6
+NONCE_BYTES: Final = 16
+VAULT_BYTES: Final = 32
+FRESH_BYTES: Final = 32
+"""What each sealing draws from the random generator."""
 TAG_BYTES: Final = 16
 SALT_BYTES: Final = 32
-FLAG_VAULT: Final = 0x01
-CUSTODY_NONCE_BYTES: Final = 32
-MAX_COMPRESSION_GROWTH: Final = 32
-"""What zstd adds to an incompressible record: its frame's head, and three bytes for each 128 KiB."""
+FLAGS_CHAIN: Final = 0x20
+FLAGS_VAULT: Final = 0x21
+MIN_SEALED_BYTES: Final = HEADER_BYTES + MIN_CIPHERTEXT_BYTES
+MAX_SEALED_BYTES: Final = HEADER_BYTES + MAX_CIPHERTEXT_BYTES
 
-_RECORD_INFO = b"tallystick/v1/record"
-_FIELDS_INFO = b"tallystick/v1/fields"
-_DEK_INFO = b"tallystick/v1/dek"
-_BLOB_INFO = b"tallystick/v1/blob"
+_RECORD_INFO = b"tallystick/v2/record"
+_FIELDS_INFO = b"tallystick/v2/fields"
+_DEK_INFO = b"tallystick/v2/dek"
+_BLOB_INFO = b"tallystick/v2/blob"
 # Constant, because no key is ever used with two plaintexts: SPEC 4 has the argument, test_sealing.py its tests.
-_NONCE = bytes(12)
+_AES_NONCE = bytes(12)
+_COMMITMENT_PREFIX = b"\x05"
+_FIELDS_ROOT_PREFIX = b"\x06"
 _SPLIT_SALTS = Struct(f"{SALT_BYTES}s" * len(FIELD_NAMES)).unpack
+_HEADER = Struct(f">BQ{NONCE_BYTES}s")
 _POSITIONS = {name: position for position, name in enumerate(FIELD_NAMES)}
+_ERROR, _RESPONSE = _POSITIONS["error"], _POSITIONS["response"]
 
 
 def padme(length: int) -> int:
@@ -79,16 +93,13 @@ def padme(length: int) -> int:
     return (length + mask) & ~mask
 
 
-MAX_SEALED_BYTES: Final = HEADER_BYTES + padme(MAX_RECORD_BYTES + MAX_COMPRESSION_GROWTH + 1) + TAG_BYTES
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedHeader:
     """What stands in clear before the ciphertext."""
 
-    version: int
     vault: bool
-    epoch: int
+    admission_seq: int
+    nonce: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +120,8 @@ class SealedRecord:
     sealed: bytes = field(repr=False)
     leaf: Leaf
     secret: bytes = field(repr=False)
+    request_hash: bytes
+    response_hash: bytes
     blobs: tuple[SealedBlob, ...] = ()
 
 
@@ -139,39 +152,49 @@ class Disclosure:
     commitments: Sequence[bytes]
 
 
-def record_secret(epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -> bytes:
+def record_secret(epoch_key: EpochKey, index: int, nonce: bytes, vault: bytes = b"") -> bytes:
     """The secret that opens one record.
 
-    Requires: `custody_nonce` is empty (chain custody) or 32 bytes (vault custody).
+    Requires: `nonce` is the one in the record's header; `vault` is empty (chain custody) or 32 bytes (vault custody).
+    Raises: OpenError.
     Source: SPEC 2.
     """
-    if len(custody_nonce) not in (0, CUSTODY_NONCE_BYTES):
-        raise OpenError(f"a custody nonce has {CUSTODY_NONCE_BYTES} bytes, or none")
-    return hkdf_expand(epoch_key.extracted, _RECORD_INFO + _uint64(index) + custody_nonce)
+    if len(nonce) != NONCE_BYTES:
+        raise OpenError(f"a record's nonce has {NONCE_BYTES} bytes")
+    if len(vault) not in (0, VAULT_BYTES):
+        raise OpenError(f"the vault's share of a secret has {VAULT_BYTES} bytes, or none")
+    return hkdf_expand(epoch_key.extracted, _RECORD_INFO + _uint64(index) + nonce + vault)
 
 
-def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: bytes = b"") -> SealedRecord:
+def response_salt(secret: bytes) -> bytes:
+    """The salt of the field `response`, which also salts the response hash. Source: SPEC 3 and 7."""
+    return _salts(secret)[_RESPONSE]
+
+
+def seal(
+    record: Record, *, epoch_key: EpochKey, index: int, random: Callable[[int], bytes], vault: bytes = b""
+) -> SealedRecord:
     """Seal a record for its place in the log.
 
+    Requires: the record's large fields are inline. `random(n)` gives n unpredictable bytes; where it repeats itself (a cloned
+    machine), or an index is given out twice (a restored backup), two records still never share a secret.
     Raises: RecordError if the record breaks a bound; EncodingError if it is too large even without its large fields.
-    Source: SPEC 3, 4 and 6.
+    Source: SPEC 2, 3, 4 and 8.
     """
-    secret = record_secret(epoch_key, index, custody_nonce)
     fields = encode_fields(record)
-    blobs: tuple[SealedBlob, ...] = ()
-    if sum(map(len, fields)) > MAX_INLINE_BYTES:
-        record, blobs = _spill(record, fields, secret)
-        fields = encode_fields(record) if blobs else fields
-    record_bytes = RECORD_PREFIX + b"".join(fields)
-    if len(record_bytes) > MAX_RECORD_BYTES:
-        raise EncodingError(
-            f"the record has {len(record_bytes)} bytes without its large fields; at most {MAX_RECORD_BYTES} fit"
-        )
-    fields_root = _fields_root(_commitments(fields, _salts(secret)))
-    header = _header(vault=bool(custody_nonce), epoch=epoch_key.epoch)
+    _check_inline(record)
+    nonce = _nonce(epoch_key, index, RECORD_PREFIX + b"".join(fields), random)
+    secret = record_secret(epoch_key, index, nonce, vault)
+    salts = _salts(secret)
+    request_hash = record_request_hash(record.http, record.request)  # type: ignore[arg-type]  # inline, as just checked
+    outcome = response_digest_of_fields(fields[_ERROR], fields[_RESPONSE])
+    sealed_fields, padded, blobs = _fitted(fields, secret)
+    fields_root = _fields_root(_commitments(sealed_fields, salts))
+    header = _HEADER.pack(FLAGS_VAULT if vault else FLAGS_CHAIN, record.admission_seq, nonce)
     log_id = epoch_key.log_id
-    key = hkdf_expand(secret, _DEK_INFO + fields_root)
-    sealed = header + AESGCM(key).encrypt(_NONCE, pad(compress(record_bytes)), _associated(header, log_id, index))
+    associated = _associated(header, log_id, index, epoch_key.epoch)
+    key = hkdf_expand(secret, _DEK_INFO + header + fields_root)
+    sealed = header + AESGCM(key).encrypt(_AES_NONCE, padded, associated)
     return SealedRecord(
         index=index,
         epoch=epoch_key.epoch,
@@ -179,6 +202,8 @@ def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: byte
         sealed=sealed,
         leaf=leaf_hash(log_id, index, fields_root, sealed),
         secret=secret,
+        request_hash=request_hash,
+        response_hash=response_hash(salts[_RESPONSE], outcome),
         blobs=blobs,
     )
 
@@ -186,50 +211,51 @@ def seal(record: Record, *, epoch_key: EpochKey, index: int, custody_nonce: byte
 def sealed_header(sealed: bytes) -> SealedHeader:
     """Read what stands in clear.
 
-    Raises: OpenError for an unknown version, named; for unknown flags or epoch 0; for sizes that cannot be.
+    Raises: OpenError for another format or custody, an admission number out of range, or sizes that cannot be.
     """
-    _check_header(sealed)
-    epoch = int.from_bytes(sealed[2:HEADER_BYTES], "big")
-    return SealedHeader(version=VERSION, vault=bool(sealed[1] & FLAG_VAULT), epoch=epoch)
+    if not MIN_SEALED_BYTES <= len(sealed) <= MAX_SEALED_BYTES:
+        raise OpenError(f"a sealed record has {MIN_SEALED_BYTES} to {MAX_SEALED_BYTES} bytes, not {len(sealed)}")
+    flags, admission_seq, nonce = _HEADER.unpack_from(sealed)
+    if flags not in (FLAGS_CHAIN, FLAGS_VAULT):
+        raise OpenError(f"the sealed record has the flags 0x{flags:02x}; this release opens 0x20 and 0x21")
+    if not 1 <= admission_seq <= MAX_INTEGER:
+        raise OpenError(f"the sealed record has the admission number {admission_seq}, not 1 to {MAX_INTEGER}")
+    return SealedHeader(vault=flags == FLAGS_VAULT, admission_seq=admission_seq, nonce=nonce)
 
 
-def _check_header(sealed: bytes) -> None:
-    if not HEADER_BYTES + TAG_BYTES < len(sealed) <= MAX_SEALED_BYTES:
-        least = HEADER_BYTES + TAG_BYTES + 1
-        raise OpenError(f"a sealed record has {least} to {MAX_SEALED_BYTES} bytes, not {len(sealed)}")
-    if sealed[0] != VERSION:
-        raise OpenError(f"the sealed record is of version {sealed[0]}; this release opens version {VERSION}")
-    if sealed[1] & ~FLAG_VAULT:
-        raise OpenError(f"the sealed record has unknown flags 0x{sealed[1]:02x}")
-    if sealed[2:HEADER_BYTES] == b"\x00\x00\x00\x00":
-        raise OpenError("the sealed record names epoch 0; epochs start at 1")
-
-
-def decrypt(sealed: bytes, *, log_id: LogId, index: int, fields_root: FieldsRoot, secret: bytes) -> bytes:
+def decrypt(sealed: bytes, *, log_id: LogId, index: int, epoch: int, fields_root: FieldsRoot, secret: bytes) -> bytes:
     """The record's bytes, not yet decoded.
 
-    Raises: OpenError if anything that the encryption binds was changed: ciphertext, header, log, index or fields root.
+    Requires: `epoch` is that of the batch.
+    Raises: OpenError if anything that the encryption binds was changed: ciphertext, header, log, index, epoch or fields root.
     Source: SPEC 4.
     """
-    _check_header(sealed)
+    sealed_header(sealed)
     if len(secret) != SECRET_BYTES:
         raise OpenError(f"a record secret has {SECRET_BYTES} bytes")
     header = sealed[:HEADER_BYTES]
-    key = hkdf_expand(secret, _DEK_INFO + fields_root)
+    key = hkdf_expand(secret, _DEK_INFO + header + fields_root)
+    associated = _associated(header, log_id, index, epoch)
     try:
-        padded = AESGCM(key).decrypt(_NONCE, sealed[HEADER_BYTES:], _associated(header, log_id, index))
+        padded = AESGCM(key).decrypt(_AES_NONCE, sealed[HEADER_BYTES:], associated)
     except InvalidTag as error:
         raise OpenError("the sealed record does not open with this key at this place") from error
     return decompress(unpad(padded), MAX_RECORD_BYTES)
 
 
-def open_sealed(sealed: bytes, *, log_id: LogId, index: int, fields_root: FieldsRoot, secret: bytes) -> OpenedRecord:
+def open_sealed(
+    sealed: bytes, *, log_id: LogId, index: int, epoch: int, fields_root: FieldsRoot, secret: bytes
+) -> OpenedRecord:
     """Decrypt and strictly decode; the commitments are the caller's next step.
 
-    Raises: OpenError; EncodingError and RecordError if what was sealed is not a canonical record.
+    Raises: OpenError; EncodingError and RecordError if what was sealed is not a canonical record, or has another admission number
+    than its header.
     """
-    record_bytes = decrypt(sealed, log_id=log_id, index=index, fields_root=fields_root, secret=secret)
+    record_bytes = decrypt(sealed, log_id=log_id, index=index, epoch=epoch, fields_root=fields_root, secret=secret)
     record, fields = decode_with_fields(record_bytes)
+    in_clear = sealed_header(sealed).admission_seq
+    if record.admission_seq != in_clear:
+        raise RecordError("admission_seq", f"is {record.admission_seq}, the header says {in_clear}")
     return OpenedRecord(index=index, record=record, record_bytes=record_bytes, fields=fields, secret=secret)
 
 
@@ -279,7 +305,7 @@ def _shown_value(name: str, shown: DisclosedField, commitments: Sequence[bytes])
     position = _position(name)
     if len(shown.salt) != SALT_BYTES:
         raise DisclosureError(name, f"a salt has {SALT_BYTES} bytes, not {len(shown.salt)}")
-    if keccak256(b"\x00" + shown.salt + shown.field_bytes) != commitments[position]:
+    if keccak256(_COMMITMENT_PREFIX + shown.salt + shown.field_bytes) != commitments[position]:
         raise DisclosureError(name, "is not what the record committed to under this name")
     try:
         found_name, value = decode_field(shown.field_bytes)
@@ -291,23 +317,41 @@ def _shown_value(name: str, shown: DisclosedField, commitments: Sequence[bytes])
 
 
 def open_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> Value:
-    """The value that a blob reference stands for.
+    """The value that a blob reference stands for, whatever field it is of.
 
-    Raises: OpenError if the blob is not the one referred to.
-    Source: SPEC 6.
+    Raises: OpenError if the blob is not the one referred to; EncodingError or RecordError if it holds no value.
+    Source: SPEC 8.
+    """
+    return decode_value(decrypt_blob(ciphertext, ref, secret))
+
+
+def open_large_field(name: str, ciphertext: bytes, ref: BlobRef, secret: bytes) -> LargeValue:
+    """The content of one of the large fields, from its blob.
+
+    Raises: OpenError if the blob is not the one referred to; EncodingError or RecordError if it is not the content of this field.
+    Source: SPEC 8.
+    """
+    return decode_large(name, decrypt_blob(ciphertext, ref, secret))
+
+
+def decrypt_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> bytes:
+    """The bytes of the value that a blob reference stands for, not yet decoded.
+
+    Raises: OpenError.
+    Source: SPEC 8.
     """
     if ref.length > MAX_BLOB_BYTES:
         raise OpenError(f"the blob claims {ref.length} bytes; at most {MAX_BLOB_BYTES} are opened")
     if keccak256(ciphertext) != ref.sealed_digest:
         raise OpenError("the blob has another digest than the record says")
     try:
-        frame = AESGCM(hkdf_expand(secret, _BLOB_INFO + ref.digest)).decrypt(_NONCE, ciphertext, ref.digest)
+        frame = AESGCM(hkdf_expand(secret, _BLOB_INFO + ref.digest)).decrypt(_AES_NONCE, ciphertext, ref.digest)
     except InvalidTag as error:
         raise OpenError("the blob does not open with this record's secret") from error
     value = decompress(frame, ref.length)
     if len(value) != ref.length or keccak256(value) != ref.digest:
         raise OpenError("the blob's content has another digest or length than the record says")
-    return decode_value(value)
+    return value
 
 
 def pad(data: bytes) -> bytes:
@@ -326,21 +370,47 @@ def unpad(padded: bytes) -> bytes:
     return data[:-1]
 
 
-def _spill(record: Record, fields: Sequence[bytes], secret: bytes) -> tuple[Record, tuple[SealedBlob, ...]]:
-    changes: dict[str, BlobRef] = {}
-    blobs = []
+def _check_inline(record: Record) -> None:
     for name in LARGE_FIELDS:
-        value = field_value(fields[_POSITIONS[name]])
-        if len(value) <= MAX_INLINE_BYTES or isinstance(getattr(record, name), BlobRef):
-            continue
-        if len(value) > MAX_BLOB_BYTES:
-            raise EncodingError(f"the {name} has {len(value)} bytes; at most {MAX_BLOB_BYTES} are recorded")
-        digest = keccak256(value)
-        ciphertext = AESGCM(hkdf_expand(secret, _BLOB_INFO + digest)).encrypt(_NONCE, compress(value), digest)
-        ref = BlobRef(digest=digest, length=len(value), sealed_digest=keccak256(ciphertext))
-        changes[name] = ref
-        blobs.append(SealedBlob(ref=ref, ciphertext=ciphertext))
-    return replace(record, **changes), tuple(blobs)  # type: ignore[arg-type]  # each name is of a field that takes a BlobRef
+        if isinstance(getattr(record, name), BlobRef):
+            raise RecordError(name, "is a blob reference already; sealing makes these, under the record's own secret")
+
+
+def _nonce(epoch_key: EpochKey, index: int, record_bytes: bytes, random: Callable[[int], bytes]) -> bytes:
+    # Fresh, and bound to what is sealed: neither a repeated index nor a repeated random generator repeats it for another record.
+    fresh = random(FRESH_BYTES)
+    return hmac.digest(epoch_key.nonce_key, fresh + _uint64(index) + record_bytes, "sha256")[:NONCE_BYTES]
+
+
+def _fitted(encoded: Sequence[bytes], secret: bytes) -> tuple[Sequence[bytes], bytes, tuple[SealedBlob, ...]]:
+    """The fields as they are sealed, their padded frame, and the blobs: the largest field moves out until the rest fits."""
+    fields = list(encoded)
+    inline = list(LARGE_FIELDS)
+    blobs: list[SealedBlob] = []
+    while True:
+        record_bytes = RECORD_PREFIX + b"".join(fields)
+        if len(record_bytes) <= MAX_RECORD_BYTES:
+            padded = pad(compress(record_bytes))
+            if len(padded) <= MAX_PADDED_BYTES:
+                return fields, padded, tuple(blobs)
+        values = {name: field_value(fields[_POSITIONS[name]]) for name in inline}
+        name = max(values, key=lambda name: len(values[name]), default=None)  # the first of equals, in canonical order
+        if name is None or len(values[name]) < MIN_BLOB_BYTES:
+            raise EncodingError(f"the record has {len(record_bytes)} bytes without its large fields, which is too many")
+        blob = _sealed_blob(name, values[name], secret)
+        blobs.append(blob)
+        inline.remove(name)
+        fields[_POSITIONS[name]] = encode_reference(name, blob.ref)
+
+
+def _sealed_blob(name: str, value: bytes, secret: bytes) -> SealedBlob:
+    if len(value) > MAX_BLOB_BYTES:
+        raise EncodingError(f"the {name} has {len(value)} bytes; at most {MAX_BLOB_BYTES} are recorded")
+    check_items(name, value)
+    digest = keccak256(value)
+    ciphertext = AESGCM(hkdf_expand(secret, _BLOB_INFO + digest)).encrypt(_AES_NONCE, compress(value), digest)
+    ref = BlobRef(digest=digest, length=len(value), sealed_digest=keccak256(ciphertext))
+    return SealedBlob(ref=ref, ciphertext=ciphertext)
 
 
 def _salts(secret: bytes) -> tuple[bytes, ...]:
@@ -348,11 +418,11 @@ def _salts(secret: bytes) -> tuple[bytes, ...]:
 
 
 def _commitments(fields: Sequence[bytes], salts: Sequence[bytes]) -> list[bytes]:
-    return [keccak256(b"\x00" + salt + encoded) for salt, encoded in zip(salts, fields, strict=True)]
+    return [keccak256(_COMMITMENT_PREFIX + salt + encoded) for salt, encoded in zip(salts, fields, strict=True)]
 
 
 def _fields_root(commitments: Sequence[bytes]) -> FieldsRoot:
-    return FieldsRoot(keccak256(b"\x01" + b"".join(commitments)))
+    return FieldsRoot(keccak256(_FIELDS_ROOT_PREFIX + b"".join(commitments)))
 
 
 def _position(name: str) -> int:
@@ -362,12 +432,10 @@ def _position(name: str) -> int:
         raise DisclosureError(name, f"no record has this field; it has {', '.join(FIELD_NAMES)}") from error
 
 
-def _header(*, vault: bool, epoch: int) -> bytes:
-    return bytes((VERSION, FLAG_VAULT if vault else 0)) + epoch.to_bytes(4, "big")
-
-
-def _associated(header: bytes, log_id: LogId, index: int) -> bytes:
-    return header + log_id + _uint64(index)
+def _associated(header: bytes, log_id: LogId, index: int, epoch: int) -> bytes:
+    if not 1 <= epoch <= MAX_EPOCH:
+        raise OpenError(f"epoch {epoch} is outside 1 to {MAX_EPOCH}")
+    return header + log_id + _uint64(index) + epoch.to_bytes(4, "big")
 
 
 def _uint64(index: int) -> bytes:

@@ -1,43 +1,55 @@
 """The one canonical encoding of a record: deterministic CBOR, strictly decoded.
 
 A decoder encodes again what it read and compares, field by field: whatever is not the canonical form of what it says is refused. So
-every accepted record has exactly one encoding, and its hashes are about its meaning. `layout` says how each structure is written.
+every accepted record has exactly one encoding, and its hashes are about its meaning. `parts`, `large` and `outputs` write the
+structures, `reading` is the way back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import cbor2
 
-from tallystick.encoding import parts
-from tallystick.encoding.atoms import free_value
+from tallystick.encoding import large, parts
+from tallystick.encoding.atoms import ARRAY, MAP, NULL, free_value, head
+from tallystick.encoding.items import MAX_ITEMS, has_more_items
 from tallystick.encoding.keepsakes import Keepsakes
-from tallystick.encoding.reading import read_record, same_keys
+from tallystick.encoding.outputs import write_outputs
+from tallystick.encoding.reading import read_large, read_record, same_keys
 from tallystick.errors import EncodingError, RecordError
 from tallystick.record import (
     FIELD_NAMES,
-    LARGE_FIELDS,
     MAX_BLOB_BYTES,
     MAX_DEPTH,
-    MAX_INLINE_BYTES,
     MAX_RECORD_BYTES,
     VERSION,
+    BlobRef,
     Gpu,
+    Instructions,
     Model,
+    Output,
     ProofOfCompute,
     Provider,
     Record,
+    RecordFault,
+    Request,
+    Response,
     Sender,
+    State,
     Value,
 )
 
-RECORD_PREFIX: Final = bytes((0xA0 | len(FIELD_NAMES),))
-"""The head of a map of twenty entries."""
+LargeValue: TypeAlias = dict[str, Value] | Request | Response | Instructions
 
-# The record, a blob reference or a response, and the containers that a free value may nest.
-_MAX_NESTING = MAX_DEPTH + 3
+RECORD_PREFIX: Final = head(MAP, len(FIELD_NAMES))
+
+OUTCOME_PREFIX: Final = head(MAP, 2)
+OUTPUTS_KEY: Final = cbor2.dumps("outputs")
+_NO_OUTPUTS: Final = head(ARRAY, 0)
+# The record itself, and the containers that the value of a field may nest.
+_MAX_NESTING = 1 + MAX_DEPTH
 _KEYS: Final = tuple(cbor2.dumps(name) for name in FIELD_NAMES)
 _VERSION_FIELD: Final = _KEYS[0] + cbor2.dumps(VERSION)
 
@@ -51,6 +63,10 @@ def encode_fields(record: Record) -> list[bytes]:
     """
     if type(record) is not Record:
         raise RecordError("record", "is not a record")
+    if (record.state is State.ACCEPTED) != (record.time.due_by is not None):
+        raise RecordError("time.due_by", "stands in an accepted record, and in no other")
+    if record.state is State.ACCEPTED:
+        _check_accepted(record)
     return [
         _VERSION_FIELD,
         parts.write_id(record.id),
@@ -63,13 +79,15 @@ def encode_fields(record: Record) -> list[bytes]:
         parts.write_price(record.price),
         parts.write_state(record.state),
         parts.write_usage(record.usage),
-        parts.write_prompt(record.prompt),
-        _shared(record.sender, Sender, parts.write_sender),
+        large.write_prompt(record.prompt),
+        _sender(record.sender),
+        parts.write_follows(record.follows),
+        large.write_request(record.request),
         _shared(record.provider, Provider, parts.write_provider),
-        parts.write_response(record.response),
+        large.write_response(record.response),
         parts.write_parameters(record.parameters),
         parts.write_sender_seq(record.sender_seq),
-        parts.write_instructions(record.instructions),
+        large.write_instructions(record.instructions),
         parts.write_admission_seq(record.admission_seq),
         _shared(record.proof_of_compute, ProofOfCompute, parts.write_proof_of_compute),
     ]
@@ -104,20 +122,30 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
     fields = encode_fields(record)
     again = RECORD_PREFIX + b"".join(fields)
     if again != data:
-        encode_fields(
-            read_record(tree, Keepsakes())
-        )  # a kept part may equal what stands here only by Python's 1 == True
+        # A kept part may equal what stands here only by Python's 1 == True: then it is the types that are wrong.
+        encode_fields(read_record(tree, Keepsakes()))
         raise _not_canonical(again, data)
-    for name, position in _LARGE_POSITIONS:
-        size = len(fields[position]) - len(_KEYS[position])
-        if size > MAX_INLINE_BYTES:
-            raise RecordError(name, f"has {size} bytes; above {MAX_INLINE_BYTES} it belongs in a blob")
     return record, fields
 
 
 def split_fields(data: bytes) -> list[bytes]:
     """A record's fields as they stand in its bytes. Raises: as `decode_record`."""
     return decode_with_fields(data)[1]
+
+
+def encode_outcome(error: RecordFault | None, outputs: tuple[Output, ...]) -> bytes:
+    """The deterministic encoding of `{"error": error, "outputs": outputs}`, which the response hash is about.
+
+    Raises: RecordError.
+    Source: SPEC 7.
+    """
+    return OUTCOME_PREFIX + parts.write_error(error) + OUTPUTS_KEY + write_outputs(outputs)
+
+
+def outcome_of_fields(error_field: bytes, response_field: bytes) -> bytes:
+    """`encode_outcome` from the two fields as they stand in a record whose response is inline or null."""
+    response = response_field[len(_KEYS[FIELD_NAMES.index("response")]) :]
+    return OUTCOME_PREFIX + error_field + (OUTPUTS_KEY + _NO_OUTPUTS if response == NULL else response[1:])
 
 
 def encode_value(value: Value) -> bytes:
@@ -136,11 +164,44 @@ def decode_value(data: bytes) -> Value:
     """
     if len(data) > MAX_BLOB_BYTES:
         raise EncodingError(f"{len(data)} bytes are more than the {MAX_BLOB_BYTES} of any value")
-    value: Value = _loads(data)
+    value: Value = _loads_bounded(data)
     again = encode_value(value)
     if again != data:
         raise _not_canonical(again, data)
     return value
+
+
+def decode_large(name: str, data: bytes) -> LargeValue:
+    """The content of a large field, from the bytes of its value: what was in a blob.
+
+    Raises: EncodingError; RecordError if it has not the shape of this field, or is a reference itself.
+    Source: SPEC 1 and 8.
+    """
+    if len(data) > MAX_BLOB_BYTES:
+        raise EncodingError(f"{len(data)} bytes are more than the {MAX_BLOB_BYTES} of any value")
+    write, kind = _LARGE[name]
+    value: LargeValue = read_large(name, _loads_bounded(data))
+    if type(value) is not kind:
+        raise RecordError(name, "is not the content of this field")
+    again = field_value(write(value))
+    if again != data:
+        raise _not_canonical(again, data)
+    return value
+
+
+def encode_reference(name: str, ref: BlobRef) -> bytes:
+    """The field with a blob reference in place of its content. Raises: RecordError."""
+    return _LARGE[name][0](ref)
+
+
+def check_items(name: str, data: bytes) -> None:
+    """Refuse a value that would take a reader more memory than its bytes suggest.
+
+    Raises: RecordError.
+    Source: SPEC 1.
+    """
+    if has_more_items(data, MAX_ITEMS):
+        raise RecordError(name, f"has more than {MAX_ITEMS} items")
 
 
 def decode_field(data: bytes) -> tuple[str, Value]:
@@ -165,6 +226,19 @@ def _shared(part: Any, kind: type, write: Callable[[Any], bytes]) -> bytes:
         field = write(part)
         _keepsakes.keep_field(part, field)
     return field
+
+
+def _sender(sender: Sender) -> bytes:
+    if type(sender) is Sender and sender.signature is not None:  # it signs one request: nothing to keep
+        return parts.write_sender(sender)
+    return _shared(sender, Sender, parts.write_sender)
+
+
+def _check_accepted(record: Record) -> None:
+    present = (("time.started_at", record.time.started_at), ("response", record.response), ("price", record.price))
+    for name, value in present:
+        if value is not None:
+            raise RecordError(name, "is not null, as an accepted record needs it")
 
 
 def _check_version_and_names(tree: Any) -> None:
@@ -198,6 +272,11 @@ def _loads(data: bytes) -> Any:
         raise EncodingError(f"is not deterministic CBOR: {error!s:.100}") from error
 
 
+def _loads_bounded(data: bytes) -> Any:
+    check_items("value", data)
+    return _loads(data)
+
+
 def _refuse_tag(*_: object) -> Any:
     raise EncodingError("holds a tag")
 
@@ -208,7 +287,12 @@ def _not_canonical(canonical: bytes, data: bytes) -> EncodingError:
     return EncodingError("is not the canonical encoding of what it says", offset=offset)
 
 
-_LARGE_POSITIONS: Final = tuple((name, FIELD_NAMES.index(name)) for name in LARGE_FIELDS)
+_LARGE: Final[dict[str, tuple[Callable[[Any], bytes], type]]] = {
+    "prompt": (large.write_prompt, dict),
+    "request": (large.write_request, Request),
+    "response": (large.write_response, Response),
+    "instructions": (large.write_instructions, Instructions),
+}
 _keepsakes: Final = Keepsakes()
 # Tags that the library knows must be refused by name: shared references would let a few bytes stand for gigabytes.
 _NO_TAGS: Final = dict.fromkeys((*range(64), *range(100, 128), *range(256, 300), 1004, 43000, 55799), _refuse_tag)

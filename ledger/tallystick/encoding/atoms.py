@@ -197,3 +197,9 @@ def scalar(value: object, path: str) -> bytes:
             raise RecordError(path, "holds a number that is not finite")
         return cbor2.dumps(value, canonical=True)
     raise RecordError(path, f"holds a {type(value).__name__}")
+
+
+def expect(part: object, kind: type, path: str) -> None:
+    """Hold a part to its class. Raises: RecordError."""
+    if type(part) is not kind:
+        raise RecordError(path, "is null" if part is None else f"is not a {kind.__name__}")

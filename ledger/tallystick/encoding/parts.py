@@ -16,10 +16,9 @@ from tallystick.encoding.atoms import (
     NULL,
     UNSIGNED,
     byte_string,
+    expect,
     flag,
-    free_value,
     hash32,
-    hash32_or_null,
     head,
     integer,
     one_of,
@@ -37,8 +36,8 @@ _GPU_KINDS: Final = words("gpu", "cpu")
 _PROOFS: Final = words("token", "signature")
 _CLASSES: Final = words("reproducible", "statistical", "none")
 _ID_HEAD: Final = b"bid" + head(BYTES, RECORD_ID_BYTES)
-_CHOICE_HEAD: Final = b"\xa3dtext"
-_UNBOUNDED: Final = r.MAX_INTEGER  # by itself; the field around it is bounded
+_FOLLOWS_HEAD: Final = b"gfollows" + head(BYTES, RECORD_ID_BYTES)
+_BASES: Final = words(*r.PRICE_BASES)
 
 
 def write_id(value: object) -> bytes:
@@ -50,7 +49,7 @@ def write_id(value: object) -> bytes:
 def write_gpu(gpu: r.Gpu | None) -> bytes:
     if gpu is None:
         return b"cgpu\xf6"
-    _expect(gpu, r.Gpu, "gpu")
+    expect(gpu, r.Gpu, "gpu")
     return (
         b"cgpu\xa6dkind"
         + one_of(gpu.kind, "gpu.kind", _GPU_KINDS)
@@ -68,18 +67,14 @@ def write_gpu(gpu: r.Gpu | None) -> bytes:
 
 
 def write_http(http: r.HttpExchange) -> bytes:
-    _expect(http, r.HttpExchange, "http")
+    expect(http, r.HttpExchange, "http")
     return (
-        b"dhttp\xa5dpath"
+        b"dhttp\xa3dpath"
         + text(http.path, "http.path", r.MAX_PATH_BYTES)
         + b"fmethod"
         + text(http.method, "http.method")
         + b"hstreamed"
         + flag(http.streamed, "http.streamed")
-        + b"lrequest_hash"
-        + hash32(http.request_hash, "http.request_hash")
-        + b"mresponse_hash"
-        + hash32_or_null(http.response_hash, "http.response_hash")
     )
 
 
@@ -88,9 +83,11 @@ def write_task(task: object) -> bytes:
 
 
 def write_time(time: r.RecordTime) -> bytes:
-    _expect(time, r.RecordTime, "time")
+    expect(time, r.RecordTime, "time")
     return (
-        b"dtime\xa3jstarted_at"
+        b"dtime\xa4fdue_by"
+        + (NULL if time.due_by is None else integer(time.due_by, "time.due_by"))
+        + b"jstarted_at"
         + (NULL if time.started_at is None else integer(time.started_at, "time.started_at"))
         + b"kadmitted_at"
         + integer(time.admitted_at, "time.admitted_at")
@@ -102,7 +99,7 @@ def write_time(time: r.RecordTime) -> bytes:
 def write_error(fault: r.RecordFault | None) -> bytes:
     if fault is None:
         return b"eerror\xf6"
-    _expect(fault, r.RecordFault, "error")
+    expect(fault, r.RecordFault, "error")
     return (
         b"eerror\xa2dcode"
         + text(fault.code, "error.code")
@@ -114,7 +111,7 @@ def write_error(fault: r.RecordFault | None) -> bytes:
 def write_model(model: r.Model | None) -> bytes:
     if model is None:
         return b"emodel\xf6"
-    _expect(model, r.Model, "model")
+    expect(model, r.Model, "model")
     return (
         b"emodel\xa8bid"
         + text(model.id, "model.id")
@@ -138,9 +135,14 @@ def write_model(model: r.Model | None) -> bytes:
 def write_price(price: r.Price | None) -> bytes:
     if price is None:
         return b"eprice\xf6"
-    _expect(price, r.Price, "price")
+    expect(price, r.Price, "price")
+    basis = one_of(price.basis, "price.basis", _BASES)
     return (
-        b"eprice\xa4hcurrency"
+        b"eprice\xa6ebasis"
+        + basis
+        + b"erates"
+        + _rates(price.rates, price.basis)
+        + b"hcurrency"
         + text(price.currency, "price.currency")
         + b"mcharge_micros"
         + integer(price.charge_micros, "price.charge_micros")
@@ -158,32 +160,12 @@ def write_state(state: object) -> bytes:
     return b"estate" + encoded
 
 
-def write_usage(usage: r.Usage | None) -> bytes:
-    if usage is None:
-        return b"eusage\xf6"
-    _expect(usage, r.Usage, "usage")
-    return (
-        b"eusage\xa2linput_tokens"
-        + integer(usage.input_tokens, "usage.input_tokens")
-        + b"moutput_tokens"
-        + integer(usage.output_tokens, "usage.output_tokens")
-    )
-
-
-def write_prompt(prompt: object) -> bytes:
-    if prompt is None:
-        return b"fprompt\xf6"
-    if type(prompt) is r.BlobRef:
-        return b"fprompt" + _blob(prompt, "prompt")
-    if type(prompt) is not dict:
-        raise RecordError("prompt", "is not a map")
-    if "blob" in prompt:
-        raise RecordError("prompt", "has the key blob, which stands for a blob reference")
-    return b"fprompt" + free_value(prompt, "prompt")
+def write_usage(usage: object) -> bytes:
+    return b"eusage\xf6" if usage is None else b"eusage" + _counts(usage, "usage", r.MAX_INTEGER)
 
 
 def write_sender(sender: r.Sender) -> bytes:
-    _expect(sender, r.Sender, "sender")
+    expect(sender, r.Sender, "sender")
     signature = sender.signature
     return (
         b"fsender\xa4eproof"
@@ -193,14 +175,22 @@ def write_sender(sender: r.Sender) -> bytes:
         + b"htoken_id"
         + text_or_null(sender.token_id, "sender.token_id")
         + b"isignature"
-        + (NULL if signature is None else byte_string(signature, "sender.signature", 1, r.MAX_SIGNATURE_BYTES))
+        + (NULL if signature is None else _sender_signature(signature))
     )
+
+
+def write_follows(follows: object) -> bytes:
+    if follows is None:
+        return b"gfollows\xf6"
+    if type(follows) is not bytes or not is_record_id(follows):
+        raise RecordError("follows", "is not the 16 bytes of a UUIDv7")
+    return _FOLLOWS_HEAD + follows
 
 
 def write_provider(provider: r.Provider | None) -> bytes:
     if provider is None:
         return b"hprovider\xf6"
-    _expect(provider, r.Provider, "provider")
+    expect(provider, r.Provider, "provider")
     return (
         b"hprovider\xa3bid"
         + text(provider.id, "provider.id")
@@ -209,18 +199,6 @@ def write_provider(provider: r.Provider | None) -> bytes:
         + b"gaddress"
         + byte_string(provider.address, "provider.address", ADDRESS_BYTES, ADDRESS_BYTES)
     )
-
-
-def write_response(response: r.Response | r.BlobRef | None) -> bytes:
-    if response is None:
-        return b"hresponse\xf6"
-    if isinstance(response, r.BlobRef):
-        return b"hresponse" + _blob(response, "response")
-    _expect(response, r.Response, "response")
-    choices = response.choices
-    if type(choices) is not tuple or len(choices) > r.MAX_CHOICES:
-        raise RecordError("response.choices", f"is not a tuple of at most {r.MAX_CHOICES}")
-    return b"hresponse\xa1gchoices" + head(ARRAY, len(choices)) + b"".join(map(_choice, choices, range(len(choices))))
 
 
 def write_parameters(parameters: object) -> bytes:
@@ -240,22 +218,6 @@ def write_sender_seq(value: object) -> bytes:
     return b"jsender_seq" + integer(value, "sender_seq", 1)
 
 
-def write_instructions(instructions: r.Instructions | r.BlobRef | None) -> bytes:
-    if instructions is None:
-        return b"linstructions\xf6"
-    if isinstance(instructions, r.BlobRef):
-        return b"linstructions" + _blob(instructions, "instructions")
-    _expect(instructions, r.Instructions, "instructions")
-    return (
-        b"linstructions\xa3fsystem"
-        + text_or_null(instructions.system, "instructions.system", _UNBOUNDED, 0)
-        + b"mchat_template"
-        + text_or_null(instructions.chat_template, "instructions.chat_template", _UNBOUNDED, 0)
-        + b"tchat_template_digest"
-        + hash32_or_null(instructions.chat_template_digest, "instructions.chat_template_digest")
-    )
-
-
 def write_admission_seq(value: object) -> bytes:
     return b"madmission_seq" + integer(value, "admission_seq", 1)
 
@@ -263,7 +225,7 @@ def write_admission_seq(value: object) -> bytes:
 def write_proof_of_compute(proof: r.ProofOfCompute | None) -> bytes:
     if proof is None:
         return b"pproof_of_compute\xf6"
-    _expect(proof, r.ProofOfCompute, "proof_of_compute")
+    expect(proof, r.ProofOfCompute, "proof_of_compute")
     toploc = proof.toploc
     return (
         b"pproof_of_compute\xa2eclass"
@@ -273,17 +235,35 @@ def write_proof_of_compute(proof: r.ProofOfCompute | None) -> bytes:
     )
 
 
-def _choice(choice: r.Choice, position: int) -> bytes:
-    _expect(choice, r.Choice, "response.choices")
-    if choice.index != position:
-        raise RecordError("response.choices.index", f"is {choice.index} at position {position}")
+def _rates(rates: object, basis: str) -> bytes:
+    if basis == "device-time":
+        if rates is not None:
+            raise RecordError("price.rates", "is not null, as the basis device-time needs it")
+        return NULL
+    if basis == "fixed" and (type(rates) is not dict or tuple(rates) != ("request",)):
+        raise RecordError("price.rates", "is not the price of one request alone, as the basis fixed needs it")
+    return _counts(rates, "price.rates", r.MAX_RATE_MICROS)
+
+
+def _counts(counts: object, path: str, most: int) -> bytes:
+    if type(counts) is not dict:
+        raise RecordError(path, "is not a map")
+    if not 1 <= len(counts) <= r.MAX_USAGE_COUNTS:
+        raise RecordError(path, f"has {len(counts)} entries, not 1 to {r.MAX_USAGE_COUNTS}")
+    keys = ordered_keys(counts, path, r.MAX_COUNT_NAME_BYTES, 1)
+    return head(MAP, len(keys)) + b"".join([encoded + integer(counts[key], path, 0, most) for key, encoded in keys])
+
+
+def _sender_signature(signature: r.SenderSignature) -> bytes:
+    expect(signature, r.SenderSignature, "sender.signature")
+    size = r.SENDER_SIGNATURE_BYTES
     return (
-        _CHOICE_HEAD
-        + text(choice.text, "response.choices.text", _UNBOUNDED, 0)
-        + b"eindex"
-        + integer(choice.index, "response.choices.index")
-        + b"mfinish_reason"
-        + text_or_null(choice.finish_reason, "response.choices.finish_reason")
+        b"\xa3enonce"
+        + hash32(signature.nonce, "sender.signature.nonce")
+        + b"hdeadline"
+        + integer(signature.deadline, "sender.signature.deadline")
+        + b"isignature"
+        + byte_string(signature.signature, "sender.signature.signature", size, size)
     )
 
 
@@ -301,20 +281,3 @@ def _parameter(value: object, key: str) -> bytes:
 
 def _parameter_item(value: object, path: str) -> bytes:
     return text(value, path, r.MAX_PARAMETERS_BYTES, 0) if type(value) is str else scalar(value, path)
-
-
-def _blob(ref: r.BlobRef, name: str) -> bytes:
-    path = f"{name}.blob"
-    return (
-        b"\xa1dblob\xa3fdigest"
-        + hash32(ref.digest, f"{path}.digest")
-        + b"flength"
-        + integer(ref.length, f"{path}.length", r.MAX_INLINE_BYTES + 1, r.MAX_BLOB_BYTES)
-        + b"msealed_digest"
-        + hash32(ref.sealed_digest, f"{path}.sealed_digest")
-    )
-
-
-def _expect(part: object, kind: type, path: str) -> None:
-    if type(part) is not kind:
-        raise RecordError(path, "is null" if part is None else f"is not a {kind.__name__}")

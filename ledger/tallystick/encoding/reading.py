@@ -35,11 +35,13 @@ def read_record(tree: Mapping[str, Any], keepsakes: Keepsakes) -> r.Record:
         price=_structure("price", r.Price, PRICE_KEYS, tree["price"]),
         model=_kept("model", r.Model, MODEL_KEYS, tree["model"], keepsakes),
         parameters=tree["parameters"],
-        prompt=_or_blob("prompt", tree["prompt"]),
-        instructions=_instructions(tree["instructions"]),
-        response=_response(tree["response"]),
-        usage=_structure("usage", r.Usage, USAGE_KEYS, tree["usage"]),
-        sender=_kept("sender", r.Sender, SENDER_KEYS, tree["sender"], keepsakes),
+        request=read_large("request", tree["request"]),
+        prompt=read_large("prompt", tree["prompt"]),
+        instructions=read_large("instructions", tree["instructions"]),
+        response=read_large("response", tree["response"]),
+        usage=tree["usage"],
+        sender=_sender(tree["sender"], keepsakes),
+        follows=tree["follows"],
         proof_of_compute=_proof_of_compute(tree["proof_of_compute"], keepsakes),
     )
 
@@ -58,7 +60,7 @@ def same_keys(name: str, value: Any, keys: tuple[str, ...]) -> None:
             raise RecordError(f"{name}.{key}", "is missing")
     for key in value:
         if key not in keys:
-            raise RecordError(f"{name}.{_shown(key)}", "is unknown to version 1")
+            raise RecordError(f"{name}.{_shown(key)}", "is unknown to version 2")
     raise EncodingError(f"the keys of {name} are not in canonical order")
 
 
@@ -85,32 +87,41 @@ def _kept(name: str, kind: Any, keys: tuple[str, ...], value: Any, keepsakes: Ke
     return part
 
 
-def _or_blob(name: str, value: Any) -> Any:
+def read_large(name: str, value: Any) -> Any:
+    """The content of a large field, or the blob reference in its place. Raises: as `read_record`."""
     if type(value) is dict and "blob" in value:
         same_keys(name, value, ("blob",))
         blob = value["blob"]
         if blob is None:
             raise RecordError(f"{name}.blob", "is null")
         return _structure(f"{name}.blob", r.BlobRef, BLOB_KEYS, blob)
-    return value
-
-
-def _instructions(value: Any) -> Any:
-    value = _or_blob("instructions", value)
-    if type(value) is r.BlobRef:
+    if name == "prompt":
         return value
-    return _structure("instructions", r.Instructions, INSTRUCTIONS_KEYS, value)
+    if name == "response":
+        return _response(value)
+    kind, keys = (r.Request, REQUEST_KEYS) if name == "request" else (r.Instructions, INSTRUCTIONS_KEYS)
+    return _structure(name, kind, keys, value)
 
 
 def _response(value: Any) -> Any:
-    value = _or_blob("response", value)
-    if value is None or type(value) is r.BlobRef:
-        return value
-    same_keys("response", value, ("choices",))
-    choices = value["choices"]
-    if type(choices) is not list:
-        raise RecordError("response.choices", "is not a list")
-    return r.Response(choices=tuple([_structure("response.choices", r.Choice, CHOICE_KEYS, one) for one in choices]))
+    if value is None:
+        return None
+    same_keys("response", value, ("outputs",))
+    outputs = value["outputs"]
+    if type(outputs) is not list:
+        raise RecordError("response.outputs", "is not a list")
+    if None in outputs:
+        raise RecordError("response.outputs", "holds null")
+    return r.Response(outputs=tuple([_structure("response.outputs", r.Output, OUTPUT_KEYS, one) for one in outputs]))
+
+
+def _sender(value: Any, keepsakes: Keepsakes) -> Any:
+    signature = value.get("signature") if type(value) is dict else None
+    if signature is None:
+        return _kept("sender", r.Sender, SENDER_KEYS, value, keepsakes)
+    same_keys("sender", value, SENDER_KEYS)  # a signature is of one request: nothing to keep
+    signed = _structure("sender.signature", r.SenderSignature, SENDER_SIGNATURE_KEYS, signature)
+    return r.Sender(**{**value, "signature": signed})
 
 
 def _proof_of_compute(value: Any, keepsakes: Keepsakes) -> Any:
@@ -133,16 +144,17 @@ def _shown(key: object) -> str:
 
 
 # Each in canonical order: shorter keys first, then bytewise.
-TIME_KEYS: Final = ("started_at", "admitted_at", "finished_at")
-HTTP_KEYS: Final = ("path", "method", "streamed", "request_hash", "response_hash")
+TIME_KEYS: Final = ("due_by", "started_at", "admitted_at", "finished_at")
+HTTP_KEYS: Final = ("path", "method", "streamed")
 GPU_KEYS: Final = ("kind", "name", "uuid", "count", "driver", "memory_bytes")
 ERROR_KEYS: Final = ("code", "message")
-PRICE_KEYS: Final = ("currency", "charge_micros", "device_time_us", "per_hour_micros")
+PRICE_KEYS: Final = ("basis", "rates", "currency", "charge_micros", "device_time_us", "per_hour_micros")
 MODEL_KEYS: Final = ("id", "dtype", "device", "engine", "version", "quantisation", "engine_version", "weights_digest")
-USAGE_KEYS: Final = ("input_tokens", "output_tokens")
 SENDER_KEYS: Final = ("proof", "address", "token_id", "signature")
+SENDER_SIGNATURE_KEYS: Final = ("nonce", "deadline", "signature")
 PROVIDER_KEYS: Final = ("id", "name", "address")
-CHOICE_KEYS: Final = ("text", "index", "finish_reason")
+REQUEST_KEYS: Final = ("body", "salt", "reader", "target", "content_type")
+OUTPUT_KEYS: Final = ("kind", "content", "logprobs", "finish_reason")
 BLOB_KEYS: Final = ("digest", "length", "sealed_digest")
 INSTRUCTIONS_KEYS: Final = ("system", "chat_template", "chat_template_digest")
 _STATES: Final = {state.value: state for state in r.State}

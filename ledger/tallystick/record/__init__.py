@@ -1,6 +1,7 @@
 """The record of one request.
 
-`fields` holds the types, `bounds` the limits. A record is held to them where it is written: `tallystick.encoding`.
+`fields` holds the types, `bounds` the limits, `pricing` what a request is charged. A record is held to its bounds where it is written:
+`tallystick.encoding`.
 """
 
 from tallystick.record.bounds import (
@@ -29,7 +30,6 @@ from tallystick.record.bounds import (
     REQUEST_SALT_BYTES,
     SENDER_NONCE_BYTES,
     SENDER_SIGNATURE_BYTES,
-    charge_micros,
     clip_text,
 )
 from tallystick.record.fields import (
@@ -58,6 +58,7 @@ from tallystick.record.fields import (
     Usage,
     Value,
 )
+from tallystick.record.pricing import charge_micros, charged
 
 __all__ = [
     "Record",
@@ -85,6 +86,7 @@ __all__ = [
     "OUTPUT_KINDS",
     "PRICE_BASES",
     "charge_micros",
+    "charged",
     "clip_text",
     "MAX_BLOB_BYTES",
     "MAX_COUNT_NAME_BYTES",

@@ -1,4 +1,4 @@
-"""The bounds of a record's fields, and the arithmetic that they allow.
+"""The bounds of a record's fields.
 
 Text is measured in bytes of UTF-8. Without its large fields, which can move to blobs, a record that passes these bounds always fits one
 transaction: a request that was admitted can always be recorded.
@@ -42,13 +42,6 @@ MAX_GPU_COUNT: Final = 65_536
 MAX_PER_HOUR_MICROS: Final = 10**14
 MAX_DEVICE_TIME_US: Final = 10**11
 """About 28 hours; with MAX_PER_HOUR_MICROS it keeps every charge within MAX_INTEGER."""
-
-MICROSECONDS_PER_HOUR: Final = 3_600_000_000
-
-
-def charge_micros(per_hour_micros: int, device_time_us: int) -> int:
-    """Compute the charge, rounded up. Units: micro-units of the currency. Source: SPEC 1."""
-    return -(-per_hour_micros * device_time_us // MICROSECONDS_PER_HOUR)
 
 
 def clip_text(text: str, max_bytes: int) -> str:
