@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tallystick.chain.depth import is_shallow
 from tallystick.errors import ManifestError, ModelDigestError, PullRefused
 from tallystick.ids import to_hex
 from tallystick.manifest import DIGEST_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_NAME, FileEntry, Manifest
+from tallystick.strict_json import is_shallow
 
 FINISHED: Final = "finished"
 MAX_SHOWN_TEXT: Final = 200

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tallystick.chain.depth import is_shallow
+from tallystick.strict_json import is_shallow
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_JSON_VALUES
 from tallystick_platform.formats.names import shown
