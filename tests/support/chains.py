@@ -25,7 +25,7 @@ from tallystick.chain import (
     contract_address,
     derive_log_id,
 )
-from tallystick.chain.rpc import read_answer
+from tallystick.chain.answers import read_answer
 from tallystick.ids import Address, FieldsRoot, Index, LogId
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.chain import EmbeddedChain

@@ -1,4 +1,7 @@
-"""JSON-RPC over HTTP to a node that is not trusted: bounded in time, size and retries."""
+"""JSON-RPC over HTTP to a node that is not trusted: bounded in time, size and retries.
+
+One call is one deadline, whatever happens within it: connecting, headers, repetitions, and waiting where the node asks for patience.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,28 @@ from collections.abc import Callable
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from tallystick.chain.depth import is_shallow
-from tallystick.chain.wire import MalformedAnswer
+from tallystick.chain.answers import MAX_ANSWER_BYTES, is_rate_limit, read_answer
+from tallystick.chain.connection import Deadline, NodeConnection
+from tallystick.chain.wire import AnswerTooLarge, AnswerTooSlow, RateLimited
 from tallystick.errors import ChainRejected, ChainUnavailable
 
-MAX_ANSWER_BYTES: Final = 32 << 20
-"""A longer answer is cut off; a log query is then asked again over fewer blocks."""
-MAX_ERROR_TEXT: Final = 500
-MAX_REVERT_BYTES: Final = 1 << 14
+CALL_DEADLINE_S: Final = 30.0
+"""How long one call may take in all."""
 ATTEMPTS: Final = 3
-"""How often one question is put. Every method used here may be repeated, `eth_sendRawTransaction` too: the
-transaction was signed once, so a repetition is the same transaction."""
+"""How often one question is put over a connection that breaks. Every method may be repeated, `eth_sendRawTransaction` too: a transaction
+that is sent again is the same transaction."""
+PATIENT_ATTEMPTS: Final = 7
+"""How often it is put to a node that says it is asked too often, or is overloaded: six seconds of pauses in all."""
 FIRST_PAUSE_S: Final = 0.1
-ANSWER_DEADLINE_S: Final = 120.0
-"""A node that dribbles its answer is given up after this long in all."""
+"""Each pause is twice as long as the one before."""
 _CHUNK_BYTES: Final = 1 << 16
-_OVERLOADED: Final = frozenset({429, 502, 503, 504})
+_BUSY: Final = frozenset({429, 502, 503})
+_TOO_LARGE: Final = frozenset({413})
+_TOO_SLOW: Final = frozenset({408, 504, 524})
 
 
 class Transport(Protocol):
-    """Something that answers JSON-RPC."""
+    """Something that answers JSON-RPC; where it has a `name`, messages call the node by it."""
 
     def call(self, method: str, params: list[object]) -> object:
         """Give the result of one method.
@@ -42,12 +47,10 @@ class Transport(Protocol):
         ...
 
 
-class AnswerTooLarge(ChainUnavailable):
-    """The answer ran past the reader's bound and was dropped."""
-
-
-class AnswerTooSlow(ChainUnavailable):
-    """The node took longer than the reader waits."""
+def node_name(transport: Transport) -> str:
+    """What messages call the node behind a transport."""
+    name = getattr(transport, "name", None)
+    return name if isinstance(name, str) else "the node"
 
 
 class HttpTransport:
@@ -56,10 +59,11 @@ class HttpTransport:
     def __init__(
         self,
         url: str,
-        timeout_s: float = 10.0,
+        timeout_s: float = CALL_DEADLINE_S,
         *,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -74,9 +78,10 @@ class HttpTransport:
         self._timeout_s = timeout_s
         self._max_answer_bytes = max_answer_bytes
         self._sleep = sleep
+        self._clock = clock
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: NodeConnection | None = None
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             parts.hostname.encode("idna")
@@ -89,73 +94,98 @@ class HttpTransport:
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
 
     def call(self, method: str, params: list[object]) -> object:
-        """Give the result of one method, after up to ATTEMPTS tries.
+        """Give the result of one method, after as many tries as its deadline and the bounds above allow.
 
         Raises: ChainRejected, ChainUnavailable.
         """
-        request_id = next(self._ids)
-        body = json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}).encode()
-        with self._lock:
-            return read_answer(self._exchange(body), request_id, method)
+        if not self._lock.acquire(timeout=self._timeout_s):
+            raise AnswerTooSlow(self.name, f"other questions took all of {self._timeout_s:g} s")
+        try:
+            return self._ask(method, params)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Drop the connection; a later call opens another."""
         with self._lock:
             self._drop()
 
-    def _exchange(self, body: bytes) -> bytes:
+    def _ask(self, method: str, params: list[object]) -> object:
+        request_id = next(self._ids)
+        body = json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}).encode()
+        deadline = Deadline(self._timeout_s, self._clock)
+        broken, busy = 0, 0
         pause_s = FIRST_PAUSE_S
-        for remaining in reversed(range(ATTEMPTS)):
+        while True:
             try:
-                return self._post(body)
+                return read_answer(self._post(body, deadline), request_id, method, self.name)
+            except ChainRejected as error:
+                busy += 1
+                if not is_rate_limit(error):
+                    raise
+                if busy == PATIENT_ATTEMPTS:
+                    raise RateLimited(error.code, f"{error.message}, {busy} times", error.data) from error
             except (AnswerTooLarge, AnswerTooSlow):
                 self._drop()
                 raise
             except TimeoutError as error:
                 self._drop()
-                raise AnswerTooSlow(self.name, f"no answer within {self._timeout_s} s") from error
+                raise self._too_slow() from error
+            except _Busy as error:
+                self._drop()
+                busy += 1
+                if busy == PATIENT_ATTEMPTS:
+                    raise ChainUnavailable(self.name, f"HTTP {error.status}, {busy} times") from error
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
-                if not remaining:
+                broken += 1
+                if broken == ATTEMPTS:
                     raise ChainUnavailable(self.name, str(error) or type(error).__name__) from error
-            self._sleep(pause_s)
+            self._pause(pause_s, deadline)
             pause_s *= 2
-        raise ChainUnavailable(self.name, "no attempt was made")
 
-    def _post(self, body: bytes) -> bytes:
+    def _pause(self, pause_s: float, deadline: Deadline) -> None:
+        try:
+            left_s = deadline.left_s()
+        except TimeoutError as error:
+            raise self._too_slow() from error
+        if pause_s >= left_s:
+            raise self._too_slow()
+        self._sleep(pause_s)
+
+    def _too_slow(self) -> AnswerTooSlow:
+        return AnswerTooSlow(self.name, f"no whole answer within {self._timeout_s:g} s")
+
+    def _post(self, body: bytes, deadline: Deadline) -> bytes:
         connection = self._connection or self._open()
+        connection.begin(deadline)
         connection.request("POST", self._target, body, self._headers)
         response = connection.getresponse()
-        if response.status in _OVERLOADED:
-            raise _Overloaded(response.status)
+        if response.status in _BUSY:
+            raise _Busy(response.status)
+        if response.status in _TOO_LARGE:
+            raise AnswerTooLarge(self.name, f"HTTP {response.status}")
+        if response.status in _TOO_SLOW:
+            raise AnswerTooSlow(self.name, f"HTTP {response.status}")
         answer = self._read(response)
         if response.status != http.client.OK and not answer.lstrip().startswith(b"{"):
             raise ChainUnavailable(self.name, f"HTTP {response.status}")
         return answer
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
-        deadline = time.monotonic() + ANSWER_DEADLINE_S
-        chunks: list[bytes] = []
-        size = 0
+        answer = bytearray()  # a list of chunks would take fifty bytes for each, and a node may send them one byte long
         while chunk := response.read1(_CHUNK_BYTES):
-            size += len(chunk)
-            if size > self._max_answer_bytes:
+            answer += chunk
+            if len(answer) > self._max_answer_bytes:
                 raise AnswerTooLarge(self.name, f"the answer is longer than {self._max_answer_bytes} bytes")
-            if time.monotonic() > deadline:
-                raise AnswerTooSlow(self.name, f"the answer took longer than {ANSWER_DEADLINE_S:.0f} s")
-            chunks.append(chunk)
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
         response.close()  # otherwise the connection takes no further question
-        return b"".join(chunks)
+        return bytes(answer)
 
-    def _open(self) -> http.client.HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._parts.scheme == "https":
-            context = ssl.create_default_context()
-            self._connection = http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
-        else:
-            self._connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+    def _open(self) -> NodeConnection:
+        context = ssl.create_default_context() if self._parts.scheme == "https" else None
+        self._connection = NodeConnection(self._parts.hostname or "", self._parts.port, context)
         return self._connection
 
     def _drop(self) -> None:
@@ -164,54 +194,10 @@ class HttpTransport:
             self._connection = None
 
 
-class _Overloaded(http.client.HTTPException):
+class _Busy(http.client.HTTPException):
     def __init__(self, status: int) -> None:
-        super().__init__(f"HTTP {status}, {ATTEMPTS} times")
-
-
-def read_answer(body: bytes, request_id: int, method: str) -> object:
-    """Take the result out of a JSON-RPC answer.
-
-    Raises: ChainRejected for the node's error object, MalformedAnswer for anything else that is not an answer.
-    """
-    if not is_shallow(body):
-        raise MalformedAnswer(method, "got an answer that nests too deep")
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedAnswer(method, "got an answer that is not JSON") from error
-    if not isinstance(answer, dict):
-        raise MalformedAnswer(method, "got an answer that is not an object")
-    if answer.get("error") is not None:
-        raise read_error(answer["error"])
-    if "result" not in answer:
-        raise MalformedAnswer(method, "got an answer with neither result nor error")
-    if answer.get("id") != request_id:
-        raise MalformedAnswer(method, "got the answer to another question")
-    result: object = answer["result"]
-    return result
-
-
-def read_error(value: object) -> ChainRejected:
-    """Make the typed error of a JSON-RPC error object; what is malformed in it reads as absent."""
-    error = value if isinstance(value, dict) else {"message": str(value)[:MAX_ERROR_TEXT]}
-    code, message, data = error.get("code"), error.get("message"), error.get("data")
-    if isinstance(data, dict):  # some nodes wrap the revert bytes once more
-        data = data.get("data")
-    return ChainRejected(
-        code if isinstance(code, int) and abs(code) < 1 << 31 else 0,
-        message[:MAX_ERROR_TEXT] if isinstance(message, str) else "no reason given",
-        _revert_bytes(data),
-    )
-
-
-def _revert_bytes(data: object) -> bytes:
-    if not isinstance(data, str) or not data.startswith("0x") or len(data) > 2 + 2 * MAX_REVERT_BYTES:
-        return b""
-    try:
-        return bytes.fromhex(data[2:])
-    except ValueError:
-        return b""
+        super().__init__(f"HTTP {status}")
+        self.status = status
 
 
 def shown_url(parts: SplitResult) -> str:

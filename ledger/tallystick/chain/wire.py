@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.errors import ChainUnavailable
+from tallystick.errors import ChainRejected, ChainUnavailable
 
+UINT8_MAX: Final = 2**8 - 1
+UINT16_MAX: Final = 2**16 - 1
 UINT32_MAX: Final = 2**32 - 1
 UINT64_MAX: Final = 2**64 - 1
 UINT256_MAX: Final = 2**256 - 1
@@ -19,6 +21,18 @@ class MalformedAnswer(ChainUnavailable):
     def __init__(self, what: str, reason: str) -> None:
         super().__init__("answer", f"{what} {reason}")
         self.what = what
+
+
+class AnswerTooLarge(ChainUnavailable):
+    """The answer has more bytes or values than are read, or the node would not send it for its size."""
+
+
+class AnswerTooSlow(ChainUnavailable):
+    """The node took longer than the reader waits."""
+
+
+class RateLimited(ChainRejected):
+    """The node goes on refusing because it is asked too often."""
 
 
 def read_object(value: object, what: str) -> dict[str, object]:
