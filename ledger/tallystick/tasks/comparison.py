@@ -1,0 +1,90 @@
+"""Where a record and a reading of its request disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeGuard
+
+from tallystick.errors import RequestError
+from tallystick.hashing import keccak256
+from tallystick.ids import to_hex
+from tallystick.record import BlobRef, Model, Record, Value
+from tallystick.tasks.reading import Reading
+
+MAX_SHOWN_CHARS: Final = 60
+ABSENT: Final = "nothing"
+STILL_A_BLOB: Final = "stands in a blob that was not opened"
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One thing that the record says otherwise than its request. `expected` follows from the request; long values are shown by digest."""
+
+    what: str
+    expected: str
+    found: str
+
+
+def disagreements(record: Record, reading: Reading) -> list[Disagreement]:
+    """Everything in which a record says otherwise than its request: prompt, system instructions, parameters asked for, model.
+
+    Requires: the large fields of the record are inline; what stands in a blob is put in its place first.
+    Raises: RequestError, naming a field that is still a blob.
+    Source: SPEC 7.
+    """
+    prompt, instructions = record.prompt, record.instructions
+    if isinstance(prompt, BlobRef):
+        raise RequestError("prompt", STILL_A_BLOB)
+    if isinstance(instructions, BlobRef):
+        raise RequestError("instructions", STILL_A_BLOB)
+    found = []
+    if not same_value(reading.prompt, prompt):
+        found.append(Disagreement("prompt", _shown(reading.prompt), _shown(prompt)))
+    system = None if instructions is None else instructions.system
+    if reading.system != system:
+        found.append(Disagreement("instructions.system", _shown(reading.system), _shown(system)))
+    for name, value in reading.asked.items():
+        what = f"parameters.{name}"
+        if name not in record.parameters:
+            found.append(Disagreement(what, _shown(value), ABSENT))
+        elif not same_value(value, record.parameters[name]):
+            found.append(Disagreement(what, _shown(value), _shown(record.parameters[name])))
+    if reading.model is not None and record.model is not None and not names_model(reading.model, record.model):
+        found.append(Disagreement("model.id", _shown(reading.model), _shown(record.model.id)))
+    return found
+
+
+def names_model(reference: str, model: Model) -> bool:
+    """Whether a reference, an id or `id@digits`, names this model: ids are the same but for case, digits begin the weights' digest."""
+    model_id, _, digits = reference.partition("@")
+    return model_id.lower() == model.id.lower() and model.weights_digest.hex().startswith(digits)
+
+
+def same_value(one: Value, other: Value) -> bool:
+    """Whether two values are the same: numbers by value, so that 1 is 1.0; true and false are no numbers."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return one == other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
+    if _is_list(one) and _is_list(other):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return type(one) is type(other) and one == other
+
+
+def _is_list(value: Value) -> TypeGuard[Sequence[Value]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _shown(value: Value) -> str:
+    if value is None:
+        return ABSENT
+    text = json.dumps(value, sort_keys=True, default=to_hex)  # bytes are all that JSON does not know
+    if len(text) <= MAX_SHOWN_CHARS:
+        return text
+    return (
+        f"{text[: MAX_SHOWN_CHARS // 2]}... ({len(text)} characters, keccak256 {to_hex(keccak256(text.encode()))[:18]})"
+    )

@@ -1,0 +1,27 @@
+"""The reader `export/tallystick/1`: a request to `POST /v1/models/{model}/exports`. The model's name may hold one slash."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.errors import RequestError
+from tallystick.tasks.reading import Reading, is_compound, json_object, parameters_in, path_segments, require_method
+
+NAME: Final = "export/tallystick/1"
+
+
+def read(method: str, target: str, content_type: str | None, body: bytes) -> Reading:  # noqa: ARG001  # one signature for all readers
+    """What an export request asks: a model from the address, format and quantisation from the body.
+
+    Raises: RequestError.
+    Source: SPEC 7.
+    """
+    require_method(method, "POST")
+    segments = path_segments(target)
+    if not 4 <= len(segments) <= 5 or segments[:2] != ["v1", "models"] or segments[-1] != "exports":
+        raise RequestError("target", "is not /v1/models/{model}/exports")
+    members = json_object(body)
+    for name, value in members.items():
+        if is_compound(value):
+            raise RequestError(name, "is neither a single value nor a list of them")
+    return Reading(prompt=None, system=None, asked=parameters_in(members, ()), model="/".join(segments[2:-1]))
