@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Compile the ledger contract with the npm compiler and write its committed artifact; `--check` only compares.
 
+The contract's constants in src/Limits.sol are written first, from contracts/limits.json, which the Python package is held to as well.
+
 Needs Python's standard library, node, and contracts/node_modules (`make contracts-tools`).
 """
 
@@ -14,6 +16,8 @@ from typing import Any
 
 CONTRACTS = Path(__file__).resolve().parent.parent / "contracts"
 ARTIFACT = CONTRACTS / "abi" / "InferenceLedger.json"
+LIMITS = CONTRACTS / "limits.json"
+LIMITS_SOURCE = CONTRACTS / "src" / "Limits.sol"
 CONTRACT_NAME = "InferenceLedger"
 COMPILE_TIMEOUT_S = 120
 
@@ -24,6 +28,18 @@ class CompileError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(f"cannot compile the contract: {reason}")
         self.reason = reason
+
+
+def limits_source() -> str:
+    """Write the limits as Solidity constants, each of the smallest type that the contract compares it in."""
+    constants = [
+        f"/// @dev {limit['what'][0].upper()}{limit['what'][1:]}.\n"
+        f"{'uint64' if name == 'MAX_NUMBER' else 'uint256'} constant {name} = {limit['value']:_};\n"
+        for name, limit in json.loads(LIMITS.read_text("utf-8")).items()
+    ]
+    head = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n\n"
+    made_by = "// Written by scripts/compile_contracts.py from limits.json.\n\n"
+    return head + made_by + "\n".join(constants)
 
 
 def standard_input() -> dict[str, object]:
@@ -85,6 +101,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the committed artifact, write nothing")
     check = parser.parse_args(arguments).check
+    if not check:
+        LIMITS_SOURCE.write_text(limits_source(), "utf-8")
+    elif LIMITS_SOURCE.read_text("utf-8") != limits_source():
+        print("src/Limits.sol differs from limits.json: run scripts/compile_contracts.py", file=sys.stderr)
+        return 1
     try:
         compiled = compile_contract()
     except CompileError as error:

@@ -2,101 +2,237 @@
 pragma solidity 0.8.37;
 
 /// @title A registry of append-only logs of sealed inference records
-/// @notice Each log has one writer. The writer appends batches of sealed records; the contract computes every leaf, the
-/// batch's root and the log's head itself, so an event that stands on the chain is a record that the head commits to.
-/// Nobody can edit, remove, pause or upgrade anything.
-/// @dev Byte forms are those of ledger/SPEC.md section 5. Indices, batches and positions count from 0, epochs from 1.
+/// @notice Each log has one writer. What the writer says, batches of sealed records above all, is chained into the log's head,
+/// entry by entry; the contract computes every leaf, root and head itself. Nobody can edit, remove, pause or upgrade anything.
+/// @dev Byte forms are those of ledger/SPEC.md sections 4 to 6, limits those of section 11. Indices, batches, entries and
+/// spans count from 0, epochs and admission numbers from 1. Each call that makes an entry names the head that it follows: a
+/// call sent twice is refused, and the signature of its transaction covers the whole log before it.
 interface IInferenceLedger {
-    /// @notice A log exists from this block on.
-    event LogCreated(bytes32 indexed logId, address indexed writer);
-
-    /// @notice `proposed` may take over the log by accepting; the zero address withdraws the standing proposal.
-    event WriterProposed(bytes32 indexed logId, address indexed writer, address indexed proposed);
-
-    /// @notice `writer` has taken over the log from `previous`.
-    event WriterRotated(bytes32 indexed logId, address indexed previous, address indexed writer);
-
-    /// @notice Records from `firstIndex` on may be sealed under `epoch`; `wraps` are its key, once per auditor.
-    event EpochOpened(bytes32 indexed logId, uint32 indexed epoch, uint64 firstIndex, bytes[] wraps);
-
-    /// @notice One sealed record, at its place in the log.
-    event RecordAppended(bytes32 indexed logId, uint64 indexed index, bytes32 fieldsRoot, bytes sealed_);
-
-    /// @notice A batch is complete; its records' events stand directly before this one.
-    /// @param batch The batch's number
-    /// @param root Tree root over the batch's leaves
-    /// @param head The log's head after this batch
-    event BatchAppended(
-        bytes32 indexed logId, uint64 indexed batch, uint64 firstIndex, uint32 count, bytes32 root, bytes32 head
+    /// @notice A log exists from this block on. `logId` is the hash of all that stands here, of the chain and of the contract.
+    event LogCreated(
+        bytes32 indexed logId,
+        address indexed creator,
+        bytes32 salt,
+        address writer,
+        address keeper,
+        uint16 format,
+        uint8 mode,
+        uint32 promise_,
+        uint32 skew
     );
+
+    /// @notice A batch of sealed records, with its records.
+    /// @param entry Its place among all that the log says
+    /// @param batch The batch's number
+    /// @param epoch The epoch under which the records are sealed
+    /// @param root Tree root over the batch's leaves
+    /// @param head The log's head after this entry, as in every event
+    /// @param records The packed records
+    event BatchAppended(
+        bytes32 indexed logId,
+        uint64 indexed entry,
+        uint64 batch,
+        uint64 firstIndex,
+        uint32 count,
+        uint32 epoch,
+        bytes32 root,
+        bytes32 head,
+        bytes records
+    );
+
+    /// @notice A batch of records that are kept elsewhere: only their root stands here, as the writer gave it.
+    event BatchCommitted(
+        bytes32 indexed logId,
+        uint64 indexed entry,
+        uint64 batch,
+        uint64 firstIndex,
+        uint32 count,
+        uint32 epoch,
+        bytes32 root,
+        bytes32 head
+    );
+
+    /// @notice Records from `firstIndex` on are sealed under `epoch`; `wraps` are its key, once per auditor.
+    event EpochOpened(
+        bytes32 indexed logId, uint64 indexed entry, uint32 epoch, uint64 firstIndex, bytes32 head, bytes wraps
+    );
+
+    /// @notice `writer` follows `previous`, which admission numbers above `lastAdmission` do not bind.
+    event WriterRotated(
+        bytes32 indexed logId,
+        uint64 indexed entry,
+        address previous,
+        address writer,
+        uint64 size,
+        uint64 lastAdmission,
+        bytes32 head
+    );
+
+    /// @notice The writer does not know the admission numbers from `first` to `last`, both included.
+    event NumbersVoided(bytes32 indexed logId, uint64 indexed entry, uint64 first, uint64 last, bytes32 head);
 
     /// @notice No log has this identifier.
     error UnknownLog(bytes32 logId);
 
-    /// @notice The caller has created a log with this salt before.
+    /// @notice The caller has created a log with the same terms and salt before.
     error LogExists(bytes32 logId);
 
-    /// @notice A log cannot start without a writer.
+    /// @notice A log always has a writer.
     error ZeroWriter();
+
+    /// @notice A log's mode is 1 (append) or 2 (commit).
+    error BadMode(uint8 given);
+
+    /// @notice A promise lies between `min` and `max` seconds.
+    error BadPromise(uint256 given, uint256 min, uint256 max);
+
+    /// @notice A skew is at most `max` seconds.
+    error BadSkew(uint256 given, uint256 max);
 
     /// @notice Only the log's writer may do this.
     error NotWriter(bytes32 logId, address caller);
 
-    /// @notice Only the proposed writer may accept.
-    error NotPendingWriter(bytes32 logId, address caller);
+    /// @notice Only the log's keeper may do this.
+    error NotKeeper(bytes32 logId, address caller);
 
-    /// @notice The batch does not start where the log ends: it was already appended, or one before it is missing.
-    error StaleIndex(bytes32 logId, uint64 expected, uint64 given);
+    /// @notice The call follows another head: it was already made, or an entry came between.
+    error StaleHead(bytes32 logId, bytes32 expected, bytes32 given);
 
-    /// @notice A batch holds between 1 and `max` records.
-    error BadCount(uint256 given, uint256 max);
-
-    /// @notice Each record has one fields root and one sealed byte string.
-    error LengthMismatch(uint256 roots, uint256 sealed_);
-
-    /// @notice The record at this position of the batch has no bytes.
-    error EmptySealed(uint256 position);
+    /// @notice The log is of the other mode; `mode` is its own.
+    error WrongMode(bytes32 logId, uint8 mode);
 
     /// @notice Epochs are numbered without gaps.
     error EpochOutOfOrder(bytes32 logId, uint32 expected, uint32 given);
 
-    /// @notice Records need an epoch whose key is wrapped for somebody.
+    /// @notice An epoch has 1 to `max` wraps of `size` bytes each; `given` are the bytes of all.
+    error BadWraps(uint256 given, uint256 size, uint256 max);
+
+    /// @notice No epoch is open: there was none yet, or none since the writer changed.
     error NoOpenEpoch(bytes32 logId);
 
-    /// @notice An epoch that no auditor can open would make its records unreadable.
-    error NoWraps();
+    /// @notice A batch holds 1 to `max` records.
+    error BadCount(uint256 given, uint256 max);
+
+    /// @notice The packed records end within the one at this position of the batch.
+    error TruncatedRecord(uint256 position);
+
+    /// @notice The ciphertext of the record at this position has another size than any record.
+    error BadCiphertext(uint256 position, uint256 given, uint256 min, uint256 max);
+
+    /// @notice The header of the record at this position has other flags, or an admission number outside 1 to 2^53 - 1.
+    error BadHeader(uint256 position);
+
+    /// @notice Void numbers are a range within 1 to `max`.
+    error BadNumbers(uint64 first, uint64 last, uint64 max);
+
+    /// @notice The last admission number of a writer lies between `min`, where it began, and `max`.
+    error BadLastAdmission(uint64 given, uint64 min, uint64 max);
 
     /// @notice The log has no batch of this number.
     error UnknownBatch(bytes32 logId, uint64 batch);
 
+    /// @notice The log has no record at this index.
+    error UnknownIndex(bytes32 logId, uint64 index);
+
+    /// @notice The log has had fewer writers.
+    error UnknownSpan(bytes32 logId, uint64 span);
+
     /// @notice Starts a log.
-    /// @dev Reverts with ZeroWriter or LogExists.
-    /// @param writer The only address that may append
-    /// @param salt Tells apart the logs that one caller creates
-    /// @return logId keccak256(abi.encode(chain id, this contract, caller, salt))
-    function createLog(address writer, bytes32 salt) external returns (bytes32 logId);
+    /// @dev Reverts with ZeroWriter, BadMode, BadPromise, BadSkew or LogExists, in this order.
+    /// @param writer The only address that may write, until the keeper names another
+    /// @param keeper The only address that may name another writer; zero for a log whose writer never changes
+    /// @param mode 1 where the sealed records stand on the chain, 2 where only their roots do
+    /// @param promise_ The most seconds from a receipt's signature to its record's block, and from an admission to its record's
+    /// @param skew The most seconds between the writer's clock and the chain's
+    /// @param salt Tells apart the logs that one caller creates on the same terms
+    /// @return logId keccak256(abi.encode(chain id, this contract, caller, salt, writer, keeper, 2, mode, promise_, skew))
+    function createLog(address writer, address keeper, uint8 mode, uint32 promise_, uint32 skew, bytes32 salt)
+        external
+        returns (bytes32 logId);
 
-    /// @notice Publishes the next epoch's wrapped keys.
-    /// @dev Reverts with UnknownLog, NotWriter, EpochOutOfOrder or NoWraps.
+    /// @notice Publishes the next epoch's wrapped keys. Entry of kind 3.
+    /// @dev Reverts with UnknownLog, NotWriter, StaleHead, EpochOutOfOrder or BadWraps, in this order.
+    /// @param head The log's head, as in every call below
     /// @param epoch The previous epoch plus one
-    /// @param wraps The epoch key, encrypted once per auditor (SPEC section 2)
-    function openEpoch(bytes32 logId, uint32 epoch, bytes[] calldata wraps) external;
+    /// @param wraps The epoch key, encrypted once per auditor (SPEC section 2), one after another
+    function openEpoch(bytes32 logId, bytes32 head, uint32 epoch, bytes calldata wraps) external;
 
-    /// @notice Appends one batch: an event per record, then the batch's root and the log's new head.
-    /// @dev Reverts with UnknownLog, NotWriter, NoOpenEpoch, StaleIndex, BadCount, LengthMismatch or EmptySealed, in this order.
-    /// @param firstIndex The log's size, so that a batch sent twice is refused
-    /// @param fieldsRoots Commitment to each record's fields (SPEC section 3)
-    /// @param sealed_ Each record's sealed bytes (SPEC section 4)
-    function append(bytes32 logId, uint64 firstIndex, bytes32[] calldata fieldsRoots, bytes[] calldata sealed_) external;
+    /// @notice Appends one batch of sealed records. Entry of kind 1.
+    /// @dev Reverts with UnknownLog, NotWriter, StaleHead, WrongMode or NoOpenEpoch, in this order; then with BadCount,
+    /// TruncatedRecord, BadCiphertext or BadHeader for the first record at fault.
+    /// @param records The packed records (SPEC section 6)
+    function append(bytes32 logId, bytes32 head, bytes calldata records) external;
 
-    /// @notice Hands the log to another address, once that address accepts.
-    /// @dev Reverts with UnknownLog or NotWriter.
-    /// @param proposed The next writer; the zero address withdraws a standing proposal
-    function proposeWriter(bytes32 logId, address proposed) external;
+    /// @notice Commits to one batch of records that are kept elsewhere. Entry of kind 2.
+    /// @dev Reverts with UnknownLog, NotWriter, StaleHead, WrongMode, NoOpenEpoch or BadCount, in this order.
+    /// @param count The batch's records
+    /// @param root Tree root over their leaves
+    function commit(bytes32 logId, bytes32 head, uint32 count, bytes32 root) external;
 
-    /// @notice Takes over a log that was offered to the caller.
-    /// @dev Reverts with UnknownLog or NotPendingWriter.
-    function acceptWriter(bytes32 logId) external;
+    /// @notice Gives the log another writer. Entry of kind 4; the new writer opens an epoch before it appends.
+    /// @dev Called by the keeper. Reverts with UnknownLog, NotKeeper, StaleHead, ZeroWriter or BadLastAdmission, in this order.
+    /// @param writer The next writer
+    /// @param lastAdmission The last admission number that the previous writer's signature may stand under
+    function rotateWriter(bytes32 logId, bytes32 head, address writer, uint64 lastAdmission) external;
+
+    /// @notice Declares admission numbers that the writer lost. Entry of kind 5.
+    /// @dev Reverts with UnknownLog, NotWriter, StaleHead or BadNumbers, in this order.
+    function voidNumbers(bytes32 logId, bytes32 head, uint64 first, uint64 last) external;
+
+    /// @notice A log as it stands.
+    /// @dev Reverts with UnknownLog.
+    /// @return writer The address that may write
+    /// @return size Number of records
+    /// @return entries Number of entries
+    /// @return head Chained hash over all entries; the log's identifier while there is none
+    /// @return batchCount Number of batches
+    /// @return epoch The newest epoch, or zero
+    /// @return epochOpen Whether records may be appended under it
+    function logState(bytes32 logId)
+        external
+        view
+        returns (
+            address writer,
+            uint64 size,
+            uint64 entries,
+            bytes32 head,
+            uint64 batchCount,
+            uint32 epoch,
+            bool epochOpen
+        );
+
+    /// @notice What a log promised when it was created, in the block whose time is `createdAt`.
+    /// @dev Reverts with UnknownLog.
+    function logTerms(bytes32 logId)
+        external
+        view
+        returns (address keeper, uint16 format, uint8 mode, uint32 promise_, uint32 skew, uint64 createdAt);
+
+    /// @notice One batch of a log; `time` is that of its block.
+    /// @dev Reverts with UnknownLog or UnknownBatch.
+    function batchAt(bytes32 logId, uint64 batch)
+        external
+        view
+        returns (uint64 firstIndex, uint32 count, uint32 epoch, uint64 time, bytes32 root);
+
+    /// @notice The batch that holds the record at `index`.
+    /// @dev Reverts with UnknownLog or UnknownIndex.
+    function batchOf(bytes32 logId, uint64 index) external view returns (uint64 batch);
+
+    /// @notice How many writers the log has had, each with a span of its own.
+    /// @dev Reverts with UnknownLog.
+    function writerCount(bytes32 logId) external view returns (uint64);
+
+    /// @notice One writer and where its span begins: the next one's beginning is its end.
+    /// @dev Reverts with UnknownLog or UnknownSpan.
+    /// @return writer The writer
+    /// @return firstIndex The log's size when the span began
+    /// @return firstAdmission The first admission number that this writer's signature may stand under
+    /// @return since The time of the block in which it began
+    function writerAt(bytes32 logId, uint64 span)
+        external
+        view
+        returns (address writer, uint64 firstIndex, uint64 firstAdmission, uint64 since);
 
     /// @notice Says whether `leaf` stands at `index` of the log, in `batch`.
     /// @dev Reverts with UnknownLog or UnknownBatch; any other wrong argument gives false.
@@ -105,21 +241,4 @@ interface IInferenceLedger {
         external
         view
         returns (bool);
-
-    /// @notice A log as it stands.
-    /// @dev Reverts with UnknownLog.
-    /// @return writer The address that may append
-    /// @return pendingWriter The address that may take over, or zero
-    /// @return size Number of records
-    /// @return head Chained hash over all batches; the log's identifier while there is none
-    /// @return batchCount Number of batches
-    /// @return epoch The newest open epoch, or zero
-    function logState(bytes32 logId)
-        external
-        view
-        returns (address writer, address pendingWriter, uint64 size, bytes32 head, uint64 batchCount, uint32 epoch);
-
-    /// @notice One batch of a log.
-    /// @dev Reverts with UnknownLog or UnknownBatch.
-    function batchAt(bytes32 logId, uint64 batch) external view returns (uint64 firstIndex, uint32 count, bytes32 root);
 }

@@ -1,82 +1,228 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {BatchTree} from "./BatchTree.sol";
 import {IInferenceLedger} from "./IInferenceLedger.sol";
+import {
+    MAX_BATCH_RECORDS,
+    MAX_NUMBER,
+    MAX_PROMISE_S,
+    MAX_SKEW_S,
+    MAX_WRAPS,
+    MIN_PROMISE_S,
+    WRAP_BYTES
+} from "./Limits.sol";
+import {PackedBatch, packBatch} from "./PackedBatch.sol";
+import {PackedRecords} from "./PackedRecords.sol";
 
 /// @title A registry of append-only logs of sealed inference records
 /// @notice See IInferenceLedger; the measurements behind this shape are in docs/decisions/0009-contract-shape.md.
 contract InferenceLedger is IInferenceLedger {
-    /// @dev An append writes the first slot, `head`, the length of `ends`, one slot of `ends` (four share a slot), and a new slot of `roots`.
-    struct Log {
+    using PackedRecords for bytes;
+
+    /// @dev One writer and where it began.
+    struct Span {
         address writer;
-        uint64 size;
-        uint32 epoch;
-        address pendingWriter;
-        bytes32 head;
-        /// Size of the log after each batch: the batch's first index is the end before it.
-        uint64[] ends;
-        mapping(uint64 batch => bytes32) roots;
+        uint64 firstIndex;
+        uint64 firstAdmission;
+        uint64 since;
     }
 
-    uint256 private constant MAX_BATCH_RECORDS = 1024;
+    /// @dev A batch reads the first slot, writes the second and third, a new slot of `roots`, and half a slot of `batches`.
+    struct Log {
+        address writer;
+        bytes32 head;
+        uint64 size;
+        uint64 entries;
+        uint64 batchCount;
+        uint32 epoch;
+        bool epochOpen;
+        uint8 mode;
+        address keeper;
+        uint32 promise_;
+        uint32 skew;
+        Span[] spans;
+        mapping(uint64 batch => bytes32) roots;
+        /// Two to a slot. An array of fixed length has no slot for its length, which `batchCount` says.
+        PackedBatch[MAX_NUMBER + 1] batches;
+    }
 
-    bytes1 private constant LEAF_PREFIX = 0x00;
-    bytes1 private constant NODE_PREFIX = 0x01;
+    uint16 private constant FORMAT = 2;
+    uint8 private constant MODE_APPEND = 1;
+    uint8 private constant MODE_COMMIT = 2;
+
+    bytes1 private constant HEAD_PREFIX = 0x04;
+    uint8 private constant KIND_BATCH = 1;
+    uint8 private constant KIND_COMMIT = 2;
+    uint8 private constant KIND_EPOCH = 3;
+    uint8 private constant KIND_WRITER = 4;
+    uint8 private constant KIND_VOID = 5;
 
     mapping(bytes32 logId => Log) private _logs;
 
     /// @inheritdoc IInferenceLedger
-    function createLog(address writer, bytes32 salt) external returns (bytes32 logId) {
+    function createLog(address writer, address keeper, uint8 mode, uint32 promise_, uint32 skew, bytes32 salt)
+        external
+        returns (bytes32 logId)
+    {
         if (writer == address(0)) revert ZeroWriter();
-        logId = keccak256(abi.encode(block.chainid, address(this), msg.sender, salt));
+        if (mode != MODE_APPEND && mode != MODE_COMMIT) revert BadMode(mode);
+        if (promise_ < MIN_PROMISE_S || promise_ > MAX_PROMISE_S) {
+            revert BadPromise(promise_, MIN_PROMISE_S, MAX_PROMISE_S);
+        }
+        if (skew > MAX_SKEW_S) revert BadSkew(skew, MAX_SKEW_S);
+
+        logId = keccak256(
+            abi.encode(block.chainid, address(this), msg.sender, salt, writer, keeper, FORMAT, mode, promise_, skew)
+        );
         Log storage log = _logs[logId];
         if (log.writer != address(0)) revert LogExists(logId);
         log.writer = writer;
         log.head = logId;
-        emit LogCreated(logId, writer);
+        log.mode = mode;
+        log.keeper = keeper;
+        log.promise_ = promise_;
+        log.skew = skew;
+        log.spans.push(Span({writer: writer, firstIndex: 0, firstAdmission: 1, since: uint64(block.timestamp)}));
+        emit LogCreated(logId, msg.sender, salt, writer, keeper, FORMAT, mode, promise_, skew);
     }
 
     /// @inheritdoc IInferenceLedger
-    function openEpoch(bytes32 logId, uint32 epoch, bytes[] calldata wraps) external {
-        Log storage log = _ownLog(logId);
+    function openEpoch(bytes32 logId, bytes32 head, uint32 epoch, bytes calldata wraps) external {
+        Log storage log = _writersLog(logId, head);
         uint32 expected = log.epoch + 1;
         if (epoch != expected) revert EpochOutOfOrder(logId, expected, epoch);
-        if (wraps.length == 0) revert NoWraps();
+        if (wraps.length == 0 || wraps.length > MAX_WRAPS * WRAP_BYTES || wraps.length % WRAP_BYTES != 0) {
+            revert BadWraps(wraps.length, WRAP_BYTES, MAX_WRAPS);
+        }
+
         log.epoch = epoch;
-        emit EpochOpened(logId, epoch, log.size, wraps);
+        log.epochOpen = true;
+        uint64 size = log.size;
+        (uint64 entry, bytes32 newHead) =
+            _chain(log, head, KIND_EPOCH, abi.encodePacked(epoch, size, keccak256(wraps)));
+        emit EpochOpened(logId, entry, epoch, size, newHead, wraps);
     }
 
     /// @inheritdoc IInferenceLedger
-    function append(bytes32 logId, uint64 firstIndex, bytes32[] calldata fieldsRoots, bytes[] calldata sealed_)
-        external
-    {
-        Log storage log = _ownLog(logId);
-        if (log.epoch == 0) revert NoOpenEpoch(logId);
-        if (firstIndex != log.size) revert StaleIndex(logId, log.size, firstIndex);
-        uint256 count = fieldsRoots.length;
+    function append(bytes32 logId, bytes32 head, bytes calldata records) external {
+        Log storage log = _openLog(logId, head, MODE_APPEND);
+        uint64 firstIndex = log.size;
+        uint64 batch = log.batchCount;
+        uint32 epoch = log.epoch;
+        (uint256 count, bytes32 root) = records.rootOf(logId, firstIndex);
+        (uint64 entry, bytes32 newHead) = _addBatch(log, head, KIND_BATCH, uint32(count), root);
+        emit BatchAppended(logId, entry, batch, firstIndex, uint32(count), epoch, root, newHead, records);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function commit(bytes32 logId, bytes32 head, uint32 count, bytes32 root) external {
+        Log storage log = _openLog(logId, head, MODE_COMMIT);
         if (count == 0 || count > MAX_BATCH_RECORDS) revert BadCount(count, MAX_BATCH_RECORDS);
-        if (sealed_.length != count) revert LengthMismatch(count, sealed_.length);
-
-        bytes32 root = _treeRoot(_appendRecords(logId, firstIndex, fieldsRoots, sealed_));
-        _appendBatch(log, logId, firstIndex, uint32(count), root);
+        uint64 firstIndex = log.size;
+        uint64 batch = log.batchCount;
+        (uint64 entry, bytes32 newHead) = _addBatch(log, head, KIND_COMMIT, count, root);
+        emit BatchCommitted(logId, entry, batch, firstIndex, count, log.epoch, root, newHead);
     }
 
     /// @inheritdoc IInferenceLedger
-    function proposeWriter(bytes32 logId, address proposed) external {
-        _ownLog(logId).pendingWriter = proposed;
-        emit WriterProposed(logId, msg.sender, proposed);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function acceptWriter(bytes32 logId) external {
+    function rotateWriter(bytes32 logId, bytes32 head, address writer, uint64 lastAdmission) external {
         Log storage log = _knownLog(logId);
-        address proposed = log.pendingWriter;
-        // No key signs for the zero address, but a simulated call may come from it, and no proposal would match it.
-        if (proposed == address(0) || msg.sender != proposed) revert NotPendingWriter(logId, msg.sender);
+        if (msg.sender != log.keeper) revert NotKeeper(logId, msg.sender);
+        _requireHead(log, logId, head);
+        if (writer == address(0)) revert ZeroWriter();
+        // The highest number is left to the next writer, whose first is the one after the previous one's last.
+        uint64 earliest = log.spans[log.spans.length - 1].firstAdmission - 1;
+        if (lastAdmission < earliest || lastAdmission >= MAX_NUMBER) {
+            revert BadLastAdmission(lastAdmission, earliest, MAX_NUMBER - 1);
+        }
+
         address previous = log.writer;
-        log.writer = msg.sender;
-        log.pendingWriter = address(0);
-        emit WriterRotated(logId, previous, msg.sender);
+        uint64 size = log.size;
+        log.writer = writer;
+        log.epochOpen = false;
+        log.spans.push(Span(writer, size, lastAdmission + 1, uint64(block.timestamp)));
+        (uint64 entry, bytes32 newHead) =
+            _chain(log, head, KIND_WRITER, abi.encodePacked(previous, writer, size, lastAdmission));
+        emit WriterRotated(logId, entry, previous, writer, size, lastAdmission, newHead);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function voidNumbers(bytes32 logId, bytes32 head, uint64 first, uint64 last) external {
+        Log storage log = _writersLog(logId, head);
+        if (first == 0 || first > last || last > MAX_NUMBER) revert BadNumbers(first, last, MAX_NUMBER);
+        (uint64 entry, bytes32 newHead) = _chain(log, head, KIND_VOID, abi.encodePacked(first, last));
+        emit NumbersVoided(logId, entry, first, last, newHead);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function logState(bytes32 logId)
+        external
+        view
+        returns (
+            address writer,
+            uint64 size,
+            uint64 entries,
+            bytes32 head,
+            uint64 batchCount,
+            uint32 epoch,
+            bool epochOpen
+        )
+    {
+        Log storage log = _knownLog(logId);
+        return (log.writer, log.size, log.entries, log.head, log.batchCount, log.epoch, log.epochOpen);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function logTerms(bytes32 logId)
+        external
+        view
+        returns (address keeper, uint16 format, uint8 mode, uint32 promise_, uint32 skew, uint64 createdAt)
+    {
+        Log storage log = _knownLog(logId);
+        return (log.keeper, FORMAT, log.mode, log.promise_, log.skew, log.spans[0].since);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function batchAt(bytes32 logId, uint64 batch)
+        external
+        view
+        returns (uint64 firstIndex, uint32 count, uint32 epoch, uint64 time, bytes32 root)
+    {
+        Log storage log = _knownLog(logId);
+        (firstIndex, count) = _batchRange(log, logId, batch);
+        PackedBatch packed = log.batches[batch];
+        return (firstIndex, count, packed.epoch(), packed.time(), log.roots[batch]);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function batchOf(bytes32 logId, uint64 index) external view returns (uint64 batch) {
+        Log storage log = _knownLog(logId);
+        if (index >= log.size) revert UnknownIndex(logId, index);
+        // The first batch after which the log holds more than `index` records lies in [batch, end).
+        uint64 end = log.batchCount;
+        while (end - batch > 1) {
+            uint64 middle = (batch + end) / 2;
+            if (log.batches[middle - 1].sizeAfter() <= index) batch = middle;
+            else end = middle;
+        }
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function writerCount(bytes32 logId) external view returns (uint64) {
+        return uint64(_knownLog(logId).spans.length);
+    }
+
+    /// @inheritdoc IInferenceLedger
+    function writerAt(bytes32 logId, uint64 span)
+        external
+        view
+        returns (address writer, uint64 firstIndex, uint64 firstAdmission, uint64 since)
+    {
+        Log storage log = _knownLog(logId);
+        if (span >= log.spans.length) revert UnknownSpan(logId, span);
+        Span storage found = log.spans[span];
+        return (found.writer, found.firstIndex, found.firstAdmission, found.since);
     }
 
     /// @inheritdoc IInferenceLedger
@@ -88,58 +234,34 @@ contract InferenceLedger is IInferenceLedger {
         Log storage log = _knownLog(logId);
         (uint64 firstIndex, uint32 count) = _batchRange(log, logId, batch);
         if (index < firstIndex || index - firstIndex >= count) return false;
-        return _isIncluded(log.roots[batch], leaf, index - firstIndex, count, path);
+        return BatchTree.isIncluded(log.roots[batch], leaf, index - firstIndex, count, path);
     }
 
-    /// @inheritdoc IInferenceLedger
-    function logState(bytes32 logId)
-        external
-        view
-        returns (address writer, address pendingWriter, uint64 size, bytes32 head, uint64 batchCount, uint32 epoch)
-    {
-        Log storage log = _knownLog(logId);
-        return (log.writer, log.pendingWriter, log.size, log.head, uint64(log.ends.length), log.epoch);
-    }
-
-    /// @inheritdoc IInferenceLedger
-    function batchAt(bytes32 logId, uint64 batch)
-        external
-        view
-        returns (uint64 firstIndex, uint32 count, bytes32 root)
-    {
-        Log storage log = _knownLog(logId);
-        (firstIndex, count) = _batchRange(log, logId, batch);
-        root = log.roots[batch];
-    }
-
-    /// @dev Emits every record's event and returns the leaves.
-    function _appendRecords(bytes32 logId, uint64 firstIndex, bytes32[] calldata fieldsRoots, bytes[] calldata sealed_)
+    /// @dev Keeps a batch and chains its entry.
+    function _addBatch(Log storage log, bytes32 head, uint8 kind, uint32 count, bytes32 root)
         private
-        returns (bytes32[] memory leaves)
+        returns (uint64 entry, bytes32 newHead)
     {
-        leaves = new bytes32[](fieldsRoots.length);
-        for (uint256 position = 0; position < leaves.length; ++position) {
-            bytes calldata sealedRecord = sealed_[position];
-            if (sealedRecord.length == 0) revert EmptySealed(position);
-            // A batch has at most 1,024 records, so only a log of nearly 2^64 could overflow: the addition is checked.
-            uint64 index = firstIndex + uint64(position);
-            bytes32 fieldsRoot = fieldsRoots[position];
-            leaves[position] =
-                keccak256(abi.encodePacked(LEAF_PREFIX, logId, index, fieldsRoot, keccak256(sealedRecord)));
-            emit RecordAppended(logId, index, fieldsRoot, sealedRecord);
-        }
+        uint64 firstIndex = log.size;
+        uint64 sizeAfter = firstIndex + count;
+        uint64 batch = log.batchCount;
+        uint32 epoch = log.epoch;
+        log.size = sizeAfter;
+        log.batchCount = batch + 1;
+        log.roots[batch] = root;
+        log.batches[batch] = packBatch(sizeAfter, epoch, block.timestamp);
+        return _chain(log, head, kind, abi.encodePacked(epoch, firstIndex, count, root));
     }
 
-    /// @dev Writes the batch's root and end, and chains the head.
-    function _appendBatch(Log storage log, bytes32 logId, uint64 firstIndex, uint32 count, bytes32 root) private {
-        uint64 batch = uint64(log.ends.length);
-        uint64 end = firstIndex + count;
-        bytes32 head = keccak256(abi.encodePacked(log.head, root, firstIndex, count));
-        log.size = end;
-        log.head = head;
-        log.ends.push(end);
-        log.roots[batch] = root;
-        emit BatchAppended(logId, batch, firstIndex, count, root, head);
+    /// @dev Chains one more entry onto `head`, which the caller has compared with the log's.
+    function _chain(Log storage log, bytes32 head, uint8 kind, bytes memory body)
+        private
+        returns (uint64 entry, bytes32 newHead)
+    {
+        entry = log.entries;
+        newHead = keccak256(abi.encodePacked(HEAD_PREFIX, head, kind, entry, body));
+        log.entries = entry + 1;
+        log.head = newHead;
     }
 
     function _knownLog(bytes32 logId) private view returns (Log storage log) {
@@ -147,9 +269,22 @@ contract InferenceLedger is IInferenceLedger {
         if (log.writer == address(0)) revert UnknownLog(logId);
     }
 
-    function _ownLog(bytes32 logId) private view returns (Log storage log) {
+    /// @dev The log, for its writer, who has seen all of it.
+    function _writersLog(bytes32 logId, bytes32 head) private view returns (Log storage log) {
         log = _knownLog(logId);
         if (msg.sender != log.writer) revert NotWriter(logId, msg.sender);
+        _requireHead(log, logId, head);
+    }
+
+    /// @dev The log, for its writer, ready for a batch of this mode.
+    function _openLog(bytes32 logId, bytes32 head, uint8 mode) private view returns (Log storage log) {
+        log = _writersLog(logId, head);
+        if (log.mode != mode) revert WrongMode(logId, log.mode);
+        if (!log.epochOpen) revert NoOpenEpoch(logId);
+    }
+
+    function _requireHead(Log storage log, bytes32 logId, bytes32 head) private view {
+        if (head != log.head) revert StaleHead(logId, log.head, head);
     }
 
     function _batchRange(Log storage log, bytes32 logId, uint64 batch)
@@ -157,55 +292,8 @@ contract InferenceLedger is IInferenceLedger {
         view
         returns (uint64 firstIndex, uint32 count)
     {
-        if (batch >= log.ends.length) revert UnknownBatch(logId, batch);
-        firstIndex = batch == 0 ? 0 : log.ends[batch - 1];
-        count = uint32(log.ends[batch] - firstIndex);
-    }
-
-    /// @dev Reduces the leaves level by level, in place; a last node without a sibling moves up unhashed. This is the
-    /// shape of RFC 9162 section 2.1.1: below the split at the largest power of two the left side is a full tree, which
-    /// pairing never crosses, and the right side follows by induction.
-    function _treeRoot(bytes32[] memory nodes) private pure returns (bytes32) {
-        uint256 width = nodes.length;
-        while (width > 1) {
-            uint256 pairs = width / 2;
-            for (uint256 i = 0; i < pairs; ++i) {
-                nodes[i] = _node(nodes[2 * i], nodes[2 * i + 1]);
-            }
-            if (width % 2 == 1) nodes[pairs] = nodes[width - 1];
-            width -= pairs;
-        }
-        return nodes[0];
-    }
-
-    /// @dev RFC 9162 section 2.1.3.2. The position and the count fix the path's length and every side, so an inner node
-    /// cannot pass for a leaf.
-    function _isIncluded(bytes32 root, bytes32 leaf, uint256 position, uint256 count, bytes32[] calldata path)
-        private
-        pure
-        returns (bool)
-    {
-        uint256 last = count - 1;
-        bytes32 node = leaf;
-        for (uint256 i = 0; i < path.length; ++i) {
-            if (last == 0) return false;
-            if (position % 2 == 1 || position == last) {
-                node = _node(path[i], node);
-                // A node that was carried up has no sibling on the levels that it skipped.
-                while (position % 2 == 0 && position != 0) {
-                    position /= 2;
-                    last /= 2;
-                }
-            } else {
-                node = _node(node, path[i]);
-            }
-            position /= 2;
-            last /= 2;
-        }
-        return last == 0 && node == root;
-    }
-
-    function _node(bytes32 left, bytes32 right) private pure returns (bytes32) {
-        return keccak256(abi.encodePacked(NODE_PREFIX, left, right));
+        if (batch >= log.batchCount) revert UnknownBatch(logId, batch);
+        firstIndex = batch == 0 ? 0 : log.batches[batch - 1].sizeAfter();
+        count = uint32(log.batches[batch].sizeAfter() - firstIndex);
     }
 }

@@ -4,7 +4,7 @@ Independent of `tallystick.chain` on purpose: calls are encoded from the committ
 
 ledger = EvmLedger.deploy()
 log_id = ledger.create_log()
-ledger.append(log_id, 0, [fields_root], [sealed])
+ledger.follow("append", log_id, records)
 assert ledger.call("logState", log_id)["size"] == 1
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,9 @@ ARTIFACT_PATH = Path(__file__).resolve().parents[2] / "contracts" / "abi" / "Inf
 BLOCK_GAS_LIMIT = 60_000_000
 TRANSACTION_GAS_LIMIT = 16_777_216
 """EIP-7825's cap, which py-evm does not enforce by itself."""
+PROMISE_S, SKEW_S = 3_600, 60
+WRAP_BYTES = 1_176
+HEADER_BYTES = 25
 
 
 class Reverted(Exception):
@@ -105,16 +109,21 @@ class EvmLedger:
         events = tuple(_decode_event(entry) for entry in receipt["logs"])
         return Landed(gas_used=receipt["gas_used"], calldata=calldata, events=events)
 
-    def create_log(self, salt: bytes = bytes(32), *, epochs: int = 1) -> bytes:
-        """Create a log whose writer is the default sender, and open its first epochs."""
-        log_id: bytes = self.send("createLog", self.accounts[0], salt).events[0].arguments["logId"]
+    def create_log(self, salt: bytes = bytes(32), *, mode: int = 1, epochs: int = 1) -> bytes:
+        """Create a log on PROMISE_S and SKEW_S, written by the first account and kept by the second, and open its first epochs."""
+        writer, keeper = self.accounts[:2]
+        created = self.send("createLog", writer, keeper, mode, PROMISE_S, SKEW_S, salt)
+        log_id: bytes = created.events[0].arguments["logId"]
         for epoch in range(1, epochs + 1):
-            self.send("openEpoch", log_id, epoch, [b"wrap"])
+            self.follow("openEpoch", log_id, epoch, bytes(WRAP_BYTES))
         return log_id
 
-    def append(self, log_id: bytes, first_index: int, fields_roots: Sequence[bytes], sealed: Sequence[bytes]) -> Landed:
-        """Append one batch as the default sender."""
-        return self.send("append", log_id, first_index, fields_roots, sealed)
+    def follow(self, function: str, log_id: bytes, *arguments: Any, sender: str | None = None) -> Landed:
+        """Send one of the calls that make an entry, after the head that the log has now.
+
+        Raises: Reverted.
+        """
+        return self.send(function, log_id, self.call("logState", log_id)["head"], *arguments, sender=sender)
 
     def code(self) -> bytes:
         """The deployed code."""
@@ -131,6 +140,17 @@ class EvmLedger:
 
     def _request(self, calldata: bytes, sender: str) -> dict[str, Any]:
         return {"from": sender, "to": self.address, "data": encode_hex(calldata), "gas": TRANSACTION_GAS_LIMIT}
+
+
+def packed(records: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Records as `append` takes them, each a fields root and the sealed bytes."""
+    parts = ((len(sealed) - HEADER_BYTES).to_bytes(3, "big") + root + sealed for root, sealed in records)
+    return b"".join(parts)
+
+
+def sealed_like(source: random.Random, size: int, admission_seq: int, *, flags: int = 0x20) -> bytes:
+    """Bytes of `size` that the contract takes for a sealed record: a header, and a ciphertext of random bytes."""
+    return bytes((flags,)) + admission_seq.to_bytes(8, "big") + source.randbytes(size - 9)
 
 
 def address_bytes(account: str) -> bytes:

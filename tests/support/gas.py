@@ -1,23 +1,24 @@
-"""What an append costs, beside the least that the protocol charges for its calldata."""
+"""What a batch costs, beside the least that the protocol charges for its calldata."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.evm import EvmLedger
+from tests.support.evm import EvmLedger, Landed, packed, sealed_like
 
 GAS_TRANSACTION = 21_000
 FLOOR_GAS_PER_TOKEN = 10
 TOKENS_PER_NONZERO_BYTE = 4
 STANDARD_GAS_PER_TOKEN = 4
-BATCHES_PER_END_SLOT = 4
-"""The contract packs four batches' ends into one storage slot, so that one append in four pays for a new slot."""
+BATCHES_PER_SLOT = 2
+"""The contract keeps two batches' sizes, epochs and times in one storage slot, so that every second one pays for a new slot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GasFigures:
-    """One append's cost. `gas_used` is that of the dearest of four consecutive batches; `ratio` is gas used over floor."""
+    """One batch's cost. `gas_used` is that of the dearer of two consecutive batches; `ratio` is gas used over floor."""
 
     gas_used: int
     floor_gas: int
@@ -45,26 +46,41 @@ def execution_allowance(calldata: bytes) -> int:
     return (FLOOR_GAS_PER_TOKEN - STANDARD_GAS_PER_TOKEN) * calldata_tokens(calldata)
 
 
+def random_records(source: random.Random, count: int, sealed_bytes: int) -> bytes:
+    """Packed records of random bytes, the dearest there are; an admission number is small, as it is in a young log."""
+    return packed([(source.randbytes(32), sealed_like(source, sealed_bytes, 1 + number)) for number in range(count)])
+
+
 def measure_append_gas(record_count: int, record_bytes: int, *, seed: int = 1) -> GasFigures:
     """Measure batches of random sealed records on a log that has batches already.
 
-    Units: `record_bytes` counts the sealed bytes of one record.
+    Units: `record_bytes` counts the sealed bytes of one record, header included.
     """
     source = random.Random(seed)
     ledger = EvmLedger.deploy()
     log_id = ledger.create_log()
-    ledger.append(log_id, 0, [source.randbytes(32)], [b"first"])
-    landed = []
-    for batch in range(BATCHES_PER_END_SLOT):
-        roots = [source.randbytes(32) for _ in range(record_count)]
-        sealed = [source.randbytes(record_bytes) for _ in range(record_count)]
-        landed.append(ledger.append(log_id, 1 + batch * record_count, roots, sealed))
-    dearest = max(landed, key=lambda append: append.gas_used)
-    floor = floor_gas(dearest.calldata)
+    ledger.follow("append", log_id, random_records(source, 1, 64))
+    return _dearest(
+        record_count, lambda: ledger.follow("append", log_id, random_records(source, record_count, record_bytes))
+    )
+
+
+def measure_commit_gas(record_count: int, *, seed: int = 1) -> GasFigures:
+    """Measure batches of which only the root is sent."""
+    source = random.Random(seed)
+    ledger = EvmLedger.deploy()
+    log_id = ledger.create_log(mode=2)
+    ledger.follow("commit", log_id, 1, source.randbytes(32))
+    return _dearest(record_count, lambda: ledger.follow("commit", log_id, record_count, source.randbytes(32)))
+
+
+def _dearest(record_count: int, send: Callable[[], Landed]) -> GasFigures:
+    landed = max((send() for _ in range(BATCHES_PER_SLOT)), key=lambda batch: batch.gas_used)
+    floor = floor_gas(landed.calldata)
     return GasFigures(
-        gas_used=dearest.gas_used,
+        gas_used=landed.gas_used,
         floor_gas=floor,
-        calldata_bytes=len(dearest.calldata),
-        gas_per_record=dearest.gas_used / record_count,
-        ratio=dearest.gas_used / floor,
+        calldata_bytes=len(landed.calldata),
+        gas_per_record=landed.gas_used / record_count,
+        ratio=landed.gas_used / floor,
     )
