@@ -1,4 +1,5 @@
-"""The largest record that passes every bound: each text, list and number at its limit, in the bytes that compress least."""
+"""The record of which no more can be moved out: each text, list and number of its small fields at its limit, in bytes that compress least,
+and each large field just too small for a blob."""
 
 from __future__ import annotations
 
@@ -10,34 +11,40 @@ from tallystick.hashing import keccak256
 from tallystick.ids import Address
 from tallystick.record import (
     FIELD_NAMES,
+    MAX_COUNT_NAME_BYTES,
     MAX_DEVICE_TIME_US,
     MAX_ERROR_MESSAGE_BYTES,
     MAX_GPU_COUNT,
-    MAX_INLINE_BYTES,
     MAX_INTEGER,
     MAX_NAME_BYTES,
     MAX_PARAMETERS_BYTES,
     MAX_PATH_BYTES,
     MAX_PER_HOUR_MICROS,
-    MAX_SIGNATURE_BYTES,
+    MAX_RATE_MICROS,
     MAX_TOPLOC_BYTES,
-    Choice,
+    MAX_USAGE_COUNTS,
+    MIN_BLOB_BYTES,
     Gpu,
     HttpExchange,
     Instructions,
     Model,
+    Output,
     Price,
     ProofOfCompute,
     Provider,
     Record,
     RecordFault,
     RecordTime,
+    Request,
     Response,
     Sender,
+    SenderSignature,
     State,
-    Usage,
 )
 from tests.support.vectors.cast import whole_record
+
+LARGEST_INLINE = MIN_BLOB_BYTES - 1
+"""The bytes of a large field's value that may never move to a blob."""
 
 
 def noise(size: int, seed: str) -> bytes:
@@ -51,9 +58,10 @@ def noisy_text(size: int, seed: str) -> str:
 
 
 def largest_record() -> Record:
-    """Every field at its limit, nothing in a blob."""
+    """Every small field at its limit, every large one as large as one that must stay inline."""
     name = (noisy_text(MAX_NAME_BYTES, f"name {number}") for number in range(32))
-    hash32, address = noise(32, "hash"), Address(noise(20, "address"))
+    address = Address(noise(20, "address"))
+    counts = [noisy_text(MAX_COUNT_NAME_BYTES, f"count {number}") for number in range(MAX_USAGE_COUNTS)]
     record = Record(
         id=whole_record().id,
         admission_seq=MAX_INTEGER,
@@ -65,8 +73,6 @@ def largest_record() -> Record:
         http=HttpExchange(
             method=next(name),
             path=noisy_text(MAX_PATH_BYTES, "path"),
-            request_hash=hash32,
-            response_hash=noise(32, "response"),
             streamed=True,
         ),
         gpu=Gpu(
@@ -79,6 +85,8 @@ def largest_record() -> Record:
         ),
         provider=Provider(id=next(name), name=next(name), address=address),
         price=Price(
+            basis="tokens",
+            rates=dict.fromkeys(counts, MAX_RATE_MICROS),
             per_hour_micros=MAX_PER_HOUR_MICROS,
             currency=next(name),
             device_time_us=MAX_DEVICE_TIME_US,
@@ -94,24 +102,32 @@ def largest_record() -> Record:
             quantisation=next(name),
             device=next(name),
         ),
-        parameters={},
-        prompt={},
-        instructions=None,
-        response=None,
-        usage=Usage(input_tokens=MAX_INTEGER, output_tokens=MAX_INTEGER),
-        sender=Sender(
-            address=address, proof="signature", token_id=next(name), signature=noise(MAX_SIGNATURE_BYTES, "signature")
+        parameters={"p": noisy_text(MAX_PARAMETERS_BYTES - OVERHEAD, "parameters")},
+        request=Request(
+            reader=next(name),
+            target=noisy_text(300, "target"),
+            content_type="",
+            body=b"",
+            salt=noise(16, "salt"),
         ),
+        prompt={"p": ""},
+        instructions=Instructions(system="", chat_template=None, chat_template_digest=noise(32, "template")),
+        response=Response(outputs=(Output(kind="text", content="", finish_reason="stop"),)),
+        usage=dict.fromkeys(counts, MAX_INTEGER),
+        sender=Sender(
+            address=address,
+            proof="signature",
+            token_id=next(name),
+            signature=SenderSignature(nonce=noise(32, "nonce"), deadline=MAX_INTEGER, signature=noise(65, "signature")),
+        ),
+        follows=whole_record().id,
         proof_of_compute=ProofOfCompute(class_="reproducible", toploc=noise(MAX_TOPLOC_BYTES, "toploc")),
     )
-    record = replace(
-        record,
-        parameters={"p": noisy_text(MAX_PARAMETERS_BYTES - len(encode_value({"p": "x" * 8000})) + 8000, "parameters")},
-        prompt={"p": noise(MAX_INLINE_BYTES - len(encode_value({"p": b"x" * 20_000})) + 20_000, "prompt")},
-        instructions=Instructions(system="", chat_template=None, chat_template_digest=hash32),
-        response=Response(choices=(Choice(index=0, text="", finish_reason=next(name)),)),
-    )
     return _filled(record)
+
+
+# The head of a map of one entry, its key, and the head of a text of more than 255 bytes.
+OVERHEAD = len(encode_value({"p": "x" * MAX_PARAMETERS_BYTES})) - MAX_PARAMETERS_BYTES
 
 
 def _filled(record: Record) -> Record:
@@ -119,11 +135,14 @@ def _filled(record: Record) -> Record:
     sizes = dict(zip(FIELD_NAMES, map(len, encode_fields(record)), strict=True))
 
     def room(field: str) -> int:
-        return MAX_INLINE_BYTES - (sizes[field] - 1 - len(field)) - 2
+        return LARGEST_INLINE - (sizes[field] - 1 - len(field)) - 2
 
-    choice = record.response.choices[0]  # type: ignore[union-attr]
     return replace(
         record,
+        request=replace(record.request, body=noise(room("request"), "body")),  # type: ignore[arg-type]
+        prompt={"p": noisy_text(room("prompt"), "prompt")},
         instructions=replace(record.instructions, system=noisy_text(room("instructions"), "system")),  # type: ignore[arg-type]
-        response=Response(choices=(replace(choice, text=noisy_text(room("response"), "text")),)),
+        response=Response(
+            outputs=(Output(kind="text", content=noisy_text(room("response"), "text"), finish_reason="stop"),)
+        ),
     )

@@ -6,21 +6,22 @@ from hypothesis import strategies as st
 
 from tallystick.ids import Address, RecordId
 from tallystick.record import (
-    Choice,
     Gpu,
     HttpExchange,
     Instructions,
     Model,
+    Output,
     Price,
     ProofOfCompute,
     Provider,
     Record,
     RecordFault,
     RecordTime,
+    Request,
     Response,
     Sender,
+    SenderSignature,
     State,
-    Usage,
 )
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -50,23 +51,83 @@ def or_none(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.none() | strategy
 
 
+floats = st.floats(allow_nan=False, allow_infinity=False)
+counted = st.dictionaries(names, counts, min_size=1, max_size=4)
+rates = st.dictionaries(names, st.integers(0, 10**14), min_size=1, max_size=4)
+prices = st.one_of(
+    st.builds(
+        Price,
+        basis=st.just("device-time"),
+        currency=names,
+        per_hour_micros=st.integers(0, 10**14),
+        device_time_us=st.integers(0, 10**11),
+        charge_micros=counts,
+    ),
+    st.builds(
+        Price,
+        basis=st.just("tokens"),
+        currency=names,
+        per_hour_micros=st.integers(0, 10**14),
+        device_time_us=st.integers(0, 10**11),
+        rates=rates,
+        charge_micros=counts,
+    ),
+    st.builds(
+        Price,
+        basis=st.just("fixed"),
+        currency=names,
+        per_hour_micros=st.integers(0, 10**14),
+        device_time_us=st.integers(0, 10**11),
+        rates=st.fixed_dictionaries({"request": st.integers(0, 10**14)}),
+        charge_micros=counts,
+    ),
+)
+contents = {
+    "text": texts,
+    "message": st.fixed_dictionaries(
+        {
+            "role": texts,
+            "content": st.none() | texts,
+            "tool_calls": st.lists(st.fixed_dictionaries({"id": texts, "name": texts, "arguments": texts}), max_size=2),
+        }
+    ),
+    "vector": st.binary(max_size=10).map(lambda data: data * 4),
+    "labels": st.lists(st.fixed_dictionaries({"label": texts, "score": floats}), max_size=3),
+    "scores": st.lists(st.fixed_dictionaries({"index": counts, "score": floats}), max_size=3),
+    "media": st.fixed_dictionaries({"type": texts, "digest": hashes, "length": counts}),
+    "tensor": st.fixed_dictionaries(
+        {"dtype": texts, "shape": st.lists(counts, max_size=3), "data": st.binary(max_size=20)}
+    ),
+    "document": values,
+}
+outputs = st.one_of(
+    *(
+        st.builds(
+            Output, kind=st.just(kind), content=content, finish_reason=st.none() | texts, logprobs=st.none() | values
+        )
+        for kind, content in contents.items()
+    )
+)
+requests = st.builds(
+    Request,
+    reader=names,
+    target=names,
+    content_type=st.none() | texts,
+    body=st.binary(max_size=80),
+    salt=st.binary(min_size=16, max_size=16),
+)
+signatures = st.builds(SenderSignature, nonce=hashes, deadline=counts, signature=st.binary(min_size=65, max_size=65))
 records = st.builds(
     Record,
     id=record_ids(),
     admission_seq=st.integers(1, 2**53 - 1),
     sender_seq=st.integers(1, 2**53 - 1),
     task=names,
-    state=st.sampled_from(State),
+    state=st.sampled_from([state for state in State if state is not State.ACCEPTED]),
     error=or_none(st.builds(RecordFault, code=names, message=texts)),
     time=st.builds(RecordTime, admitted_at=counts, started_at=st.none() | counts, finished_at=counts),
-    http=st.builds(
-        HttpExchange,
-        method=names,
-        path=names,
-        request_hash=hashes,
-        response_hash=st.none() | hashes,
-        streamed=st.booleans(),
-    ),
+    http=st.builds(HttpExchange, method=names, path=names, streamed=st.booleans()),
+    request=or_none(requests),
     gpu=or_none(
         st.builds(
             Gpu,
@@ -79,15 +140,7 @@ records = st.builds(
         )
     ),
     provider=or_none(st.builds(Provider, id=names, name=names, address=addresses)),
-    price=or_none(
-        st.builds(
-            Price,
-            per_hour_micros=st.integers(0, 10**12),
-            currency=names,
-            device_time_us=st.integers(0, 10**9),
-            charge_micros=counts,
-        )
-    ),
+    price=or_none(prices),
     model=or_none(
         st.builds(
             Model,
@@ -111,23 +164,16 @@ records = st.builds(
             chat_template_digest=st.none() | hashes,
         )
     ),
-    response=or_none(
-        st.lists(st.tuples(texts, st.none() | names), max_size=3).map(
-            lambda parts: Response(
-                choices=tuple(
-                    Choice(index=at, text=text, finish_reason=reason) for at, (text, reason) in enumerate(parts)
-                )
-            )
-        )
-    ),
-    usage=or_none(st.builds(Usage, input_tokens=counts, output_tokens=counts)),
+    response=or_none(st.builds(Response, outputs=st.lists(outputs, max_size=3).map(tuple))),
+    usage=or_none(counted),
     sender=st.builds(
         Sender,
         address=addresses,
         proof=st.sampled_from(["token", "signature"]),
         token_id=st.none() | names,
-        signature=st.none() | st.binary(min_size=1, max_size=65),
+        signature=st.none() | signatures,
     ),
+    follows=st.none() | record_ids(),
     proof_of_compute=or_none(
         st.builds(
             ProofOfCompute,

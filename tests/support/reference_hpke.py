@@ -19,15 +19,18 @@ MLKEM_CIPHERTEXT_BYTES = 1088
 ENCAPSULATION_BYTES = MLKEM_CIPHERTEXT_BYTES + 32
 
 
-def open_hpke(sealed: bytes, mlkem_seed: bytes, x25519_secret: bytes, info: bytes) -> bytes:
-    shared = _decapsulate(sealed[:ENCAPSULATION_BYTES], mlkem_seed, x25519_secret)
+def open_hpke(sealed: bytes, seed: bytes, info: bytes) -> bytes:
+    shared = decapsulate(sealed[:ENCAPSULATION_BYTES], seed)
     context = b"\x00" + _extract(b"", b"psk_id_hash", b"") + _extract(b"", b"info_hash", info)
     secret = _extract(shared, b"secret", b"")
     key, nonce = _expand(secret, b"key", context, 32), _expand(secret, b"base_nonce", context, 12)
     return AESGCM(key).decrypt(nonce, sealed[ENCAPSULATION_BYTES:], b"")
 
 
-def _decapsulate(encapsulation: bytes, mlkem_seed: bytes, x25519_secret: bytes) -> bytes:
+def decapsulate(encapsulation: bytes, seed: bytes) -> bytes:
+    """X-Wing's Decapsulate, from the private key in the form of its seed."""
+    expanded = hashlib.shake_256(seed).digest(96)
+    mlkem_seed, x25519_secret = expanded[:64], expanded[64:]
     mlkem_part, x25519_part = encapsulation[:MLKEM_CIPHERTEXT_BYTES], encapsulation[MLKEM_CIPHERTEXT_BYTES:]
     x25519 = X25519PrivateKey.from_private_bytes(x25519_secret)
     post_quantum = MLKEM768PrivateKey.from_seed_bytes(mlkem_seed).decapsulate(mlkem_part)
