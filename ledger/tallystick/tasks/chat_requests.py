@@ -26,7 +26,7 @@ TEXT_PART: Final = "text"
 _ELSEWHERE: Final = ("model", "messages", "stream", "stream_options", "max_completion_tokens", "stop")
 
 
-def read(method: str, target: str, content_type: str | None, body: bytes) -> Reading:  # noqa: ARG001  # one signature for all readers
+def read(method: str, _target: str, _content_type: str | None, body: bytes) -> Reading:
     """What a chat request asks.
 
     Raises: RequestError.
@@ -52,6 +52,12 @@ def read_members(members: Mapping[str, Value]) -> Reading:
                 raise RequestError(name, "is a name that a record keeps for itself")
             prompt[name] = value
     return Reading(prompt=prompt, system=_system(messages), asked=_asked(members), model=_model(members))
+
+
+def messages_of(reading: Reading) -> list[Mapping[str, Value]]:
+    """The messages of a chat request that was read, as sent."""
+    messages = (reading.prompt or {}).get("messages")
+    return [message for message in messages if isinstance(message, Mapping)] if isinstance(messages, list) else []
 
 
 def text_of(content: Value, where: str) -> str:

@@ -11,7 +11,7 @@ NAME: Final = "download/tallystick/1"
 ARCHIVE_FILE: Final = "archive.tar"
 
 
-def read(method: str, target: str, content_type: str | None, body: bytes) -> Reading:  # noqa: ARG001  # one signature for all readers
+def read(method: str, target: str, _content_type: str | None, body: bytes) -> Reading:
     """What a download asks: which export, and which of its files. The range stands in a header and is not part of it.
 
     Raises: RequestError.

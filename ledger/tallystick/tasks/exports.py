@@ -10,7 +10,7 @@ from tallystick.tasks.reading import Reading, is_compound, json_object, paramete
 NAME: Final = "export/tallystick/1"
 
 
-def read(method: str, target: str, content_type: str | None, body: bytes) -> Reading:  # noqa: ARG001  # one signature for all readers
+def read(method: str, target: str, _content_type: str | None, body: bytes) -> Reading:
     """What an export request asks: a model from the address, format and quantisation from the body.
 
     Raises: RequestError.

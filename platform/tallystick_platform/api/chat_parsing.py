@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
+from tallystick.errors import RequestError
 from tallystick.record import Value
+from tallystick.tasks import Reading, chat_requests
+from tallystick.tasks.reading import checked_object
 from tallystick_platform.api.chat_body import (
     MAX_STOP_CHARS,
     NAMES,
     NOT_OFFERED,
     ChatBody,
-    Message,
 )
 from tallystick_platform.api.refusals import BadRequest, quoted
 from tallystick_platform.api.strict_json import read_object
-from tallystick_platform.exchange.request import ChatRequest
+from tallystick_platform.exchange.request import ChatRequest, Turn
 
 _DECODER = msgspec.json.Decoder(ChatBody)
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -35,27 +38,27 @@ class ParsedChat:
 
 
 def parse_chat(body: bytes) -> ParsedChat:
-    """Read a chat request.
+    """Read a chat request. What the record will hold of it is read by the function that auditors read it with.
 
     Raises: BadRequest, naming the parameter.
     """
-    text, keys = read_object(body)
-    _refuse_unknown(keys)
+    text, members = read_object(body)
+    _refuse_unknown(members)
     try:
         parsed = _DECODER.decode(text)
     except msgspec.ValidationError as error:
         raise explained(str(error)) from error
-    except msgspec.DecodeError as error:  # a lone surrogate: the other reader lets it pass
+    except msgspec.DecodeError as error:  # what one reader takes and the other does not
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
     _refuse_misfits(parsed)
-    turns = tuple({"role": _turn_role(message), "content": _text(message)} for message in parsed.messages)
+    reading, turns = _read(members)
     if not any(turn["content"].strip() for turn in turns):
         raise BadRequest("The prompt is empty: no message holds any text.", param="messages", code="empty_prompt")
     stop = parsed.stop
     return ParsedChat(
         request=ChatRequest(
             model=parsed.model,
-            messages=tuple(_as_sent(message) for message in parsed.messages),
+            reading=reading,
             turns=turns,
             temperature=parsed.temperature,
             top_p=parsed.top_p,
@@ -68,6 +71,18 @@ def parse_chat(body: bytes) -> ParsedChat:
         stream=bool(parsed.stream),
         include_usage=bool(parsed.stream_options and parsed.stream_options.include_usage),
     )
+
+
+def _read(members: dict[str, object]) -> tuple[Reading, tuple[Turn, ...]]:
+    """The reading of the record, and the turns that the model is given."""
+    try:
+        reading = chat_requests.read_members(checked_object(members))
+        return reading, tuple(_turn(message) for message in chat_requests.messages_of(reading))
+    except RequestError as error:
+        where = quoted(error.param)
+        raise BadRequest(
+            f"Invalid value for '{where or 'body'}': it {error.reason}.", param=where or None, code="invalid_value"
+        ) from error
 
 
 def _refuse_unknown(keys: dict[str, object]) -> None:
@@ -110,17 +125,7 @@ def explained(message: str) -> BadRequest:
     return BadRequest(f"Invalid {kind} for '{path or 'body'}': {what}.", param=path or None, code=f"invalid_{kind}")
 
 
-def _as_sent(message: Message) -> dict[str, Value]:
-    content = message.content
-    if isinstance(content, str):
-        return {"role": message.role, "content": content}
-    return {"role": message.role, "content": [{"type": part.type, "text": part.text} for part in content]}
-
-
-def _text(message: Message) -> str:
-    content = message.content
-    return content if isinstance(content, str) else "".join(part.text for part in content)
-
-
-def _turn_role(message: Message) -> str:
-    return "system" if message.role == "developer" else message.role  # chat templates know one of the two
+def _turn(message: Mapping[str, Value]) -> Turn:
+    role = str(message["role"])
+    content = chat_requests.text_of(message.get("content"), "messages.content")
+    return {"role": "system" if role in chat_requests.SYSTEM_ROLES else role, "content": content}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tallystick.record import Value
+from tallystick.tasks import Reading
 from tallystick_platform.protocol import ModelInfo
 
 DEFAULT_TEMPERATURE = 1.0
@@ -14,7 +14,6 @@ DEFAULT_TOP_K = 0  # 0: every token stays a candidate
 DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is less
 SEED_BITS = 63  # a drawn seed fits a signed 64-bit integer on every path to the sampler
 
-Message = Mapping[str, Value]
 Turn = Mapping[str, str]
 
 
@@ -22,11 +21,11 @@ Turn = Mapping[str, str]
 class ChatRequest:
     """A chat request as the sender stated it: None means that the sender left it to the server.
 
-    `messages` are as sent, for the record; `turns` are the same with each content as one text, for the model.
+    `reading` is what the record holds of it; `turns` are its messages with each content as one text, for the model.
     """
 
     model: str
-    messages: tuple[Message, ...]
+    reading: Reading
     turns: tuple[Turn, ...]
     temperature: float | None = None
     top_p: float | None = None
