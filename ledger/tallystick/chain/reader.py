@@ -7,36 +7,39 @@ from dataclasses import dataclass
 from typing import Final
 
 from tallystick.chain import calldata
-from tallystick.chain.artifact import MAX_CODE_BYTES
-from tallystick.chain.calldata import BatchInfo, LogState
-from tallystick.chain.events import LOG_CREATED, LedgerEvent, LogCreated, decode_events
+from tallystick.chain.artifact import MAX_CODE_BYTES, load_artifact
+from tallystick.chain.calldata import BatchInfo, LogState, LogTermsOnChain, WriterSpan
+from tallystick.chain.entries import CREATION, EntryWalk
+from tallystick.chain.events import (
+    BATCH_APPENDED,
+    BATCH_COMMITTED,
+    EPOCH_OPENED,
+    LOG_CREATED,
+    BatchAppended,
+    BatchCommitted,
+    EpochOpened,
+    LedgerEvent,
+    LogCreated,
+)
+from tallystick.chain.faults import (
+    BlockTag,
+    ChainMoved,
+    ContractMissing,
+    EventsWithheld,
+    LogMissing,
+    NodeBehind,
+    OtherChain,
+    OtherCode,
+)
 from tallystick.chain.reverts import ContractReverted, explain
-from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow, Transport
-from tallystick.chain.scan import Page, log_query, scan_events
-from tallystick.chain.wire import MalformedAnswer, read_data, read_object, read_quantity
+from tallystick.chain.rpc import Transport, node_name
+from tallystick.chain.scan import Page, scan_events
+from tallystick.chain.wire import UINT256_MAX, MalformedAnswer, read_data, read_object, read_quantity
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
-from tallystick.ids import Address, Hash32, Index, Leaf, LogId, checksum_address, to_hex
+from tallystick.ids import Address, Hash32, Index, Leaf, LogId, to_hex
 
 MAX_RETURN_BYTES: Final = 4096
-BlockTag = int | str
-"""A block number, or one of `latest`, `safe`, `finalized`, `earliest`, `pending`."""
-
-
-class ContractMissing(ChainRejected):
-    """There is no code at the contract's address."""
-
-    def __init__(self, contract: Address, block: BlockTag) -> None:
-        super().__init__(0, f"there is no contract at {checksum_address(contract)} in block {block}")
-        self.contract = contract
-
-
-class LogMissing(ChainRejected):
-    """The contract knows no log of this id."""
-
-    def __init__(self, log_id: LogId) -> None:
-        super().__init__(0, f"the contract has no log {to_hex(log_id)}")
-        self.log_id = log_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,18 @@ class Block:
     hash: Hash32
     timestamp: int
 
+    def age_s(self, now_s: float) -> float:
+        """How long ago the block was made; negative for one that lies in the future."""
+        return now_s - self.timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainTip:
+    """Which chain a node serves, and how far it has come."""
+
+    chain_id: int
+    head: Block
+
 
 class LedgerReader:
     """A typed, synchronous view of one log through one node."""
@@ -55,21 +70,45 @@ class LedgerReader:
         self.transport = transport
         self.contract = contract
         self.log_id = log_id
+        self.node = node_name(transport)
+
+    # -- the node and its chain
 
     def chain_id(self) -> int:
         """The node's chain id."""
-        return read_quantity(self.transport.call("eth_chainId", []), "chain id")
+        return read_quantity(self.transport.call("eth_chainId", []), "chain id", UINT256_MAX)
 
-    def code_hash(self, block: BlockTag = "latest") -> Hash32:
-        """The keccak256 of the contract's code.
+    def tip(self) -> ChainTip:
+        """The node's chain id and newest block."""
+        return ChainTip(chain_id=self.chain_id(), head=self.latest_block())
 
-        Raises: ContractMissing.
+    def require_chain(self, chain_id: int) -> None:
+        """Refuse a node of another chain.
+
+        Raises: OtherChain.
         """
-        answer = self.transport.call("eth_getCode", [to_hex(self.contract), write_tag(block)])
-        code = read_data(answer, "code", max_size=MAX_CODE_BYTES)
-        if not code:
-            raise ContractMissing(self.contract, block)
-        return Hash32(keccak256(code))
+        found = self.chain_id()
+        if found != chain_id:
+            raise OtherChain(chain_id, found)
+
+    def require_block(self, number: int) -> Block:
+        """The newest block of a node that has come to the block of this number.
+
+        Raises: NodeBehind.
+        """
+        head = self.latest_block()
+        if head.number < number:
+            raise NodeBehind(number, head.number)
+        return head
+
+    def require_same(self, block: Block) -> None:
+        """Ask for a block again: it must still be the one that it was.
+
+        Raises: ChainMoved.
+        """
+        found = self.block(block.number).hash
+        if found != block.hash:
+            raise ChainMoved(block.number, block.hash, found)
 
     def latest_block(self) -> Block:
         """The newest block that the node has."""
@@ -85,19 +124,82 @@ class LedgerReader:
             raise MalformedAnswer("block", f"has the number {block.number}, not {number}")
         return block
 
-    def log_state(self, block: BlockTag = "latest") -> LogState:
-        """What the contract keeps of the log.
+    def block_at_time(self, time_s: int, last: Block | None = None) -> Block:
+        """The first block that is not older than a time, up to `last` or the newest one.
 
-        Raises: LogMissing, ContractMissing.
+        Raises: NodeBehind when there is none yet.
+        """
+        found = last or self.latest_block()
+        if found.timestamp < time_s:
+            raise NodeBehind(found.number + 1, found.number)
+        low = 0
+        while low < found.number:
+            middle = self.block((low + found.number) // 2)
+            if middle.timestamp >= time_s:
+                found = middle
+            else:
+                low = middle.number + 1
+        return found
+
+    # -- the contract
+
+    def code_hash(self, block: BlockTag = "latest") -> Hash32:
+        """The keccak256 of the contract's code.
+
+        Raises: ContractMissing.
+        """
+        answer = self.transport.call("eth_getCode", [to_hex(self.contract), write_tag(block)])
+        code = read_data(answer, "code", max_size=MAX_CODE_BYTES)
+        if not code:
+            raise ContractMissing(self.contract, block)
+        return Hash32(keccak256(code))
+
+    def require_contract(self, known: frozenset[Hash32] | None = None, block: BlockTag = "latest") -> Hash32:
+        """The code's hash, if it is one of those known, or of the contract that this package was made with.
+
+        Raises: ContractMissing, OtherCode.
+        """
+        expected = frozenset({load_artifact().code_hash}) if known is None else known
+        found = self.code_hash(block)
+        if found not in expected:
+            raise OtherCode(self.contract, expected, found)
+        return found
+
+    def log_state(self, block: BlockTag = "latest") -> LogState:
+        """What the contract keeps of the log as it stands.
+
+        Raises: LogMissing, ContractMissing, as every view below.
         """
         return calldata.read_log_state(self._call(calldata.log_state(self.log_id), block))
 
-    def batch(self, number: int, block: BlockTag = "latest") -> BatchInfo:
+    def log_terms(self, block: BlockTag = "latest") -> LogTermsOnChain:
+        """What the log promised when it was created."""
+        return calldata.read_log_terms(self._call(calldata.log_terms(self.log_id), block))
+
+    def batch_at(self, number: int, block: BlockTag = "latest") -> BatchInfo:
         """What the contract keeps of a batch.
 
-        Raises: ContractReverted with the name UnknownBatch, LogMissing, ContractMissing.
+        Raises: ContractReverted with the name UnknownBatch.
         """
         return calldata.read_batch(self._call(calldata.batch_at(self.log_id, number), block))
+
+    def batch_of(self, index: int, block: BlockTag = "latest") -> int:
+        """The number of the batch that holds a record.
+
+        Raises: ContractReverted with the name UnknownIndex.
+        """
+        return calldata.read_batch_number(self._call(calldata.batch_of(self.log_id, index), block))
+
+    def writer_count(self, block: BlockTag = "latest") -> int:
+        """How many writers the log has had, the present one included."""
+        return calldata.read_writer_count(self._call(calldata.writer_count(self.log_id), block))
+
+    def writer_at(self, number: int, block: BlockTag = "latest") -> WriterSpan:
+        """The writer of this number, from 0, and from where on it wrote.
+
+        Raises: ContractReverted with the name UnknownSpan.
+        """
+        return calldata.read_writer_span(self._call(calldata.writer_at(self.log_id, number), block))
 
     def verify_inclusion(
         self, batch: int, index: Index, leaf: Leaf, path: Sequence[Hash32], block: BlockTag = "latest"
@@ -105,75 +207,109 @@ class LedgerReader:
         """The contract's own view of whether the leaf stands at this index of this batch."""
         return calldata.read_verified(self._call(calldata.verify(self.log_id, batch, index, leaf, path), block))
 
-    def events(
-        self, from_block: int, to_block: int, on_page: Callable[[Page], None] | None = None
-    ) -> Iterator[LedgerEvent]:
-        """Yield the log's events of these blocks, both included, in chain order; see `scan_events`."""
-        return scan_events(
-            self.transport,
-            contract=self.contract,
-            log_id=self.log_id,
-            from_block=from_block,
-            to_block=to_block,
-            on_page=on_page,
-        )
-
-    def events_of(
-        self, event: bytes, from_block: int, to_block: int, number: int | None = None
-    ) -> Iterator[LedgerEvent]:
-        """Yield the events of one kind, by its first topic, and of one index, batch or epoch if `number` is given."""
-        return scan_events(
-            self.transport,
-            contract=self.contract,
-            log_id=self.log_id,
-            from_block=from_block,
-            to_block=to_block,
-            event=event,
-            number=number,
-        )
+    # -- the events
 
     def creation_block(self) -> int:
-        """The number of the block in which the log was created: where a walk over it begins.
+        """The number of the block in which the log was created, or of an earlier one of the same second: where a walk begins.
 
-        One query over the whole chain where the node allows that; otherwise a search among old states; otherwise, on a
-        node that keeps no old states either, a walk from the first block.
-        Raises: LogMissing, ContractMissing.
+        The contract keeps the time; so it takes one header for each halving of the chain, and no node needs old states for it.
         """
-        self.log_state()
-        latest = self.latest_block().number
-        try:
-            return self._created_between(0, latest)
-        except (ChainRejected, AnswerTooLarge, AnswerTooSlow):
-            pass
-        try:
-            number = self._first_block_with_log(latest)
-            return self._created_between(number, number)
-        except ChainRejected:
-            walk = self.events(0, latest)
-        for event in walk:
+        return self.block_at_time(self.log_terms().created_at).number
+
+    def creation(self) -> LogCreated:
+        """The event of the log's creation.
+
+        Raises: EventsWithheld.
+        """
+        for event in self._events_at(self.log_terms().created_at, (LOG_CREATED,)):
             if isinstance(event, LogCreated):
-                return event.position.block_number
-        raise MalformedAnswer("eth_getLogs", "shows no creation of a log that the contract has")
+                return event
+        raise EventsWithheld(self.node, CREATION, 1)
 
-    def _created_between(self, first: int, last: int) -> int:
-        query = log_query(self.contract, first, last, [to_hex(LOG_CREATED), to_hex(self.log_id)])
-        answer = self.transport.call("eth_getLogs", [query])
-        events = decode_events(answer, contract=self.contract, log_id=self.log_id, from_block=first, to_block=last)
-        if len(events) != 1 or not isinstance(events[0], LogCreated):
-            raise MalformedAnswer("eth_getLogs", f"shows {len(events)} creations of one log")
-        return events[0].position.block_number
+    def events(
+        self,
+        from_block: int,
+        to_block: int,
+        on_page: Callable[[Page], None] | None = None,
+        *,
+        first_entry: int | None = None,
+        end_entry: int | None = None,
+    ) -> Iterator[LedgerEvent]:
+        """Yield the log's events of these blocks, both included, in chain order, with no entry missing or repeated.
 
-    def _first_block_with_log(self, latest: int) -> int:
-        low, high = 0, latest  # the log exists in `high`, and in no block below `low`
-        while low < high:
-            middle = (low + high) // 2
-            try:
-                self.log_state(middle)
-            except (LogMissing, ContractMissing):
-                low = middle + 1
-            else:
-                high = middle
-        return high
+        `first_entry` and `end_entry` are how many entries the contract counts before the first block and after the last one; it is asked
+        for what is not given, which needs a node that keeps the states of those blocks.
+        Raises: EventsWithheld, MalformedAnswer, ChainRejected, ChainUnavailable.
+        """
+        if from_block > to_block:
+            return iter(())
+        first = self._entries_at(from_block - 1) if first_entry is None else first_entry
+        end = self._entries_at(to_block) if end_entry is None else end_entry
+        return self._walk(on_page).entries(from_block, to_block, first, end)
+
+    def events_of(self, kind: bytes, from_block: int, to_block: int) -> Iterator[LedgerEvent]:
+        """Yield the events of one kind, by its first topic, as the node shows them: nothing tells whether one is missing."""
+        return scan_events(
+            self.transport,
+            contract=self.contract,
+            log_id=self.log_id,
+            from_block=from_block,
+            to_block=to_block,
+            kinds=(kind,),
+        )
+
+    def entry_event(self, entry: int, from_block: int, to_block: int) -> LedgerEvent:
+        """The event of one entry that the contract counts, which stands in one of these blocks.
+
+        Raises: EventsWithheld.
+        """
+        (event,) = self._walk().recover(entry, entry + 1, from_block, to_block)
+        return event
+
+    def batch_event(self, batch: int, block: BlockTag = "latest") -> BatchAppended | BatchCommitted:
+        """The event of a batch, found by the time of its block, which the contract keeps.
+
+        Raises: EventsWithheld; ContractReverted with the name UnknownBatch.
+        """
+        time_s = self.batch_at(batch, block).time
+        for event in self._events_at(time_s, (BATCH_APPENDED, BATCH_COMMITTED)):
+            if isinstance(event, BatchAppended | BatchCommitted) and event.batch == batch:
+                return event
+        raise EventsWithheld(self.node, f"batch {batch}", 1)
+
+    def epoch_event(self, epoch: int, from_block: int, to_block: int) -> EpochOpened:
+        """The event of an epoch that the contract counts, which stands in one of these blocks.
+
+        Raises: EventsWithheld.
+        """
+        for event in self.events_of(EPOCH_OPENED, from_block, to_block):
+            if isinstance(event, EpochOpened) and event.epoch == epoch:
+                return event
+        raise EventsWithheld(self.node, f"epoch {epoch}", 1)
+
+    def _events_at(self, time_s: int, kinds: Sequence[bytes]) -> Iterator[LedgerEvent]:
+        head = self.latest_block()
+        first = self.block_at_time(time_s, head).number
+        last = head.number if head.timestamp <= time_s else self.block_at_time(time_s + 1, head).number - 1
+        return scan_events(
+            self.transport,
+            contract=self.contract,
+            log_id=self.log_id,
+            from_block=first,
+            to_block=last,
+            kinds=kinds,
+        )
+
+    def _entries_at(self, block: int) -> int:
+        if block < 0:
+            return 0
+        try:
+            return self.log_state(block).entries
+        except (LogMissing, ContractMissing):
+            return 0
+
+    def _walk(self, on_page: Callable[[Page], None] | None = None) -> EntryWalk:
+        return EntryWalk(transport=self.transport, contract=self.contract, log_id=self.log_id, on_page=on_page)
 
     def _block(self, tag: BlockTag) -> Block:
         answer = self.transport.call("eth_getBlockByNumber", [write_tag(tag), False])
