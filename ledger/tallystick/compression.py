@@ -15,7 +15,12 @@ import zstandard
 from tallystick.errors import OpenError
 
 LEVEL: Final = 5
-"""Above it a record gains nothing; below it every record costs some thirty bytes of calldata more."""
+"""Above it a short record gains nothing; below it every record costs some thirty bytes of calldata more."""
+LONG_LEVEL: Final = 12
+"""A long prompt gains a tenth by it, for three milliseconds."""
+LONG_BYTES: Final = 8_192
+MAX_LONG_BYTES: Final = 131_072
+"""What is longer stands in a blob, hardly ever on the chain, and would hold up the service for too long."""
 MAX_FRAME_BYTES: Final = 64 * 1_048_576
 """No caller may ask for more: a frame names its size before anything is allocated."""
 
@@ -78,9 +83,14 @@ DICTIONARY_V2: Final = (
     b"madmission_seq\x19\x01,pproof_of_compute\xa2eclasslreproducibleftoploc\xf6"
 )
 
-_DICTIONARY = zstandard.ZstdCompressionDict(DICTIONARY_V2, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-_DICTIONARY.precompute_compress(level=LEVEL)
 
+def _prepared(level: int) -> zstandard.ZstdCompressionDict:
+    dictionary = zstandard.ZstdCompressionDict(DICTIONARY_V2, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    dictionary.precompute_compress(level=level)
+    return dictionary
+
+
+_DICTIONARIES = {level: _prepared(level) for level in (LEVEL, LONG_LEVEL)}
 
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
 # In the byte after it (RFC 8878 3.1.1.1): a reserved bit, a checksum's, and two of a dictionary id's size.
@@ -90,10 +100,19 @@ _FLAGS_NOT_WRITTEN: Final = 0x0F
 class _PerThread(threading.local):
     # One compressor may not be used by two threads at once, and making one costs more than using it.
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(
-            level=LEVEL, dict_data=_DICTIONARY, write_content_size=True, write_checksum=False, write_dict_id=False
-        )
-        self.decompressor = zstandard.ZstdDecompressor(dict_data=_DICTIONARY)
+        self.compressor = _compressor(LEVEL)
+        self.long_compressor = _compressor(LONG_LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor(dict_data=_DICTIONARIES[LEVEL])
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(
+        level=level,
+        dict_data=_DICTIONARIES[level],
+        write_content_size=True,
+        write_checksum=False,
+        write_dict_id=False,
+    )
 
 
 _local = _PerThread()
@@ -101,6 +120,8 @@ _local = _PerThread()
 
 def compress(data: bytes) -> bytes:
     """One zstd frame that names its content's size. Source: SPEC 4."""
+    if LONG_BYTES < len(data) <= MAX_LONG_BYTES:
+        return _local.long_compressor.compress(data)
     return _local.compressor.compress(data)
 
 
