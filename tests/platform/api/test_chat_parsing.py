@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tallystick.tasks import read
 from tallystick_platform.api import chat_body
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.api.refusals import BadRequest
@@ -62,14 +63,15 @@ def test_one_stop_may_be_bare_text() -> None:
 def test_parts_are_kept_as_sent_and_joined_for_the_model() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     request = parse(messages=[{"role": "user", "content": parts}]).request
-    assert request.messages == ({"role": "user", "content": parts},)
+    assert request.reading.prompt == {"messages": [{"role": "user", "content": parts}]}
     assert request.turns == ({"role": "user", "content": "ab"},)
 
 
 def test_a_developer_message_is_a_system_message_to_the_model() -> None:
     messages = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     request = parse(messages=messages).request
-    assert request.messages[0]["role"] == "developer"
+    assert request.reading.prompt == {"messages": messages}
+    assert request.reading.system == "Be brief."
     assert request.turns[0]["role"] == "system"
 
 
@@ -163,7 +165,7 @@ def test_more_messages_than_the_bound_are_refused() -> None:
         (b"null", "invalid_type"),
         (b"\xff\xfe{\x00}\x00", "invalid_utf8"),
         (b'{"model": "\xc3"}', "invalid_utf8"),
-        (b"\xef\xbb\xbf{}", "invalid_json"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "invalid_json"),
         (b'{"temperature": NaN}', "invalid_json"),
         (b'{"temperature": -Infinity}', "invalid_json"),
         (b'{"seed": ' + b"9" * 5_000 + b"}", "invalid_json"),
@@ -181,5 +183,20 @@ def test_what_cannot_be_read_in_one_way_only_is_refused(body: bytes, code: str) 
 
 
 def test_an_object_of_too_many_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tallystick_platform.api.strict_json.MAX_KEYS", 2)
+    monkeypatch.setattr("tallystick.strict_json.MAX_MEMBERS", 2)
     assert refusal(b'{"a":1,"b":2,"c":3}').code == "invalid_json"
+
+
+def test_what_the_record_will_hold_is_what_the_auditors_reader_gives() -> None:
+    body = json.dumps(
+        HI | {"temperature": 1, "max_completion_tokens": 9, "stop": "x", "seed": -1, "user": "u", "stream": True, "n": 1}
+    ).encode()
+    reading = parse_chat(body).request.reading
+    assert reading == read("chat/openai/1", "POST", "/v1/chat/completions", "application/json", body)
+    assert reading.asked == {"temperature": 1, "max_tokens": 9, "stop": ["x"], "seed": -1, "user": "u", "n": 1}
+    assert reading.model == "m"
+
+
+def test_what_no_record_can_hold_is_refused_by_name() -> None:
+    error = refusal(b'{"model":"m","messages":[{"role":"user","content":"x"}],"seed":' + b"9" * 30 + b"}")
+    assert (error.param, error.code) == ("seed", "invalid_value")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tallystick.chain.depth import MAX_JSON_DEPTH
+from tallystick.strict_json import MAX_JSON_DEPTH
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.strict_json import read_object
 
@@ -35,3 +35,14 @@ def test_nesting_up_to_the_bound_is_read() -> None:
 
 def test_brackets_inside_text_are_no_nesting() -> None:
     assert read_object(b'{"a": "' + b"[{" * 1_000 + b'"}')[1] == {"a": "[{" * 1_000}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_body() -> None:
+    assert read_object(b'\xef\xbb\xbf{"a": 1}') == (b'{"a": 1}', {"a": 1})
+
+
+def test_a_duplicate_is_named_within_bounds() -> None:
+    with pytest.raises(BadRequest) as caught:
+        read_object(b'{"%s": 1, "%s": 2}' % (b"k" * 1_000, b"k" * 1_000))
+    assert caught.value.code == "duplicate_key"
+    assert len(caught.value.param or "") < 100
