@@ -1,39 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev A tree while its leaves arrive: one finished subtree for each set bit of `count`, the smallest at the lowest level.
-struct GrowingTree {
-    uint256 count;
-    bytes32[11] peaks;
-}
-
 /// @title The tree over a batch's leaves, in the shape of RFC 9162 section 2.1 over keccak256
 library BatchTree {
     bytes1 private constant NODE_PREFIX = 0x01;
 
-    /// @dev Takes the next leaf. Two subtrees of one size become one of twice that size, as a binary counter carries.
-    /// Eleven levels hold 2,047 leaves; the caller adds at most MAX_BATCH_RECORDS.
-    function add(GrowingTree memory tree, bytes32 leaf) internal pure {
-        bytes32 subtree = leaf;
-        uint256 level = 0;
-        for (uint256 carry = tree.count; carry % 2 == 1; carry /= 2) {
-            subtree = _node(tree.peaks[level], subtree);
-            ++level;
-        }
-        tree.peaks[level] = subtree;
-        ++tree.count;
+    /// @dev The levels of a tree while its leaves arrive: a finished subtree of 2^level leaves for each set bit of their count.
+    /// Eleven levels are enough for MAX_BATCH_RECORDS.
+    function newTree() internal pure returns (bytes32[] memory) {
+        return new bytes32[](11);
     }
 
-    /// @dev The root over at least one leaf: the smallest subtree stands rightmost, and each larger one to the left of it.
-    function root(GrowingTree memory tree) internal pure returns (bytes32 top) {
-        bool isRightmost = true;
+    /// @dev Adds leaf number `count`. Two subtrees of one size become one of twice that size, as a binary counter carries.
+    function add(bytes32[] memory subtrees, uint256 count, bytes32 leaf) internal pure {
         uint256 level = 0;
-        for (uint256 rest = tree.count; rest > 0; rest /= 2) {
-            if (rest % 2 == 1) {
-                top = isRightmost ? tree.peaks[level] : _node(tree.peaks[level], top);
-                isRightmost = false;
-            }
+        for (; count % 2 == 1; count /= 2) {
+            leaf = _node(subtrees[level++], leaf);
+        }
+        subtrees[level] = leaf;
+    }
+
+    /// @dev The root over `count` leaves: the smallest subtree stands rightmost, and each larger one to the left of it.
+    function root(bytes32[] memory subtrees, uint256 count) internal pure returns (bytes32 top) {
+        uint256 level = 0;
+        for (; count % 2 == 0; count /= 2) {
             ++level;
+        }
+        top = subtrees[level];
+        for (count /= 2; count > 0; count /= 2) {
+            ++level;
+            if (count % 2 == 1) top = _node(subtrees[level], top);
         }
     }
 

@@ -99,8 +99,7 @@ contract InferenceLedger is IInferenceLedger {
         log.epoch = epoch;
         log.epochOpen = true;
         uint64 size = log.size;
-        (uint64 entry, bytes32 newHead) =
-            _chain(log, head, KIND_EPOCH, abi.encodePacked(epoch, size, keccak256(wraps)));
+        (uint64 entry, bytes32 newHead) = _chain(log, head, KIND_EPOCH, abi.encodePacked(epoch, size, keccak256(wraps)));
         emit EpochOpened(logId, entry, epoch, size, newHead, wraps);
     }
 

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {BatchTree, GrowingTree} from "./BatchTree.sol";
+import {BatchTree} from "./BatchTree.sol";
 import {IInferenceLedger} from "./IInferenceLedger.sol";
 import {MAX_BATCH_RECORDS, MAX_CIPHERTEXT_BYTES, MAX_NUMBER, MIN_CIPHERTEXT_BYTES} from "./Limits.sol";
 
 /// @title The records of a batch as one byte string
 /// @dev Each record is uint24 size of its ciphertext || fields root (32) || header (25) || ciphertext.
 library PackedRecords {
-    using BatchTree for GrowingTree;
+    using BatchTree for bytes32[];
 
     bytes1 private constant LEAF_PREFIX = 0x00;
-    bytes1 private constant CHAIN_CUSTODY = 0x20;
-    bytes1 private constant VAULT_CUSTODY = 0x21;
+    uint256 private constant CHAIN_CUSTODY = 0x20;
+    uint256 private constant VAULT_CUSTODY = 0x21;
 
     uint256 private constant LENGTH_BYTES = 3;
     uint256 private constant FLAGS_AT = LENGTH_BYTES + 32;
-    uint256 private constant NUMBER_AT = FLAGS_AT + 1;
-    uint256 private constant NONCE_AT = NUMBER_AT + 8;
+    uint256 private constant NONCE_AT = FLAGS_AT + 9;
     uint256 private constant CIPHERTEXT_AT = NONCE_AT + 16;
 
     /// @dev Counts the records and gives the root over their leaves. Every byte belongs to a record within its bounds.
@@ -26,17 +25,17 @@ library PackedRecords {
         pure
         returns (uint256 count, bytes32 root)
     {
-        GrowingTree memory tree;
+        bytes32[] memory subtrees = BatchTree.newTree();
         bytes calldata rest = records;
         while (rest.length > 0) {
             if (count == MAX_BATCH_RECORDS) revert IInferenceLedger.BadCount(count + 1, MAX_BATCH_RECORDS);
             uint256 end = _checkedEnd(rest, count);
-            tree.add(_leaf(logId, firstIndex + uint64(count), rest[:end]));
+            subtrees.add(count, _leaf(logId, firstIndex + uint64(count), rest[:end]));
             rest = rest[end:];
             ++count;
         }
         if (count == 0) revert IInferenceLedger.BadCount(0, MAX_BATCH_RECORDS);
-        root = tree.root();
+        root = subtrees.root(count);
     }
 
     /// @dev Where the first record ends.
@@ -49,10 +48,12 @@ library PackedRecords {
         end = CIPHERTEXT_AT + size;
         if (rest.length < end) revert IInferenceLedger.TruncatedRecord(position);
 
-        bytes1 flags = rest[FLAGS_AT];
-        uint64 number = uint64(bytes8(rest[NUMBER_AT:NONCE_AT]));
-        bool isKnown = flags == CHAIN_CUSTODY || flags == VAULT_CUSTODY;
-        if (!isKnown || number == 0 || number > MAX_NUMBER) revert IInferenceLedger.BadHeader(position);
+        uint72 flagsAndNumber = uint72(bytes9(rest[FLAGS_AT:NONCE_AT]));
+        uint256 flags = flagsAndNumber >> 64;
+        uint64 number = uint64(flagsAndNumber);
+        if ((flags != CHAIN_CUSTODY && flags != VAULT_CUSTODY) || number == 0 || number > MAX_NUMBER) {
+            revert IInferenceLedger.BadHeader(position);
+        }
     }
 
     function _leaf(bytes32 logId, uint64 index, bytes calldata record) private pure returns (bytes32) {
