@@ -9,20 +9,28 @@ from tallystick import encoding
 from tallystick.encoding import (
     RECORD_PREFIX,
     decode_field,
+    decode_large,
     decode_record,
     decode_value,
     decode_with_fields,
     encode_fields,
+    encode_outcome,
     encode_record,
     encode_value,
     field_value,
+    outcome_of_fields,
     split_fields,
 )
+from tallystick.encoding.items import MAX_ITEMS, has_more_items
 from tallystick.encoding.keepsakes import MAX_KEEPSAKES, MAX_KEPT_BYTES, Keepsakes
 from tallystick.errors import EncodingError, RecordError
-from tallystick.record import FIELD_NAMES, MAX_RECORD_BYTES, Gpu, RecordFault, State
-from tests.support.vectors.cast import bare_record, whole_record
+from tallystick.record import FIELD_NAMES, LARGE_FIELDS, MAX_RECORD_BYTES, Gpu, RecordFault, Response, State
+from tests.support.memory_peak import peak_below
+from tests.support.vectors.cast import bare_record, signed_record, whole_record
 from tests.support.vectors.encoded_records import RECORDS, blob_record
+
+MAX_DECODING_BYTES = 50_000_000
+"""What the worst record may make a reader hold at once."""
 
 
 def plain(value: object) -> object:
@@ -33,7 +41,7 @@ def plain(value: object) -> object:
             field.name.removesuffix("_"): plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
         if name == "Record":
-            members["v"] = 1
+            members["v"] = 2
         return {"blob": members} if name == "BlobRef" else members
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -127,7 +135,7 @@ def test_a_claimed_length_allocates_nothing(head):
 
 def test_a_record_longer_than_any_is_refused_before_it_is_read():
     with pytest.raises(EncodingError, match=str(MAX_RECORD_BYTES)):
-        decode_record(b"\xb4" + bytes(MAX_RECORD_BYTES))
+        decode_record(b"\xb6" + bytes(MAX_RECORD_BYTES))
 
 
 def test_a_value_longer_than_any_is_refused_before_it_is_read(monkeypatch):
@@ -166,11 +174,11 @@ def test_an_error_says_where_the_canonical_form_was_left():
 
 
 def test_an_unknown_version_is_named_before_anything_else_is_found_wrong():
-    with pytest.raises(RecordError, match="version 2"):
-        decode_record(cbor2.dumps({"v": 2, "something": "else"}, canonical=True))
+    with pytest.raises(RecordError, match="version 3"):
+        decode_record(cbor2.dumps({"v": 3, "something": "else"}, canonical=True))
 
 
-@pytest.mark.parametrize(("tree", "name"), [({"v": 1}, "id"), ({}, "v")])
+@pytest.mark.parametrize(("tree", "name"), [({"v": 2}, "id"), ({}, "v")])
 def test_a_missing_field_is_named(tree, name):
     with pytest.raises(RecordError, match=f"record.{name} is missing|record.{name}: is missing"):
         decode_record(cbor2.dumps(tree))
@@ -278,18 +286,124 @@ def test_kept_values_under_other_keys_are_refused():
             decode_record(data.replace(old, new))
 
 
-@pytest.mark.parametrize("field", ["gpu", "model", "sender", "provider", "proof_of_compute", "time", "http", "usage"])
+@pytest.mark.parametrize(
+    "field", ["gpu", "model", "sender", "provider", "proof_of_compute", "time", "http", "usage", "price", "request"]
+)
 @pytest.mark.parametrize("value", [[], "text", 1])
 def test_a_structure_that_is_no_map_is_refused(field, value):
     with pytest.raises(RecordError, match="not a map"):
         decode_record(cbor2.dumps({**cbor2.loads(encode_record(whole_record())), field: value}, canonical=True))
 
 
-@pytest.mark.parametrize("choices", [None, {}, "text", [1]])
-def test_choices_that_are_no_list_of_maps_are_refused(choices):
+@pytest.mark.parametrize("outputs", [None, {}, "text", [1], [None]])
+def test_outputs_that_are_no_list_of_maps_are_refused(outputs):
     tree = cbor2.loads(encode_record(whole_record()))
     with pytest.raises(RecordError):
-        decode_record(cbor2.dumps({**tree, "response": {"choices": choices}}, canonical=True))
+        decode_record(cbor2.dumps({**tree, "response": {"outputs": outputs}}, canonical=True))
+
+
+def test_a_signature_of_a_sender_is_read_back_and_never_kept():
+    record = signed_record()
+    for nonce in (bytes(32), b"\x01" * 32):
+        signature = dataclasses.replace(record.sender.signature, nonce=nonce)
+        one = dataclasses.replace(record, sender=dataclasses.replace(record.sender, signature=signature))
+        assert decode_record(encode_record(one)) == one
+    assert id(one.sender) not in encoding._keepsakes._fields
+
+
+def test_a_structure_with_a_list_in_place_of_a_text_is_refused():
+    tree = cbor2.loads(encode_record(whole_record()))
+    with pytest.raises(RecordError, match="holds a list or a map"):
+        decode_record(cbor2.dumps({**tree, "gpu": {**tree["gpu"], "name": []}}, canonical=True))
+
+
+# The content of a blob is held to the shape of the field that it stands for.
+
+
+@pytest.mark.parametrize("name", LARGE_FIELDS)
+def test_the_content_of_each_large_field_comes_back_from_its_bytes(name):
+    field = dict(zip(FIELD_NAMES, encode_fields(whole_record()), strict=True))[name]
+    assert decode_large(name, field_value(field)) == getattr(whole_record(), name)
+
+
+@pytest.mark.parametrize("name", LARGE_FIELDS)
+@pytest.mark.parametrize(
+    "value",
+    [None, [], "text", {"other": 1}, {"blob": {"digest": bytes(32), "length": 2000, "sealed_digest": bytes(32)}}],
+)
+def test_what_is_not_the_content_of_a_large_field_is_refused(name, value):
+    if (name, value) == ("prompt", {"other": 1}):  # a prompt is any map
+        assert decode_large(name, encode_value(value)) == value
+        return
+    with pytest.raises(RecordError):
+        decode_large(name, encode_value(value))
+
+
+def test_the_content_of_a_large_field_is_read_in_its_one_form_alone():
+    data = encode_value({"a": 1, "b": 2})
+    with pytest.raises(EncodingError, match="canonical"):
+        decode_large("prompt", data[:1] + data[4:] + data[1:4])
+
+
+def test_a_blob_longer_than_any_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(encoding, "MAX_BLOB_BYTES", 3)
+    with pytest.raises(EncodingError, match="the 3 of any value"):
+        decode_large("prompt", encode_value({"a": 1}))
+
+
+def test_the_encoding_of_an_outcome_is_that_of_the_map_of_its_two_members():
+    for record in (whole_record(), bare_record(), dataclasses.replace(whole_record(), response=Response(outputs=()))):
+        outputs = record.response.outputs if record.response else ()
+        expected = cbor2.dumps({"error": plain(record.error), "outputs": plain(outputs)}, canonical=True)
+        fields = encode_fields(record)
+        assert encode_outcome(record.error, outputs) == expected
+        assert outcome_of_fields(fields[6], fields[16]) == expected
+
+
+# What a hostile writer can make a reader hold
+
+
+def test_a_tag_does_not_hide_items_from_the_count():
+    assert has_more_items(bytes.fromhex("d81885") + b"\x80" * 5, 5)
+    assert has_more_items(b"\x82\xd8\x18\x80\x80", 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "items"),
+    [([], 1), ("x" * 300, 1), (b"x" * 70_000, 1), ({"a": [1, 2, {}], "b": 1.1}, 8), ([[0] * 300] * 2, 603), (-1, 1)],
+)
+def test_items_are_counted_without_building_them(value, items):
+    data = encode_value(value) + bytes(1000)  # bytes after the value are the decoder's to refuse
+    assert has_more_items(data, items - 1)
+    assert not has_more_items(data, items)
+
+
+def test_a_value_of_too_many_items_is_refused_before_it_is_built():
+    data = encode_value(["", *[0] * (MAX_ITEMS - 1)])
+    for refused in (decode_value, lambda data: decode_large("prompt", data)):
+        with peak_below(1_000_000), pytest.raises(RecordError, match="more than 262144 items"):
+            refused(data)
+    assert len(decode_value(encode_value([0] * (MAX_ITEMS - 1)))) == MAX_ITEMS - 1
+
+
+def crowded(unit: bytes, per_list: int) -> bytes:
+    """A record at its limit of bytes whose prompt is full of one small item."""
+    shell = encode_record(dataclasses.replace(bare_record(), prompt={"x": []}))
+    room = MAX_RECORD_BYTES - len(shell) - 8
+    body = unit * (room // len(unit))
+    count = room // len(unit) * per_list
+    return shell.replace(b"fprompt\xa1ax\x80", b"fprompt\xa1ax" + cbor2.dumps([0] * count)[:5] + body)
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit"),
+    [(b"\x80", 1), (b"\xa0", 1), (b"\x81\x00", 1), (b"\xa1`\x00", 1), (b"\xf9<\x01", 1), (b"aa", 1)],
+)
+def test_a_record_full_of_small_items_stays_within_bounded_memory(unit, per_unit):
+    data = crowded(unit, per_unit)
+    assert MAX_RECORD_BYTES - 20 < len(data) <= MAX_RECORD_BYTES
+    with peak_below(MAX_DECODING_BYTES):
+        decode_record(data)
 
 
 def test_a_known_order_of_keys_does_not_excuse_a_key_that_is_forbidden_elsewhere():
