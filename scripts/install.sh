@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 kind=${1:-run}
 python=${PYTHON:-python3}
 case $kind in
-  run) extras="server,worker,export,demo" ;;
-  test) extras="server,worker,export,demo,test" ;;
+  run) extras="server,devchain,worker,export,demo" ;;
+  test) extras="server,devchain,worker,export,demo,test" ;;
   *) echo "install.sh: say run or test, not '$kind'" >&2; exit 2 ;;
 esac
 

@@ -17,26 +17,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.chain import (
-    LedgerReader,
-    LedgerSender,
-    SignedTransaction,
-    TransactionReceipt,
-    contract_address,
-    derive_log_id,
-)
+from tallystick.chain import LedgerReader
 from tallystick.chain.answers import read_answer
-from tallystick.ids import Address, FieldsRoot, Index, LogId
-from tallystick.keys import Wallet
+from tallystick.chain.packing import pack_records
+from tallystick.heads import FORMAT, MODE_APPEND, LogTerms, derive_log_id
+from tallystick.ids import Address, Epoch, FieldsRoot, Head, LogId
+from tallystick.keys import WRAP_BYTES, Wallet
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.dispatch import answer
 from tallystick_platform.embedded_chain.methods import Methods
 from tallystick_platform.embedded_chain.rules import DEFAULT_CHAIN_ID
+from tallystick_platform.ledger_chain import (
+    KeySigner,
+    LedgerClient,
+    SignedTransaction,
+    TransactionReceipt,
+    contract_address,
+)
+from tallystick_platform.ledger_chain.client import LogOnChain
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_KEY = bytes(31) + b"\x01"
 START_S = 1_760_000_000
 SALT = bytes(32)
+PROMISE_S = 86_400
+SKEW_S = 300
+KEEPER_KEY = bytes(31) + b"\x02"
+WRAPS = (b"w" * WRAP_BYTES,)
+"""One wrap that nobody can open."""
 ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 """The first of the accounts that anvil always funds; known to everyone."""
 
@@ -94,10 +102,22 @@ class DeployedLedger:
     contract: Address
     log_id: LogId
     chain_id: int
+    terms: LogTerms
     reader: LedgerReader
-    sender: LedgerSender
+    client: LedgerClient
+    keeper: LedgerClient
     chain: EmbeddedChain
     clock: SteppingClock
+
+    @property
+    def log(self) -> LogOnChain:
+        """The log as calls name it."""
+        return LogOnChain(contract=self.contract, log_id=self.log_id)
+
+    @property
+    def head(self) -> Head:
+        """The log's head as the contract keeps it."""
+        return self.reader.log_state().head
 
     def mine(self, at_s: float | None = None) -> int:
         """See `DirectTransport.mine`."""
@@ -105,9 +125,9 @@ class DeployedLedger:
 
     def send(self, transaction: SignedTransaction) -> TransactionReceipt:
         """Send a transaction and mine it."""
-        self.sender.send(transaction)
+        self.client.send(transaction)
         self.mine()
-        receipt = self.sender.receipt(transaction.hash)
+        receipt = self.client.receipt(transaction.hash)
         assert receipt is not None
         return receipt
 
@@ -115,14 +135,29 @@ class DeployedLedger:
         """Append a batch of (fields_root, sealed) at the end of the log, in a block of its own."""
         if at_s is not None:
             self.clock.now_s = at_s - 1
-        roots = [FieldsRoot(root) for root, _ in records]
-        first_index = Index(self.reader.log_state().size)
-        signed = self.sender.build_append(self.sender.nonce(), first_index, roots, [sealed for _, sealed in records])
-        return self.send(signed)
+        packed = pack_records([(FieldsRoot(root), sealed) for root, sealed in records])
+        return self.append_packed(packed, len(records))
 
-    def open_epoch(self, epoch: int, wraps: Sequence[bytes]) -> TransactionReceipt:
+    def append_packed(self, packed: bytes, count: int) -> TransactionReceipt:
+        """Append packed bytes as they are."""
+        return self.send(self.client.build_append(self.client.nonce(), self.log, self.head, packed, count))
+
+    def open_epoch(self, epoch: int, wraps: Sequence[bytes] = WRAPS) -> TransactionReceipt:
         """Open an epoch."""
-        return self.send(self.sender.build_open_epoch(self.sender.nonce(), epoch, wraps))
+        joined = b"".join(wraps)
+        return self.send(self.client.build_open_epoch(self.client.nonce(), self.log, self.head, Epoch(epoch), joined))
+
+    def void(self, first: int, last: int) -> TransactionReceipt:
+        """Declare admission numbers void."""
+        return self.send(self.client.build_void(self.client.nonce(), self.log, self.head, first, last))
+
+    def rotate(self, writer: Wallet, last_admission: int) -> TransactionReceipt:
+        """Have the keeper name another writer, who signs from now on."""
+        keeper = self.keeper
+        receipt = self.send(keeper.build_rotate(keeper.nonce(), self.log, self.head, writer.address, last_admission))
+        self.wallet = writer
+        self.client = LedgerClient(self.transport, KeySigner(writer), self.chain_id)
+        return receipt
 
 
 @contextmanager
@@ -149,43 +184,66 @@ def deployed_ledger(
     folder: Path | None = None,
     *,
     private_key: bytes = TEST_KEY,
-    wraps: Sequence[bytes] = (b"wrap",),
+    wraps: Sequence[bytes] = WRAPS,
     now_s: float = START_S,
     auto_mine: bool = True,
     chain_id: int = DEFAULT_CHAIN_ID,
+    prefund: Sequence[Address] = (),
+    terms: LogTerms | None = None,
 ) -> Iterator[DeployedLedger]:
     """The ledger's contract on an embedded chain, with one log of `private_key` and epoch 1 open.
 
     Without `wraps` no epoch is opened. With `auto_mine=False` only the set-up mines by itself.
     """
-    wallet = Wallet(private_key)
-    with direct_chain(folder, prefund=[wallet.address], now_s=now_s, chain_id=chain_id) as transport:
-        ledger = deploy(transport, wallet, wraps)
+    wallet, keeper = Wallet(private_key), Wallet(KEEPER_KEY)
+    funded = [wallet.address, keeper.address, *prefund]
+    with direct_chain(folder, prefund=funded, now_s=now_s, chain_id=chain_id) as transport:
+        ledger = deploy(transport, wallet, wraps, terms)
         transport.auto_mine = auto_mine
         yield ledger
 
 
-def deploy(transport: DirectTransport, wallet: Wallet, wraps: Sequence[bytes] = (b"wrap",)) -> DeployedLedger:
+def terms_of(writer: Address, keeper: Address | None = None) -> LogTerms:
+    """The terms of a log under test, created by its writer."""
+    return LogTerms(
+        creator=writer,
+        salt=SALT,
+        writer=writer,
+        keeper=Wallet(KEEPER_KEY).address if keeper is None else keeper,
+        format=FORMAT,
+        mode=MODE_APPEND,
+        promise=PROMISE_S,
+        skew=SKEW_S,
+    )
+
+
+def deploy(
+    transport: DirectTransport, wallet: Wallet, wraps: Sequence[bytes] = WRAPS, terms: LogTerms | None = None
+) -> DeployedLedger:
     """Deploy the contract, create a log and, if there are wraps, open its first epoch."""
     chain_id = transport.chain.chain_id
     contract = contract_address(wallet.address, 0)
-    log_id = derive_log_id(chain_id, contract, wallet.address, SALT)
-    sender = LedgerSender(transport, wallet, contract, log_id, chain_id)
-    sender.send(sender.build_deploy(0))
-    sender.send(sender.build_create_log(1, wallet.address, SALT))
-    if wraps:
-        sender.send(sender.build_open_epoch(2, 1, wraps))
-    return DeployedLedger(
+    terms = terms or terms_of(wallet.address)
+    log_id = derive_log_id(chain_id, contract, terms)
+    client = LedgerClient(transport, KeySigner(wallet), chain_id)
+    client.send(client.build_deploy(0))
+    client.send(client.build_create_log(1, contract, terms))
+    ledger = DeployedLedger(
         transport=transport,
         wallet=wallet,
         contract=contract,
         log_id=log_id,
         chain_id=chain_id,
+        terms=terms,
         reader=LedgerReader(transport, contract, log_id),
-        sender=sender,
+        client=client,
+        keeper=LedgerClient(transport, KeySigner(Wallet(KEEPER_KEY)), chain_id),
         chain=transport.chain,
         clock=transport.clock,
     )
+    if wraps:
+        ledger.open_epoch(1, wraps)
+    return ledger
 
 
 def foundry_tool(name: str) -> Path:
