@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from tallystick.errors import RequestError
 from tallystick.tasks import chat_requests, downloads, exports
-from tallystick.tasks.chat_answers import Received, chat_output, received_answer, received_stream
+from tallystick.tasks.chat_answers import Received, chat_output, is_beginning, received_answer, received_stream
 from tallystick.tasks.comparison import Disagreement, disagreements
 from tallystick.tasks.reading import Reading
 
@@ -53,4 +53,5 @@ __all__ = [
     "chat_output",
     "received_answer",
     "received_stream",
+    "is_beginning",
 ]
