@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tallystick.chain.depth import is_shallow
 from tallystick.errors import IdError, ManifestError
 from tallystick.ids import parse_hash
-from tallystick.manifest import DIGEST_BYTES, MAX_FILES, FileEntry, Manifest, combine
+from tallystick.manifest import MAX_FILES, FileEntry, Manifest, combine
+from tallystick.record import Value
+from tallystick.strict_json import is_shallow
 
 MAX_LIST_BYTES = 4_194_304
 
@@ -46,25 +47,33 @@ def read_file_list(origin: str, data: bytes) -> FileList:
     return FileList(origin=origin, files={entry.name: entry.sha256 for entry in manifest.files})
 
 
-def read_export_text(text: str) -> tuple[bytes, FileList | None] | None:
-    """The digest, and the list, of the files that came out of an export, from the response in its record; None where it is no such text.
+def exported_files(document: Value) -> tuple[bytes, FileList | None] | None:
+    """The digest, and the list, of the files that came out of an export, from the document in its record; None where it is none.
 
     The record of a download names the digest alone.
     """
-    origin = "the record"
-    try:
-        document = _json(origin, text.encode())
-        digest = parse_hash(document["manifest_digest"]) if isinstance(document, dict) else b""
-        listed = document.get("files") if isinstance(document, dict) else None
-        if len(digest) != DIGEST_BYTES:
-            return None
-        files = [
-            FileEntry(name=one["name"], size=one["size"], sha256=bytes.fromhex(one["sha256"])) for one in listed or ()
-        ]
-        found = {entry.name: entry.sha256 for entry in Manifest.of(files).files} if files else None
-    except (ManifestError, IdError, ValueError, KeyError, TypeError, AttributeError):
+    if not isinstance(document, Mapping):
         return None
-    return digest, None if found is None else FileList(origin=origin, files=found)
+    listed = document.get("files", ())
+    try:
+        digest = parse_hash(str(document.get("manifest_digest")))
+        if not isinstance(listed, Sequence) or isinstance(listed, str | bytes) or len(listed) > MAX_FILES:
+            return None
+        files = [_exported(one) for one in listed]
+        found = {entry.name: entry.sha256 for entry in Manifest.of(files).files} if files else None
+    except (ManifestError, IdError, TypeError, ValueError):
+        return None
+    return digest, None if found is None else FileList(origin="the record", files=found)
+
+
+def _exported(listed: Value) -> FileEntry:
+    """Raises: TypeError or ValueError where it is not a file's entry."""
+    if not isinstance(listed, Mapping):
+        raise TypeError("not an object")
+    name, size, sha256 = (listed.get(member) for member in ("name", "size", "sha256"))
+    if not isinstance(name, str) or type(size) is not int or not isinstance(sha256, str):
+        raise TypeError("not a name, a size and a digest")
+    return FileEntry(name=name, size=size, sha256=bytes.fromhex(sha256))
 
 
 def _signed_files(origin: str, document: Mapping[str, object]) -> Mapping[str, bytes]:

@@ -1,4 +1,4 @@
-"""Checks 14 and 15: whether a folder on disk is the model that answered, and whether it gives the record's answer again."""
+"""Checks 18 and 19: whether a folder on disk is the model that answered, and whether it gives the record's answer again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Final
 
 from tallystick.errors import ModelDigestError, ReplayError, TallystickError
 from tallystick.manifest import Manifest
-from tallystick.record import BlobRef, Choice, Gpu, Record, Response, State, Usage
-from tallystick.verify.file_lists import FileList, read_export_text
+from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage
+from tallystick.verify.file_lists import FileList, exported_files
 from tallystick.verify.verdict import Step, Tally
 
 EXPORT_TASK: Final = "export"
+DOCUMENT: Final = "document"
+MESSAGE: Final = "message"
 REPLAYED_FIELDS: Final = (
     "task", "state", "gpu", "model", "parameters", "prompt", "response", "usage", "proof_of_compute",
 )  # fmt: skip
@@ -73,7 +75,7 @@ class ModelFolder:
 
 
 def check_model(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> None:
-    """Checks 14 and 15 over one record of which the fields `shown` are known."""
+    """Checks 18 and 19 over one record of which the fields `shown` are known."""
     same = _check_digest(tally, where, record, shown, folder)
     if folder.replay is not None and same:
         _check_replay(tally, where, record, shown, folder.replay)
@@ -82,7 +84,7 @@ def check_model(tally: Tally, where: str, record: Record, shown: frozenset[str],
 
 
 def leave_model(tally: Tally, reason: str, folder: ModelFolder) -> None:
-    """Checks 14 and 15 where the record is closed."""
+    """Checks 18 and 19 where the record is closed."""
     tally.uncover(Step.MODEL_DIGEST, reason)
     _leave_replay(tally, reason, folder)
 
@@ -95,7 +97,7 @@ def _leave_replay(tally: Tally, reason: str, folder: ModelFolder) -> None:
 
 
 def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> bool:
-    # 14 model-digest
+    # 18 model-digest
     named = _named_files(record, shown)
     if isinstance(named, str):
         tally.uncover(Step.MODEL_DIGEST, named)
@@ -129,8 +131,9 @@ def _named_files(record: Record, shown: frozenset[str]) -> tuple[bytes, FileList
         if "response" not in shown:
             return "whose field response is not shown"
         response = record.response
-        texts = [choice.text for choice in response.choices] if isinstance(response, Response) else []
-        return (read_export_text(texts[0]) if len(texts) == 1 else None) or "of an export that names no files"
+        outputs = response.outputs if isinstance(response, Response) else ()
+        found = exported_files(outputs[0].content) if len(outputs) == 1 and outputs[0].kind == DOCUMENT else None
+        return found or "of an export that names no files"
     if record.model is None:
         return "that names no model" if "model" in shown else "whose field model is not shown"
     return record.model.weights_digest, None
@@ -153,7 +156,7 @@ def _differing(name: str, expected: bytes | None, found: bytes | None) -> ModelD
 
 
 def _check_replay(tally: Tally, where: str, record: Record, shown: frozenset[str], replay: Replay) -> None:
-    # 15 replay
+    # 19 replay
     answer = _recorded_answer(record, shown)
     if isinstance(answer, str):
         tally.uncover(Step.REPLAY, answer)
@@ -175,7 +178,15 @@ def _check_replay(tally: Tally, where: str, record: Record, shown: frozenset[str
     tally.fail(ReplayError(where, *difference))
 
 
-def _recorded_answer(record: Record, shown: frozenset[str]) -> Choice | str:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What of a recorded answer a replay can give again."""
+
+    text: str
+    finish_reason: str | None
+
+
+def _recorded_answer(record: Record, shown: frozenset[str]) -> _Answer | str:
     """The answer to compare with, or why there is none."""
     hidden = [name for name in REPLAYED_FIELDS if name not in shown]
     proof, response = record.proof_of_compute, record.response
@@ -188,12 +199,21 @@ def _recorded_answer(record: Record, shown: frozenset[str]) -> Choice | str:
         return "whose prompt or answer stands in a blob"
     if record.prompt is None or response is None:
         return "without an answer"
-    if len(response.choices) != 1:
-        return f"with {len(response.choices)} answers, where one can be compared"
-    return response.choices[0]
+    if len(response.outputs) != 1:
+        return f"with {len(response.outputs)} answers, where one can be compared"
+    return _text_of(response.outputs[0])
 
 
-def _difference(record: Record, answer: Choice, replayed: Replayed) -> tuple[str, str] | None:
+def _text_of(output: Output) -> _Answer | str:
+    """A message of text alone, which is what a replay gives."""
+    content = output.content
+    text = content.get("content") if output.kind == MESSAGE and isinstance(content, Mapping) else None
+    if not isinstance(text, str) or (isinstance(content, Mapping) and content.get("tool_calls")):
+        return f"whose answer is more than text, or other (kind {output.kind})"
+    return _Answer(text=text, finish_reason=output.finish_reason)
+
+
+def _difference(record: Record, answer: _Answer, replayed: Replayed) -> tuple[str, str] | None:
     """What was expected and found; None where the answers are the same, or the record's is the beginning of the other's."""
     if record.state is not State.COMPLETED:  # what had been delivered when it ended
         if replayed.text.startswith(answer.text):
@@ -201,15 +221,19 @@ def _difference(record: Record, answer: Choice, replayed: Replayed) -> tuple[str
         return _texts(answer.text, replayed.text)
     if answer.text != replayed.text:
         return _texts(answer.text, replayed.text)
-    expected, found = (answer.finish_reason, record.usage), (replayed.finish_reason, replayed.usage)
+    expected, found = (answer.finish_reason, _counts(record.usage)), (replayed.finish_reason, _counts(replayed.usage))
     if expected != found:
         return _told(*expected), _told(*found)
     return None
 
 
-def _told(finish_reason: str | None, usage: Usage | None) -> str:
-    tokens = "tokens unknown" if usage is None else f"{usage.input_tokens} + {usage.output_tokens} tokens"
-    return f"finish reason {finish_reason}, {tokens}"
+def _counts(usage: Usage | None) -> dict[str, int]:
+    return {} if usage is None else dict(usage)
+
+
+def _told(finish_reason: str | None, counts: Mapping[str, int]) -> str:
+    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing counted"
+    return f"finish reason {finish_reason}, {told}"
 
 
 def _texts(expected: str, found: str) -> tuple[str, str]:
