@@ -3,12 +3,21 @@ from eth_abi import encode
 from web3 import Web3
 
 from tallystick.chain import calldata, load_artifact
+from tallystick.chain.packing import pack_records
 from tallystick.chain.wire import MalformedAnswer
 
-LOG = bytes(range(32))
-WHO = bytes(range(20))
+LOG, HEAD = bytes(range(32)), b"\x0b" * 32
+WHO, KEEPER = bytes(range(20)), b"\x07" * 20
 PATH = [bytes([n]) * 32 for n in range(3)]
 CONTRACT = Web3().eth.contract(abi=list(load_artifact().abi))
+STATE = (["address", "uint64", "uint64", "bytes32", "uint64", "uint32", "bool"], [WHO, 9, 14, HEAD, 2, 3, True])
+TERMS = (["address", "uint16", "uint8", "uint32", "uint32", "uint64"], [KEEPER, 2, 1, 3_600, 60, 1_760_000_000])
+BATCH = (["uint64", "uint32", "uint32", "uint64", "bytes32"], [64, 10, 3, 1_760_000_000, HEAD])
+SPAN = (["address", "uint64", "uint64", "uint64"], [WHO, 40, 91, 1_760_000_000])
+
+
+def checksummed(address):
+    return Web3.to_checksum_address(address)
 
 
 def by_web3(name, *arguments):
@@ -18,75 +27,110 @@ def by_web3(name, *arguments):
 @pytest.mark.parametrize(
     ("ours", "name", "arguments"),
     [
-        (calldata.create_log(WHO, LOG), "createLog", (Web3.to_checksum_address(WHO), LOG)),
-        (calldata.open_epoch(LOG, 7, [b"wrap", b"", b"w" * 33]), "openEpoch", (LOG, 7, [b"wrap", b"", b"w" * 33])),
         (
-            calldata.append(LOG, 5, PATH, [b"a", b"b" * 32, b"c" * 100]),
-            "append",
-            (LOG, 5, PATH, [b"a", b"b" * 32, b"c" * 100]),
+            calldata.create_log(WHO, KEEPER, 1, 3_600, 60, LOG),
+            "createLog",
+            (checksummed(WHO), checksummed(KEEPER), 1, 3_600, 60, LOG),
         ),
-        (calldata.append(LOG, 0, [], []), "append", (LOG, 0, [], [])),
-        (calldata.verify(LOG, 1, 2, PATH[0], PATH), "verify", (LOG, 1, 2, PATH[0], PATH)),
-        (calldata.propose_writer(LOG, WHO), "proposeWriter", (LOG, Web3.to_checksum_address(WHO))),
-        (calldata.accept_writer(LOG), "acceptWriter", (LOG,)),
+        (calldata.open_epoch(LOG, HEAD, 7, b"w" * 33), "openEpoch", (LOG, HEAD, 7, b"w" * 33)),
+        (calldata.open_epoch(LOG, HEAD, 7, b""), "openEpoch", (LOG, HEAD, 7, b"")),
+        (calldata.append(LOG, HEAD, b"r" * 64), "append", (LOG, HEAD, b"r" * 64)),
+        (calldata.append(LOG, HEAD, b"r" * 65), "append", (LOG, HEAD, b"r" * 65)),
+        (calldata.commit(LOG, HEAD, 5, PATH[1]), "commit", (LOG, HEAD, 5, PATH[1])),
+        (calldata.rotate_writer(LOG, HEAD, WHO, 90), "rotateWriter", (LOG, HEAD, checksummed(WHO), 90)),
+        (calldata.void_numbers(LOG, HEAD, 91, 99), "voidNumbers", (LOG, HEAD, 91, 99)),
         (calldata.log_state(LOG), "logState", (LOG,)),
+        (calldata.log_terms(LOG), "logTerms", (LOG,)),
         (calldata.batch_at(LOG, 3), "batchAt", (LOG, 3)),
+        (calldata.batch_of(LOG, 41), "batchOf", (LOG, 41)),
+        (calldata.writer_count(LOG), "writerCount", (LOG,)),
+        (calldata.writer_at(LOG, 1), "writerAt", (LOG, 1)),
+        (calldata.verify(LOG, 1, 2, PATH[0], PATH), "verify", (LOG, 1, 2, PATH[0], PATH)),
     ],
 )
 def test_calldata_equals_that_of_web3(ours, name, arguments):
     assert ours == by_web3(name, *arguments)
 
 
-@pytest.mark.parametrize("sizes", [[], [1], [32], [33, 64, 1]])
+def test_every_function_of_the_contract_is_encoded():
+    functions = {entry["name"] for entry in load_artifact().abi if entry["type"] == "function"}
+    encoded = {case["name"] for case in _parameters(test_calldata_equals_that_of_web3)}
+    assert encoded == functions
+
+
+def _parameters(test):
+    (mark,) = (mark for mark in test.pytestmark if mark.name == "parametrize")
+    return [dict(zip(mark.args[0], values, strict=True)) for values in mark.args[1]]
+
+
+@pytest.mark.parametrize("sizes", [[42], [43, 64], [57, 200, 42]])
 def test_the_size_of_an_append_is_known_without_encoding_it(sizes):
-    data = calldata.append(LOG, 0, [LOG] * len(sizes), [b"s" * size for size in sizes])
-    assert calldata.append_size(sizes) == len(data)
-
-
-def test_the_log_id_is_that_of_abi_encode():
-    types = ["uint256", "address", "address", "bytes32"]
-    expected = Web3.keccak(encode(types, [31337, Web3.to_checksum_address(WHO), Web3.to_checksum_address(WHO), LOG]))
-    assert calldata.derive_log_id(31337, WHO, WHO, LOG) == expected
+    header = b"\x20" + (1).to_bytes(8, "big")
+    records = pack_records([(LOG, header + bytes(size - len(header))) for size in sizes])
+    assert calldata.append_size(sizes) == len(calldata.append(LOG, HEAD, records))
 
 
 def test_a_log_state_is_read():
-    types = ["address", "address", "uint64", "bytes32", "uint64", "uint32"]
-    returned = encode(types, [WHO, bytes(20), 9, LOG, 2, 3])
-    state = calldata.read_log_state(returned)
-    assert (state.writer, state.pending_writer, state.size, state.head, state.batch_count, state.epoch) == (
-        WHO,
-        None,
-        9,
-        LOG,
-        2,
-        3,
-    )
+    state = calldata.read_log_state(encode(*STATE))
+    assert (state.writer, state.size, state.entries, state.head) == (WHO, 9, 14, HEAD)
+    assert (state.batch_count, state.epoch, state.epoch_open) == (2, 3, True)
 
 
-def test_a_pending_writer_is_read():
-    returned = encode(["address", "address", "uint64", "bytes32", "uint64", "uint32"], [WHO, WHO, 9, LOG, 2, 3])
-    assert calldata.read_log_state(returned).pending_writer == WHO
+def test_the_terms_are_read():
+    terms = calldata.read_log_terms(encode(*TERMS))
+    assert (terms.keeper, terms.format, terms.mode) == (KEEPER, 2, 1)
+    assert (terms.promise, terms.skew, terms.created_at) == (3_600, 60, 1_760_000_000)
 
 
-@pytest.mark.parametrize("position", [0, 2, 4, 5])
-def test_a_log_state_with_a_value_out_of_range_is_malformed(position):
-    returned = bytearray(
-        encode(["address", "address", "uint64", "bytes32", "uint64", "uint32"], [WHO, WHO, 9, LOG, 2, 3])
-    )
-    returned[32 * position] = 1
-    with pytest.raises(MalformedAnswer):
-        calldata.read_log_state(bytes(returned))
+def test_a_batch_is_read():
+    batch = calldata.read_batch(encode(*BATCH))
+    assert (batch.first_index, batch.count, batch.epoch, batch.time, batch.root) == (64, 10, 3, 1_760_000_000, HEAD)
 
 
-@pytest.mark.parametrize("reader", [calldata.read_log_state, calldata.read_batch, calldata.read_verified])
-@pytest.mark.parametrize("returned", [b"", bytes(31), bytes(33), bytes(320)])
-def test_a_return_of_another_length_is_malformed(reader, returned):
-    with pytest.raises(MalformedAnswer):
-        reader(returned)
+def test_a_span_is_read():
+    span = calldata.read_writer_span(encode(*SPAN))
+    assert (span.writer, span.first_index, span.first_admission, span.since) == (WHO, 40, 91, 1_760_000_000)
 
 
-def test_a_batch_and_a_verdict_are_read():
-    batch = calldata.read_batch(encode(["uint64", "uint32", "bytes32"], [64, 10, LOG]))
-    assert (batch.first_index, batch.count, batch.root) == (64, 10, LOG)
+def test_a_number_and_a_verdict_are_read():
+    assert calldata.read_batch_number(encode(["uint64"], [7])) == 7
+    assert calldata.read_writer_count(encode(["uint64"], [2])) == 2
     assert calldata.read_verified(encode(["bool"], [True])) is True
     assert calldata.read_verified(encode(["bool"], [False])) is False
+
+
+@pytest.mark.parametrize(
+    ("reader", "returned", "position"),
+    [
+        *((calldata.read_log_state, encode(*STATE), position) for position in (0, 1, 2, 4, 5, 6)),
+        *((calldata.read_log_terms, encode(*TERMS), position) for position in range(6)),
+        *((calldata.read_batch, encode(*BATCH), position) for position in range(4)),
+        *((calldata.read_writer_span, encode(*SPAN), position) for position in range(4)),
+        (calldata.read_batch_number, encode(["uint64"], [7]), 0),
+        (calldata.read_writer_count, encode(["uint64"], [7]), 0),
+        (calldata.read_verified, encode(["bool"], [True]), 0),
+    ],
+)
+def test_an_answer_with_a_value_out_of_range_is_malformed(reader, returned, position):
+    changed = bytearray(returned)
+    changed[32 * position] = 1
+    with pytest.raises(MalformedAnswer):
+        reader(bytes(changed))
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        calldata.read_log_state,
+        calldata.read_log_terms,
+        calldata.read_batch,
+        calldata.read_batch_number,
+        calldata.read_writer_count,
+        calldata.read_writer_span,
+        calldata.read_verified,
+    ],
+)
+@pytest.mark.parametrize("returned", [b"", bytes(31), bytes(33), bytes(320)])
+def test_an_answer_of_another_length_is_malformed(reader, returned):
+    with pytest.raises(MalformedAnswer):
+        reader(returned)

@@ -19,13 +19,20 @@ def test_the_errors_are_those_of_the_artifact():
 
 
 def test_a_custom_error_is_named_with_its_arguments():
-    data = Web3.keccak(text="StaleIndex(bytes32,uint64,uint64)")[:4] + encode(
-        ["bytes32", "uint64", "uint64"], [LOG, 5, 4]
+    data = Web3.keccak(text="StaleHead(bytes32,bytes32,bytes32)")[:4] + encode(
+        ["bytes32", "bytes32", "bytes32"], [LOG, bytes(32), b"\x01" * 32]
     )
     error = explain(ChainRejected(3, "execution reverted", data))
     assert isinstance(error, ContractReverted)
-    assert (error.name, error.arguments) == ("StaleIndex", {"logId": LOG, "expected": 5, "given": 4})
-    assert error.message == f"StaleIndex(logId=0x{LOG.hex()}, expected=5, given=4)"
+    assert (error.name, error.arguments) == ("StaleHead", {"logId": LOG, "expected": bytes(32), "given": b"\x01" * 32})
+    assert error.message == f"StaleHead(logId=0x{LOG.hex()}, expected=0x{'00' * 32}, given=0x{'01' * 32})"
+
+
+def test_a_numeric_argument_is_read():
+    data = Web3.keccak(text="BadCount(uint256,uint256)")[:4] + encode(["uint256", "uint256"], [1025, 1024])
+    assert decode_revert(data) == ("BadCount", {"given": 1025, "max": 1024})
+    data = Web3.keccak(text="BadMode(uint8)")[:4] + encode(["uint8"], [3])
+    assert decode_revert(data) == ("BadMode", {"given": 3})
 
 
 def test_an_address_argument_is_read():
@@ -48,7 +55,7 @@ def test_a_reason_and_a_panic_of_the_language_are_named():
         b"\x01",
         b"\x01\x02\x03\x04",
         Web3.keccak(text="NoOpenEpoch(bytes32)")[:4],
-        Web3.keccak(text="NoWraps()")[:4] + b"\x00",
+        Web3.keccak(text="ZeroWriter()")[:4] + b"\x00",
     ],
 )
 def test_what_is_none_of_the_errors_stays_as_it_is(data):

@@ -49,27 +49,6 @@ def test_bytes_that_do_not_fit_are_refused(data, reason):
         words.read_dynamic(data, 0)
 
 
-def test_an_array_is_read_back_with_the_position_after_it():
-    data = words.dynamic_array([b"", b"abc", b"d" * 40])
-    assert words.read_dynamic_array(data, 0, 3) == ([b"", b"abc", b"d" * 40], len(data))
-
-
-def test_an_array_longer_than_its_bound_is_refused():
-    with pytest.raises(words.WordError, match="beyond 2"):
-        words.read_dynamic_array(words.dynamic_array([b"", b"", b""]), 0, 2)
-
-
-def test_items_that_share_their_bytes_are_refused():
-    shared = words.uint(2) + words.uint(64) + words.uint(64) + words.dynamic(b"abc")
-    with pytest.raises(words.WordError, match="item 1"):
-        words.read_dynamic_array(shared, 0, 2)
-
-
-def test_an_array_that_claims_more_items_than_there_are_bytes_is_refused():
-    with pytest.raises(words.WordError, match="no word"):
-        words.read_dynamic_array(words.uint(1000), 0, 1024)
-
-
 def test_bytes_after_the_last_argument_are_refused():
     with pytest.raises(words.WordError, match="1 bytes follow"):
         words.require_end(ONE + b"\x00", 32)
