@@ -4,7 +4,7 @@ import cbor2
 import pytest
 
 from tallystick import record
-from tallystick.encoding import encode_record
+from tallystick.encoding import decode_record, encode_record
 from tallystick.errors import RecordError
 from tallystick.record import (
     FIELD_NAMES,
@@ -13,16 +13,20 @@ from tallystick.record import (
     MAX_INTEGER,
     MAX_PER_HOUR_MICROS,
     BlobRef,
-    Choice,
+    Output,
+    Price,
     Record,
     Response,
+    SenderSignature,
+    State,
     charge_micros,
+    charged,
     clip_text,
 )
-from tests.support.vectors.cast import whole_record
+from tests.support.vectors.cast import accepted_record, ending_record, every_output, signed_record, whole_record
 
 WHOLE = whole_record()
-REF = BlobRef(digest=bytes(32), length=record.MAX_INLINE_BYTES + 1, sealed_digest=bytes(32))
+REF = BlobRef(digest=bytes(32), length=record.MIN_BLOB_BYTES, sealed_digest=bytes(32))
 
 
 def changed(path: str, value: object) -> Record:
@@ -32,8 +36,19 @@ def changed(path: str, value: object) -> Record:
     return dataclasses.replace(WHOLE, **{first: dataclasses.replace(inner, **{rest: value}) if rest else value})
 
 
-def choices(*parts: object) -> Response:
-    return Response(choices=tuple(Choice(index=at, text=part, finish_reason=None) for at, part in enumerate(parts)))
+def response(kind: str, content: object, **more: object) -> Response:
+    return Response(outputs=(Output(kind=kind, content=content, **more),))
+
+
+SIGNATURE = SenderSignature(nonce=bytes(32), deadline=1, signature=bytes(65))
+DEVICE_TIME = WHOLE.price
+TOKENS = dataclasses.replace(WHOLE.price, basis="tokens", rates={"input_tokens": 1})
+FIXED = dataclasses.replace(WHOLE.price, basis="fixed", rates={"request": 1})
+CALL = {"id": "", "name": "", "arguments": ""}
+MEDIA = {"type": "", "digest": bytes(32), "length": 0}
+TENSOR = {"dtype": "", "shape": [], "data": b""}
+SIXTEEN = [f"n{n}" for n in range(16)]
+MESSAGE = {"role": "", "content": None, "tool_calls": [CALL]}
 
 
 def nested(depth: int) -> object:
@@ -47,13 +62,13 @@ def test_the_fields_are_in_canonical_order_and_are_the_records_own():
     attributes = {field.name for field in dataclasses.fields(Record)}
     assert set(FIELD_NAMES) == attributes | {"v"}
     assert list(FIELD_NAMES) == sorted(FIELD_NAMES, key=cbor2.dumps)
-    assert len(FIELD_NAMES) == 20
+    assert len(FIELD_NAMES) == 22
 
 
 def test_the_version_is_the_class_s_and_not_an_argument():
-    assert Record.v == WHOLE.v == 1
+    assert Record.v == WHOLE.v == 2
     with pytest.raises(TypeError):
-        dataclasses.replace(WHOLE, v=2)
+        dataclasses.replace(WHOLE, v=1)
 
 
 def test_a_record_and_its_parts_are_frozen():
@@ -77,8 +92,21 @@ BOUNDS = [
     ("time.finished_at", MAX_INTEGER, MAX_INTEGER + 1),
     ("time.started_at", None, "now"),
     ("http.path", "/" * 1024, "/" * 1025),
-    ("http.request_hash", bytes(32), bytes(33)),
-    ("http.response_hash", None, b""),
+    ("http.path", "/", ""),
+    ("time.due_by", None, 1),
+    ("request.target", "/" * 4096, "/" * 4097),
+    ("request.target", "/", ""),
+    ("request.reader", "r" * 512, "r" * 513),
+    ("request.reader", "r", ""),
+    ("request.content_type", "", b""),
+    ("request.content_type", "t" * 5000, 1),
+    ("request.body", b"", ""),
+    ("request.body", bytes(100_000), bytearray(1)),
+    ("request.salt", bytes(16), bytes(15)),
+    ("request.salt", bytes(16), bytes(17)),
+    ("request", REF, dataclasses.replace(REF, sealed_digest=b"")),
+    ("follows", WHOLE.id, bytes(16)),
+    ("follows", None, "019aa4b6"),
     ("http.streamed", False, 0),
     ("gpu.kind", "cpu", "tpu"),
     ("gpu.uuid", None, ""),
@@ -107,22 +135,59 @@ BOUNDS = [
     ("prompt", {"x": b"bytes"}, {"x": {1}}),
     ("prompt", {"": ""}, {1: ""}),
     ("prompt", {"messages": []}, {"blob": {}}),
-    ("prompt", REF, dataclasses.replace(REF, length=record.MAX_INLINE_BYTES)),
+    ("prompt", REF, dataclasses.replace(REF, length=record.MIN_BLOB_BYTES - 1)),
     ("prompt", dataclasses.replace(REF, length=record.MAX_BLOB_BYTES), dataclasses.replace(REF, length=record.MAX_BLOB_BYTES + 1)),
     ("prompt", None, []),
     ("instructions", REF, dataclasses.replace(REF, digest=bytes(31))),
     ("instructions.system", "", b""),
     ("instructions.chat_template_digest", None, bytes(31)),
-    ("response", choices(*["x"] * 128), choices(*["x"] * 129)),
-    ("response", choices(""), choices(None)),
-    ("response", choices(), Response(choices=[])),
-    ("response", choices("a"), Response(choices=(Choice(index=1, text="a", finish_reason=None),))),
-    ("response", REF, {"choices": []}),
-    ("usage.input_tokens", 0, -1),
+    ("response", Response(outputs=(Output(kind="text", content=""),) * 2048), Response(outputs=(Output(kind="text", content=""),) * 2049)),
+    ("response", Response(outputs=()), Response(outputs=[])),
+    ("response", REF, {"outputs": []}),
+    ("response", response("text", ""), response("text", None)),
+    ("response", response("text", "x", finish_reason=""), response("text", "x", finish_reason=1)),
+    ("response", response("text", "x", logprobs=nested(13)), response("text", "x", logprobs=nested(14))),
+    ("response", response("text", "x"), response("poem", "x")),
+    ("response", response("text", "x"), response(None, "x")),
+    ("response", response("text", "x"), Response(outputs=("x",))),
+    ("response", response("message", MESSAGE), response("message", MESSAGE | {"name": ""})),
+    ("response", response("message", MESSAGE | {"content": ""}), response("message", MESSAGE | {"content": []})),
+    ("response", response("message", MESSAGE | {"tool_calls": []}), response("message", MESSAGE | {"tool_calls": None})),
+    ("response", response("message", MESSAGE), response("message", MESSAGE | {"tool_calls": [CALL | {"type": "function"}]})),
+    ("response", response("message", MESSAGE), response("message", MESSAGE | {"tool_calls": [CALL | {"arguments": {}}]})),
+    ("response", response("message", MESSAGE), response("message", {"role": ""})),
+    ("response", response("vector", b""), response("vector", bytes(3))),
+    ("response", response("vector", bytes(4)), response("vector", [0.0])),
+    ("response", response("labels", []), response("labels", None)),
+    ("response", response("labels", [{"label": "", "score": 0.0}]), response("labels", [{"label": "", "score": 0}])),
+    ("response", response("labels", [{"label": "", "score": 0.0}]), response("labels", [{"label": "", "score": float("nan")}])),
+    ("response", response("scores", [{"index": 0, "score": 0.5}]), response("scores", [{"index": -1, "score": 0.5}])),
+    ("response", response("scores", [{"index": 0, "score": 0.5}]), response("scores", [["index", "score"]])),
+    ("response", response("media", MEDIA), response("media", MEDIA | {"digest": bytes(31)})),
+    ("response", response("tensor", TENSOR), response("tensor", TENSOR | {"shape": [-1]})),
+    ("response", response("document", nested(13)), response("document", nested(14))),
+    ("response", response("document", None), response("document", {1})),
+    ("usage", {"n" * 64: 0}, {"n" * 65: 0}),
+    ("usage", {"n": 0}, {"": 0}),
+    ("usage", {f"n{n}": n for n in range(16)}, {f"n{n}": n for n in range(17)}),
+    ("usage", {"n": MAX_INTEGER}, {"n": MAX_INTEGER + 1}),
+    ("usage", None, {}),
+    ("usage", None, []),
+    ("price", DEVICE_TIME, dataclasses.replace(DEVICE_TIME, rates={"input_tokens": 1})),
+    ("price", DEVICE_TIME, dataclasses.replace(DEVICE_TIME, basis="favour")),
+    ("price", TOKENS, dataclasses.replace(TOKENS, rates=None)),
+    ("price", TOKENS, dataclasses.replace(TOKENS, rates={})),
+    ("price", dataclasses.replace(TOKENS, rates={"n" * 64: 10**14}), dataclasses.replace(TOKENS, rates={"n": 10**14 + 1})),
+    ("price", dataclasses.replace(TOKENS, rates=dict.fromkeys(SIXTEEN, 1)), dataclasses.replace(TOKENS, rates=dict.fromkeys([*SIXTEEN, "x"], 1))),
+    ("price", FIXED, dataclasses.replace(FIXED, rates={"day": 1})),
+    ("price", FIXED, dataclasses.replace(FIXED, rates={"request": 1, "day": 1})),
+    ("price", FIXED, dataclasses.replace(FIXED, rates={"request": -1})),
+    ("sender.signature", SIGNATURE, bytes(65)),
+    ("sender.signature", SIGNATURE, dataclasses.replace(SIGNATURE, signature=bytes(64))),
+    ("sender.signature", SIGNATURE, dataclasses.replace(SIGNATURE, nonce=bytes(31))),
+    ("sender.signature", SIGNATURE, dataclasses.replace(SIGNATURE, deadline=-1)),
     ("sender.address", bytes(20), bytes(32)),
     ("sender.proof", "signature", "password"),
-    ("sender.signature", bytes(1024), bytes(1025)),
-    ("sender.signature", b"\x00", b""),
     ("proof_of_compute.class_", "statistical", "certain"),
     ("proof_of_compute.toploc", bytes(8192), bytes(8193)),
     ("proof_of_compute", None, "none"),
@@ -131,15 +196,13 @@ BOUNDS = [
 
 @pytest.mark.parametrize(("path", "inside", "outside"), BOUNDS, ids=lambda value: str(value)[:24])
 def test_a_value_at_its_bound_is_written_and_one_beyond_is_refused_by_name(path, inside, outside):
-    encode_record(changed(path, inside))
+    assert decode_record(encode_record(changed(path, inside))) == changed(path, inside)
     with pytest.raises(RecordError) as caught:
         encode_record(changed(path, outside))
     assert caught.value.field.startswith(path.partition(".")[0])
 
 
-@pytest.mark.parametrize(
-    "path", ["admission_seq", "time.admitted_at", "gpu.count", "usage.input_tokens", "price.charge_micros"]
-)
+@pytest.mark.parametrize("path", ["admission_seq", "time.admitted_at", "gpu.count", "price.charge_micros"])
 @pytest.mark.parametrize("value", [True, 1.0, "1", None])
 def test_what_only_resembles_an_integer_is_refused(path, value):
     with pytest.raises(RecordError):
@@ -153,7 +216,8 @@ def test_a_field_that_every_record_has_is_never_null(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["gpu", "provider", "price", "model", "error", "usage", "response", "proof_of_compute"]
+    "path",
+    ["gpu", "provider", "price", "model", "error", "usage", "request", "response", "instructions", "proof_of_compute"],
 )
 def test_a_part_of_another_class_is_refused(path):
     with pytest.raises(RecordError):
@@ -181,23 +245,92 @@ def test_something_else_than_a_record_is_refused():
         encode_record(object())
 
 
+@pytest.mark.parametrize("value", [True, 1.0, "1", None])
+def test_what_only_resembles_a_count_is_refused(value):
+    with pytest.raises(RecordError):
+        encode_record(changed("usage", {"input_tokens": value}))
+
+
+@pytest.mark.parametrize("make", [signed_record, accepted_record, ending_record])
+def test_each_kind_of_record_comes_back_as_it_was(make):
+    assert decode_record(encode_record(make())) == make()
+
+
+def test_one_output_of_each_kind_comes_back_as_it_was():
+    record_ = changed("response", Response(outputs=every_output()))
+    assert {output.kind for output in every_output()} == set(record.OUTPUT_KINDS)
+    assert decode_record(encode_record(record_)) == record_
+
+
 @pytest.mark.parametrize(
-    ("per_hour_micros", "device_time_us", "charge"),
+    ("name", "value"),
     [
-        (0, 0, 0),
-        (1, 1, 1),
-        (3_600_000_000, 1, 1),
-        (3_600_000_001, 1, 2),
-        (3_500_000, 900_000, 875),
-        (3_500_000, 900_001, 876),
+        ("time.started_at", dataclasses.replace(accepted_record().time, started_at=1)),
+        ("time.due_by", dataclasses.replace(accepted_record().time, due_by=None)),
+        ("response", Response(outputs=())),
+        ("price", WHOLE.price),
     ],
 )
-def test_a_charge_is_rounded_up(per_hour_micros, device_time_us, charge):
-    assert charge_micros(per_hour_micros, device_time_us) == charge
+def test_accepted_work_has_a_due_time_and_nothing_of_its_end(name, value):
+    encode_record(accepted_record())
+    with pytest.raises(RecordError, match=name):
+        encode_record(dataclasses.replace(accepted_record(), **{name.partition(".")[0]: value}))
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.ACCEPTED])
+def test_only_accepted_work_is_due(state):
+    with pytest.raises(RecordError, match="due_by"):
+        encode_record(dataclasses.replace(accepted_record(), state=state))
+
+
+def price(basis: str, rates: dict[str, int] | None = None, per_hour: int = 0, device_time: int = 0) -> Price:
+    return Price(
+        basis=basis,
+        currency="USD",
+        per_hour_micros=per_hour,
+        device_time_us=device_time,
+        rates=rates,
+        charge_micros=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("priced", "usage", "charge"),
+    [
+        (price("device-time"), None, 0),
+        (price("device-time", None, 1, 1), None, 1),
+        (price("device-time", None, 3_600_000_000, 1), None, 1),
+        (price("device-time", None, 3_600_000_001, 1), None, 2),
+        (price("device-time", None, 3_500_000, 900_000), None, 875),
+        (price("device-time", None, 3_500_000, 900_001), None, 876),
+        (
+            price("tokens", {"input_tokens": 150_000, "output_tokens": 600_000}),
+            {"input_tokens": 31, "output_tokens": 18},
+            16,
+        ),
+        (
+            price("tokens", {"input_tokens": 500_000, "output_tokens": 500_000}),
+            {"input_tokens": 1, "output_tokens": 1},
+            1,
+        ),
+        (
+            price("tokens", {"input_tokens": 500_001, "output_tokens": 500_000}),
+            {"input_tokens": 1, "output_tokens": 1},
+            2,
+        ),
+        (price("tokens", {"images": 40_000_000_000}), {"images": 3, "input_tokens": 50}, 120_000),
+        (price("tokens", {"images": 40_000}), {"input_tokens": 50}, 0),
+        (price("tokens", {"images": 40_000}, 10**14, 10**11), None, 0),
+        (price("fixed", {"request": 20_000}, 10**14, 10**11), {"request": 7}, 20_000),
+    ],
+)
+def test_a_charge_follows_from_its_basis_and_is_rounded_up_once(priced, usage, charge):
+    assert charge_micros(priced, usage) == charge
+    assert charged(priced, usage) == dataclasses.replace(priced, charge_micros=charge)
 
 
 def test_the_largest_price_and_device_time_give_a_charge_within_its_bound():
-    assert charge_micros(MAX_PER_HOUR_MICROS, MAX_DEVICE_TIME_US) <= MAX_INTEGER
+    assert charge_micros(price("device-time", None, MAX_PER_HOUR_MICROS, MAX_DEVICE_TIME_US), None) <= MAX_INTEGER
 
 
 @pytest.mark.parametrize(

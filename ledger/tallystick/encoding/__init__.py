@@ -63,17 +63,16 @@ def encode_fields(record: Record) -> list[bytes]:
     """
     if type(record) is not Record:
         raise RecordError("record", "is not a record")
-    if (record.state is State.ACCEPTED) != (record.time.due_by is not None):
-        raise RecordError("time.due_by", "stands in an accepted record, and in no other")
-    if record.state is State.ACCEPTED:
-        _check_accepted(record)
+    accepted = record.state is State.ACCEPTED
+    if accepted:
+        _check_nothing_ended(record)
     return [
         _VERSION_FIELD,
         parts.write_id(record.id),
         _shared(record.gpu, Gpu, parts.write_gpu),
         parts.write_http(record.http),
         parts.write_task(record.task),
-        parts.write_time(record.time),
+        parts.write_time(record.time, accepted=accepted),
         parts.write_error(record.error),
         _shared(record.model, Model, parts.write_model),
         parts.write_price(record.price),
@@ -234,9 +233,8 @@ def _sender(sender: Sender) -> bytes:
     return _shared(sender, Sender, parts.write_sender)
 
 
-def _check_accepted(record: Record) -> None:
-    present = (("time.started_at", record.time.started_at), ("response", record.response), ("price", record.price))
-    for name, value in present:
+def _check_nothing_ended(accepted: Record) -> None:
+    for name, value in (("response", accepted.response), ("price", accepted.price)):
         if value is not None:
             raise RecordError(name, "is not null, as an accepted record needs it")
 

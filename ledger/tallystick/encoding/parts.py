@@ -82,8 +82,12 @@ def write_task(task: object) -> bytes:
     return b"dtask" + text(task, "task")
 
 
-def write_time(time: r.RecordTime) -> bytes:
+def write_time(time: r.RecordTime, *, accepted: bool) -> bytes:
     expect(time, r.RecordTime, "time")
+    if (time.due_by is not None) != accepted:
+        raise RecordError("time.due_by", "stands in an accepted record, and in no other")
+    if accepted and time.started_at is not None:
+        raise RecordError("time.started_at", "is not null, as an accepted record needs it")
     return (
         b"dtime\xa4fdue_by"
         + (NULL if time.due_by is None else integer(time.due_by, "time.due_by"))

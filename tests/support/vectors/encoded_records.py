@@ -95,7 +95,8 @@ def _faults_of_form() -> Iterator[Fault]:
     yield "an integer as a bignum", _replaced(b"jsender_seq\x07", b"jsender_seq\xc2A\x07"), form
     yield "a shared reference", _changed(prompt=cbor2.CBORTag(28, {"messages": []})), form
     yield "a reference to text", _changed(prompt=cbor2.CBORTag(256, {"messages": []})), form
-    yield "nested deeper than any decoder needs", _changed(prompt={"x": _nested(40)}), form
+    yield "a prompt nested deeper than a record may", _changed(prompt={"x": _nested(16)}), form
+    yield "a document nested deeper than a record may", _output("document", _nested(14)), form
     yield "not a map key of text", _changed(prompt={1: "x"}), form
 
 
@@ -147,7 +148,6 @@ def _faults_of_values() -> Iterator[Fault]:
     yield "bytes among the parameters", _changed(parameters={"x": b"x"}), bound
     yield "more parameters than their bound", _changed(parameters={f"p{n}": n for n in range(65)}), bound
     yield "an integer beyond 64 bits", _changed(prompt={"n": -(2**64)}), bound
-    yield "nested deeper than a record may", _changed(prompt={"x": _nested(16)}), bound
 
 
 def _faults_of_prices() -> Iterator[Fault]:
@@ -172,7 +172,6 @@ def _faults_of_outputs() -> Iterator[Fault]:
     yield "a negative position", _output("scores", [{"index": -1, "score": 0.5}]), bound
     yield "media with a digest of 31 bytes", _output("media", {"type": "x", "digest": bytes(31), "length": 1}), bound
     yield "a tensor without a shape", _output("tensor", {"dtype": "float16", "data": b""}), bound
-    yield "a document nested deeper than a record may", _output("document", _nested(14)), bound
     yield (
         "more outputs than their bound",
         _changed(
