@@ -1,4 +1,4 @@
-"""Nodes that misbehave on purpose: one as a transport in this process, one as an HTTP server."""
+"""Nodes that misbehave on purpose: as transports in this process, and as an HTTP server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tallystick.chain.events import NUMBERS_VOIDED
 from tallystick.errors import ChainRejected
+from tallystick.ids import to_hex
 
 
 @dataclass
@@ -29,6 +31,52 @@ class ScriptedNode:
     def asked(self, method: str) -> list[list[object]]:
         """The parameters of every call of a method."""
         return [params for name, params in self.calls if name == method]
+
+
+@dataclass
+class EventsNode:
+    """A transport that answers `eth_getLogs` from entries in memory, each numbered in order and placed in a block.
+
+    `show` is what it does with a right answer before it gives it: nothing, or something that no node should. The entries are those
+    of `voided_entry`.
+    """
+
+    contract: bytes
+    log_id: bytes
+    blocks: list[int]
+    show: Callable[[list[dict[str, object]], int, int], list[dict[str, object]]] = lambda events, first, last: events
+    name: str = "https://node.example"
+    queries: list[dict[str, object]] = field(default_factory=list)
+
+    def call(self, method: str, params: list[object]) -> object:
+        if method != "eth_getLogs":
+            raise ChainRejected(-32601, f"the method {method} does not exist")
+        query = params[0]
+        assert isinstance(query, dict)
+        self.queries.append(query)
+        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
+        wanted = query["topics"][2] if len(query["topics"]) > 2 else None
+        entries = [
+            voided_entry(self.contract, self.log_id, entry, block)
+            for entry, block in enumerate(self.blocks)
+            if first <= block <= last
+        ]
+        asked = [event for event in entries if wanted is None or event["topics"][2] in wanted]  # type: ignore[index]
+        return self.show(asked, first, last)
+
+
+def voided_entry(contract: bytes, log_id: bytes, entry: int, block: int) -> dict[str, object]:
+    """The event of an entry that says nothing but its number, as a node shows it."""
+    words = [number.to_bytes(32, "big") for number in (1, 2, 0)]
+    return {
+        "address": to_hex(contract),
+        "topics": [to_hex(NUMBERS_VOIDED), to_hex(log_id), to_hex(entry.to_bytes(32, "big"))],
+        "data": to_hex(b"".join(words)),
+        "blockNumber": hex(block),
+        "blockHash": "0x" + "bb" * 32,
+        "transactionHash": "0x" + "cc" * 32,
+        "logIndex": hex(entry),
+    }
 
 
 @dataclass

@@ -16,8 +16,8 @@ from tallystick.chain.events import LedgerEvent, LogCreated
 from tallystick.chain.faults import EventsWithheld
 from tallystick.chain.rpc import Transport, node_name
 from tallystick.chain.scan import MAX_SPAN_BLOCKS, Page, Span, scan_events
-from tallystick.chain.wire import MalformedAnswer
-from tallystick.errors import ChainError
+from tallystick.chain.wire import AnswerTooLarge, MalformedAnswer
+from tallystick.errors import ChainError, ChainRejected
 from tallystick.ids import Address, LogId
 
 ENTRIES_AT_ONCE: Final = 8
@@ -77,7 +77,12 @@ class EntryWalk:
         """
         entry, at_once, width = first, ENTRIES_AT_ONCE, min(MAX_SPAN_BLOCKS, max(1, to_block - from_block + 1))
         while entry < end:
-            found = self._ask_for(entry, min(end, entry + at_once), from_block, to_block, width)
+            try:
+                found = self._ask_for(entry, min(end, entry + at_once), from_block, to_block, width)
+            except (ChainRejected, AnswerTooLarge):
+                if at_once == 1:
+                    raise  # the node's own word for why it does not show this one
+                found = []
             yield from found
             if found:
                 entry += len(found)

@@ -2,17 +2,20 @@ from itertools import pairwise
 
 import pytest
 
-from tallystick.chain.events import RECORD_APPENDED
-from tallystick.chain.rpc import AnswerTooLarge, AnswerTooSlow
+from tallystick.chain.events import NUMBERS_VOIDED
 from tallystick.chain.scan import (
     FIRST_SPAN_BLOCKS,
+    FULL_PAGE_BYTES,
     FULL_PAGE_EVENTS,
+    MAX_REFUSED_BLOCKS,
     MAX_SPAN_BLOCKS,
+    MAX_WAITS,
     PAGES_BEFORE_GROWTH,
     Page,
     Span,
     scan_events,
 )
+from tallystick.chain.wire import AnswerTooLarge, AnswerTooSlow, RateLimited
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tests.support.nodes import ScriptedNode
 
@@ -20,11 +23,12 @@ CONTRACT, LOG = b"\xc0" * 20, b"\x11" * 32
 LAST = 5000
 
 
-def record_at(block, log_index=0):
+def entry_at(block, log_index=0):
+    """An entry whose number is that of its block."""
     return {
         "address": "0x" + CONTRACT.hex(),
-        "topics": ["0x" + RECORD_APPENDED.hex(), "0x" + LOG.hex(), "0x" + block.to_bytes(32, "big").hex()],
-        "data": "0x" + (bytes(32) + (64).to_bytes(32, "big") + (1).to_bytes(32, "big") + b"s" + bytes(31)).hex(),
+        "topics": ["0x" + NUMBERS_VOIDED.hex(), "0x" + LOG.hex(), "0x" + block.to_bytes(32, "big").hex()],
+        "data": "0x" + ((1).to_bytes(32, "big") + (2).to_bytes(32, "big") + bytes(32)).hex(),
         "blockNumber": hex(block),
         "blockHash": "0x" + "bb" * 32,
         "transactionHash": "0x" + "cc" * 32,
@@ -37,14 +41,14 @@ def node_with(blocks, refuse=lambda first, last: None):
         first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
         if (error := refuse(first, last)) is not None:
             raise error
-        return [record_at(block) for block in blocks if first <= block <= last]
+        return [entry_at(block) for block in blocks if first <= block <= last]
 
     return ScriptedNode({"eth_getLogs": get_logs})
 
 
 def scan(node, first=0, last=LAST, on_page=None):
     found = scan_events(node, contract=CONTRACT, log_id=LOG, from_block=first, to_block=last, on_page=on_page)
-    return [event.index for event in found]
+    return [event.entry for event in found]
 
 
 def spans(node):
@@ -75,13 +79,73 @@ def test_nothing_is_asked_about_an_empty_range():
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100, 500])
-@pytest.mark.parametrize(
-    "error", [ChainRejected(-32005, "more than 10000 results"), AnswerTooLarge("n", "long"), AnswerTooSlow("n", "slow")]
-)
+@pytest.mark.parametrize("error", [ChainRejected(-32005, "more than 10000 results"), AnswerTooLarge("n", "HTTP 413")])
 def test_a_node_that_bounds_the_range_is_read_in_full(limit, error):
     node = node_with([0, 1, 50, 300, 999], lambda first, last: error if last - first + 1 > limit else None)
     assert scan(node, last=999) == [0, 1, 50, 300, 999]
     assert len(node.calls) <= 3 * 1000 / limit + 20
+
+
+@pytest.mark.parametrize("error", [AnswerTooSlow("n", "slow"), RateLimited(-32005, "rate limited")])
+def test_a_narrower_page_is_tried_where_a_wide_one_took_too_long(error):
+    node = node_with([3, 9], lambda first, last: error if last - first + 1 > FIRST_SPAN_BLOCKS // 4 else None)
+    assert scan(node, last=30) == [3, 9]
+
+
+@pytest.mark.parametrize("error", [AnswerTooSlow("n", "slow"), RateLimited(-32005, "rate limited")])
+def test_a_node_that_goes_on_being_too_slow_is_given_up(error):
+    node = node_with([], lambda first, last: error)
+    with pytest.raises(type(error)):
+        scan(node)
+    assert len(node.calls) == MAX_WAITS
+
+
+@pytest.mark.parametrize("error", [ChainRejected(-32005, "more than 10 results"), AnswerTooLarge("n", "long")])
+def test_a_single_block_that_is_refused_is_told_of_and_left_out(error):
+    told = []
+    node = node_with([3, 9, 20], lambda first, last: error if first <= 9 <= last else None)
+    found = scan_events(
+        node,
+        contract=CONTRACT,
+        log_id=LOG,
+        from_block=0,
+        to_block=30,
+        on_refused=lambda block, refusal: told.append((block, refusal)),
+    )
+    assert [event.entry for event in found] == [3, 20]
+    assert told == [(9, error)]
+
+
+def test_only_so_many_single_blocks_may_be_refused():
+    told = []
+    node = node_with([], lambda first, last: ChainRejected(-32000, "history is gone"))
+    with pytest.raises(ChainRejected, match="history is gone"):
+        list(
+            scan_events(
+                node,
+                contract=CONTRACT,
+                log_id=LOG,
+                from_block=0,
+                to_block=LAST,
+                on_refused=lambda block, refusal: told.append(block),
+            )
+        )
+    assert told == list(range(MAX_REFUSED_BLOCKS))
+
+
+def test_kinds_and_entries_are_asked_for_by_their_topics():
+    node = node_with([])
+    list(
+        scan_events(
+            node, contract=CONTRACT, log_id=LOG, from_block=0, to_block=0, kinds=[NUMBERS_VOIDED], entries=[7, 258]
+        )
+    )
+    (((query,)),) = node.asked("eth_getLogs")
+    assert query["topics"] == [
+        ["0x" + NUMBERS_VOIDED.hex()],
+        "0x" + LOG.hex(),
+        ["0x" + number.to_bytes(32, "big").hex() for number in (7, 258)],
+    ]
 
 
 def test_a_node_that_bounds_results_is_read_in_full():
@@ -95,10 +159,10 @@ def test_a_node_that_bounds_results_is_read_in_full():
 
 
 def test_after_a_refusal_the_span_grows_back():
-    refusals = [ChainRejected(-32005, "busy")] * 5
+    refusals = [ChainRejected(-32005, "busy")] * 4
     node = node_with([], lambda first, last: refusals.pop() if refusals else None)
     scan(node, last=20_000)
-    assert min(spans(node)) == FIRST_SPAN_BLOCKS // 32
+    assert min(spans(node)) == 1
     assert spans(node)[-2] >= FIRST_SPAN_BLOCKS
 
 
@@ -152,6 +216,22 @@ def test_a_page_that_was_too_full_halves_the_span():
     span = Span(blocks=1)
     span.answered(FULL_PAGE_EVENTS + 1)
     assert span.blocks == 1
+
+
+def test_a_page_full_of_bytes_counts_as_one_full_of_events():
+    span = Span()
+    span.answered(1, FULL_PAGE_BYTES // 2 + 1)
+    assert span.blocks == FIRST_SPAN_BLOCKS
+    span.answered(1, FULL_PAGE_BYTES // 2)
+    assert span.blocks == 2 * FIRST_SPAN_BLOCKS
+    span.answered(1, FULL_PAGE_BYTES + 1)
+    assert span.blocks == FIRST_SPAN_BLOCKS
+
+
+def test_a_span_never_grows_beyond_what_it_may():
+    span = Span(blocks=3, most=4)
+    span.answered(0)
+    assert span.blocks == 4
 
 
 def test_a_refusal_calms_the_growth_for_some_pages():
