@@ -1,4 +1,4 @@
-"""Writes the test vectors of the ledger format, version 1, to tests/vectors/v1/ (or compares them: --check).
+"""Writes the test vectors of the ledger format, version 2, to tests/vectors/v2/ (or compares them: --check).
 
 The vectors are frozen: this script must reproduce them byte for byte, and a difference is a defect of the code, never a reason to write
 them anew. Everything follows from the fixed keys of tests/support/vectors/cast.py. Each invalid vector has exactly one fault, named,
@@ -16,13 +16,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger")]
 
+from tests.support.vectors.bindings import binding_vectors  # noqa: E402
 from tests.support.vectors.bundles import bundle_vectors  # noqa: E402
 from tests.support.vectors.encoded_records import record_vectors  # noqa: E402
 from tests.support.vectors.receipts import receipt_vectors  # noqa: E402
 from tests.support.vectors.seals import sealing_vectors  # noqa: E402
 from tests.support.vectors.trees import leaf_vectors, tree_vectors  # noqa: E402
+from tests.support.vectors.trust_files import trust_vectors  # noqa: E402
 
-FOLDER = ROOT / "tests" / "vectors" / "v1"
+FOLDER = ROOT / "tests" / "vectors" / "v2"
 
 FILES = {
     "record.json": record_vectors,
@@ -31,6 +33,8 @@ FILES = {
     "tree.json": tree_vectors,
     "receipt.json": receipt_vectors,
     "bundle.json": bundle_vectors,
+    "binding.json": binding_vectors,
+    "trust.json": trust_vectors,
 }
 
 

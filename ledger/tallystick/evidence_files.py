@@ -127,7 +127,7 @@ def _is_stream(data: bytes) -> bool:
 
 
 def _stream(data: bytes) -> SavedAnswer:
-    events, ended = _events(data)
+    events, ended = read_events(data)
     proofs = [event[PROOF_MEMBER] for event in events if isinstance(event, dict) and PROOF_MEMBER in event]
     if not proofs:
         broken = "" if ended else "; it broke off before its end"
@@ -138,7 +138,7 @@ def _stream(data: bytes) -> SavedAnswer:
     return _saved(proofs[-1], received_stream(events) if chats else None, streamed=True)
 
 
-def _events(data: bytes) -> tuple[list[object], bool]:
+def read_events(data: bytes) -> tuple[list[object], bool]:
     """The JSON of each event, and whether [DONE] came. An event ends with an empty line, or with the file: tools cut the last one.
 
     Source: the event stream format of the HTML standard, 9.2.6.
