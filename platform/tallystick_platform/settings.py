@@ -38,6 +38,7 @@ MIN_LIKENESS = 0.75  # from which an unknown variable is taken for a misspelt se
 _OTHER_COMMANDS = frozenset({"AUDITOR_KEY", "LOG", "RPC", "TOKEN", "TOKEN_FILE"})
 
 _SECRET: JsonDict = {"secret": True}
+_SECRET_URL: JsonDict = {"secret": True, "url": True}
 
 
 class Mode(StrEnum):
@@ -69,6 +70,11 @@ class Paths:
     def operator_key(self) -> Path:
         """The generated operator wallet of development mode."""
         return self.keys_dir / "operator.key"
+
+    @property
+    def keeper_key(self) -> Path:
+        """The generated key of development mode that may name another writer."""
+        return self.keys_dir / "keeper.key"
 
     @property
     def auditor_key(self) -> Path:
@@ -134,7 +140,25 @@ class Settings(BaseSettings):
     )
 
     operator_key_file: Path | None = Field(
-        None, description="Wallet file of the log's writer. Required in production; else generated."
+        None,
+        description="Key of the log's writer: a wallet file, or a keystore. Production needs this or the next; else it is generated.",
+    )
+    operator_key: str | None = Field(
+        None,
+        description="The same key itself: 32 bytes of hex, or a wallet file's line. Anyone who sees the process's environment sees it.",
+        json_schema_extra=_SECRET,
+    )
+    operator_password_file: Path | None = Field(
+        None,
+        description="File of mode 0600 with the password of the keystore that `TALLYSTICK_OPERATOR_KEY_FILE` names.",
+    )
+    signer_url: str | None = Field(
+        None,
+        description=(
+            "JSON-RPC URL of a signer (web3signer, clef) that signs the writer's transactions. It signs nothing else: receipts, many a "
+            "second, are signed here, so the key must be here too."
+        ),
+        json_schema_extra=_SECRET_URL,
     )
     auditor_public_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="Public key files of the auditors, comma-separated. Required in production; else generated."
@@ -150,7 +174,9 @@ class Settings(BaseSettings):
     )
 
     chain_rpc: str | None = Field(
-        None, description="JSON-RPC URL of an EVM node. Unset: an embedded chain is started.", json_schema_extra=_SECRET
+        None,
+        description="JSON-RPC URL of an EVM node. Unset: an embedded chain is started, if `tallystick[devchain]` is installed.",
+        json_schema_extra=_SECRET_URL,
     )
     chain_port: int = Field(8545, ge=0, le=65_535, description="Loopback port of the embedded chain's JSON-RPC.")
     chain_id: int = Field(
@@ -175,7 +201,10 @@ class Settings(BaseSettings):
     )
     log_keeper: str | None = Field(
         None,
-        description="Address that alone may name another writer of a new log; keep its key cold. Unset: the operator's own.",
+        description=(
+            "Address that alone may name another writer of a new log; keep its key cold. Unset: in development a key is generated as "
+            "keys/keeper.key; in production it must be set where a log is made."
+        ),
     )
     confirmations: int = Field(
         0,
@@ -263,7 +292,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("chain_rpc")
+    @field_validator("chain_rpc", "signer_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and urlsplit(value).scheme not in {"http", "https"}:
@@ -288,9 +317,11 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Settings:
         if self.log_id is not None and self.contract is None:
             raise ValueError("log_id names a log of a contract: set TALLYSTICK_CONTRACT too")
+        if self.operator_key_file is not None and self.operator_key is not None:
+            raise ValueError("operator_key and operator_key_file both name the writer's key: set one of them")
         self.check_promise(self.log_promise_s)
         if self.mode is Mode.PRODUCTION:
-            if self.operator_key_file is None:
+            if self.operator_key_file is None and self.operator_key is None:
                 raise ValueError("production mode uses no generated keys: set TALLYSTICK_OPERATOR_KEY_FILE")
             if not self.auditor_public_keys:
                 raise ValueError("production mode uses no generated keys: set TALLYSTICK_AUDITOR_PUBLIC_KEYS")
@@ -349,11 +380,13 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
 
 
 def redacted(settings: Settings) -> Mapping[str, str]:
-    """Every setting as text, fit to be shown: of a URL that may hold a key, only scheme and host."""
+    """Every setting as text, fit to be shown: of a URL that may hold a key, only scheme and host; of a key, nothing."""
     shown = {}
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         if value is not None and field.json_schema_extra == _SECRET:
+            shown[name] = "[redacted]"
+        elif value is not None and field.json_schema_extra == _SECRET_URL:
             parts = urlsplit(value)
             bare = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
             shown[name] = bare if value in {bare, bare + "/"} else bare + "/[redacted]"

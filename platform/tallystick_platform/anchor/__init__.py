@@ -3,14 +3,14 @@
 - `anchorer`: the numbered order, and one pass over it. Start reading there.
 - `planning`: which records make the next batch. `courier`: signing, sending, fees. `landing`: where a row landed.
   `reconcile`: how much of the journal's log the chain holds, or that it holds another.
-- `ports`: what is asked of the chain client and of the journal's database.
+- `ports`: what is asked of the chain, of the journal's database and of admission.
 - `service`: passes as a task, and what an error means for the next. `status`, `metrics`: what it has done and what waits.
 - `bootstrap`, `location`: finding the log before the service starts, or making it.
 - `policy`: settings and bounds. `errors`: what can keep a record from the chain. `refusals`: what a node's words mean.
 """
 
 from tallystick_platform.anchor.anchorer import Anchorer, Pause
-from tallystick_platform.anchor.bootstrap import bootstrap, create_log
+from tallystick_platform.anchor.bootstrap import Promises, bootstrap, create_log
 from tallystick_platform.anchor.errors import AnchorError, AnchorHalted, BootstrapError
 from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.anchor.policy import AnchorPolicy
@@ -20,6 +20,7 @@ from tallystick_platform.anchor.status import AnchorStatus
 __all__ = [
     "bootstrap",
     "create_log",
+    "Promises",
     "LedgerLocation",
     "Anchorer",
     "AnchorPolicy",

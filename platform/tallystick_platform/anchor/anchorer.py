@@ -2,16 +2,18 @@
 
 Each step is durable before the next begins, and recovery after a crash is simply the next pass.
 
-1. **Pick.** An epoch that the waiting records need, else the next batch: consecutive un-anchored records of one epoch, as many as
-   `batch_max_bytes` takes, or fewer once the oldest has waited `batch_max_age_ms`. *A crash here: nothing happened.*
-2. **Plan.** Root and head are computed here, not asked of the chain; the batch row is `planned`. *A crash after it: the same rows
-   are found and the work goes on. The cut is kept for ever, so two attempts can never differ in what they hold.*
+1. **Pick.** Void numbers if there are any; else an epoch that the waiting records need; else the next batch: consecutive un-anchored
+   records of one epoch, as many as `batch_max_bytes` takes, or fewer once the oldest has waited `batch_max_age_ms`. *A crash here: nothing
+   happened.*
+2. **Plan.** The row gets its place: the log's next entry, and the head after it, which is computed here and not asked of the chain. It is
+   `planned`. *A crash after it: the same rows are found and the work goes on. Cut, entry and head are kept for ever, so two attempts can
+   never differ in what they say.*
 3. **Sign.** The transaction is built and signed once; its bytes, hash and nonce are saved and the row is `sent` BEFORE the network
    sees it. *A crash before the save: it was never anywhere. After it: the outcome is unknown, and a row whose outcome is unknown
    is looked up on the chain before its bytes go out again.*
 4. **Send.** *A crash, a time-out or a broken connection here is the same unknown outcome. The same bytes cannot land twice, since
-   they carry one nonce; and whatever else is sent in their place is refused by the contract unless its first index is the log's size.*
-5. **Compare.** Once the log's size and head on the chain show that the row landed, the transaction is found (ours, or a dearer copy),
+   they carry one nonce; and whatever else is sent in their place is refused by the contract unless it names the log's head.*
+5. **Compare.** Once entries and head on the chain show that the row landed, the transaction is found (ours, or a dearer copy),
    the contract's root, first index and count are compared with ours, and the row is `mined`. *A crash before: step 5 again.*
 6. **Confirm.** When its block is `confirmations` deep and still the block at its height, the row is `final`. If the chain came to
    hold less, the rows beyond go back to `sent` and step 4 sends the same bytes again (step 3, where their nonce was used meanwhile).
@@ -23,21 +25,21 @@ hold, then 1 and 2 for new work. One thread runs the passes; nothing else writes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tallystick.chain import Block
 from tallystick.errors import ChainRejected
-from tallystick.ids import Head
 from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick_platform.anchor.courier import Courier
-from tallystick_platform.anchor.errors import EpochMissing
+from tallystick_platform.anchor.errors import AdoptedEntryGone, EpochMissing
 from tallystick_platform.anchor.landing import find_landing
 from tallystick_platform.anchor.planning import fill, plan
 from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
 from tallystick_platform.anchor.ports import AnchorStore, ChainReader, ChainSender
 from tallystick_platform.anchor.reconcile import Standing, reconcile
 from tallystick_platform.clock import Clock
-from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row
+from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row, Tip, Void
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +70,18 @@ class Anchorer:
         self._sender = sender
         self._policy = policy
         self._clock = clock
-        self.courier = Courier(store, sender, policy, clock)
+        log = LogOnChain(contract=reader.contract, log_id=reader.log_id)
+        self.courier = Courier(store, sender, log, policy, clock)
         self.reorgs = 0
         self.looked_at_us: int | None = None
         self._looked_at_ns: int | None = None
+
+    def compare(self) -> None:
+        """Compare journal and chain, and do nothing else: what must hold before anything is admitted.
+
+        Raises: AnchorHalted, ChainUnavailable, ChainRejected, StoreError
+        """
+        self._look()
 
     def step(self) -> Pause:
         """One pass.
@@ -100,22 +110,24 @@ class Anchorer:
     def _look(self) -> _Sight:
         nonce = self._sender.nonce()
         state = self._reader.log_state()
-        standing = reconcile(state, self._reader.log_id, self._sender.wallet.address, self._store)
+        standing = reconcile(state, self._sender.address, self._store)
         self._looked_at_ns = self._clock.monotonic_ns()
         self.looked_at_us = self._clock.now_us()
         return _Sight(nonce=nonce, standing=standing, latest=self._reader.latest_block())
 
     def _take_back(self, standing: Standing) -> None:
         """The chain came to hold less than it did: what stands beyond is sent again."""
-        beyond = self._store.rows_beyond(standing.size, standing.epoch)
+        beyond = self._store.rows_beyond(standing.entries)
+        for row in beyond:
+            if row.adopted:
+                raise AdoptedEntryGone(entry=standing.entries)
         if beyond:
             self._store.take_back(beyond)
             self.reorgs += 1
 
     def _land(self, standing: Standing) -> None:
         """Step 5 for every row that the chain holds and the journal does not know to be mined."""
-        epoch = self._store.next_epoch()  # planned here and open there: a backup of the journal was restored
-        for row in [*self._store.unfinished(), *([] if epoch is None else [epoch])]:
+        for row in self._store.unfinished():
             if row.state is not AnchorState.MINED and standing.holds(row):
                 self._compare(row)
 
@@ -159,9 +171,7 @@ class Anchorer:
             picked = self._pick()
             if isinstance(picked, Pause):
                 return picked if not flying else self._poll(picked)
-            if flying and (isinstance(picked, Epoch) or isinstance(flying[-1], Epoch)):
-                break  # an epoch is opened with nothing before or behind it under way
-            row = picked if isinstance(picked, Epoch) else self._plan(picked)
+            row = self._plan(picked)
             if not flying:
                 self.courier.push(row, sight.nonce)
             else:
@@ -172,13 +182,15 @@ class Anchorer:
     def _poll(self, pause: Pause) -> Pause:
         return Pause(ms=min(pause.ms, self._policy.poll_ms), wakeable=pause.wakeable)
 
-    def _pick(self) -> Epoch | Sequence[PendingRecord] | Pause:
-        """Step 1: the epoch to open, the records of the next batch, or how long there is neither.
+    def _pick(self) -> Epoch | Void | Sequence[PendingRecord] | Pause:
+        """Step 1: the epoch to open, the numbers to declare void, the records of the next batch, or how long there is none of them.
 
         Raises: RecordTooLarge
         """
-        last = self._store.last_batch()
-        size = 0 if last is None else last.end
+        void = self._store.next_void()
+        if void is not None:
+            return void
+        size = self._store.tip().size
         records = self._store.records(size, MAX_BATCH_RECORDS)
         epoch = self._store.next_epoch()
         if epoch is not None and (epoch.number <= records[0].epoch if records else epoch.first_index <= size):
@@ -191,15 +203,22 @@ class Anchorer:
             return Pause(ms=self._policy.batch_max_age_ms - waited_ms, wakeable=True)
         return records[:count]
 
-    def _plan(self, records: Sequence[PendingRecord]) -> Batch:
+    def _plan(self, picked: Epoch | Void | Sequence[PendingRecord]) -> Row:
         """Step 2.
 
         Raises: EpochMissing
         """
-        last, epoch = self._store.last_batch(), self._store.last_epoch()
-        if epoch is None or epoch.number < records[0].epoch:
-            raise EpochMissing(index=records[0].index, epoch=records[0].epoch)
-        number, head = (0, Head(self._reader.log_id)) if last is None else (last.number + 1, last.head)
-        batch = plan(number, head, records)
+        tip = self._store.tip()
+        if isinstance(picked, (Epoch, Void)):
+            head = tip.head_after(picked)
+            self._store.place(picked, tip.entries, head)
+            return replace(picked, entry=tip.entries, head=head)
+        return self._plan_batch(tip, picked)
+
+    def _plan_batch(self, tip: Tip, records: Sequence[PendingRecord]) -> Batch:
+        if records[0].epoch != tip.epoch or not tip.epoch_open:
+            index, epoch = records[0].index, records[0].epoch
+            raise EpochMissing(index=index, epoch=epoch, current=tip.epoch, is_open=tip.epoch_open)
+        batch = plan(tip, records)
         self._store.plan_batch(batch, self._clock.now_us())
         return batch

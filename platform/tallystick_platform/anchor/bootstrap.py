@@ -2,11 +2,11 @@
 
 On the embedded chain the service makes what is missing, in steps that a crash may cut anywhere:
 
-1. The contract's address is known before it is deployed, from the deployer and its nonce. It is written to `ledger.json` first.
-   *A crash here: the file names an address without code, and the next start deploys to that very address.*
+1. The contract's address is known before it is deployed, from the deployer and its nonce. It is written to `ledger.json` first, with the
+   terms of the log to be. *A crash here: the file names an address without code, and the next start deploys to that very address.*
 2. Deploy. *A crash here: the next start finds code at the address. Without the file it finds the contract among the addresses of the
    wallet's first nonces.*
-3. Create the log. Its id follows from chain, contract, creator and a fixed salt, so a second attempt finds it instead of making another.
+3. Create the log. Its id follows from chain, contract and terms with a fixed salt, so a second attempt finds it instead of making another.
 
 Lost with the whole chain folder, contract and log come back under the same address and id, and the anchorer appends everything again.
 On somebody else's chain nothing is made unasked: contract and log must be named, and they are checked.
@@ -16,70 +16,118 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.chain import (
     ContractMissing,
     LedgerReader,
-    LedgerSender,
+    LogCreated,
     LogMissing,
-    SignedTransaction,
     Transport,
-    contract_address,
-    derive_log_id,
     load_artifact,
 )
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
+from tallystick.heads import FORMAT, MODE_APPEND, LogTerms, derive_log_id
 from tallystick.ids import Address, LogId, checksum_address, parse_address, parse_hash, to_hex
-from tallystick.keys import Wallet
 from tallystick_platform.anchor.errors import (
     ContractAbsent,
     ContractDiffers,
     LedgerLost,
     LogAbsent,
+    LogModeUnknown,
     NotMinedInTime,
     SetupReverted,
+    TermsDiffer,
     WriterChanged,
     WrongChain,
 )
 from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, read_location, write_location
 from tallystick_platform.anchor.refusals import Refusal, classify
 from tallystick_platform.errors import SettingsError
+from tallystick_platform.ledger_chain import LedgerClient, SignedTransaction, Signer, contract_address
 from tallystick_platform.settings import Settings
 
-LOG_SALT = keccak256(b"tallystick/v1/log")
+LOG_SALT = keccak256(b"tallystick/v2/log")
 """Fixed, so that creating the log twice is impossible: the second time its id is taken."""
 SEARCHED_NONCES = 16
 POLL_S = 0.25
 MINED_WITHIN_S = 180.0
+_NO_LOG = LogId(bytes(32))
 
 Sleep = Callable[[float], None]
 
 
-def bootstrap(settings: Settings, transport: Transport, wallet: Wallet, *, sleep: Sleep = time.sleep) -> LedgerLocation:
-    """The log that this server writes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promises:
+    """What a new log promises for life, and who may name its next writer; a keeper of zero: nobody. Units: seconds."""
+
+    keeper: Address
+    promise: int
+    skew: int
+
+
+def bootstrap(
+    settings: Settings, transport: Transport, signer: Signer, keeper: Address | None, *, sleep: Sleep = time.sleep
+) -> LedgerLocation:
+    """The log that this server writes. `keeper` is for a log that has to be made.
 
     Raises: SettingsError, BootstrapError, WriterChanged, ChainUnavailable, ChainRejected
     """
+    path = settings.paths.home / FILE_NAME
     if settings.contract is not None and settings.log_id is not None:
-        named = LedgerLocation(
-            chain_id=settings.chain_id,
-            contract=parse_address(settings.contract),
-            log_id=LogId(parse_hash(settings.log_id)),
-        )
-        return check_log(transport, wallet, named)
-    if not settings.embedded_chain:
+        contract, log_id = parse_address(settings.contract), LogId(parse_hash(settings.log_id))
+        location = named_log(transport, settings.chain_id, contract, log_id, read_location(path))
+        check_log(transport, signer.address, location)
+        write_location(path, location)
+    elif settings.embedded_chain:
+        if keeper is None:
+            raise SettingsError(
+                setting="TALLYSTICK_LOG_KEEPER", reason="must name who may name another writer of the log"
+            )
+        promises = Promises(keeper=keeper, promise=settings.log_promise_s, skew=settings.log_skew_s)
+        location = make_embedded_log(transport, signer, path, settings.chain_id, promises, sleep=sleep)
+    else:
         setting = "TALLYSTICK_CONTRACT" if settings.contract is None else "TALLYSTICK_LOG_ID"
-        how = "`tallystick-server log create --rpc URL` makes one and prints both settings"
+        how = "`tallystick-server log create --rpc URL --keeper ADDRESS` makes one and prints both settings"
         raise SettingsError(setting=setting, reason=f"a log on a chain of your own choice must be named; {how}")
-    return make_embedded_log(transport, wallet, settings.paths.home / FILE_NAME, settings.chain_id, sleep=sleep)
+    try:
+        settings.check_promise(location.terms.promise)
+    except ValueError as error:
+        raise SettingsError(setting="TALLYSTICK_REQUEST_TIMEOUT_S", reason=str(error)) from error
+    return location
 
 
-def check_log(transport: Transport, wallet: Wallet, location: LedgerLocation) -> LedgerLocation:
-    """Check that a named log is one that this wallet may write, through a contract that is ours to the byte.
+def named_log(
+    transport: Transport, chain_id: int, contract: Address, log_id: LogId, known: LedgerLocation | None = None
+) -> LedgerLocation:
+    """A log that the settings name, with the terms under which it was created. They are asked for once, and then `known`.
 
-    Raises: WrongChain, ContractAbsent, ContractDiffers, LogAbsent, WriterChanged, ChainUnavailable, ChainRejected
+    Raises: WrongChain, ContractAbsent, ContractDiffers, LogAbsent, TermsDiffer, ChainUnavailable, ChainRejected
+    """
+    if known is not None and (known.chain_id, known.contract, known.log_id) == (chain_id, contract, log_id):
+        return known
+    reader = LedgerReader(transport, contract, log_id)
+    _require_chain(reader.chain_id(), chain_id)
+    if not _is_deployed(reader):
+        raise ContractAbsent(contract=checksum_address(contract), chain_id=chain_id)
+    try:
+        created_in = reader.creation_block()
+    except LogMissing as error:
+        raise LogAbsent(log_id=to_hex(log_id), contract=checksum_address(contract)) from error
+    for event in reader.events(created_in, created_in):
+        if isinstance(event, LogCreated):
+            if derive_log_id(chain_id, contract, event.terms) != log_id:
+                break
+            return LedgerLocation(chain_id=chain_id, contract=contract, terms=event.terms)
+    raise TermsDiffer(log_id=to_hex(log_id))
+
+
+def check_log(transport: Transport, writer: Address, location: LedgerLocation) -> LedgerLocation:
+    """Check that a log is one that this account may write, through a contract that is ours to the byte.
+
+    Raises: WrongChain, ContractAbsent, ContractDiffers, LogAbsent, LogModeUnknown, WriterChanged, ChainUnavailable, ChainRejected
     """
     reader = LedgerReader(transport, location.contract, location.log_id)
     _require_chain(reader.chain_id(), location.chain_id)
@@ -89,52 +137,67 @@ def check_log(transport: Transport, wallet: Wallet, location: LedgerLocation) ->
         state = reader.log_state()
     except LogMissing as error:
         raise LogAbsent(log_id=to_hex(location.log_id), contract=checksum_address(location.contract)) from error
-    if state.writer != wallet.address:
-        raise WriterChanged(expected=checksum_address(wallet.address), found=checksum_address(state.writer))
+    if location.terms.mode != MODE_APPEND:
+        raise LogModeUnknown(log_id=to_hex(location.log_id), mode=location.terms.mode)
+    if state.writer != writer:
+        raise WriterChanged(expected=checksum_address(writer), found=checksum_address(state.writer))
     return location
 
 
 def make_embedded_log(
-    transport: Transport, wallet: Wallet, path: Path, chain_id: int, *, sleep: Sleep = time.sleep
+    transport: Transport,
+    signer: Signer,
+    path: Path,
+    chain_id: int,
+    promises: Promises,
+    *,
+    sleep: Sleep = time.sleep,
 ) -> LedgerLocation:
     """The log of the embedded chain: found, or made in the steps above.
 
+    A log that the file remembers keeps its terms, whatever the promises asked for now.
+
     Raises: BootstrapError, WriterChanged, ChainUnavailable, ChainRejected
     """
-    found_chain = LedgerReader(transport, wallet.address, LogId(bytes(32))).chain_id()
+    found_chain = LedgerReader(transport, signer.address, _NO_LOG).chain_id()
     stored = read_location(path)
     _require_chain(found_chain, chain_id if stored is None else stored.chain_id)
-    setup = _Setup(transport, wallet, found_chain, sleep)
+    setup = _Setup(transport, signer, found_chain, sleep)
+    terms = own_terms(signer.address, signer.address, promises) if stored is None else stored.terms
     contract = setup.deployed_contract() if stored is None else stored.contract
     if contract is None or not setup.is_deployed(contract):
         intended = setup.next_contract()
         if contract is not None and contract != intended:
             raise LedgerLost(contract=checksum_address(contract), path=path)
         contract = intended
-        write_location(path, setup.location(contract))
+        write_location(path, LedgerLocation(chain_id=found_chain, contract=contract, terms=terms))
         setup.deploy(contract)
-    location = setup.location(contract)
+    location = LedgerLocation(chain_id=found_chain, contract=contract, terms=terms)
     if stored != location:
         write_location(path, location)
     setup.create_log(location)
-    return check_log(transport, wallet, location)
+    return check_log(transport, signer.address, location)
 
 
 def create_log(
     transport: Transport,
-    wallet: Wallet,
+    signer: Signer,
+    promises: Promises,
     *,
+    writer: Address | None = None,
     contract: Address | None = None,
     salt: bytes = LOG_SALT,
     sleep: Sleep = time.sleep,
 ) -> LedgerLocation:
-    """Make a log that `wallet` writes, on any chain: deploys the contract where none is named. Repeated, it finds what it made.
+    """Make a log on any chain, which `signer` pays for and `writer` (unset: the signer) will write. Repeated, it finds what it made.
 
-    Requires: `wallet` can pay.
-    Raises: BootstrapError, WriterChanged, ChainUnavailable, ChainRejected
+    The contract is deployed where none is named.
+
+    Requires: `signer` can pay.
+    Raises: BootstrapError, ChainUnavailable, ChainRejected
     """
-    chain_id = LedgerReader(transport, wallet.address, LogId(bytes(32))).chain_id()
-    setup = _Setup(transport, wallet, chain_id, sleep, salt)
+    chain_id = LedgerReader(transport, signer.address, _NO_LOG).chain_id()
+    setup = _Setup(transport, signer, chain_id, sleep)
     if contract is None:
         contract = setup.deployed_contract()
     elif not setup.is_deployed(contract):
@@ -142,35 +205,42 @@ def create_log(
     if contract is None:
         contract = setup.next_contract()
         setup.deploy(contract)
-    location = setup.location(contract)
+    terms = own_terms(signer.address, writer or signer.address, promises, salt)
+    location = LedgerLocation(chain_id=chain_id, contract=contract, terms=terms)
     setup.create_log(location)
-    return check_log(transport, wallet, location)
+    return location
+
+
+def own_terms(creator: Address, writer: Address, promises: Promises, salt: bytes = LOG_SALT) -> LogTerms:
+    """The terms of a log that this service can write."""
+    return LogTerms(
+        creator=creator,
+        salt=salt,
+        writer=writer,
+        keeper=promises.keeper,
+        format=FORMAT,
+        mode=MODE_APPEND,
+        promise=promises.promise,
+        skew=promises.skew,
+    )
 
 
 class _Setup:
     """The transactions that make a log, each sent until the chain shows its effect."""
 
-    def __init__(
-        self, transport: Transport, wallet: Wallet, chain_id: int, sleep: Sleep, salt: bytes = LOG_SALT
-    ) -> None:
+    def __init__(self, transport: Transport, signer: Signer, chain_id: int, sleep: Sleep) -> None:
         self._transport = transport
-        self._wallet = wallet
-        self._chain_id = chain_id
+        self._signer = signer
         self._sleep = sleep
-        self._salt = salt
-        self._account = LedgerSender(transport, wallet, None, None, chain_id)
-
-    def location(self, contract: Address) -> LedgerLocation:
-        log_id = derive_log_id(self._chain_id, contract, self._wallet.address, self._salt)
-        return LedgerLocation(chain_id=self._chain_id, contract=contract, log_id=log_id)
+        self._client = LedgerClient(transport, signer, chain_id)
 
     def is_deployed(self, contract: Address) -> bool:
-        return _is_deployed(self._reader(self.location(contract)))
+        return _is_deployed(LedgerReader(self._transport, contract, _NO_LOG))
 
     def deployed_contract(self) -> Address | None:
-        """The contract that an earlier attempt of this wallet deployed."""
-        for nonce in range(min(self._account.nonce(), SEARCHED_NONCES)):
-            contract = contract_address(self._wallet.address, nonce)
+        """The contract that an earlier attempt of this account deployed."""
+        for nonce in range(min(self._client.nonce(), SEARCHED_NONCES)):
+            contract = contract_address(self._signer.address, nonce)
             try:
                 if self.is_deployed(contract):
                     return contract
@@ -179,41 +249,47 @@ class _Setup:
         return None
 
     def next_contract(self) -> Address:
-        """Where the wallet's next transaction would deploy to."""
-        return contract_address(self._wallet.address, self._account.nonce())
+        """Where the account's next transaction would deploy to."""
+        return contract_address(self._signer.address, self._client.nonce())
 
     def deploy(self, contract: Address) -> None:
         """Step 2."""
-        transaction = self._account.build_deploy(self._account.nonce())
+        transaction = self._client.build_deploy(self._client.nonce())
         self._send_until(transaction, lambda: self.is_deployed(contract), "the contract's deployment")
 
     def create_log(self, location: LedgerLocation) -> None:
         """Step 3, unless the log is there."""
-        reader = self._reader(location)
+        reader = LedgerReader(self._transport, location.contract, location.log_id)
         if _has_log(reader):
             return
-        sender = LedgerSender(self._transport, self._wallet, location.contract, location.log_id, self._chain_id)
-        transaction = sender.build_create_log(sender.nonce(), self._wallet.address, self._salt)
+        transaction = self._client.build_create_log(self._client.nonce(), location.contract, location.terms)
         self._send_until(transaction, lambda: _has_log(reader), "the log's creation")
 
-    def _reader(self, location: LedgerLocation) -> LedgerReader:
-        return LedgerReader(self._transport, location.contract, location.log_id)
-
     def _send_until(self, transaction: SignedTransaction, is_done: Callable[[], bool], what: str) -> None:
-        try:
-            self._account.send(transaction)
-        except ChainRejected as rejected:
-            # An attempt that a crash cut off may wait in the pool, or have been mined just now: its effect is what counts.
-            if classify(rejected) not in {Refusal.NONCE_USED, Refusal.FEE_TOO_LOW}:
-                raise
-        for _ in range(int(MINED_WITHIN_S / POLL_S)):
-            if is_done():
-                return
-            receipt = self._account.receipt(transaction.hash)
-            if receipt is not None and not receipt.succeeded:
-                raise SetupReverted(what=what, tx_hash=transaction.hash)
-            self._sleep(POLL_S)
-        raise NotMinedInTime(what=what, tx_hash=transaction.hash, waited_s=MINED_WITHIN_S)
+        send_until(self._client, transaction, is_done, what, self._sleep)
+
+
+def send_until(
+    client: LedgerClient, transaction: SignedTransaction, is_done: Callable[[], bool], what: str, sleep: Sleep
+) -> None:
+    """Send a transaction and wait until the chain shows its effect.
+
+    Raises: SetupReverted, NotMinedInTime, ChainUnavailable, ChainRejected
+    """
+    try:
+        client.send(transaction)
+    except ChainRejected as rejected:
+        # An attempt that a crash cut off may wait in the pool, or have been mined just now: its effect is what counts.
+        if classify(rejected) not in {Refusal.NONCE_USED, Refusal.FEE_TOO_LOW}:
+            raise
+    for _ in range(int(MINED_WITHIN_S / POLL_S)):
+        if is_done():
+            return
+        receipt = client.receipt(transaction.hash)
+        if receipt is not None and not receipt.succeeded:
+            raise SetupReverted(what=what, tx_hash=transaction.hash)
+        sleep(POLL_S)
+    raise NotMinedInTime(what=what, tx_hash=transaction.hash, waited_s=MINED_WITHIN_S)
 
 
 def _is_deployed(reader: LedgerReader) -> bool:

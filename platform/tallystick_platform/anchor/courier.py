@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tallystick.chain import Fees, SignedTransaction
+from tallystick.chain.packing import pack_records
 from tallystick.errors import ChainRejected
-from tallystick.ids import checksum_address
+from tallystick.ids import Head, checksum_address
 from tallystick_platform.anchor.errors import (
     FeeCapReached,
     InsufficientFunds,
@@ -22,7 +22,9 @@ from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, Anchor
 from tallystick_platform.anchor.ports import AnchorStore, ChainSender
 from tallystick_platform.anchor.refusals import Refusal, classify
 from tallystick_platform.clock import Clock
-from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed
+from tallystick_platform.ledger_chain import Fees, SignedTransaction
+from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed, Void
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,9 +52,12 @@ class CourierCounts:
 class Courier:
     """Brings rows to the network, the oldest first; holds no truth of its own."""
 
-    def __init__(self, store: AnchorStore, sender: ChainSender, policy: AnchorPolicy, clock: Clock) -> None:
+    def __init__(
+        self, store: AnchorStore, sender: ChainSender, log: LogOnChain, policy: AnchorPolicy, clock: Clock
+    ) -> None:
         self._store = store
         self._sender = sender
+        self._log = log
         self._policy = policy
         self._clock = clock
         self._attempts: dict[tuple[type[Row], int], _Attempts] = {}
@@ -155,13 +160,22 @@ class Courier:
         return replace(row, signed=signed, state=AnchorState.SENT)
 
     def _build(self, row: Row, nonce: int, fees: Fees) -> SignedTransaction:
+        """The row's call. It names the head before the row, so the contract takes it once, and only at its place."""
+        head = self._head_before(row)
         if isinstance(row, Epoch):
-            return self._sender.build_open_epoch(nonce, row.number, row.wraps, fees=fees)
+            wraps = b"".join(row.wraps)
+            return self._sender.build_open_epoch(nonce, self._log, head, row.number, wraps, fees=fees)
+        if isinstance(row, Void):
+            return self._sender.build_void(nonce, self._log, head, row.first, row.last, fees=fees)
         records = self._store.records(row.first_index, row.count)
-        fields_roots = [record.fields_root for record in records]
-        return self._sender.build_append(
-            nonce, row.first_index, fields_roots, [record.sealed for record in records], fees=fees
-        )
+        packed = pack_records([(record.fields_root, record.sealed) for record in records])
+        return self._sender.build_append(nonce, self._log, head, packed, row.count, fees=fees)
+
+    def _head_before(self, row: Row) -> Head:
+        head = None if row.entry is None else self._store.head_at(row.entry)
+        if head is None:
+            raise ValueError("a row is sent only at its place, behind an entry that the journal knows")
+        return head
 
     def _send(self, row: Row, attempts: _Attempts) -> None:
         """Step 4. A crash, a time-out or a refusal here leaves an unknown outcome: the next pass reads the chain."""
@@ -185,7 +199,7 @@ class Courier:
             return
         attempts.sent_at_ms = None  # the node does not have it: the next pass may send it again
         if refusal is Refusal.NO_FUNDS:
-            address = checksum_address(self._sender.wallet.address)
+            address = checksum_address(self._sender.address)
             raise InsufficientFunds(
                 address=address, balance_wei=self._sender.balance(), reason=rejected.message
             ) from rejected
@@ -196,7 +210,9 @@ def describe(row: Row) -> str:
     """A row in words, for errors and logs."""
     if isinstance(row, Batch):
         return f"batch {row.number} (records {row.first_index} to {row.end - 1})"
-    return f"the opening of epoch {row.number}"
+    if isinstance(row, Epoch):
+        return f"the opening of epoch {row.number}"
+    return f"the void numbers {row.first} to {row.last}"
 
 
 def _capped(fees: Fees, cap_wei: int) -> Fees:

@@ -22,29 +22,39 @@ class AnchorHalted(AnchorError):
 
 
 class ChainAhead(AnchorHalted):
-    """The chain holds more of this log than the journal does, as after restoring an old backup of the journal."""
+    """The chain holds more of this log than the journal does: the journal is older than the log, as a restored backup is."""
 
-    def __init__(self, *, what: str, journal: int, chain: int) -> None:
+    def __init__(self, *, journal: int, chain: int, size: int) -> None:
         super().__init__(
-            f"the chain is ahead of the journal: {chain} {what} on the chain, {journal} sent by this journal. "
-            "Was an old backup restored, or does another server write this log? Restore the newest journal, or start a new log."
+            f"the journal is behind its chain: the log has {chain} entries and {size} records there, and this journal knows of {journal} "
+            "entries. Restore the newest journal; or, if there is none, stop the server and run `tallystick-server journal adopt`"
         )
-        self.what = what
         self.journal = journal
         self.chain = chain
+        self.size = size
 
 
 class HeadMismatch(AnchorHalted):
-    """The log on the chain is not a prefix of the journal's log."""
+    """The log on the chain is not the beginning of the journal's log."""
 
-    def __init__(self, *, size: int, expected: bytes | None, found: bytes) -> None:
-        known = "no batch of the journal ends there" if expected is None else f"the journal has {to_hex(expected)}"
+    def __init__(self, *, entries: int, expected: bytes | None, found: bytes) -> None:
+        known = "the journal does not know" if expected is None else f"the journal has {to_hex(expected)}"
         super().__init__(
-            f"head mismatch at size {size}: the chain has {to_hex(found)}, {known}. Nothing more is sent to this log."
+            f"head mismatch after {entries} entries: the chain has {to_hex(found)}, {known}. Nothing more is sent to this log."
         )
-        self.size = size
+        self.entries = entries
         self.expected = expected
         self.found = found
+
+
+class OtherLog(AnchorHalted):
+    """The journal belongs to another log than the one that is to be written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this journal is of another log: check TALLYSTICK_HOME, TALLYSTICK_CONTRACT and TALLYSTICK_LOG_ID, "
+            "and that ledger.json is the journal's own"
+        )
 
 
 class BatchMismatch(AnchorHalted):
@@ -82,12 +92,25 @@ class RecordTooLarge(AnchorHalted):
 
 
 class EpochMissing(AnchorHalted):
-    """A record was sealed under an epoch that the journal has no row for, so no auditor could open it."""
+    """A record was sealed under an epoch that is not the open one and has no row to open it, so no auditor could read it."""
 
-    def __init__(self, *, index: int, epoch: int) -> None:
-        super().__init__(f"record {index} was sealed under epoch {epoch}, which has no row in the journal")
+    def __init__(self, *, index: int, epoch: int, current: int, is_open: bool) -> None:
+        open_ = f"epoch {current} is open" if is_open else f"epoch {current} was closed by a change of the writer"
+        super().__init__(f"record {index} was sealed under epoch {epoch}, which cannot be opened: {open_} on the log")
         self.index = index
         self.epoch = epoch
+        self.current = current
+
+
+class AdoptedEntryGone(AnchorError):
+    """Entries that this journal read from the chain are not on it any more, and it cannot send them itself."""
+
+    def __init__(self, *, entry: int) -> None:
+        super().__init__(
+            f"entry {entry} was read from the chain and is not there now: the chain is being reorganised, or the node lags. "
+            "Anchoring waits until it is back"
+        )
+        self.entry = entry
 
 
 class KeepsReverting(AnchorHalted):
@@ -172,7 +195,7 @@ class ContractAbsent(BootstrapError):
     """There is no code at the contract's address."""
 
     def __init__(self, *, contract: str, chain_id: int) -> None:
-        how = "check TALLYSTICK_CONTRACT, or make a log with `tallystick-server log create --rpc URL`"
+        how = "check TALLYSTICK_CONTRACT, or make a log with `tallystick-server log create --rpc URL --keeper ADDRESS`"
         super().__init__(f"no contract at {contract} on chain {chain_id}: {how}")
         self.contract = contract
         self.chain_id = chain_id
@@ -194,10 +217,29 @@ class LogAbsent(BootstrapError):
     """The contract knows no such log."""
 
     def __init__(self, *, log_id: str, contract: str) -> None:
-        how = "check TALLYSTICK_LOG_ID, or make one with `tallystick-server log create --rpc URL --contract ADDRESS`"
+        how = "check TALLYSTICK_LOG_ID, or make one with `tallystick-server log create --rpc URL --keeper ADDRESS --contract ADDRESS`"
         super().__init__(f"the contract {contract} has no log {log_id}: {how}")
         self.log_id = log_id
         self.contract = contract
+
+
+class LogModeUnknown(BootstrapError):
+    """The log takes roots only, and this service appends sealed records."""
+
+    def __init__(self, *, log_id: str, mode: int) -> None:
+        super().__init__(
+            f"the log {log_id} has mode {mode}: this service writes logs of mode 1, whose records stand on the chain"
+        )
+        self.log_id = log_id
+        self.mode = mode
+
+
+class TermsDiffer(BootstrapError):
+    """The node shows terms that do not lead to the log's identifier, or none."""
+
+    def __init__(self, *, log_id: str) -> None:
+        super().__init__(f"the node shows no creation whose terms lead to the log {log_id}: ask another node")
+        self.log_id = log_id
 
 
 class LedgerLost(BootstrapError):

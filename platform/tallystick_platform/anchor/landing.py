@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tallystick.chain import BatchAppended, EpochOpened, TransactionReceipt
+from tallystick.chain.faults import EventsWithheld
 from tallystick.ids import to_hex
 from tallystick_platform.anchor.courier import describe
 from tallystick_platform.anchor.errors import BatchMismatch, LandingNotFound
 from tallystick_platform.anchor.ports import ChainReader, ChainSender
+from tallystick_platform.ledger_chain import TransactionReceipt
 from tallystick_platform.store.rows import Batch, Mined, Row
 
 
@@ -38,10 +39,11 @@ def find_landing(reader: ChainReader, sender: ChainSender, row: Row, search_from
 
 
 def _compare(reader: ChainReader, batch: Batch) -> None:
-    found = reader.batch(batch.number)
+    found = reader.batch_at(batch.number)
     for field, ours, theirs in (
         ("first index", str(batch.first_index), str(found.first_index)),
         ("count", str(batch.count), str(found.count)),
+        ("epoch", str(batch.epoch), str(found.epoch)),
         ("root", to_hex(batch.root), to_hex(found.root)),
     ):
         if ours != theirs:
@@ -49,12 +51,13 @@ def _compare(reader: ChainReader, batch: Batch) -> None:
 
 
 def _by_event(reader: ChainReader, sender: ChainSender, row: Row, from_block: int) -> TransactionReceipt:
-    for event in reader.events(from_block, reader.latest_block().number):
-        if isinstance(row, Batch):
-            found = isinstance(event, BatchAppended) and event.batch == row.number
-        else:
-            found = isinstance(event, EpochOpened) and event.epoch == row.number
-        receipt = sender.receipt(event.position.tx_hash) if found else None
-        if receipt is not None:
-            return receipt
-    raise LandingNotFound(what=describe(row))
+    if row.entry is None:
+        raise LandingNotFound(what=describe(row))
+    try:
+        event = reader.entry_event(row.entry, from_block, reader.latest_block().number)
+    except EventsWithheld as error:
+        raise LandingNotFound(what=describe(row)) from error
+    receipt = sender.receipt(event.position.tx_hash)
+    if receipt is None:
+        raise LandingNotFound(what=describe(row))
+    return receipt

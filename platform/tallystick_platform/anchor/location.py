@@ -1,4 +1,4 @@
-"""Where the log is: chain, contract and log id, and the small file that remembers them."""
+"""Where the log is and what it promised: chain, contract and terms, and the small file that remembers them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tallystick.errors import TallystickError
+from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, LogId, checksum_address, parse_address, parse_hash, to_hex
 from tallystick_platform.anchor.errors import LocationUnreadable
 
 FILE_NAME = "ledger.json"
-FORMAT = 1
+FORMAT = "tallystick/location/v2"
+MAX_FILE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLocation:
-    """One log on one chain."""
+    """One log on one chain. Its identifier follows from where it is and what it promised."""
 
     chain_id: int
     contract: Address
-    log_id: LogId
+    terms: LogTerms
+
+    @property
+    def log_id(self) -> LogId:
+        """The log's identifier. Source: ledger/SPEC.md section 6"""
+        return derive_log_id(self.chain_id, self.contract, self.terms)
 
 
 def read_location(path: Path) -> LedgerLocation | None:
@@ -31,26 +39,45 @@ def read_location(path: Path) -> LedgerLocation | None:
     Raises: LocationUnreadable
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise LocationUnreadable(path=path, reason=str(error)) from error
     try:
-        document = json.loads(data)
-        if (
-            not isinstance(document, dict)
-            or document.get("format") != FORMAT
-            or not isinstance(document["chain_id"], int)
-        ):
-            raise LocationUnreadable(path=path, reason=f"is not a location of format {FORMAT}")
-        return LedgerLocation(
-            chain_id=document["chain_id"],
-            contract=parse_address(document["contract"]),
-            log_id=LogId(parse_hash(document["log_id"])),
-        )
+        return _location_of(json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError, TallystickError) as error:
         raise LocationUnreadable(path=path, reason=f"is malformed: {error}") from error
+
+
+def _location_of(document: dict[str, Any]) -> LedgerLocation:
+    if document["format"] != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    terms = document["terms"]
+    location = LedgerLocation(
+        chain_id=_number(document["chain_id"]),
+        contract=parse_address(document["contract"]),
+        terms=LogTerms(
+            creator=parse_address(terms["creator"]),
+            salt=parse_hash(terms["salt"]),
+            writer=parse_address(terms["writer"]),
+            keeper=parse_address(terms["keeper"]),
+            format=_number(terms["format"]),
+            mode=_number(terms["mode"]),
+            promise=_number(terms["promise"]),
+            skew=_number(terms["skew"]),
+        ),
+    )
+    if location.log_id != parse_hash(document["log_id"]):
+        raise ValueError("its log_id does not follow from its terms")
+    return location
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("a number is none")
+    return value
 
 
 def write_location(path: Path, location: LedgerLocation) -> None:
@@ -58,11 +85,22 @@ def write_location(path: Path, location: LedgerLocation) -> None:
 
     Raises: LocationUnreadable
     """
+    terms = location.terms
     document = {
         "format": FORMAT,
         "chain_id": location.chain_id,
         "contract": checksum_address(location.contract),
         "log_id": to_hex(location.log_id),
+        "terms": {
+            "creator": checksum_address(terms.creator),
+            "salt": to_hex(terms.salt),
+            "writer": checksum_address(terms.writer),
+            "keeper": checksum_address(terms.keeper),
+            "format": terms.format,
+            "mode": terms.mode,
+            "promise": terms.promise,
+            "skew": terms.skew,
+        },
     }
     draft = path.with_suffix(".new")
     try:

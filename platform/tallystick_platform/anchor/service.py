@@ -15,7 +15,7 @@ from tallystick_platform.anchor.anchorer import Anchorer, Pause
 from tallystick_platform.anchor.errors import AnchorError, AnchorHalted
 from tallystick_platform.anchor.metrics import AnchorCollector, register
 from tallystick_platform.anchor.policy import HALTED_MS, MIN_PAUSE_MS, SLOW_RETRY_MS, backoff_ms
-from tallystick_platform.anchor.ports import AnchorStore
+from tallystick_platform.anchor.ports import Admission, AnchorStore
 from tallystick_platform.anchor.status import AnchorStatus
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError, RowTampered
@@ -35,8 +35,22 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
         return
 
 
+class NoAdmission:
+    """For whoever admits nothing."""
+
+    def release(self) -> None:
+        """Nothing to release."""
+
+    def hold(self, reason: str) -> None:
+        """Nothing to hold."""
+
+
 class AnchorService:
-    """Runs an Anchorer until it is stopped, and tells how it fares."""
+    """Runs an Anchorer until it is stopped, and tells how it fares.
+
+    `admission` is released once journal and chain were compared and agree, and held for good when anchoring halts: whoever admitted
+    on would sign receipts for indices that the chain may hold otherwise.
+    """
 
     def __init__(
         self,
@@ -45,12 +59,14 @@ class AnchorService:
         clock: Clock,
         registry: CollectorRegistry,
         *,
+        admission: Admission | None = None,
         wait: Wait = wait_for_event,
     ) -> None:
         self._anchorer = anchorer
         self._store = store
         self._clock = clock
         self._registry = registry
+        self._admission = admission or NoAdmission()
         self._wait = wait
         self._collector: AnchorCollector | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -62,8 +78,22 @@ class AnchorService:
         self._error: Exception | None = None
         self._halted = False
 
+    async def compare(self) -> bool:
+        """Compare journal and chain, before anything is recovered, admitted or sent. False: they differ, and anchoring is halted.
+
+        Raises: ChainUnavailable, ChainRejected, StoreError
+        """
+        try:
+            await asyncio.to_thread(self._anchorer.compare)
+        except (AnchorHalted, RowTampered) as error:
+            self._halt(error)
+            self._admission.hold(_told(error))
+            return False
+        self._admission.release()
+        return True
+
     async def start(self) -> None:
-        """Begin passes and show the figures in the registry."""
+        """Begin passes, and show the figures in the registry."""
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="anchor")
         self._collector = register(self._registry, self.status)
@@ -149,10 +179,19 @@ class AnchorService:
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             self._wakened.clear()
+            was_halted = self._halted
             pause = await loop.run_in_executor(self._thread, self.turn)
+            if self._halted and not was_halted:
+                self._admission.hold(_told(self._error))
             await self._wait(self._stopping, min(pause.ms, MIN_PAUSE_MS) / 1_000)
             if pause.ms > MIN_PAUSE_MS and not self._stopping.is_set():
                 await self._wait(self._wakened if pause.wakeable else self._stopping, (pause.ms - MIN_PAUSE_MS) / 1_000)
+
+
+def _told(error: Exception | None) -> str:
+    """What a client is told while nothing is admitted."""
+    what = "a fault of its own" if error is None else reason_of(error)
+    return f"anchoring is halted until the operator has looked, and nothing is admitted meanwhile: {what}"
 
 
 def reason_of(error: Exception) -> str:

@@ -7,6 +7,7 @@ It runs in a session of its own: a Ctrl-C in the terminal is for the parent, whi
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from tallystick.ids import Address, checksum_address
-from tallystick_platform.app.errors import ChainNotStarted
+from tallystick_platform.app.errors import ChainNotInstalled, ChainNotStarted
 
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 10.0
@@ -23,15 +24,27 @@ STEADY_S = 30.0  # a child that lived this long starts again without a pause
 MAX_BACKOFF_S = 10.0
 FIRST_BACKOFF_S = 0.1
 MAX_READY_LINE_BYTES = 4_096
+EMBEDDED_CHAIN_PACKAGES = ("eth", "eth_bloom", "rlp")
 
 _log = structlog.get_logger(__name__)
+
+
+def embedded_chain_installed() -> bool:
+    """Whether the packages of the embedded chain are here; nothing is imported to find out."""
+    return all(importlib.util.find_spec(name) is not None for name in EMBEDDED_CHAIN_PACKAGES)
 
 
 class ChainProcess:
     """One embedded chain. `command` is for tests, which start something smaller."""
 
     def __init__(
-        self, *, path: Path, port: int, chain_id: int, prefund: Address, command: Sequence[str] | None = None
+        self,
+        *,
+        path: Path,
+        port: int,
+        chain_id: int,
+        prefund: Sequence[Address],
+        command: Sequence[str] | None = None,
     ) -> None:
         self._path = path
         self._port = port
@@ -52,8 +65,10 @@ class ChainProcess:
     async def start(self) -> str:
         """Start the child and wait until it answers; gives its RPC URL.
 
-        Raises: ChainNotStarted
+        Raises: ChainNotInstalled, ChainNotStarted
         """
+        if self._command is None and not embedded_chain_installed():
+            raise ChainNotInstalled
         try:
             await self._spawn()
         except BaseException:
@@ -77,7 +92,7 @@ class ChainProcess:
             "--path", str(self._path),
             "--port", str(self._port),
             "--chain-id", str(self._chain_id),
-            "--prefund", checksum_address(self._prefund),
+            *[word for address in self._prefund for word in ("--prefund", checksum_address(address))],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

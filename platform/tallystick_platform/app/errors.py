@@ -13,6 +13,16 @@ class ChainNotStarted(PlatformError):
         self.reason = reason
 
 
+class ChainNotInstalled(PlatformError):
+    """The embedded chain was asked for, and its packages are not here."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no chain to write to: set TALLYSTICK_CHAIN_RPC to a node of your own, "
+            "or install the embedded chain with: pip install 'tallystick[devchain]'"
+        )
+
+
 class AddressUnavailable(PlatformError):
     """The API cannot listen where it was told to."""
 

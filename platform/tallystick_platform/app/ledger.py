@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,13 +11,15 @@ from typing import TypeVar
 from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
 from tallystick.chain import LedgerReader
 from tallystick.errors import ChainError
+from tallystick.heads import MODE_APPEND, MODE_COMMIT, LogTerms
 from tallystick.ids import Head, checksum_address, to_hex
 from tallystick.keys import Wallet
 from tallystick.merkle import inclusion_path
-from tallystick.receipts import Domain
-from tallystick.sealing import record_secret
+from tallystick.receipts import Domain, HeadStatement, sign_head
+from tallystick.sealing import record_secret, sealed_header
+from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService
-from tallystick_platform.api.services import BatchView, LedgerView
+from tallystick_platform.api.services import BatchView, LedgerView, TermsView
 from tallystick_platform.clock import Clock
 from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.settings import Settings
@@ -27,6 +29,8 @@ from tallystick_platform.store.rows import AnchorState, Batch
 
 LOOK_AGAIN_NS = 1_000_000_000  # how long one look at the chain is shown
 READER_THREADS = 2
+US_PER_S = 1_000_000
+MODE_NAMES = {MODE_APPEND: "append", MODE_COMMIT: "commit"}
 
 T = TypeVar("T")
 
@@ -36,6 +40,7 @@ class ChainLook:
     """What the chain last said of the log."""
 
     size: int
+    entries: int
     head: Head
     epoch: int
     latest_block: int
@@ -54,7 +59,7 @@ class LedgerDesk:
         settings: Settings,
         rpc_url: str,
         reader: LedgerReader,
-        domain: Domain,
+        location: LedgerLocation,
         wallet: Wallet,
         batches: Batches,
         anchoring: AnchorService,
@@ -65,7 +70,8 @@ class LedgerDesk:
         self._settings = settings
         self._rpc_url = rpc_url
         self._reader = reader
-        self._domain = domain
+        self._location = location
+        self._domain = Domain(chain_id=location.chain_id, contract=location.contract)
         self._wallet = wallet
         self._batches = batches
         self._anchoring = anchoring
@@ -89,10 +95,13 @@ class LedgerDesk:
             chain_id=self._domain.chain_id,
             rpc_url=self._rpc_url,
             contract=checksum_address(self._domain.contract),
-            log_id=to_hex(self._reader.log_id),
+            log_id=to_hex(self._location.log_id),
             writer=checksum_address(self._wallet.address),
+            terms=terms_view(self._location.terms),
             size=None if look is None else look.size,
+            entries=None if look is None else look.entries,
             head=None if look is None else to_hex(look.head),
+            signed_head=None if look is None else await self._in_thread(lambda: self._signed_head(look)),
             journal_size=self._journal_size(),
             journal_depth=status.unanchored_records,
             anchor_lag_ms=status.lag_ms,
@@ -123,7 +132,8 @@ class LedgerDesk:
     def _bundle(self, record: StoredRecord, with_secret: bool) -> bytes:
         evidence = Evidence(
             domain=self._domain,
-            log_id=self._reader.log_id,
+            terms=self._location.terms,
+            log_id=self._location.log_id,
             index=record.index,
             epoch=record.epoch,
             fields_root=record.fields_root,
@@ -132,10 +142,11 @@ class LedgerDesk:
             anchor=self._anchor(record),
         )
         key = self._epoch_keys.load(record.epoch) if with_secret else None
+        nonce = sealed_header(record.sealed).nonce
         return Bundle(
             evidence=evidence,
             attestation=sign_evidence(self._wallet, evidence),
-            record_secret=None if key is None else record_secret(key, record.index),
+            record_secret=None if key is None else record_secret(key, record.index, nonce),
         ).to_bytes()
 
     def _anchor(self, record: StoredRecord) -> Anchor | None:
@@ -143,20 +154,44 @@ class LedgerDesk:
         if batch is None or batch.mined is None or batch.state not in {AnchorState.MINED, AnchorState.FINAL}:
             return None
         leaves = self._batches.leaves(batch.first_index, batch.count)
-        before = self._batches.batch_ending_at(batch.first_index) if batch.first_index else None
+        before = self._batches.head_at(batch.entry)
+        if before is None:
+            return None
         return Anchor(
+            entry=batch.entry,
             batch=batch.number,
             first_index=batch.first_index,
             count=batch.count,
             root=batch.root,
             path=tuple(inclusion_path(leaves, record.index - batch.first_index)),
-            previous_head=Head(self._reader.log_id) if before is None else before.head,
+            previous_head=before,
             head=batch.head,
             tx_hash=batch.mined.tx_hash,
             block_number=batch.mined.block_number,
             block_hash=batch.mined.block_hash,
             block_time=batch.mined.block_time,
         )
+
+    def _signed_head(self, look: ChainLook) -> Mapping[str, object] | None:
+        """The writer's word for the entries that are final.
+
+        It is given for what this journal put on the chain, and only while the chain shows it: a node that says otherwise does not get the
+        writer to sign a head that its log does not pass through.
+        """
+        tip, waiting = self._batches.tip(), self._batches.unfinished()
+        entries = min((row.entry for row in waiting if row.entry is not None), default=tip.entries)
+        head = self._batches.head_at(entries)
+        if head is None or not entries or look.entries < entries or (look.entries == entries and look.head != head):
+            return None
+        size = min((row.first_index for row in waiting if isinstance(row, Batch)), default=tip.size)
+        statement = HeadStatement(
+            log_id=self._location.log_id,
+            entries=entries,
+            size=size,
+            head=head,
+            time=self._clock.now_us() // US_PER_S,
+        )
+        return sign_head(self._wallet, self._domain, statement).to_json()
 
     async def _chain_look(self) -> ChainLook | None:
         """The newest look at the chain; None while it does not answer."""
@@ -177,10 +212,26 @@ class LedgerDesk:
             block = self._reader.latest_block()
         except ChainError:
             return None
-        return ChainLook(size=state.size, head=state.head, epoch=state.epoch, latest_block=block.number)
+        return ChainLook(
+            size=state.size, entries=state.entries, head=state.head, epoch=state.epoch, latest_block=block.number
+        )
 
     async def _in_thread(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
+
+def terms_view(terms: LogTerms) -> TermsView:
+    """The log's terms as answers show them."""
+    return TermsView(
+        creator=checksum_address(terms.creator),
+        writer=checksum_address(terms.writer),
+        keeper=checksum_address(terms.keeper),
+        format=terms.format,
+        mode=MODE_NAMES[terms.mode],
+        promise=terms.promise,
+        skew=terms.skew,
+        salt=to_hex(terms.salt),
+    )
 
 
 def _shown(batch: Batch, look: ChainLook | None) -> BatchView:
@@ -188,8 +239,10 @@ def _shown(batch: Batch, look: ChainLook | None) -> BatchView:
     tx_hash = mined.tx_hash if mined is not None else (None if signed is None else signed.tx_hash)
     return BatchView(
         number=batch.number,
+        entry=batch.entry,
         first_index=batch.first_index,
         count=batch.count,
+        epoch=batch.epoch,
         root=to_hex(batch.root),
         head=to_hex(batch.head),
         state=batch.state.value,

@@ -141,7 +141,7 @@ def _desk(running: Running, transport: HttpTransport) -> LedgerDesk:
         settings=running.settings,
         rpc_url=_shown_rpc_url(running),
         reader=LedgerReader(transport, running.location.contract, running.location.log_id),
-        domain=running.domain,
+        location=running.location,
         wallet=running.keys.operator,
         batches=running.batches,
         anchoring=running.anchoring,

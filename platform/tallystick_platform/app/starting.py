@@ -1,7 +1,11 @@
 """Starting the service, part by part, in the one order in which each stands on what is there already.
 
-Keys, database, chain, log, journal, recovery of what a crash left, anchoring, workers. Whatever fails on the way takes down what was
-started before it, in reverse; stopping is the same, reversed. Workers may still be loading when everything else is ready.
+Keys, database, chain, log, journal, the comparison of journal and chain, recovery of what a crash left, anchoring, workers. Whatever fails
+on the way takes down what was started before it, in reverse; stopping is the same, reversed. Workers may still be loading when everything
+else is ready.
+
+Recovery writes records, so it comes after the comparison. Where journal and chain differ, the service starts all the same: what was
+recorded can be read, nothing is admitted, and every answer says why.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from tallystick.chain import HttpTransport, LedgerReader, LedgerSender
+from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.receipts import Domain
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
@@ -25,7 +29,9 @@ from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.workers import start_workers
 from tallystick_platform.clock import Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.errors import SettingsError
 from tallystick_platform.exchange import Exchange, Parts
+from tallystick_platform.ledger_chain import KeySigner, LedgerClient, RemoteSigner, Signer
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.opening import open_registry
@@ -37,6 +43,8 @@ from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.tokens import TokenStore
+
+SIGNER_TIMEOUT_S = 10.0  # a signer is asked for every batch, and again at the next pass
 
 _log = structlog.get_logger(__name__)
 
@@ -82,7 +90,9 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         rpc_url = settings.chain_rpc or await _chain(settings, keys, stack)
         transport = HttpTransport(rpc_url)
         stack.callback(transport.close)
-        location = await asyncio.to_thread(bootstrap, settings, transport, keys.operator)
+        signer = _signer(settings, keys, stack)
+        location = await asyncio.to_thread(bootstrap, settings, transport, signer, keys.keeper)
+        _check_promise(settings, location)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
         sealer = LedgerSealer(
             wallet=keys.operator,
@@ -92,15 +102,13 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             keys_dir=settings.paths.epoch_keys_dir,
             epoch_seconds=settings.epoch_seconds,
         )
-        journal = Journal(
-            database, sealer, macs, clock=clock, anchor_deadline_s=settings.log_promise_s, metrics=metrics
-        )
-        await _recovered(journal, stack)
-        batches, tokens = Batches(database, macs), TokenStore(database, macs)
+        journal = Journal(database, sealer, macs, clock=clock, promise_s=location.terms.promise, metrics=metrics)
+        batches, tokens = Batches(database, macs, location.log_id), TokenStore(database, macs)
+        anchoring = _anchoring(settings, signer, location, transport, batches, journal, clock, metrics)
+        await _recovered(journal, anchoring, stack)
         client_file = None
         if settings.mode is Mode.DEVELOPMENT:
             client_file = ensure_client(settings.paths, base_url=base_url, tokens=tokens, clock=clock)
-        anchoring = _anchoring(settings, keys, location, transport, batches, clock, metrics)
         await anchoring.start()
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
@@ -130,6 +138,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             database=database,
             macs=macs,
             clock=clock,
+            promise_s=location.terms.promise,
             stack=stack,
         )
         yield Running(
@@ -154,11 +163,20 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         )
 
 
-async def _recovered(journal: Journal, stack: AsyncExitStack) -> None:
-    """Start the journal, and record first of all what a process that died had admitted."""
+def _check_promise(settings: Settings, location: LedgerLocation) -> None:
+    """Hold the settings to what the log promised when it was created. Raises: SettingsError"""
+    try:
+        settings.check_promise(location.terms.promise)
+    except ValueError as error:
+        raise SettingsError(setting="TALLYSTICK_REQUEST_TIMEOUT_S", reason=str(error)) from error
+
+
+async def _recovered(journal: Journal, anchoring: AnchorService, stack: AsyncExitStack) -> None:
+    """Start the journal, and once the chain agrees with it, record first of all what a process that died had admitted."""
     await journal.start()
     stack.push_async_callback(journal.close)
-    _log.info("journal.recovered", interrupted=await journal.recover())
+    if await anchoring.compare():
+        _log.info("journal.recovered", interrupted=await journal.recover())
 
 
 def _gate(settings: Settings, journal: Journal, batches: Batches, metrics: Metrics) -> Gate:
@@ -173,38 +191,44 @@ def _gate(settings: Settings, journal: Journal, batches: Batches, metrics: Metri
 
 
 async def _chain(settings: Settings, keys: Keyring, stack: AsyncExitStack) -> str:
+    prefund = [keys.operator.address]
+    if keys.keeper is not None and not settings.paths.chain_path.exists():
+        prefund.append(keys.keeper)  # only a new chain can give anyone a balance
     chain = ChainProcess(
         path=settings.paths.chain_path,
         port=settings.chain_port,
         chain_id=settings.chain_id,
-        prefund=keys.operator.address,
+        prefund=prefund,
     )
     rpc_url = await chain.start()
     stack.push_async_callback(chain.stop)
     return rpc_url
 
 
+def _signer(settings: Settings, keys: Keyring, stack: AsyncExitStack) -> Signer:
+    """Who signs the writer's transactions."""
+    if settings.signer_url is None:
+        return KeySigner(keys.operator)
+    transport = HttpTransport(settings.signer_url, SIGNER_TIMEOUT_S)
+    stack.callback(transport.close)
+    return RemoteSigner(transport, keys.operator.address, transport.name)
+
+
 def _anchoring(
     settings: Settings,
-    keys: Keyring,
+    signer: Signer,
     location: LedgerLocation,
     transport: HttpTransport,
     batches: Batches,
+    journal: Journal,
     clock: Clock,
     metrics: Metrics,
 ) -> AnchorService:
     anchorer = Anchorer(
         store=batches,
         reader=LedgerReader(transport, location.contract, location.log_id),
-        sender=LedgerSender(
-            transport,
-            keys.operator,
-            location.contract,
-            location.log_id,
-            location.chain_id,
-            fee_cap_wei=settings.max_fee_per_gas_gwei * 10**9,
-        ),
+        sender=LedgerClient(transport, signer, location.chain_id, fee_cap_wei=settings.max_fee_per_gas_gwei * 10**9),
         policy=AnchorPolicy.from_settings(settings),
         clock=clock,
     )
-    return AnchorService(anchorer, batches, clock, metrics.registry)
+    return AnchorService(anchorer, batches, clock, metrics.registry, admission=journal)

@@ -1,6 +1,7 @@
 """Which keys the service runs with, and where they come from.
 
-Development creates what is missing, mode 0600 under `keys/`: the operator's wallet, an auditor's key pair, a client with a token.
+Development creates what is missing, mode 0600 under `keys/`: the operator's wallet, the keeper's, an auditor's key pair, a client with a
+token.
 Production takes only keys that were made elsewhere, and says which setting names them.
 """
 
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.errors import KeyFileError
-from tallystick.ids import checksum_address, to_hex
+from tallystick.ids import Address, checksum_address, parse_address, to_hex
 from tallystick.keys import AuditorKey, AuditorPublicKey, Wallet, read_public_file, read_secret_file, write_secret_file
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import SettingsError
+from tallystick_platform.ledger_chain.keys import read_key_file, read_key_text
 from tallystick_platform.settings import Mode, Paths, Settings
 from tallystick_platform.store.tokens import TokenStore, token_hash
 
@@ -26,10 +28,11 @@ _AUDITORS_SETTING = "TALLYSTICK_AUDITOR_PUBLIC_KEYS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The keys that the service runs with."""
+    """The keys that the service runs with. `keeper` may name another writer of a log that is made here; None where nobody was named."""
 
     operator: Wallet
     auditors: tuple[AuditorPublicKey, ...]
+    keeper: Address | None = None
 
 
 def open_keyring(settings: Settings) -> Keyring:
@@ -40,11 +43,7 @@ def open_keyring(settings: Settings) -> Keyring:
     paths = settings.paths
     if settings.mode is Mode.PRODUCTION:
         _refuse_generated(settings)
-    operator_path, auditor_paths = settings.operator_key_file, settings.auditor_public_keys
-    if operator_path is None:
-        operator_path = paths.operator_key
-        if not operator_path.exists():
-            write_secret_file(operator_path, Wallet.generate().to_text())
+    auditor_paths = settings.auditor_public_keys
     if not auditor_paths:
         auditor_paths = (paths.auditor_public,)
         if not paths.auditor_public.exists():
@@ -52,7 +51,7 @@ def open_keyring(settings: Settings) -> Keyring:
     auditors = tuple(_read_auditor(path) for path in auditor_paths)
     if len({auditor.key_id for auditor in auditors}) != len(auditors):
         raise SettingsError(setting=_AUDITORS_SETTING, reason="names one key twice")
-    return Keyring(operator=_read_wallet(operator_path), auditors=auditors)
+    return Keyring(operator=_operator(settings), auditors=auditors, keeper=_keeper(settings))
 
 
 def ensure_client(paths: Paths, *, base_url: str, tokens: TokenStore, clock: Clock) -> Path:
@@ -82,10 +81,32 @@ def ensure_client(paths: Paths, *, base_url: str, tokens: TokenStore, clock: Clo
     return path
 
 
+def _operator(settings: Settings) -> Wallet:
+    """The writer's key, as the settings name it; generated in development where they do not."""
+    if settings.operator_key is not None:
+        return read_key_text(settings.operator_key)
+    if settings.operator_key_file is not None:
+        return read_key_file(settings.operator_key_file, settings.operator_password_file)
+    return _generated(settings.paths.operator_key)
+
+
+def _keeper(settings: Settings) -> Address | None:
+    if settings.log_keeper is not None:
+        return parse_address(settings.log_keeper)
+    return _generated(settings.paths.keeper_key).address if settings.mode is Mode.DEVELOPMENT else None
+
+
+def _generated(path: Path) -> Wallet:
+    """The key in this file, made there if there is none."""
+    if not path.exists():
+        write_secret_file(path, Wallet.generate().to_text())
+    return read_key_file(path)
+
+
 def _refuse_generated(settings: Settings) -> None:
     """Production: no key that this service made, and nothing that a development server left open."""
     paths = settings.paths
-    if settings.operator_key_file is None:
+    if settings.operator_key_file is None and settings.operator_key is None:
         raise SettingsError(setting=_OPERATOR_SETTING, reason="must name the operator's wallet file in production")
     if not settings.auditor_public_keys:
         raise SettingsError(setting=_AUDITORS_SETTING, reason="must name the auditors' public keys in production")
@@ -93,8 +114,8 @@ def _refuse_generated(settings: Settings) -> None:
         reason = f"{paths.client_file} is a development client, whose token works: use another folder, or remove it"
         raise SettingsError(setting="TALLYSTICK_HOME", reason=reason)
     if paths.operator_key.exists():
-        generated = _read_wallet(paths.operator_key)
-        if _read_wallet(settings.operator_key_file).address == generated.address:
+        generated = read_key_file(paths.operator_key)
+        if _operator(settings).address == generated.address:
             reason = "is the wallet that development mode generated: make one with `tallystick keys new wallet`"
             raise SettingsError(setting=_OPERATOR_SETTING, reason=reason)
     if paths.auditor_key.exists():
@@ -111,13 +132,6 @@ def _generate_auditor(paths: Paths) -> None:
         key = AuditorKey.generate()
         write_secret_file(paths.auditor_key, key.to_text())
     write_secret_file(paths.auditor_public, key.public.to_text())
-
-
-def _read_wallet(path: Path) -> Wallet:
-    try:
-        return Wallet.from_text(read_secret_file(path))
-    except ValueError as error:
-        raise KeyFileError(str(path), str(error)) from error
 
 
 def _read_auditor(path: Path) -> AuditorPublicKey:

@@ -1,12 +1,12 @@
-"""The anchorer's side of the journal: epochs and batches, and how far each has come.
+"""The anchorer's side of the journal: batches, epochs and void numbers, and how far each has come.
 
 Used from one thread that is not the journal's. Every write is durable on return; if it raises, it may or may not have happened,
 and the anchorer looks again. A write that does not fit the row's state changes nothing. Each row read has its MAC checked.
 
-The order on the chain: an epoch is opened when the log's size is exactly its first index, so every record of an earlier epoch comes
-before it and every record of its own after it. A batch never holds records of two epochs.
+A batch has its entry from the start. An epoch, or numbers to be declared void, get theirs when it is their turn: an epoch comes after every
+record of an earlier one and before every record of its own.
 
-In the order of numbers come first the final batches, then the mined, the sent, the planned. What grows with the log is therefore found
+In the order of entries come first the final rows, then the mined, the sent, the planned. What grows with the log is therefore found
 from its end, and summed once.
 """
 
@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, func, select
 
-from tallystick.ids import Leaf
+from tallystick.ids import Address, Head, Index, Leaf, LogId
+from tallystick.ids import Epoch as EpochNumber
 from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick_platform.errors import StateConflict
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_writes import insert_row, replace_row
 from tallystick_platform.store.rows import (
     PLACE_COLUMNS,
     AnchorState,
@@ -33,19 +35,38 @@ from tallystick_platform.store.rows import (
     Epoch,
     Mined,
     PendingRecord,
+    Rotation,
     Row,
     Signed,
+    Tip,
     Totals,
+    Void,
     batch_of,
     chain_order,
     epoch_of,
     pending_of,
     place_of,
+    void_of,
 )
-from tallystick_platform.store.tables import BatchRow, EpochRow, RecordRow, table_of
+from tallystick_platform.store.tables import (
+    AdoptedRecordRow,
+    BatchRow,
+    EpochRow,
+    RecordRow,
+    RotationRow,
+    VoidRow,
+    table_of,
+)
 
-BATCH, EPOCH, RECORD = (table_of(model) for model in (BatchRow, EpochRow, RecordRow))
+BATCH, EPOCH, VOID, ROTATION, RECORD, ADOPTED = (
+    table_of(model) for model in (BatchRow, EpochRow, VoidRow, RotationRow, RecordRow, AdoptedRecordRow)
+)
 _ON_CHAIN = (AnchorState.MINED.value, AnchorState.FINAL.value)
+_KINDS: tuple[tuple[Table, Callable[[Mapping[str, Any]], Row]], ...] = (
+    (BATCH, batch_of),
+    (EPOCH, epoch_of),
+    (VOID, void_of),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +79,12 @@ class _Final:
 
 
 class Batches:
-    """Epoch and batch rows."""
+    """Batch, epoch and void rows of one log."""
 
-    def __init__(self, database: Database, macs: RowMacs) -> None:
+    def __init__(self, database: Database, macs: RowMacs, log_id: LogId) -> None:
         self._database = database
         self._macs = macs
+        self._log_id = log_id
         self._lock = threading.Lock()
         self._final = _Final()
         with database.reading() as connection:
@@ -70,98 +92,169 @@ class Batches:
 
     @property
     def anchored_size(self) -> int:
-        """Records in mined or final batches. Costs nothing: back-pressure looks at it for every request."""
+        """The log's size after the last mined or final batch. Costs nothing: back-pressure looks at it for every request."""
         return self._anchored_size
 
-    def unfinished(self) -> Sequence[Row]:
-        """Batches that are not final, and epochs that are sent or mined, in the order in which the chain must see them."""
-        sent = (AnchorState.SENT.value, AnchorState.MINED.value)
+    # -- the log as it is planned
+
+    def tip(self) -> Tip:
+        """The log once every row that has its place stands on the chain."""
         with self._database.reading() as connection:
-            epochs = self._epochs(connection, EPOCH.c.state.in_(sent))
-            batches = self._batches(connection, BATCH.c.number >= _final_batches(connection))
-        return sorted([*epochs, *batches], key=chain_order)
+            return self._tip(connection)
+
+    def standing(self, *, final: bool) -> Tip:
+        """The log as far as it stands on the chain, by what this journal sent or read and compared; `final`: for good."""
+        states = (AnchorState.FINAL.value,) if final else _ON_CHAIN
+        with self._database.reading() as connection:
+            return self._tip(connection, states)
+
+    def head_at(self, entries: int) -> Head | None:
+        """The head after so many entries; None if this journal does not know it."""
+        if entries == 0:
+            return Head(self._log_id)
+        with self._database.reading() as connection:
+            for table, _ in _KINDS:
+                for row in self._rows(connection, select(table).where(table.c.entry == entries - 1), table):
+                    return Head(row["head"])
+            for row in self._rows(connection, select(ROTATION).where(ROTATION.c.entry == entries - 1), ROTATION):
+                return Head(row["head"])
+        return None
+
+    def begins_here(self) -> bool:
+        """Whether the first entry that this journal has, if any, follows from this log: a journal of another log must not be sent to it."""
+        with self._database.reading() as connection:
+            rows = [row for table, _ in _KINDS for row in self._read(connection, table, table.c.entry == 0)]
+        empty = Tip.empty(self._log_id)
+        for row in rows:
+            if isinstance(row, Batch):
+                return row.head == empty.head_after_batch(row.epoch, row.count, row.root)
+            return row.head == empty.head_after(row)
+        return True
+
+    def unfinished(self) -> Sequence[Row]:
+        """Rows that have their place and are not final, in the order in which the chain must see them."""
+        final = AnchorState.FINAL.value
+        with self._database.reading() as connection:
+            rows = self._read(connection, BATCH, BATCH.c.number >= _final_batches(connection), BATCH.c.state != final)
+            for table in (EPOCH, VOID):
+                rows += self._read(connection, table, table.c.entry.is_not(None), table.c.state != final)
+        return sorted(rows, key=chain_order)
 
     def next_epoch(self) -> Epoch | None:
-        """The lowest epoch in state planned."""
+        """The lowest epoch that has no place yet."""
         with self._database.reading() as connection:
-            found = self._epochs(connection, EPOCH.c.state == AnchorState.PLANNED.value)
-        return found[0] if found else None
+            found = self._read(connection, EPOCH, EPOCH.c.entry.is_(None))
+        return next((row for row in found if isinstance(row, Epoch)), None)
 
-    def last_epoch(self) -> Epoch | None:
-        """The epoch with the highest number, whatever its state."""
+    def next_void(self) -> Void | None:
+        """The lowest void numbers that have no place yet."""
         with self._database.reading() as connection:
-            newest = select(func.max(EPOCH.c.number)).scalar_subquery()
-            found = self._epochs(connection, EPOCH.c.number == newest)
-        return found[0] if found else None
+            found = self._read(connection, VOID, VOID.c.entry.is_(None))
+        return next((row for row in found if isinstance(row, Void)), None)
 
     def last_batch(self) -> Batch | None:
         """The batch with the highest number, whatever its state."""
         with self._database.reading() as connection:
             return self._last_batch(connection)
 
+    def rotations(self) -> Sequence[Rotation]:
+        """Every change of the writer that this journal knows, in order."""
+        with self._database.reading() as connection:
+            return [
+                Rotation(
+                    entry=row["entry"],
+                    head=Head(row["head"]),
+                    previous=Address(row["previous"]),
+                    writer=Address(row["writer"]),
+                    size=row["size"],
+                    last_admission=row["last_admission"],
+                )
+                for row in self._rows(connection, select(ROTATION).order_by(ROTATION.c.entry), ROTATION)
+            ]
+
+    # -- what is shown and proved
+
     def batch(self, number: int) -> Batch | None:
         """The batch of this number."""
         with self._database.reading() as connection:
-            found = self._batches(connection, BATCH.c.number == number)
-        return found[0] if found else None
+            return _first_batch(self._read(connection, BATCH, BATCH.c.number == number))
 
     def page(self, before: int | None, limit: int) -> Sequence[Batch]:
         """Batches below number `before`, newest first."""
         below = BATCH.c.number >= 0 if before is None else BATCH.c.number < before
         query = select(BATCH).where(below).order_by(BATCH.c.number.desc()).limit(limit)
         with self._database.reading() as connection:
-            return [batch_of(self._macs.check(BATCH, row)) for row in connection.execute(query)]
-
-    def block_before(self, row: Row) -> int | None:
-        """The block in which the row of the same kind with the number before stands; None if there is none."""
-        table = _table(row)
-        query = select(table.c.block_number).where(table.c.number == row.number - 1, table.c.state.in_(_ON_CHAIN))
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar()
-
-    def batch_ending_at(self, size: int) -> Batch | None:
-        """The batch after which the log has this size."""
-        below = select(func.max(BATCH.c.first_index)).where(BATCH.c.first_index < size).scalar_subquery()
-        with self._database.reading() as connection:
-            found = self._batches(connection, BATCH.c.first_index == below)
-        return found[0] if found and found[0].end == size else None
+            return [batch_of(row) for row in self._rows(connection, query, BATCH)]
 
     def batch_holding(self, index: int) -> Batch | None:
         """The batch that holds a record."""
         start = select(func.max(BATCH.c.first_index)).where(BATCH.c.first_index <= index).scalar_subquery()
         with self._database.reading() as connection:
-            found = self._batches(connection, BATCH.c.first_index == start)
-        return found[0] if found and found[0].end > index else None
+            found = _first_batch(self._read(connection, BATCH, BATCH.c.first_index == start))
+        return found if found is not None and found.end > index else None
+
+    def block_before(self, row: Row) -> int | None:
+        """The block in which the entry before this row's stands; None where this journal does not know."""
+        if row.entry is None:
+            return None
+        with self._database.reading() as connection:
+            for table in (BATCH, EPOCH, VOID, ROTATION):
+                block = connection.execute(select(table.c.block_number).where(table.c.entry == row.entry - 1)).scalar()
+                if block is not None:
+                    return int(block)
+        return None
 
     def records(self, first_index: int, limit: int) -> Sequence[PendingRecord]:
         """Journaled records from `first_index` on, in order, at most `limit`."""
         query = select(RECORD).where(RECORD.c.log_index >= first_index).order_by(RECORD.c.log_index)
         with self._database.reading() as connection:
-            rows = connection.execute(query.limit(min(limit, MAX_BATCH_RECORDS)))
-            return [pending_of(self._macs.check(RECORD, row)) for row in rows]
+            rows = self._rows(connection, query.limit(min(limit, MAX_BATCH_RECORDS)), RECORD)
+            return [pending_of(row) for row in rows]
 
     def leaves(self, first_index: int, count: int) -> Sequence[Leaf]:
-        """The leaves of consecutive records, for proofs."""
+        """The leaves of consecutive records, for proofs; also of those that only the chain has."""
         end = first_index + count
-        query = select(RECORD.c.leaf).where(RECORD.c.log_index >= first_index, RECORD.c.log_index < end)
+        found: dict[int, Leaf] = {}
         with self._database.reading() as connection:
-            return [Leaf(leaf) for leaf in connection.execute(query.order_by(RECORD.c.log_index)).scalars()]
+            for table in (ADOPTED, RECORD):
+                query = select(table.c.log_index, table.c.leaf)
+                span = query.where(table.c.log_index >= first_index, table.c.log_index < end)
+                found |= {index: Leaf(leaf) for index, leaf in connection.execute(span)}
+        return [found[index] for index in sorted(found)]
+
+    # -- how rows come along
 
     def plan_batch(self, batch: Batch, at_us: int) -> None:
-        """Insert a batch in state planned. It must continue the last one, and hold journaled records of one epoch.
+        """Insert a batch in state planned. It must continue the log, and hold journaled records of the epoch that it names.
 
         Raises: StateConflict
         """
         with self._database.writing() as connection:
-            last = self._last_batch(connection)
-            expected = (0, 0) if last is None else (last.number + 1, last.end)
-            if (batch.number, batch.first_index) != expected:
-                raise _conflict(batch, f"number and first index {expected}", f"{(batch.number, batch.first_index)}")
+            tip = self._tip(connection)
+            expected = (tip.entries, tip.batch_count, tip.size)
+            found = (batch.entry, batch.number, batch.first_index)
+            if found != expected:
+                raise _conflict(batch, f"entry, number and first index {expected}", f"{found}")
             _check_contents(connection, batch)
             values: dict[str, Value] = dict.fromkeys(column.name for column in BATCH.columns)
-            values |= {"number": batch.number, "first_index": batch.first_index, "count": batch.count}
-            values |= {"root": batch.root, "head": batch.head, "state": AnchorState.PLANNED.value, "created_at": at_us}
-            connection.execute(insert(BATCH).values(**values | {"mac": self._macs.of_row(BATCH, values)}))
+            values |= {"number": batch.number, "entry": batch.entry, "epoch": batch.epoch, "adopted": 0}
+            values |= {"first_index": batch.first_index, "count": batch.count, "root": batch.root, "head": batch.head}
+            values |= {"state": AnchorState.PLANNED.value, "created_at": at_us}
+            insert_row(connection, self._macs, BATCH, values)
+
+    def place(self, row: Epoch | Void, entry: int, head: Head) -> None:
+        """Give an epoch or void numbers their place: the log's next entry. Requires: none before.
+
+        Raises: StateConflict
+        """
+        with self._database.writing() as connection:
+            tip = self._tip(connection)
+            if tip.entries != entry:
+                raise _conflict(row, f"entry {tip.entries}", f"entry {entry}")
+            values = self._current(connection, row)
+            if values["entry"] is not None:
+                raise _conflict(row, "no place yet", f"entry {values['entry']!r}")
+            replace_row(connection, self._macs, _table(row), values, {"entry": entry, "head": head})
 
     def save_signed(self, row: Row, signed: Signed, at_us: int) -> None:
         """Replace the row's transaction; the row becomes sent. Requires: planned or sent.
@@ -199,9 +292,10 @@ class Batches:
             self._change(connection, row, AnchorState.FINAL, {}, (AnchorState.MINED,))
 
     def take_back(self, rows: Sequence[Row]) -> None:
-        """After a reorg: in one transaction, each row becomes sent again and loses its place on the chain.
+        """After a reorg: in one transaction, each row becomes sent again and loses its place in a block.
 
-        A row that was never signed here becomes planned again. Requires: mined or final.
+        A row that was never signed here becomes planned again. Its entry and head stay: the log comes back as it was.
+        Requires: mined or final, and not adopted.
 
         Raises: StateConflict
         """
@@ -214,14 +308,15 @@ class Batches:
                     self._change(connection, row, state, nowhere, (AnchorState.MINED, AnchorState.FINAL))
                 self._anchored_size = _anchored_size(connection)
 
-    def rows_beyond(self, size: int, epoch: int) -> Sequence[Row]:
-        """Rows that were mined or final past a log of this size and this epoch."""
+    def rows_beyond(self, entries: int) -> Sequence[Row]:
+        """Rows that were mined or final past a log of so many entries, in order."""
+        rows: list[Row] = []
         with self._database.reading() as connection:
-            epochs = self._epochs(connection, EPOCH.c.state.in_(_ON_CHAIN), EPOCH.c.number > epoch)
-            near = BATCH.c.first_index > size - MAX_BATCH_RECORDS  # the others end before
-            beyond = BATCH.c.first_index + BATCH.c.count > size
-            batches = self._batches(connection, near, beyond, BATCH.c.state.in_(_ON_CHAIN))
-        return sorted([*epochs, *batches], key=chain_order)
+            for table, _ in _KINDS:
+                rows += self._read(connection, table, table.c.entry >= entries, table.c.state.in_(_ON_CHAIN))
+        return sorted(rows, key=chain_order)
+
+    # -- figures
 
     def depth(self) -> Depth:
         """What waits for the chain."""
@@ -244,12 +339,15 @@ class Batches:
                     BATCH.c.number >= final.batches
                 )
             ).all()
-            gas = connection.execute(select(func.sum(EPOCH.c.gas_used)).where(EPOCH.c.state.in_(_ON_CHAIN))).scalar()
+            gas = sum(
+                connection.execute(select(func.sum(table.c.gas_used)).where(table.c.state.in_(_ON_CHAIN))).scalar() or 0
+                for table in (EPOCH, VOID)
+            )
         states = Counter({AnchorState.FINAL: final.batches} if final.batches else {})
         states.update(AnchorState(row.state) for row in later)
         mined = [row for row in later if row.state in _ON_CHAIN]
         return Totals(
-            gas_used=final.gas_used + sum(row.gas_used for row in mined) + (gas or 0),
+            gas_used=final.gas_used + sum(row.gas_used for row in mined) + gas,
             records_mined=final.records + sum(row.records for row in mined),
             last_final_index=final.records - 1 if final.records else None,
             batches=states,
@@ -264,18 +362,47 @@ class Batches:
         ).one()
         self._final = _Final(count, self._final.records + (records or 0), self._final.gas_used + (gas or 0))
 
+    # -- rows
+
+    def _tip(self, connection: Connection, states: Sequence[str] | None = None) -> Tip:
+        """The log after the newest entry, or after the newest that is in one of these states."""
+        newest: dict[str, Mapping[str, Any]] = {}
+        for table in (BATCH, EPOCH, VOID, ROTATION):
+            counted = [] if states is None or table is ROTATION else [table.c.state.in_(states)]
+            last = select(func.max(table.c.entry)).where(*counted).scalar_subquery()
+            for row in self._rows(connection, select(table).where(table.c.entry == last), table):
+                newest[table.name] = row
+        if not newest:
+            return Tip.empty(self._log_id)
+        top = max(newest.values(), key=lambda row: int(row["entry"]))
+        batch, epoch, rotation = (newest.get(table.name) for table in (BATCH, EPOCH, ROTATION))
+        return Tip(
+            entries=top["entry"] + 1,
+            head=Head(top["head"]),
+            size=Index(0 if batch is None else batch["first_index"] + batch["count"]),
+            batch_count=0 if batch is None else batch["number"] + 1,
+            epoch=EpochNumber(0 if epoch is None else epoch["number"]),
+            epoch_open=epoch is not None and (rotation is None or rotation["entry"] < epoch["entry"]),
+        )
+
     def _last_batch(self, connection: Connection) -> Batch | None:
         newest = select(func.max(BATCH.c.number)).scalar_subquery()
-        found = self._batches(connection, BATCH.c.number == newest)
-        return found[0] if found else None
+        return _first_batch(self._read(connection, BATCH, BATCH.c.number == newest))
 
-    def _epochs(self, connection: Connection, *where: Any) -> list[Epoch]:
-        rows = connection.execute(select(EPOCH).where(*where).order_by(EPOCH.c.number))
-        return [epoch_of(self._macs.check(EPOCH, row)) for row in rows]
+    def _read(self, connection: Connection, table: Table, *where: Any) -> list[Row]:
+        make = next(make for known, make in _KINDS if known is table)
+        query = select(table).where(*where).order_by(table.c.number)
+        return [make(row) for row in self._rows(connection, query, table)]
 
-    def _batches(self, connection: Connection, *where: Any) -> list[Batch]:
-        rows = connection.execute(select(BATCH).where(*where).order_by(BATCH.c.number))
-        return [batch_of(self._macs.check(BATCH, row)) for row in rows]
+    def _rows(self, connection: Connection, query: Select[Any], table: Table) -> list[Mapping[str, Any]]:
+        return [self._macs.check(table, row) for row in connection.execute(query)]
+
+    def _current(self, connection: Connection, row: Row) -> Mapping[str, Value]:
+        table = _table(row)
+        found = connection.execute(select(table).where(table.c.number == row.number)).first()
+        if found is None:
+            raise _conflict(row, "a row", "no such row")
+        return self._macs.check(table, found)
 
     def _change(
         self,
@@ -286,21 +413,18 @@ class Batches:
         required: Sequence[AnchorState],
     ) -> None:
         """Set columns of a row that is in one of the required states."""
-        table = _table(row)
-        found = connection.execute(select(table).where(table.c.number == row.number)).first()
-        if found is None:
-            raise _conflict(row, " or ".join(required), "no such row")
-        values = dict(self._macs.check(table, found))
+        values = self._current(connection, row)
         if values["state"] not in required:
             raise _conflict(row, " or ".join(required), str(values["state"]))
-        values |= changes
-        values["state"] = state.value
-        values["mac"] = self._macs.of_row(table, values)
-        connection.execute(update(table).where(table.c.number == row.number).values(**values))
+        replace_row(connection, self._macs, _table(row), values, {**changes, "state": state.value})
 
 
 def _table(row: Row) -> Table:
-    return BATCH if isinstance(row, Batch) else EPOCH
+    return BATCH if isinstance(row, Batch) else EPOCH if isinstance(row, Epoch) else VOID
+
+
+def _first_batch(rows: Sequence[Row]) -> Batch | None:
+    return next((row for row in rows if isinstance(row, Batch)), None)
 
 
 def _conflict(row: Row, expected: str, found: str) -> StateConflict:
@@ -308,13 +432,14 @@ def _conflict(row: Row, expected: str, found: str) -> StateConflict:
 
 
 def _check_contents(connection: Connection, batch: Batch) -> None:
-    held = connection.execute(
-        select(func.count(), func.count(RECORD.c.epoch.distinct())).where(
+    count, epochs, epoch = connection.execute(
+        select(func.count(), func.count(RECORD.c.epoch.distinct()), func.max(RECORD.c.epoch)).where(
             RECORD.c.log_index >= batch.first_index, RECORD.c.log_index < batch.end
         )
     ).one()
-    if tuple(held) != (batch.count, 1):
-        raise _conflict(batch, f"{batch.count} records of one epoch", f"{held[0]} records of {held[1]} epochs")
+    if (count, epochs, epoch) != (batch.count, 1, batch.epoch):
+        found = f"{count} records of {epochs} epochs, the last {epoch}"
+        raise _conflict(batch, f"{batch.count} records of epoch {batch.epoch}", found)
 
 
 def _anchored_size(connection: Connection) -> int:

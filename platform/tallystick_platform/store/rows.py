@@ -1,7 +1,8 @@
 """What the anchorer keeps in the journal's database, as it reads and writes it.
 
-`Batch` and `Epoch` are the two kinds of work that the log needs from the chain; each is one transaction, and their order on the
-chain is their order here.
+`Batch`, `Epoch` and `Void` are the three kinds of work that the log needs from the chain. Each is one transaction and makes one entry of
+the log's head chain, so `entry` is their order, on the chain and here. A head holds nothing that only a block decides: a row knows the head
+after it as soon as its place is fixed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body
 from tallystick.ids import Epoch as EpochNumber
-from tallystick.ids import FieldsRoot, Hash32, Head, Index, Leaf, Root
+from tallystick.ids import FieldsRoot, Hash32, Head, Index, Leaf, LogId, Root
 from tallystick_platform.store.row_macs import Value
 from tallystick_platform.store.wraps import unpack_wraps
 
@@ -48,13 +50,19 @@ class Mined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Records [first_index, first_index + count) as one call of `append`."""
+    """Records [first_index, first_index + count) as one call of `append`. `head` is the one after it.
+
+    `adopted`: made by another journal of this log, and read from the chain.
+    """
 
     number: int
+    entry: int
+    epoch: EpochNumber
     first_index: Index
     count: int
     root: Root
     head: Head
+    adopted: bool = False
     state: AnchorState = AnchorState.PLANNED
     signed: Signed | None = None
     mined: Mined | None = None
@@ -67,18 +75,79 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """The opening of an epoch: its key, wrapped for each auditor, as one call of `openEpoch`."""
+    """The opening of an epoch: its key, wrapped for each auditor, as one call of `openEpoch`.
+
+    `entry` and `head` are None until it has its place.
+    """
 
     number: EpochNumber
     first_index: Index
     wraps: tuple[bytes, ...]
+    entry: int | None = None
+    head: Head | None = None
+    adopted: bool = False
     state: AnchorState = AnchorState.PLANNED
     signed: Signed | None = None
     mined: Mined | None = None
 
 
-Row = Batch | Epoch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Void:
+    """Admission numbers [first, last] that nobody knows any more, as one call of `voidNumbers`. `entry` and `head` as in Epoch."""
+
+    number: int
+    first: int
+    last: int
+    entry: int | None = None
+    head: Head | None = None
+    adopted: bool = False
+    state: AnchorState = AnchorState.PLANNED
+    signed: Signed | None = None
+    mined: Mined | None = None
+
+
+Row = Batch | Epoch | Void
 PLACE_COLUMNS = ("mined_tx_hash", "block_number", "block_hash", "block_time", "gas_used")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """The keeper named another writer: an entry that no writer makes."""
+
+    entry: int
+    head: Head
+    previous: bytes
+    writer: bytes
+    size: int
+    last_admission: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tip:
+    """The log as far as it was planned here: what the contract will say once every row stands."""
+
+    entries: int
+    head: Head
+    size: Index
+    batch_count: int
+    epoch: EpochNumber
+    epoch_open: bool
+
+    @classmethod
+    def empty(cls, log_id: LogId) -> Tip:
+        """A log without entries."""
+        return cls(entries=0, head=Head(log_id), size=Index(0), batch_count=0, epoch=EpochNumber(0), epoch_open=False)
+
+    def head_after_batch(self, epoch: EpochNumber, count: int, root: Root) -> Head:
+        """The head once a batch of so many records was appended here."""
+        return next_head(self.head, EntryKind.BATCH, self.entries, batch_body(epoch, self.size, count, root))
+
+    def head_after(self, row: Epoch | Void) -> Head:
+        """The head once this row made its entry here."""
+        if isinstance(row, Epoch):
+            body = epoch_body(row.number, self.size, b"".join(row.wraps))
+            return next_head(self.head, EntryKind.EPOCH, self.entries, body)
+        return next_head(self.head, EntryKind.VOID, self.entries, void_body(row.first, row.last))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +181,11 @@ class Totals:
     batches: Mapping[AnchorState, int]
 
 
-def chain_order(row: Row) -> tuple[int, int, int]:
-    """An epoch comes after everything below its first index and before the batch that begins there."""
-    return (row.first_index, 1, row.number) if isinstance(row, Batch) else (row.first_index, 0, row.number)
+def chain_order(row: Row) -> int:
+    """Rows in the order of their entries. Requires: a row that has its place."""
+    if row.entry is None:
+        raise ValueError("a row without a place has no order")
+    return row.entry
 
 
 def place_of(mined: Mined) -> dict[str, Value]:
@@ -132,10 +203,13 @@ def batch_of(row: Mapping[str, Any]) -> Batch:
     """A batch as its database row holds it."""
     return Batch(
         number=row["number"],
+        entry=row["entry"],
+        epoch=EpochNumber(row["epoch"]),
         first_index=Index(row["first_index"]),
         count=row["count"],
         root=Root(row["root"]),
         head=Head(row["head"]),
+        adopted=bool(row["adopted"]),
         state=AnchorState(row["state"]),
         signed=_signed(row),
         mined=_mined(row),
@@ -148,9 +222,39 @@ def epoch_of(row: Mapping[str, Any]) -> Epoch:
         number=EpochNumber(row["number"]),
         first_index=Index(row["first_index"]),
         wraps=unpack_wraps(row["wraps"]),
+        entry=row["entry"],
+        head=None if row["head"] is None else Head(row["head"]),
+        adopted=bool(row["adopted"]),
         state=AnchorState(row["state"]),
         signed=_signed(row),
         mined=_mined(row),
+    )
+
+
+def void_of(row: Mapping[str, Any]) -> Void:
+    """Void numbers as their database row holds them."""
+    return Void(
+        number=row["number"],
+        first=row["first"],
+        last=row["last"],
+        entry=row["entry"],
+        head=None if row["head"] is None else Head(row["head"]),
+        adopted=bool(row["adopted"]),
+        state=AnchorState(row["state"]),
+        signed=_signed(row),
+        mined=_mined(row),
+    )
+
+
+def pending_of(row: Mapping[str, Any]) -> PendingRecord:
+    """What the chain needs of a record's database row."""
+    return PendingRecord(
+        index=Index(row["log_index"]),
+        epoch=EpochNumber(row["epoch"]),
+        fields_root=FieldsRoot(row["fields_root"]),
+        sealed=row["sealed"],
+        leaf=Leaf(row["leaf"]),
+        created_at_us=row["created_at"],
     )
 
 
@@ -169,16 +273,4 @@ def _mined(row: Mapping[str, Any]) -> Mined | None:
         block_hash=Hash32(row["block_hash"]),
         block_time=row["block_time"],
         gas_used=row["gas_used"],
-    )
-
-
-def pending_of(row: Mapping[str, Any]) -> PendingRecord:
-    """What the chain needs of a record's database row."""
-    return PendingRecord(
-        index=Index(row["log_index"]),
-        epoch=EpochNumber(row["epoch"]),
-        fields_root=FieldsRoot(row["fields_root"]),
-        sealed=row["sealed"],
-        leaf=Leaf(row["leaf"]),
-        created_at_us=row["created_at"],
     )
