@@ -109,6 +109,14 @@ class EvmLedger:
         events = tuple(_decode_event(entry) for entry in receipt["logs"])
         return Landed(gas_used=receipt["gas_used"], calldata=calldata, events=events)
 
+    def takes(self, calldata: bytes) -> bool:
+        """Whether the contract would take this calldata from the first account, as it stands."""
+        try:
+            self.tester.call(self._request(calldata, self.accounts[0]))
+        except TransactionFailed:
+            return False
+        return True
+
     def create_log(self, salt: bytes = bytes(32), *, mode: int = 1, epochs: int = 1) -> bytes:
         """Create a log on PROMISE_S and SKEW_S, written by the first account and kept by the second, and open its first epochs."""
         writer, keeper = self.accounts[:2]

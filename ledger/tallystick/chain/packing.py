@@ -13,12 +13,9 @@ from typing import Final
 from tallystick.errors import TallystickError
 from tallystick.heads import MAX_NUMBER
 from tallystick.ids import HASH_BYTES, FieldsRoot
-from tallystick.merkle import MAX_BATCH_RECORDS
+from tallystick.merkle import HEADER_BYTES, MAX_BATCH_RECORDS, MAX_CIPHERTEXT_BYTES, MIN_CIPHERTEXT_BYTES
 
 LENGTH_BYTES: Final = 3
-HEADER_BYTES: Final = 25
-MIN_CIPHERTEXT_BYTES: Final = 17
-MAX_CIPHERTEXT_BYTES: Final = 122_896
 FLAGS: Final = (0x20, 0x21)
 """The first byte of a header: format 2, in chain custody or in vault custody."""
 PREFIX_BYTES: Final = LENGTH_BYTES + HASH_BYTES + HEADER_BYTES
