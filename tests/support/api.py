@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,23 +13,51 @@ from dataclasses import replace
 import httpx
 import uvicorn
 
-from tallystick.ids import Address, Index, RecordId, to_hex
+from tallystick.ids import Address, Head, Index, RecordId, to_hex
+from tallystick.receipts import HeadStatement, sign_head
 from tallystick.record import State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.proofs import ProofEncoder
-from tallystick_platform.api.services import BatchView, LedgerView, Readiness
+from tallystick_platform.api.services import BatchView, LedgerView, Readiness, TermsView
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.jobs import UnknownExport
 from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord
-from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench, FakeJournal, Script
+from tests.support.exchange import (
+    DOMAIN,
+    LOG_ID,
+    MODEL,
+    PRINCIPAL,
+    PROMISE_S,
+    WRITER,
+    Bench,
+    FakeJournal,
+    Script,
+    sign_promise,
+)
 
 TOKEN = "tsk_good"
 OTHER_TOKEN = "tsk_other"
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 OTHER = Principal(token_id="tok-2", name="other", address=Address(b"\x77" * 20))
 MAX_BODY_BYTES = 65_536
+HEAD = HeadStatement(log_id=LOG_ID, entries=4, size=3, head=Head(b"\x01" * 32), time=1_760_000_000)
+
+
+CHAT = "/v1/chat/completions"
+HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def events_of(text: str) -> list:
+    """The events of a stream; its end as the text that it is."""
+    lines = [part.removeprefix("data: ") for part in text.split("\n\n") if part]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def from_header(value: str) -> dict:
+    """The JSON that a header carries."""
+    return json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
 
 
 class FakeAuthenticator:
@@ -46,10 +76,14 @@ class FakeAuthenticator:
 
 
 class FakeRecords:
-    """Reads of a fake journal."""
+    """Reads of a fake journal. `blobs` are what a test puts there."""
 
     def __init__(self, journal: FakeJournal) -> None:
         self._journal = journal
+        self.blobs: dict[tuple[RecordId, bytes], bytes] = {}
+
+    async def blob(self, record_id: RecordId, sealed_digest: bytes) -> bytes | None:
+        return self.blobs.get((record_id, sealed_digest))
 
     async def entry(self, record_id: RecordId) -> StoredRecord | None:
         return next((found for found in self._all() if found.record_id == record_id), None)
@@ -79,10 +113,12 @@ class FakeRecords:
                 state=record.state,
                 task=record.task,
                 model=record.model.id,
+                follows=record.follows,
                 epoch=entry.epoch,
                 fields_root=entry.fields_root,
                 sealed=b"sealed",
                 leaf=entry.leaf,
+                admission=sign_promise(record),
                 receipt=entry.receipt,
                 created_at=record.time.finished_at,
                 progress=Progress.JOURNALED,
@@ -102,8 +138,20 @@ class FakeLedger:
             contract=to_hex(DOMAIN.contract),
             log_id=to_hex(LOG_ID),
             writer=to_hex(WRITER.address),
+            terms=TermsView(
+                creator=to_hex(WRITER.address),
+                writer=to_hex(WRITER.address),
+                keeper=to_hex(WRITER.address),
+                format=2,
+                mode="append",
+                promise=PROMISE_S,
+                skew=300,
+                salt=to_hex(bytes(32)),
+            ),
             size=3,
+            entries=4,
             head=to_hex(b"\x01" * 32),
+            signed_head=sign_head(WRITER, DOMAIN, HEAD).to_json(),
             journal_size=3,
             journal_depth=0,
             anchor_lag_ms=0,
@@ -166,8 +214,10 @@ class NoExports:
 def batch_view(number: int) -> BatchView:
     return BatchView(
         number=number,
+        entry=number + 1,
         first_index=number,
         count=1,
+        epoch=1,
         root=to_hex(b"\x02" * 32),
         head=to_hex(b"\x03" * 32),
         state="mined",
@@ -193,12 +243,13 @@ class Api(Bench):
     ) -> None:
         super().__init__(script)
         exporting = exporting or NoExports()
+        self.records = FakeRecords(self.journal)
         self.ready = Readiness(ready=True, parts={"journal": "ok"})
         self.services = Services(
             exchange=self.exchange,
             authenticator=FakeAuthenticator(),
             proofs=ProofEncoder(domain=DOMAIN, writer=WRITER.address),
-            records=FakeRecords(self.journal),
+            records=self.records,
             ledger=FakeLedger(),
             models=models or NoModels(),
             loading=NoLoading(),

@@ -10,22 +10,17 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from tallystick.binding import record_request_hash, response_digest, response_hash
 from tallystick.encoding import encode_fields, encode_record
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf, LogId
 from tallystick.keys import Wallet
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    response_hash,
-    sign_admission,
-    sign_receipt,
-)
-from tallystick.record import Record, State
+from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, sign_admission, sign_receipt
+from tallystick.record import Record, Response, State
+from tallystick.sealing import response_salt
+from tallystick.tasks import chat_requests
 from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch import Delta, GenerationResult, Placement, Progress, ProviderInfo
-from tallystick_platform.errors import JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
+from tallystick_platform.errors import CannotFollow, JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
 from tallystick_platform.exchange import ChatRequest, Exchange, HttpFacts, Parts
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo
@@ -36,9 +31,18 @@ SENDER = Wallet(bytes(31) + b"\x08").address
 DOMAIN = Domain(chain_id=73_571, contract=Wallet(bytes(31) + b"\x09").address)
 LOG_ID = LogId(b"\x11" * 32)
 PRINCIPAL = Principal(token_id="tok-1", name="test", address=SENDER)
-HTTP = HttpFacts(method="POST", path="/v1/chat/completions", request_hash=b"\x22" * 32, streamed=False)
+HTTP = HttpFacts(
+    method="POST",
+    path="/v1/chat/completions",
+    target="/v1/chat/completions",
+    content_type="application/json",
+    body=b"{}",
+    reader="chat/openai/1",
+    streamed=False,
+)
 START_US = 1_760_000_000_000_000
-ANCHOR_DEADLINE_S = 3_600
+PROMISE_S = 3_600
+RECORD_SECRET = b"\x66" * 32
 
 MODEL = ModelInfo(
     id="test/model",
@@ -107,6 +111,18 @@ class FakeJournal:
 
     async def admit(self, record: Record, *, token_id: str) -> Ticket:
         assert record.state is State.INTERRUPTED
+        numbered = await self._numbered(record, token_id)
+        self.open[numbered.admission_seq] = numbered
+        return Ticket(numbered, sign_promise(numbered))
+
+    async def record_at_once(self, record: Record, *, token_id: str) -> tuple[Ticket, JournalEntry]:
+        assert record.state is not State.INTERRUPTED
+        self._check_follows(record)
+        numbered = await self._numbered(record, token_id)
+        await self._committing()
+        return Ticket(numbered, sign_promise(numbered)), self._add(numbered)
+
+    async def _numbered(self, record: Record, token_id: str) -> Record:
         assert record.admission_seq == record.sender_seq == 0
         assert token_id == record.sender.token_id
         if self.hold_admit is not None:
@@ -118,8 +134,7 @@ class FakeJournal:
         numbered = replace(record, admission_seq=self.admitted, sender_seq=self.admitted)
         encode_fields(numbered)
         encode_record(numbered)  # holds it to every bound
-        self.open[self.admitted] = numbered
-        return Ticket(numbered, sign_promise)
+        return numbered
 
     async def commit(self, record: Record) -> JournalEntry:
         if self.open.get(record.admission_seq, record).id != record.id or record.admission_seq not in self.open:
@@ -127,16 +142,31 @@ class FakeJournal:
         encode_fields(record)
         assert record.state is not State.INTERRUPTED
         encode_record(record)
+        await self._committing()
+        del self.open[record.admission_seq]
+        return self._add(record)
+
+    async def _committing(self) -> None:
         if self.hold_commit is not None:
             await self.hold_commit.wait()
         await asyncio.sleep(0)
         if self.commit_error is not None:
             raise self.commit_error
-        del self.open[record.admission_seq]
+
+    def _add(self, record: Record) -> JournalEntry:
         entry = entry_of(record, len(self.records))
         self.records.append(record)
         self.entries.append(entry)
         return entry
+
+    def _check_follows(self, record: Record) -> None:
+        if record.follows is None:
+            return
+        found = [one for one in self.records if one.id == record.follows]
+        if not found or found[0].state is not State.ACCEPTED:
+            raise CannotFollow(record_id=record.follows, reason="it was not accepted")
+        if any(one.follows == record.follows for one in self.records):
+            raise CannotFollow(record_id=record.follows, reason="another record follows it")
 
     @property
     def only(self) -> Record:
@@ -150,35 +180,39 @@ def sign_promise(record: Record) -> SignedAdmission:
     admitted_at = record.time.admitted_at // 1_000_000
     admission = AdmissionReceipt(
         log_id=LOG_ID,
-        record_id=record.id,
-        sender=record.sender.address,
+        admission_seq=record.admission_seq,
         sender_seq=record.sender_seq,
-        request_hash=record.http.request_hash,
+        request_hash=record_request_hash(record.http, record.request),
+        sender=record.sender.address,
         admitted_at=admitted_at,
-        anchor_by=admitted_at + ANCHOR_DEADLINE_S,
+        record_by=admitted_at + PROMISE_S,
     )
     return sign_admission(WRITER, DOMAIN, admission)
 
 
 def entry_of(record: Record, index: int) -> JournalEntry:
     issued_at = record.time.finished_at // 1_000_000
+    outputs = record.response.outputs if isinstance(record.response, Response) else ()
     receipt = Receipt(
         log_id=LOG_ID,
         index=index,
+        admission_seq=record.admission_seq,
         leaf=Leaf(record.id * 2),
-        request_hash=record.http.request_hash,
-        response_hash=record.http.response_hash or response_hash(()),
+        request_hash=record_request_hash(record.http, record.request),
+        response_hash=response_hash(response_salt(RECORD_SECRET), response_digest(record.error, outputs)),
+        sender=record.sender.address,
         issued_at=issued_at,
-        anchor_by=issued_at + ANCHOR_DEADLINE_S,
+        anchor_by=record.time.admitted_at // 1_000_000 + PROMISE_S,
     )
     return JournalEntry(
         record_id=record.id,
+        admission_seq=record.admission_seq,
         index=Index(index),
         epoch=Epoch(1),
         fields_root=FieldsRoot(b"\x55" * 32),
         leaf=receipt.leaf,
         receipt=sign_receipt(WRITER, DOMAIN, receipt),
-        record_secret=b"\x66" * 32,
+        record_secret=RECORD_SECRET,
     )
 
 
@@ -341,7 +375,8 @@ class Bench:
 
 def ask(text: str = "Hi", **given: object) -> ChatRequest:
     turn = {"role": "user", "content": text}
-    return ChatRequest(**({"model": MODEL.id, "messages": (turn,), "turns": (turn,)} | given))
+    reading = chat_requests.read_members({"model": MODEL.id, "messages": [turn]})
+    return ChatRequest(**({"model": MODEL.id, "reading": reading, "turns": (turn,)} | given))
 
 
 def unavailable() -> JournalUnavailable:

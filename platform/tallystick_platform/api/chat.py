@@ -9,16 +9,16 @@ from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from tallystick.receipts import request_hash
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.api.chat_reply import StreamReply, WholeReply
 from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.services import Services
-from tallystick_platform.exchange import HttpFacts
 
 PATH = "/v1/chat/completions"
+READER = "chat/openai/1"
 TIMEOUT_HEADERS = (b"x-request-timeout", b"oicm-request-timeout")
 MIN_TIMEOUT_S = 0.001
 MAX_TIMEOUT_CHARS = 16
@@ -38,7 +38,7 @@ def chat_handler(services: Services) -> HTTPRouteHandler:
         line = services.exchange.chat(
             principal=principal,
             request=chat.request,
-            http=HttpFacts(method="POST", path=PATH, request_hash=request_hash(body), streamed=chat.stream),
+            http=received(scope, body, reader=READER, streamed=chat.stream),
             timeout_s=timeout_s,
         )
         if chat.stream:

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 import msgspec
 from litestar.types import Send
 
-from tallystick.ids import RecordId, format_record_id
+from tallystick.ids import RecordId
 from tallystick.record import Usage
-from tallystick_platform.api.error_table import ErrorAnswer, describe
-from tallystick_platform.api.proofs import ProofEncoder, in_header
-from tallystick_platform.api.replies import EVENTS, JSON, Header, encode_json, send_start
+from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
+from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.replies import EVENTS, JSON, Header, encode_json, send_error, send_start
 from tallystick_platform.api.sse import ChatEvents, error_event
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import Admitted, Answer, AnswerWithheld, ClientLeft, Deliver, Line, StopReason
+from tallystick_platform.exchange import Admitted, Answer, ClientLeft, Deliver, Line, StopReason
 
 SEND_LIMIT_S = 30.0  # for the last bytes, to a client that does not read
 US_PER_S = 1_000_000
@@ -42,21 +42,19 @@ class ChatReply(WatchedReply):
         try:
             answer = await self._line.run(self._deliver())
         except PlatformError as error:
-            headers = [_record_header(error.record_id)] if isinstance(error, AnswerWithheld) else []
+            headers = self._proofs.withheld(error)
             async with asyncio.timeout(SEND_LIMIT_S):
                 await self._send_error(describe(error), headers, None)
             return
         failure = answer.outcome.failure
         if isinstance(failure, ClientLeft):
             return
-        receipt = self._proofs.receipt(answer.entry.receipt)
-        tallystick = self._proofs.tallystick(answer.entry, receipt)
-        headers = [_record_header(answer.entry.record_id), (b"x-tallystick-receipt", in_header(receipt))]
+        proof = self._proofs.recorded(answer.admitted.ticket, answer.entry)
         async with asyncio.timeout(SEND_LIMIT_S):
             if failure is None:
-                await self._send_answer(answer, headers, tallystick)
+                await self._send_answer(answer, proof.headers(), proof.tallystick())
             else:
-                await self._send_error(describe(failure), headers, tallystick)
+                await self._send_error(describe_recorded(failure), proof.headers(), proof.tallystick())
 
     @abstractmethod
     def _deliver(self) -> Deliver | None:
@@ -68,12 +66,7 @@ class ChatReply(WatchedReply):
 
     async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
         """Send an error, with the proof of its record if there is one."""
-        content: dict[str, object] = {"error": error.body()}
-        if tallystick is not None:
-            content["tallystick"] = msgspec.Raw(tallystick)
-        body = encode_json(content)
-        await send_start(self._send, error.status, JSON, [*error.headers(), *headers], length=len(body))
-        await _send_last(self._send, body)
+        await send_error(self._send, error, headers, tallystick)
 
 
 class WholeReply(ChatReply):
@@ -92,7 +85,7 @@ class WholeReply(ChatReply):
                 "created": record.time.admitted_at // US_PER_S,
                 "model": answer.admitted.asked,
                 "choices": [
-                    {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.outcome.finish_reason}
+                    {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
                 ],
                 "usage": _usage(answer.outcome.usage),
                 "tallystick": msgspec.Raw(tallystick),
@@ -126,18 +119,15 @@ class StreamReply(ChatReply):
             model=admitted.asked,
             include_usage=self._include_usage,
         )
-        admission = in_header(self._proofs.admission(admitted.ticket.admission))
-        first = headers or [_record_header(record.id)]
-        await send_start(
-            self._send, 200, EVENTS, [*first, (b"x-tallystick-admission", admission), *_STREAM_HEADERS], length=None
-        )
+        first = headers or self._proofs.admitted(admitted.ticket).headers()
+        await send_start(self._send, 200, EVENTS, [*first, *_STREAM_HEADERS], length=None)
         await self._send({"type": "http.response.body", "body": events.role(), "more_body": True})
         return events
 
     async def _send_answer(self, answer: Answer, headers: list[Header], tallystick: bytes) -> None:
         events = self._events or await self._start(answer.admitted, headers)
         last = events.last(
-            finish_reason=answer.outcome.finish_reason or "stop",
+            finish_reason=_finish_reason(answer) or "stop",
             usage=_usage(answer.outcome.usage),
             tallystick=tallystick,
         )
@@ -154,21 +144,19 @@ async def _send_last(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _record_header(record_id: RecordId) -> Header:
-    return (b"x-tallystick-record", format_record_id(record_id).encode())
-
-
 def _completion_id(record_id: RecordId) -> str:
     return "chatcmpl-" + record_id.hex()
 
 
+def _finish_reason(answer: Answer) -> str | None:
+    outputs = answer.outcome.outputs
+    return outputs[0].finish_reason if outputs else None
+
+
 def _usage(usage: Usage | None) -> Mapping[str, object]:
-    given = usage or Usage(input_tokens=0, output_tokens=0)
-    return {
-        "prompt_tokens": given.input_tokens,
-        "completion_tokens": given.output_tokens,
-        "total_tokens": given.input_tokens + given.output_tokens,
-    }
+    given = usage or {}
+    asked, answered = given.get("input_tokens", 0), given.get("output_tokens", 0)
+    return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
 
 
 def _server_timing(answer: Answer) -> bytes:

@@ -16,13 +16,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from tallystick.ids import format_record_id
-from tallystick.receipts import request_hash
-from tallystick.record import MAX_PATH_BYTES, clip_text
 from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.error_table import describe
-from tallystick_platform.api.proofs import ProofEncoder, in_header
+from tallystick_platform.api.error_table import describe, describe_recorded
+from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.ranges import Conditions, conditions_of
+from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import OtherContent
 from tallystick_platform.api.replies import Header, Reply, send_error, send_start
 from tallystick_platform.api.services import Services
@@ -33,6 +31,7 @@ from tallystick_platform.exchange import AdmittedEvent, ClientLeft, EventLine, H
 from tallystick_platform.jobs.archive import ARCHIVE_NAME
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
 
+READER = "download/tallystick/1"
 SEND_LIMIT_S = 30.0  # for the empty last message, to a client that does not read
 FILE = b"application/octet-stream"
 TAR = b"application/x-tar"
@@ -58,12 +57,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         headers = described(part, etag)
         if head_only:
             return HeadReply(status, headers, part)
-        http = HttpFacts(
-            method="GET",
-            path=clip_text(scope["path"], MAX_PATH_BYTES),
-            request_hash=request_hash(b""),
-            streamed=True,
-        )
+        http = received(scope, b"", reader=READER, streamed=True)
         return DownloadReply(services.downloads, services.proofs, principal, part, http, status, headers)
 
     @route("/v1/exports/{export_id:str}/files/{name:path}", http_method=["GET", "HEAD"])
@@ -162,29 +156,30 @@ class DownloadReply(WatchedReply):
         self._line.stop(reason)
 
     async def _work(self) -> None:
+        headers: list[Header] = []
+        tallystick: bytes | None = None
+        failure: BaseException | None
         try:
             with self._downloads.place(self._principal.address):
-                delivery = self._downloads.delivery(self._part, self._start, self._chunk)
-                failure = (await self._line.run(delivery)).failure
+                recorded = await self._line.run(self._downloads.delivery(self._part, self._start, self._chunk))
+            failure = recorded.failure
+            if failure is not None and not self._started:
+                proof = self._proofs.recorded(recorded.ticket, recorded.entry)
+                headers, tallystick = proof.headers(), proof.tallystick()
         except PlatformError as error:  # it was not admitted, or its record could not be stored
-            failure = error
+            failure, headers = error, self._proofs.withheld(error)
         if failure is None:
             async with asyncio.timeout(SEND_LIMIT_S):
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         elif not self._started and not isinstance(failure, ClientLeft):
             async with asyncio.timeout(SEND_LIMIT_S):
-                await send_error(self._send, describe(failure))
+                answer = describe(failure) if tallystick is None else describe_recorded(failure)
+                await send_error(self._send, answer, headers, tallystick)
         elif self._abort is not None:
             self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
 
     async def _start(self, admitted: AdmittedEvent) -> None:
-        record = admitted.ticket.record
-        proof = in_header(self._proofs.admission(admitted.ticket.admission))
-        headers = [
-            *self._headers,
-            (b"x-tallystick-record", format_record_id(record.id).encode()),
-            (b"x-tallystick-admission", proof),
-        ]
+        headers = [*self._headers, *self._proofs.admitted(admitted.ticket).headers()]
         self._started = True
         kind = TAR if self._part.file is None else FILE
         await send_start(self._send, self._status, kind, headers, length=self._part.length)

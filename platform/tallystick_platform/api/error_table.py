@@ -7,7 +7,7 @@ An error without any row is a defect of the server: 500, and nothing of its text
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from litestar.exceptions import HTTPException
 
@@ -21,6 +21,7 @@ from tallystick_platform.exchange.faults import (
     ParameterOutOfRange,
     ServerStopped,
     WorkFailed,
+    fault_of,
 )
 from tallystick_platform.formats import errors as formats
 from tallystick_platform.registry import errors as registry
@@ -77,6 +78,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     refusals.BadRequest: Row(status=400, type=INVALID_REQUEST, code="bad_request"),
     refusals.BodyTooLarge: Row(status=413, type=INVALID_REQUEST, code="body_too_large"),
     refusals.HeadTooLarge: Row(status=431, type=INVALID_REQUEST, code="head_too_large"),
+    refusals.TargetTooLong: Row(status=414, type=INVALID_REQUEST, code="target_too_long"),
     refusals.TooSlow: Row(status=408, type=INVALID_REQUEST, code="too_slow"),
     refusals.NothingHere: Row(status=404, type=INVALID_REQUEST, code="not_found"),
     refusals.SenderMismatch: Row(status=403, type=PERMISSION, code="sender_mismatch", param="X-Sender-Address"),
@@ -102,6 +104,8 @@ TABLE: Mapping[type[BaseException], Row] = {
     platform.ModelLoadFailed: Row(status=503, type=SERVER, code="model_load_failed", param="model"),
     platform.ModelBusy: Row(status=409, type=INVALID_REQUEST, code="model_busy", param="model"),
     platform.ModelPinned: Row(status=409, type=INVALID_REQUEST, code="model_pinned", param="model"),
+    platform.AdmissionClosed: Row(status=503, type=SERVER, code="admission_closed"),
+    platform.RequestUnrecordable: Row(status=400, type=INVALID_REQUEST, code="unrecordable_request"),
     platform.JournalUnavailable: Row(status=503, type=SERVER, code="journal_unavailable"),
     platform.JournalClosed: Row(status=503, type=SERVER, code="journal_unavailable"),
     ParameterOutOfRange: Row(status=400, type=INVALID_REQUEST, code="invalid_value"),
@@ -136,6 +140,13 @@ TABLE: Mapping[type[BaseException], Row] = {
     platform.WorkerDied: Row(status=503, type=SERVER, code="worker_died"),
     platform.EngineFailed: Row(status=500, type=SERVER, code="engine_failed"),
 }
+
+
+def describe_recorded(failure: BaseException) -> ErrorAnswer:
+    """How a failure is answered that its record holds: in the record's own words, since the receipt's hash covers them."""
+    answer, fault = describe(failure), fault_of(failure)
+    return answer if fault is None else replace(answer, code=fault.code, message=fault.message)
+
 
 RETRY_AFTER_S = 5  # where the error itself does not know better
 _INTERNAL = Row(status=500, type=SERVER, code="internal_error")

@@ -5,26 +5,25 @@ A job exists for who asked for it and for the owner of its model; for everybody 
 
 from __future__ import annotations
 
+import msgspec
 from litestar import Request, delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from tallystick.ids import format_record_id, to_hex
-from tallystick.receipts import request_hash
-from tallystick.record import MAX_PATH_BYTES, clip_text
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.export_body import parse_export
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import in_header
 from tallystick_platform.api.query import whole_number
+from tallystick_platform.api.received import received
 from tallystick_platform.api.replies import Header, json_reply
 from tallystick_platform.api.services import Services
-from tallystick_platform.exchange import HttpFacts
 from tallystick_platform.jobs.reading import downloadable
 from tallystick_platform.store.jobs import ExportJob
 
+READER = "export/tallystick/1"
 MAX_BODY_BYTES = 4_096
 BODY_LIMIT_S = 30.0
 DEFAULT_PAGE = 20
@@ -46,20 +45,12 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
             reference=model_id_of(request),
             format=asked.format,
             quantization=asked.quantization,
-            http=HttpFacts(
-                method="POST",
-                path=clip_text(scope["path"], MAX_PATH_BYTES),
-                request_hash=request_hash(body),
-                streamed=False,
-            ),
+            http=received(scope, body, reader=READER, streamed=False),
         )
-        admission = in_header(services.proofs.admission(taken.admission))
-        headers = [
-            (b"location", f"/v1/exports/{taken.job.id}".encode()),
-            record_header(taken.job),
-            (b"x-tallystick-admission", admission),
-        ]
-        return json_reply(shown(taken.job), status=202, headers=headers)
+        proof = services.proofs.recorded(taken.ticket, taken.entry)
+        headers = [(b"location", f"/v1/exports/{taken.job.id}".encode()), *proof.headers()]
+        content = {**shown(taken.job), "tallystick": msgspec.Raw(proof.tallystick())}
+        return json_reply(content, status=202, headers=headers)
 
     @get("/v1/exports")
     async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
@@ -94,7 +85,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
 
 
 def record_header(job: ExportJob) -> Header:
-    """Which record stands for the job."""
+    """Which record says that the job was taken."""
     return (b"x-tallystick-record", format_record_id(job.record_id).encode())
 
 
@@ -106,6 +97,7 @@ def summary(job: ExportJob) -> dict[str, object]:
 def shown(job: ExportJob) -> dict[str, object]:
     """A job as its owner sees it. Units: bytes; microseconds UTC; `progress` from 0 to 1.
 
+    `record` says that the job was taken, `ended_by` how it ended; null until then.
     `manifest_digest` covers every file but the signature, `model.sig`.
     """
     files = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in downloadable(job)]
@@ -125,7 +117,9 @@ def shown(job: ExportJob) -> dict[str, object]:
         "manifest_digest": None if job.digest is None else to_hex(job.digest),
         "parity": job.parity,
         "record": format_record_id(job.record_id),
+        "ended_by": None if job.ended_by is None else format_record_id(job.ended_by),
         "error": error,
         "created_at_us": job.created_at,
+        "due_by_us": job.due_by,
         "finished_at_us": job.finished_at,
     }

@@ -12,10 +12,15 @@ from tallystick_platform.api.chat_body import ChatBody
 from tallystick_platform.api.export_body import ExportBody
 from tallystick_platform.api.openapi_answers import SCHEMAS
 from tallystick_platform.api.openapi_models import MODEL_SCHEMAS, registry_paths
-from tallystick_platform.api.openapi_parts import REF, Schema, error, in_path, parameter, read, ref
+from tallystick_platform.api.openapi_parts import HASH, PROOF_HEADERS, REF, Schema, error, in_path, parameter, read, ref
 from tallystick_platform.api.registry_body import RegisterBody, UploadBody
 
 VERSION = "0.1.0"
+UNAVAILABLE = "The log is not compared with its chain or its anchoring is halted, the journal cannot store, or the server is shutting down"
+RECEIPT_HEADER: Schema = {
+    "schema": {"type": "string"},
+    "description": "The signed receipt, base64url of JSON (answers that are sent whole).",
+}
 
 
 def document() -> Schema:
@@ -81,14 +86,11 @@ def _export_paths() -> Schema:
 
 def _export() -> Schema:
     taken = {
-        "description": "Taken: the job is admitted, and will have a record. Poll `Location`.",
+        "description": "Taken, and recorded as that; another record will say how it ended. Poll `Location`.",
         "headers": {
             "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
-            "X-Tallystick-Record": {"schema": {"type": "string"}, "description": "The record's id."},
-            "X-Tallystick-Admission": {
-                "schema": {"type": "string"},
-                "description": "The signed promise to record the job, base64url of JSON.",
-            },
+            **PROOF_HEADERS,
+            "X-Tallystick-Receipt": RECEIPT_HEADER,
         },
         "content": {"application/json": {"schema": ref("Export")}},
     }
@@ -97,7 +99,7 @@ def _export() -> Schema:
         "401": "No token, or one that is unknown, expired or revoked.",
         "404": "`model_not_found`",
         "429": "As many exports wait as may; see Retry-After.",
-        "503": "The journal cannot store, or the server is shutting down; see Retry-After.",
+        "503": f"{UNAVAILABLE}; see Retry-After.",
         "507": "`no_space`: an export needs 2.5 times the model's size.",
     }
     return {
@@ -111,7 +113,11 @@ def _export() -> Schema:
 
 def _download(summary: str, parameters: list[Schema]) -> Schema:
     content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    whole: Schema = {"description": "All of it; each delivery is a record.", "content": content}
+    whole: Schema = {
+        "description": "All of it; each delivery is a record.",
+        "headers": PROOF_HEADERS,
+        "content": content,
+    }
     refusals = {
         "401": "No token, or one that is unknown, expired or revoked.",
         "404": "There is no such thing, or it is not yours.",
@@ -119,7 +125,7 @@ def _download(summary: str, parameters: list[Schema]) -> Schema:
         "412": "If-Match names other content.",
         "416": "The range is malformed, has several parts, or lies outside of the file.",
         "429": "Too many downloads at once; see Retry-After.",
-        "503": "The journal cannot store, or the server is shutting down; see Retry-After.",
+        "503": f"{UNAVAILABLE}; see Retry-After.",
     }
     headers = [
         parameter("header", "Range", {"type": "string"}, "One range of bytes of a file."),
@@ -164,6 +170,21 @@ def _record_paths() -> Schema:
         one: {"get": read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
         f"{one}/receipt": {"get": read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
         f"{one}/proof": {"get": read(bundle, "Bundle", [record_id, secret], missing=True)},
+        f"{one}/blobs/{{digest}}": {"get": _blob(record_id)},
+    }
+
+
+def _blob(record_id: Schema) -> Schema:
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "summary": "A large field of a record, encrypted: for whoever knows its digest, which only the opened record tells",
+        "security": [],
+        "parameters": [record_id, parameter("path", "digest", HASH, "`sealed_digest` of the blob reference.")],
+        "responses": {
+            "200": {"description": "The encrypted bytes; they never change.", "content": content},
+            "304": {"description": "You have it already."},
+            "404": error("`blob_not_found`, for an unknown record and for an unknown digest alike."),
+        },
     }
 
 
@@ -190,15 +211,8 @@ def _chat() -> Schema:
         "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. "
         "The last event before it, or the body, holds `tallystick`.",
         "headers": {
-            "X-Tallystick-Record": {"schema": {"type": "string"}, "description": "The record's id."},
-            "X-Tallystick-Receipt": {
-                "schema": {"type": "string"},
-                "description": "The signed receipt, base64url of JSON (whole answers).",
-            },
-            "X-Tallystick-Admission": {
-                "schema": {"type": "string"},
-                "description": "The signed promise to record the request, base64url of JSON (streams, in the first headers).",
-            },
+            **PROOF_HEADERS,
+            "X-Tallystick-Receipt": RECEIPT_HEADER,
             "Server-Timing": {
                 "schema": {"type": "string"},
                 "description": "queue, infer, seal, journal in milliseconds (whole answers).",
@@ -217,7 +231,7 @@ def _chat() -> Schema:
         "413": "The body is too large.",
         "429": "A queue is full; see Retry-After.",
         "500": "The engine failed, or the server did. Carries the request id and, where admitted, the record.",
-        "503": "Too much waits for the chain, the journal cannot store, or the server is shutting down; see Retry-After.",
+        "503": f"Too much waits for the chain. {UNAVAILABLE}; see Retry-After.",
         "504": "The request ran out of time; recorded as `timed_out`.",
     }
     return {

@@ -9,13 +9,14 @@ from tallystick_platform.api.openapi_parts import (
     HASH,
     PLAIN_HASH,
     PROGRESS,
-    SIGNATURE,
+    SALT,
     TEXT,
     Schema,
     maybe,
     page_of,
     ref,
     shape,
+    signed,
 )
 
 SCHEMAS: dict[str, Schema] = {
@@ -26,31 +27,43 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("tallystick",),
     ),
-    "SignedReceipt": shape(
+    "SignedReceipt": signed(
+        "receipt",
         {
-            "domain": shape({"chain_id": COUNT, "contract": ADDRESS}),
-            "receipt": shape(
-                {
-                    "log_id": HASH,
-                    "index": COUNT,
-                    "leaf": HASH,
-                    "request_hash": HASH,
-                    "response_hash": HASH,
-                    "issued_at": COUNT,
-                    "anchor_by": COUNT,
-                }
-            ),
-            "signature": SIGNATURE,
-            "signer": ADDRESS,
-        }
+            "log_id": HASH,
+            "index": COUNT,
+            "admission_seq": COUNT,
+            "leaf": HASH,
+            "request_hash": HASH,
+            "response_hash": HASH,
+            "sender": ADDRESS,
+            "issued_at": COUNT,
+            "anchor_by": COUNT,
+        },
     ),
+    "SignedAdmission": signed(
+        "admission",
+        {
+            "log_id": HASH,
+            "admission_seq": COUNT,
+            "sender_seq": COUNT,
+            "request_hash": HASH,
+            "sender": ADDRESS,
+            "admitted_at": COUNT,
+            "record_by": COUNT,
+        },
+    ),
+    "SignedHead": signed("head", {"log_id": HASH, "entries": COUNT, "size": COUNT, "head": HASH, "time": COUNT}),
     "Proof": shape(
         {
             "record_id": {"type": "string", "format": "uuid"},
+            "admission_seq": {**COUNT, "description": "Gap-free over the whole log, and in clear on the chain."},
             "index": COUNT,
             "leaf": HASH,
             "state": PROGRESS,
             "receipt": ref("SignedReceipt"),
+            "admission": ref("SignedAdmission"),
+            "request_salt": {**SALT, "description": "With it you compute the receipt's `request_hash` again."},
             "record_secret": {**HASH, "description": "Opens this record and no other. Keep it."},
         }
     ),
@@ -96,11 +109,18 @@ SCHEMAS: dict[str, Schema] = {
                 **maybe({"type": "object"}),
                 "description": "How the exported model computed beside its source.",
             },
-            "record": {"type": "string", "format": "uuid"},
+            "record": {"type": "string", "format": "uuid", "description": "The record that took the job."},
+            "ended_by": {
+                **maybe({"type": "string", "format": "uuid"}),
+                "description": "The record that says how it ended, and follows the other.",
+            },
             "error": maybe(shape({"code": TEXT, "message": TEXT})),
             "created_at_us": COUNT,
+            "due_by_us": {**COUNT, "description": "What is not done by then is given up."},
             "finished_at_us": maybe(COUNT),
-        }
+            "tallystick": {**ref("Proof"), "description": "In the answer that takes the job: the proof of `record`."},
+        },
+        optional=("tallystick",),
     ),
     "ExportList": page_of("ExportSummary"),
     "Ledger": shape(
@@ -110,22 +130,48 @@ SCHEMAS: dict[str, Schema] = {
             "contract": ADDRESS,
             "log_id": HASH,
             "writer": ADDRESS,
+            "terms": ref("LogTerms"),
             "size": {**maybe(COUNT), "description": "Records on the chain; null while it does not answer."},
+            "entries": {
+                **maybe(COUNT),
+                "description": "Entries of the head chain: batches, epochs, writers, void numbers.",
+            },
             "head": maybe(HASH),
+            "signed_head": {
+                **maybe(ref("SignedHead")),
+                "description": "The writer's word for how far the log goes for good; null before its first final entry.",
+            },
             "journal_size": {**COUNT, "description": "Records in the journal."},
             "journal_depth": {**COUNT, "description": "Of these, how many no mined batch holds."},
             "anchor_lag_ms": {**COUNT, "description": "Age of the oldest of them."},
             "anchor_error": maybe(TEXT),
             "custody": TEXT,
-            "mode": TEXT,
+            "mode": {"enum": ["development", "production"], "description": "How the service runs."},
             "epoch": maybe(COUNT),
+        }
+    ),
+    "LogTerms": shape(
+        {
+            "creator": ADDRESS,
+            "writer": {**ADDRESS, "description": "The first one."},
+            "keeper": {**ADDRESS, "description": "Who alone can name another writer."},
+            "format": COUNT,
+            "mode": {
+                "enum": ["append", "commit"],
+                "description": "Whether sealed records or only roots stand on the chain.",
+            },
+            "promise": {**COUNT, "description": "Seconds from an admission to its record's block, at most."},
+            "skew": {**COUNT, "description": "Seconds that the writer's clock may be from the chain's."},
+            "salt": HASH,
         }
     ),
     "Batch": shape(
         {
             "number": COUNT,
+            "entry": {**COUNT, "description": "Its number in the head chain."},
             "first_index": COUNT,
             "count": COUNT,
+            "epoch": COUNT,
             "root": HASH,
             "head": HASH,
             "state": {"enum": ["planned", "sent", "mined", "final"]},
@@ -149,10 +195,12 @@ SCHEMAS: dict[str, Schema] = {
             "model": maybe(TEXT),
             "sender": ADDRESS,
             "sender_seq": {**COUNT, "description": "Gap-free per sender: a missing number is a missing record."},
-            "admission_seq": COUNT,
+            "admission_seq": {**COUNT, "description": "Gap-free over the whole log."},
             "epoch": COUNT,
             "leaf": HASH,
             "fields_root": HASH,
+            "admitted_at": COUNT,
+            "record_by": COUNT,
             "batch": maybe(COUNT),
             "issued_at": COUNT,
             "anchor_by": COUNT,
@@ -160,7 +208,7 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "RecordList": page_of("RecordStatus"),
-    "Bundle": {"type": "object", "description": "Format tallystick/bundle/v1, canonical JSON (RFC 8785)."},
+    "Bundle": {"type": "object", "description": "Format tallystick/bundle/v2."},
     "Health": shape({"status": {"const": "ok"}}),
     "Readiness": shape(
         {"status": {"enum": ["ready", "not ready"]}, "parts": {"type": "object", "additionalProperties": TEXT}}

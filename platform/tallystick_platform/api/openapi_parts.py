@@ -13,6 +13,7 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 HASH: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{64}$"}
 PLAIN_HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 ADDRESS: Schema = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
+SALT: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{32}$"}
 SIGNATURE: Schema = {"type": "string", "pattern": "^0x[0-9a-f]{130}$"}
 PROGRESS: Schema = {"enum": ["journaled", "sent", "anchored", "final"]}
 
@@ -59,6 +60,32 @@ def shape(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
     """An object whose members are all there, but for the optional ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
+
+
+def signed(name: str, message: Schema) -> Schema:
+    """A message that the log's writer signed."""
+    return shape(
+        {
+            "domain": shape({"chain_id": COUNT, "contract": ADDRESS}),
+            name: shape(message),
+            "signature": SIGNATURE,
+            "signer": ADDRESS,
+        }
+    )
+
+
+PROOF_HEADERS: Schema = {
+    "X-Tallystick-Record": {"schema": TEXT, "description": "The record's id."},
+    "X-Tallystick-Admission": {
+        "schema": TEXT,
+        "description": "The signed promise to record the request, base64url of JSON. Errors carry it too, once a request was admitted.",
+    },
+    "X-Tallystick-Request-Salt": {
+        "schema": SALT,
+        "description": "With it you compute the `request_hash` of the promise from what you sent.",
+    },
+}
+"""What every answer to an admitted request carries, streamed or not, error or not."""
 
 
 def page_of(name: str) -> Schema:

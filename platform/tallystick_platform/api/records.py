@@ -1,4 +1,7 @@
-"""`GET /v1/records` and what lies below it. A caller sees their own records; everyone else's do not exist for them."""
+"""`GET /v1/records` and what lies below it. A caller sees their own records; everyone else's do not exist for them.
+
+The encrypted blobs alone need no token: their digests stand in the opened record and nowhere else, so that knowing one is the permission.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from tallystick.errors import IdError
-from tallystick.ids import checksum_address, format_record_id, parse_record_id, to_hex
+from tallystick.ids import RecordId, checksum_address, format_record_id, parse_hash, parse_record_id, to_hex
 from tallystick.record import State
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.query import flag, whole_number
+from tallystick_platform.api.ranges import conditions_of
 from tallystick_platform.api.refusals import BadRequest, NothingHere
 from tallystick_platform.api.replies import Reply, json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.store.records import MAX_PAGE, StoredRecord
 
 DEFAULT_PAGE = 20
+BLOB = b"application/octet-stream"
+_BLOB_HEADERS = [(b"cache-control", b"public, max-age=31536000, immutable"), (b"x-content-type-options", b"nosniff")]
 
 
 def record_handlers(services: Services) -> list[HTTPRouteHandler]:
@@ -69,11 +75,39 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
         name = f'attachment; filename="tallystick-{format_record_id(record.record_id)}.json"'
         return Reply(bundle, headers=[(b"content-disposition", name.encode()), (b"cache-control", b"no-store")])
 
-    return [list_records, get_record, get_receipt, get_proof]
+    @get("/v1/records/{record_id:str}/blobs/{digest:str}")
+    async def get_blob(request: Request, record_id: FromPath[str], digest: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        named = _named_blob(record_id, digest)
+        blob = await services.records.blob(*named)
+        if blob is None:
+            raise _no_blob()
+        etag = f'"{to_hex(named[1])}"'
+        headers = [(b"etag", etag.encode()), *_BLOB_HEADERS]
+        if conditions_of(request.scope["headers"]).is_known(etag):
+            return Reply(b"", status=304, content_type=BLOB, headers=headers)
+        return Reply(blob, content_type=BLOB, headers=headers)
+
+    return [list_records, get_record, get_receipt, get_proof, get_blob]
+
+
+def _named_blob(record_id: str, digest: str) -> tuple[RecordId, bytes]:
+    try:
+        return parse_record_id(record_id), parse_hash(digest)
+    except IdError as error:
+        raise _no_blob() from error
+
+
+def _no_blob() -> NothingHere:
+    """The same for an unknown record and an unknown digest: whoever knows the digest of encrypted bytes may have them, and nobody else
+    learns what there is."""
+    return NothingHere("There is no such blob.", code="blob_not_found")
 
 
 def status_of(record: StoredRecord) -> dict[str, object]:
-    """A record as its sender sees it: `state` is its way to the chain, `outcome` how the request ended. Units: microseconds UTC."""
+    """A record as its sender sees it: `state` is its way to the chain, `outcome` how the request ended.
+
+    Units: Unix seconds, as signed; `recorded_at_us` in microseconds.
+    """
     return {
         "record_id": format_record_id(record.record_id),
         "object": "record",
@@ -88,6 +122,8 @@ def status_of(record: StoredRecord) -> dict[str, object]:
         "epoch": record.epoch,
         "leaf": to_hex(record.leaf),
         "fields_root": to_hex(record.fields_root),
+        "admitted_at": record.admission.admission.admitted_at,
+        "record_by": record.admission.admission.record_by,
         "batch": record.batch,
         "issued_at": record.receipt.receipt.issued_at,
         "anchor_by": record.receipt.receipt.anchor_by,

@@ -39,6 +39,15 @@ class HeadTooLarge(PlatformError):
         self.limit_bytes = limit_bytes
 
 
+class TargetTooLong(PlatformError):
+    """The address is longer than a record can hold. Units: bytes."""
+
+    def __init__(self, *, what: str, limit_bytes: int) -> None:
+        super().__init__(f"The {what} is longer than {limit_bytes} bytes.")
+        self.what = what
+        self.limit_bytes = limit_bytes
+
+
 class TooSlow(PlatformError):
     """A part of the request did not arrive in its time. Units: seconds."""
 

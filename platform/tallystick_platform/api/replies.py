@@ -51,8 +51,13 @@ async def send_start(
     await send({"type": "http.response.start", "status": status, "headers": found})
 
 
-async def send_error(send: Send, answer: ErrorAnswer) -> None:
-    """An error outside of any handler."""
-    body = encode_json({"error": answer.body()})
-    await send_start(send, answer.status, JSON, answer.headers(), length=len(body))
+async def send_error(
+    send: Send, answer: ErrorAnswer, headers: Iterable[Header] = (), tallystick: bytes | None = None
+) -> None:
+    """An error, with the proof of its record where the request was admitted."""
+    content: dict[str, object] = {"error": answer.body()}
+    if tallystick is not None:
+        content["tallystick"] = msgspec.Raw(tallystick)
+    body = encode_json(content)
+    await send_start(send, answer.status, JSON, [*answer.headers(), *headers], length=len(body))
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,18 +28,44 @@ class Records(Protocol):
         self, sender: Address, *, cursor: int | None, limit: int, state: State | None, model: str | None
     ) -> Page: ...
 
+    async def blob(self, record_id: RecordId, sealed_digest: bytes) -> bytes | None:
+        """A large field of a record, encrypted; None for what this record does not refer to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermsView:
+    """What the log promises for life, and who can name its writers. Units: seconds. Source: SPEC 6."""
+
+    creator: str
+    writer: str
+    keeper: str
+    format: int
+    mode: str
+    promise: int
+    skew: int
+    salt: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerView:
-    """The log as it is now. `size` and `head` are the chain's, None while it does not answer. Units: milliseconds."""
+    """The log as it is now. `size`, `entries` and `head` are the chain's, None while it does not answer.
+
+    `signed_head` is the writer's word for how far the log goes for good: of what the writer itself put on the chain, never of what a
+    node says alone. `mode` is how the service runs; what stands on the chain, sealed records or roots, is in the terms.
+    Units: milliseconds.
+    """
 
     chain_id: int
     rpc_url: str | None
     contract: str
     log_id: str
     writer: str
+    terms: TermsView
     size: int | None
+    entries: int | None
     head: str | None
+    signed_head: Mapping[str, object] | None
     journal_size: int
     journal_depth: int
     anchor_lag_ms: int
@@ -54,8 +80,10 @@ class BatchView:
     """One batch on its way to the chain or on it. Units: block_time in Unix seconds."""
 
     number: int
+    entry: int
     first_index: int
     count: int
+    epoch: int
     root: str
     head: str
     state: str

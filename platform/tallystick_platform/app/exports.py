@@ -20,7 +20,7 @@ from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, Expor
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.sealing import Keyring
-from tallystick_platform.settings import Mode, Settings
+from tallystick_platform.settings import Mode, Settings, longest_work_s
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.journal import Journal
@@ -45,9 +45,10 @@ async def start_exports(
     database: Database,
     macs: RowMacs,
     clock: Clock,
+    promise_s: int,
     stack: AsyncExitStack,
 ) -> Exporting:
-    """Take up what an earlier process left, and be ready for more.
+    """Take up what an earlier process left, and be ready for more. `promise_s` is the log's.
 
     Requires: the journal has recovered.
     """
@@ -63,9 +64,10 @@ async def start_exports(
         facts=facts,
         clock=clock,
         random=RandomPool(),
+        limit_s=settings.export_limit_s,
         signing_key=await asyncio.to_thread(signing_key, settings),
     )
-    downloads = Downloads(exchange=exchange, folders=folders, facts=facts, clock=clock)
+    downloads = Downloads(exchange=exchange, folders=folders, facts=facts, clock=clock, limit_s=longest_work_s(promise_s))
     stack.callback(downloads.close)
     stack.push_async_callback(jobs.stop)
     await jobs.start()

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from tallystick.record import Gpu, Record, Usage
+from tallystick.errors import RequestError
+from tallystick.record import Gpu, Record, Value
+from tallystick.tasks.chat_requests import SYSTEM_ROLES, text_of
 from tallystick.verify import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal
 from tallystick_platform.engine.interface import Engine
@@ -26,7 +28,8 @@ ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME)
 """The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
 MAX_BASE_FILE_BYTES = 65_536
 SAMPLING = {"temperature": float, "top_p": float, "top_k": int, "max_tokens": int, "seed": int}
-WITHOUT_EFFECT = frozenset(("user",))
+WITHOUT_EFFECT = frozenset(("user", "n"))
+"""Parameters that a record holds because they were asked for; one answer is what is compared, however many were asked for."""
 
 
 def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
@@ -42,7 +45,7 @@ def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
     return Replayed(
         text=text,
         finish_reason=end.finish_reason,
-        usage=Usage(input_tokens=end.input_tokens, output_tokens=end.output_tokens),
+        usage={"input_tokens": end.input_tokens, "output_tokens": end.output_tokens},
         engine=model.engine,
         engine_version=model.engine_version,
         dtype=model.dtype,
@@ -66,10 +69,7 @@ def request_of(record: Record) -> GenerationRequest:
     unknown = sorted(parameters.keys() - SAMPLING.keys() - WITHOUT_EFFECT - {"stop"})
     if unknown:
         raise ReplayRefused(f"this release does not know the parameter {unknown[0]!r:.60}")
-    for name, kind in SAMPLING.items():
-        value = parameters.get(name)
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ReplayRefused(f"the record does not say the parameter {name}")
+    sampling = {name: _number(parameters.get(name), name, kind) for name, kind in SAMPLING.items()}
     stop = parameters.get("stop", ())
     if not isinstance(stop, Sequence) or not all(isinstance(text, str) for text in stop):
         raise ReplayRefused("the record does not say the parameter stop")
@@ -79,31 +79,49 @@ def request_of(record: Record) -> GenerationRequest:
         messages=_messages(record),
         stop=tuple(str(text) for text in stop),
         deadline_us=0,
-        **{name: kind(parameters[name]) for name, kind in SAMPLING.items()},
+        temperature=sampling["temperature"],
+        top_p=sampling["top_p"],
+        top_k=int(sampling["top_k"]),
+        max_tokens=int(sampling["max_tokens"]),
+        seed=int(sampling["seed"]),
     )
+
+
+def _number(value: Value, name: str, kind: type) -> float | int:
+    """A parameter as the engine takes it: a record holds it as it was asked for, and 1 and 1.0 ask for the same."""
+    if type(value) is int:
+        return float(value) if kind is float else value
+    if type(value) is float and (kind is float or value.is_integer()):
+        return value if kind is float else int(value)
+    raise ReplayRefused(f"the record does not say the parameter {name}")
 
 
 def _messages(record: Record) -> list[Mapping[str, object]]:
     prompt = record.prompt if isinstance(record.prompt, Mapping) else {}
+    unknown = sorted(prompt.keys() - {"messages"})
+    if unknown:
+        raise ReplayRefused(f"this release does not know what the prompt's {unknown[0]!r:.60} does")
     messages = prompt.get("messages")
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
         raise ReplayRefused("the record's prompt holds no messages")
     return [_turn(message) for message in messages]
 
 
-def _turn(message: object) -> Mapping[str, object]:
+def _turn(message: Value) -> Mapping[str, object]:
     """A message as the model saw it: the record keeps it as it was sent."""
     if not isinstance(message, Mapping) or message.keys() != {"role", "content"}:
         raise ReplayRefused("a message of the record holds something else than role and content")
     role, content = message["role"], message["content"]
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
-        texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-        content = (
-            "".join(text for text in texts if isinstance(text, str)) if all(isinstance(t, str) for t in texts) else None
-        )
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise ReplayRefused("a message of the record holds something else than text")
-    return {"role": "system" if role == "developer" else role, "content": content}
+        content = list(content)
+        if any(not isinstance(part, Mapping) or part.keys() != {"type", "text"} for part in content):
+            raise ReplayRefused("a message of the record holds something else than text")
+    if not isinstance(role, str) or content is None:
+        raise ReplayRefused("a message of the record holds no role, or no text")
+    try:
+        return {"role": "system" if role in SYSTEM_ROLES else role, "content": text_of(content, "content")}
+    except RequestError as error:
+        raise ReplayRefused("a message of the record holds something else than text") from error
 
 
 def _load(folder: Path, record: Record, base: Path | None, scratch: Path) -> Engine:

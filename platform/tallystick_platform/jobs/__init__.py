@@ -1,8 +1,8 @@
 """Work that outlives its request: exports, and the downloads of what they published.
 
 - `exports`: the jobs, from the request that asks for one to the folder that it leaves. Start reading there.
-- `attempt`: one attempt at an export, as the work of an event line.
-- `settling`: the last state of a job, by what its record says.
+- `attempt`: one attempt at an export: the work between a job's two records.
+- `settling`: the last state of a job, by the record that ends it.
 - `process`: the exporter's process and the lines that it speaks.
 - `folders`: where exports are staged and published, and whether there is room.
 - `downloads`: handing a published file out, byte for byte counted; `reading`: its bytes. `archive`: all files as one tar stream.

@@ -1,15 +1,14 @@
-"""One attempt at an export: the work of its event line.
+"""One attempt at an export: the work between the record that took the job and the record that ends it.
 
 The steps, and what a crash in each leaves to the next start:
 
-1. *Wait* for the turn: one export runs at a time. A crash: the job is queued again, under a new admission.
+1. *Wait* for the turn: one export runs at a time. A crash: the job is queued again.
 2. *Run* the exporter on an empty staging folder, its row in state `running`. A crash: the same, and the staging folder is removed.
 3. *Check* what it left, write its files and digest into the row. A crash: the same.
-4. *Publish*: rename the folder. Nobody is shown it yet, because the row still says `running`. A crash: the same, and the folder is
-   removed, for the journal records this attempt as `interrupted`.
-5. The line commits the record, which names the files by their digest. A crash after it: the next start finds the record completed and
-   the folder in its place, and finishes the row.
-6. The row says `finished`: now it can be downloaded (`exports.py`).
+4. *Publish*: rename the folder. Nobody is shown it yet, because the row still says `running`. A crash: the same, and the folder is removed.
+
+Nothing is admitted meanwhile, so the work may take longer than an admission may stay without its record. What comes after is in
+`exports.py`.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from typing import Protocol, TypeVar
 
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
-from tallystick_platform.exchange import AdmittedEvent, Delivered
+from tallystick_platform.exchange import Delivered
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.jobs.errors import DiskFailed
-from tallystick_platform.jobs.facts import export_text
+from tallystick_platform.jobs.facts import export_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter, Produced
 from tallystick_platform.registry.entries import ModelVersion
@@ -66,22 +65,6 @@ class Workshop:
     turn: asyncio.Lock
 
 
-class NeverBegun:
-    """The work of a job that could not be taken on after it was admitted: its record says why."""
-
-    def __init__(self, reason: Exception) -> None:
-        self._reason = reason
-
-    async def carry_out(self, admitted: AdmittedEvent) -> None:
-        """Fail."""
-        del admitted
-        raise self._reason
-
-    def delivered(self) -> Delivered:
-        """Nothing."""
-        return Delivered()
-
-
 class Attempt:
     """One attempt. `stage` and `progress` tell how far it is, `job` what its row says."""
 
@@ -101,9 +84,8 @@ class Attempt:
         """Whether its turn has come."""
         return JobState.RUNNING if self.began else JobState.QUEUED
 
-    async def carry_out(self, admitted: AdmittedEvent) -> None:
+    async def carry_out(self) -> None:
         """Steps 1 to 4."""
-        del admitted
         async with self._workshop.turn:
             self._started_at = self._workshop.clock.now_us()
             self._began_ns = self._workshop.clock.monotonic_ns()
@@ -118,7 +100,7 @@ class Attempt:
         """The files, once they lie where they can be published; else nothing."""
         produced, began_ns, ended_ns = self._produced, self._began_ns, self._ended_ns
         return Delivered(
-            text=None if produced is None else export_text(produced.digest, produced.files),
+            outputs=() if produced is None else (export_output(produced.digest, produced.files),),
             device_time_us=0 if began_ns is None or ended_ns is None else (ended_ns - began_ns) // 1000,
             started_at=self._started_at,
         )

@@ -25,7 +25,7 @@ from tallystick_platform.jobs.errors import (
     UnknownFile,
 )
 from tallystick_platform.jobs.exports import Admissions
-from tallystick_platform.jobs.facts import ExportFacts, download_text
+from tallystick_platform.jobs.facts import ExportFacts, download_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.reading import downloadable, file_chunks
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
@@ -54,10 +54,13 @@ class Part:
 
 
 class Downloads:
-    """Every download of the service."""
+    """Every download of the service. `limit_s` bounds one as a whole: its admission must have its record within the log's promise."""
 
-    def __init__(self, *, exchange: Admissions, folders: ExportFolders, facts: ExportFacts, clock: Clock) -> None:
+    def __init__(
+        self, *, exchange: Admissions, folders: ExportFolders, facts: ExportFacts, clock: Clock, limit_s: float
+    ) -> None:
         self._exchange = exchange
+        self._limit_s = limit_s
         self._folders = folders
         self._facts = facts
         self._clock = clock
@@ -88,7 +91,7 @@ class Downloads:
     def line(self, principal: Principal, part: Part, http: HttpFacts) -> EventLine:
         """The line of one download."""
         event = self._facts.download(part.job, part.name, part.span, http)
-        return self._exchange.event(principal=principal, event=event, timeout_s=None)  # each chunk has its own bound
+        return self._exchange.event(principal=principal, event=event, timeout_s=self._limit_s)
 
     def delivery(self, part: Part, start: Start, send: Send) -> Delivery:
         """The work of one download. `start` sends what comes before the first byte."""
@@ -140,12 +143,12 @@ class Delivery:
     def delivered(self) -> Delivered:
         """How many bytes were handed over, and of what."""
         part = self._part
-        text = download_text(
+        output = download_output(
             sha256=None if part.file is None else part.file.sha256,
             manifest_digest=part.job.digest or b"",
             sent_bytes=self.sent,
         )
-        return Delivered(text=text if self.sent or not part.length else None, started_at=self._started_at)
+        return Delivered(outputs=(output,) if self.sent or not part.length else (), started_at=self._started_at)
 
     def _read(self) -> asyncio.Future[bytes]:
         return asyncio.get_running_loop().run_in_executor(self._readers, next, self._chunks, b"")

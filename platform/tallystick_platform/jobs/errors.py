@@ -94,6 +94,24 @@ class FileChanged(WorkFailed):
         self.reason = reason
 
 
+class Interrupted(WorkFailed):
+    """An export that was begun again and again, each time by a server that ended before it did."""
+
+    def __init__(self, *, attempts: int) -> None:
+        super().__init__(
+            code="interrupted",
+            message=f"the server ended during {attempts} attempts at this export, and it is given up",
+        )
+        self.attempts = attempts
+
+
+class Unrecordable(WorkFailed):
+    """What an export made cannot be stated in a record."""
+
+    def __init__(self) -> None:
+        super().__init__(code="export_unrecordable", message="the export's files cannot be listed in a record")
+
+
 class DownloadStalled(WorkFailed):
     """The client took nothing for as long as it may. Units: seconds."""
 

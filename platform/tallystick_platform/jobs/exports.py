@@ -1,61 +1,76 @@
 """Export jobs, from the request that asks for one to the folder that it leaves.
 
-Each job is one task and one event line after another: admitted when it is asked for, recorded when it ends, and admitted again when a
-restart finds it unfinished. The row tells the job's state, and only `finished` shows files to anyone. The order of an end:
+A job has two records: the first says that it was taken and by when it will be done, the second, which follows the first, what became of
+it. No admission is open while the exporter works, however long that takes. The steps, and what a crash after each leaves to the next start:
 
-1. The record is durable (the line's `finish`; a crash before it: see attempt.py).
-2. What a job that did not finish left on disk is removed. A crash before it: `start` does.
-3. The row takes its last state. A crash before it: `start` settles it by the record.
+1. *Row*: the job is written down under the id that its first record will have. A crash: there is no such record, and the row is removed.
+2. *Accept*: the request is admitted and recorded in one commit, and then answered. A crash: the job is queued again.
+3. *Work*: `attempt.py`. A crash: the job is queued again; what lay on disk is removed.
+4. *End*: the second record, with all files by their digests. A crash: the row is settled by that record.
+5. What a job that did not finish left on disk is removed. A crash: `start` does it.
+6. The row takes its last state, and only `finished` shows files to anyone.
+
+Work that is not done by its time is given up, and the second record says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from tallystick.ids import Address
-from tallystick.receipts import SignedAdmission
+from tallystick.errors import TallystickError
+from tallystick.ids import Address, RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import (
+    AdmissionClosed,
+    CannotFollow,
     Draining,
-    JournalUnavailable,
-    Overloaded,
+    PlatformError,
+    RequestTimedOut,
     StateConflict,
 )
 from tallystick_platform.exchange import (
-    AdmittedEvent,
     AnswerWithheld,
-    Cancelled,
+    Delivered,
     Event,
     EventLine,
     HttpFacts,
+    Recorded,
+    ServerStopped,
     StopReason,
 )
-from tallystick_platform.jobs.attempt import Attempt, Models, NeverBegun, Workshop, whole
+from tallystick_platform.exchange.faults import failure_of
+from tallystick_platform.jobs.attempt import Attempt, Models, Workshop, whole
 from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportQueueFull,
     ExportUnsupported,
+    Interrupted,
     TooManyExports,
     UnknownExport,
+    Unrecordable,
 )
 from tallystick_platform.jobs.facts import ExportFacts, new_job
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter
-from tallystick_platform.jobs.settling import Records, Settling
+from tallystick_platform.jobs.settling import MAX_ATTEMPTS, Settling
+from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
+from tallystick_platform.store.records import StoredRecord
 
 MAX_QUEUED_EXPORTS = 16
 MAX_QUEUED_PER_OWNER = 4
 MAX_KEPT_PER_OWNER = 32  # finished, with their files
 RETRY_QUEUE_S = 60
-RETRY_ADMISSION_S = 5.0
+RETRY_RECORD_S = 5.0
+GIVE_UP_LIMIT_S = 30.0  # for the record of a job that is given up, while whoever gives it up waits
+US_PER_S = 1_000_000
 EXPORTABLE = frozenset({"safetensors"})
 ID_BYTES = 12
 
@@ -63,34 +78,66 @@ _log = structlog.get_logger(__name__)
 
 
 class Admissions(Protocol):
-    """The exchange, as far as jobs use it."""
+    """The exchange, as far as jobs and downloads use it."""
 
     def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine: ...
+
+    async def accept(
+        self, *, principal: Principal, event: Event, due_by: int, announce: Callable[[RecordId], Awaitable[None]]
+    ) -> Recorded: ...
+
+    async def end(
+        self, *, principal: Principal, event: Event, failure: BaseException | None, done: Delivered
+    ) -> Recorded: ...
+
+
+class Records(Protocol):
+    """The journal, as far as jobs read it."""
+
+    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
+
+    async def follower(self, record_id: RecordId) -> StoredRecord | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A job that was taken, and the signed promise to record it."""
+    """A job that was taken, and the record that says so."""
 
     job: ExportJob
-    admission: SignedAdmission
+    ticket: Ticket
+    entry: JournalEntry
 
 
 class _Live:
     """A job under way in this process."""
 
-    __slots__ = ("accepted", "attempt", "line", "owner", "task")
+    __slots__ = ("accepted", "attempt", "owner", "settled", "stopped", "task", "work")
 
     def __init__(self, owner: Address) -> None:
         self.owner = owner
         self.accepted: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
-        self.line: EventLine | None = None
         self.attempt: Attempt | None = None
+        self.stopped: StopReason | None = None
+        self.settled = False
         self.task: asyncio.Task[None] | None = None
+        self.work: asyncio.Task[None] | None = None
+
+    def stop(self, reason: StopReason) -> bool:
+        """Break the work off; says whether that came in time. The first reason counts."""
+        if self.settled:
+            return False
+        if self.stopped is None:
+            self.stopped = reason
+            if self.work is not None:
+                self.work.cancel()
+        return True
 
 
 class ExportJobs:
-    """Every export of the service, used from one event loop. `random(n)` gives n unpredictable bytes."""
+    """Every export of the service, used from one event loop. `random(n)` gives n unpredictable bytes.
+
+    `limit_s` is the time from a job's request to its end.
+    """
 
     def __init__(
         self,
@@ -104,14 +151,17 @@ class ExportJobs:
         facts: ExportFacts,
         clock: Clock,
         random: Callable[[int], bytes],
+        limit_s: int,
         signing_key: Path | None = None,
     ) -> None:
         self._exchange = exchange
+        self._records = records
+        self._limit_s = limit_s
         self._facts = facts
         self._clock = clock
         self._random = random
         self._live: dict[str, _Live] = {}
-        self._settling = Settling(store=store, folders=folders, records=records, clock=clock)
+        self._settling = Settling(store=store, folders=folders, clock=clock)
         self.folders = folders
         self._shop = Workshop(
             models=models,
@@ -130,26 +180,25 @@ class ExportJobs:
         Raises: RowTampered
         """
         store, folders = self._shop.store, self.folders
-        left = await whole(store.unfinished)
-        for job in left:
-            await self._settling.settle_left(job)
+        for job in await whole(store.unfinished):
+            if await self._records.entry(job.record_id) is None:
+                await whole(lambda job_id=job.id: store.remove(job_id, UNFINISHED))  # type: ignore[misc]  # nobody was told of it
+            else:
+                await self._settling.settle_left(job, await self._records.follower(job.record_id))
         swept = await whole(lambda: folders.sweep(store.ids()))
         again = await whole(store.unfinished)
         for job in again:
             live = self._live[job.id] = _Live(job.owner)
-            live.task = asyncio.create_task(self._resume(live, job), name=f"export {job.id}")
+            live.task = asyncio.create_task(self._conclude(live, job), name=f"export {job.id}")
         _log.info("exports.started", resumed=len(again), swept=swept)
         return len(again)
 
     async def stop(self) -> None:
-        """End what is under way; each attempt gets its record, and each job goes on at the next start."""
+        """Break off what is under way; each job goes on at the next start, and is recorded when it has ended."""
         self._settling.closing = True
-        tasks = [live.task for live in self._live.values() if live.task is not None]
         for live in list(self._live.values()):
-            if live.line is not None:
-                live.line.stop(StopReason.SERVER_STOPPED)
-            elif live.task is not None:
-                live.task.cancel()  # it waits to be admitted again
+            live.stop(StopReason.SERVER_STOPPED)
+        tasks = [live.task for live in self._live.values() if live.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def submit(
@@ -161,9 +210,10 @@ class ExportJobs:
         quantization: str | None,
         http: HttpFacts,
     ) -> Submitted:
-        """Take an export into the queue; durable and admitted on return.
+        """Take an export into the queue; recorded and durable on return.
 
-        Raises: UnknownModel, ExportUnsupported, DiskFull, TooManyExports, ExportQueueFull, Overloaded, Draining, JournalUnavailable
+        Raises: UnknownModel, ExportUnsupported, DiskFull, TooManyExports, ExportQueueFull, AnswerWithheld, and what the gate and the
+        journal refuse with
         """
         version = await whole(lambda: self._shop.models.resolve(reference, principal.address))
         if version.format not in EXPORTABLE:
@@ -177,8 +227,9 @@ class ExportJobs:
             principal,
             version,
             (format, quantization),
-            http,
-            self._clock.now_us(),
+            http.path,
+            now_us=self._clock.now_us(),
+            limit_us=self._limit_s * US_PER_S,
         )
         live = self._live[job.id] = _Live(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")
@@ -216,17 +267,12 @@ class ExportJobs:
         return removed
 
     async def _give_up(self, live: _Live, job: ExportJob) -> ExportJob:
-        if live.line is None:  # it waits to be admitted again, after a restart
-            if live.task is not None:
-                live.task.cancel()
-                await asyncio.wait([live.task])
-            self._live.pop(job.id, None)
-            await self._settling.settle(job, Cancelled(), begun=False)
-            return await self.find(job.owner, job.id)
-        if not live.line.stop(StopReason.CANCELLED):
+        if not live.stop(StopReason.CANCELLED):
             raise ExportBusy  # its work is done, and its record under way
         if live.task is not None:
-            await asyncio.wait([live.task])
+            await asyncio.wait([live.task], timeout=GIVE_UP_LIMIT_S)
+        if job.id in self._live:
+            raise ExportBusy  # it is given up, and its record waits for the journal
         return await self.find(job.owner, job.id)
 
     def _as_it_is(self, job: ExportJob) -> ExportJob:
@@ -248,68 +294,113 @@ class ExportJobs:
             raise Draining(retry_after_s=RETRY_QUEUE_S)
 
     async def _begin(self, live: _Live, job: ExportJob, principal: Principal, http: HttpFacts) -> None:
-        """A new job's task: admission first, then the row, then the work."""
+        """A new job's task: steps 1 and 2, then the rest."""
+
+        async def write_down(record_id: RecordId) -> None:
+            nonlocal job
+            job = await whole(lambda: self._shop.store.insert(replace(job, record_id=record_id)))
+
         try:
-            line = live.line = self._exchange.event(
-                principal=principal, event=self._facts.export(job, http), timeout_s=None
+            taken = await self._exchange.accept(
+                principal=principal, event=self._facts.accepted(job, http), due_by=job.due_by, announce=write_down
             )
-            admitted = await line.admit()
-            job = replace(job, record_id=admitted.ticket.record.id)
-            job = await self._or_record(line, admitted, lambda: self._shop.store.insert(job))
-            live.accepted.set_result(Submitted(job=job, admission=admitted.ticket.admission))
         except Exception as error:  # noqa: BLE001  (whoever asked is waiting for it)
-            self._live.pop(job.id, None)
             live.accepted.set_exception(error)
             live.accepted.exception()  # seen, also if the one who asked has left
-            return
-        await self._conclude(live, line, admitted, job)
+            if not await self._stands(job):
+                self._live.pop(job.id, None)
+                return
+        else:
+            live.accepted.set_result(Submitted(job=job, ticket=taken.ticket, entry=taken.entry))
+        await self._conclude(live, job)
 
-    async def _resume(self, live: _Live, job: ExportJob) -> None:
-        """A left job's task: a new admission, as soon as there is room, then the work."""
-        principal = Principal(token_id=job.token_id, name="", address=job.owner)
-        http = HttpFacts(method="POST", path=job.path, request_hash=job.request_hash, streamed=False)
-        event = self._facts.export(job, http, resumes=job.record_id)
-        try:
-            line, admitted = await self._admitted_again(principal, event)
-            live.line = line
-            record_id = admitted.ticket.record.id
-            job = await self._or_record(
-                line, admitted, lambda: self._shop.store.change(job.id, UNFINISHED, record_id=record_id)
-            )
-        except Exception as error:  # noqa: BLE001  (whatever it is, the row is taken up again at the next start)
-            _log.warning("export.not_resumed", job=job.id, error=type(error).__name__)
-            self._live.pop(job.id, None)
-            return
-        await self._conclude(live, line, admitted, job)
-
-    async def _admitted_again(self, principal: Principal, event: Event) -> tuple[EventLine, AdmittedEvent]:
-        """Raises: Draining, JournalClosed."""
-        while True:
-            line = self._exchange.event(principal=principal, event=event, timeout_s=None)
+    async def _stands(self, job: ExportJob) -> bool:
+        """Whether a job was accepted although its commit was not confirmed: then it is done. Else its row is removed."""
+        while job.number and not self._settling.closing:
             try:
-                return line, await line.admit()
-            except (Overloaded, JournalUnavailable):
-                await asyncio.sleep(RETRY_ADMISSION_S)
+                if await self._records.entry(job.record_id) is not None:
+                    return True
+                await whole(lambda: self._shop.store.remove(job.id, UNFINISHED))
+            except Exception as error:  # noqa: BLE001  (the database's errors are many, and all of them mean: not now)
+                _log.warning("export.not_known", job=job.id, error=type(error).__name__)
+                await asyncio.sleep(RETRY_RECORD_S)
+            else:
+                break
+        return False
 
-    async def _or_record(self, line: EventLine, admitted: AdmittedEvent, write: Callable[[], ExportJob]) -> ExportJob:
-        """Write an admitted job's row; where that fails, the admission still gets its record."""
-        try:
-            return await whole(write)
-        except Exception as error:
-            await line.finish(admitted, NeverBegun(error))
-            raise
-
-    async def _conclude(self, live: _Live, line: EventLine, admitted: AdmittedEvent, job: ExportJob) -> None:
-        """The work, its record, and the job's last state."""
+    async def _conclude(self, live: _Live, job: ExportJob) -> None:
+        """Steps 3 to 6."""
         attempt = live.attempt = Attempt(self._shop, job)
         failure: BaseException | None
         try:
-            failure = (await line.finish(admitted, attempt)).failure
-        except AnswerWithheld as error:
-            failure = error
-        try:
+            failure = await self._worked(live, attempt)
+            live.settled = True
+            if not isinstance(failure, ServerStopped):
+                failure = await self._recorded(attempt, failure)
             await self._settling.settle(attempt.job, failure, begun=attempt.began)
         except Exception as error:  # noqa: BLE001  (nobody waits for this task; the next start settles the row by the record)
             _log.error("export.not_settled", job=job.id, error=type(error).__name__, exc_info=error)
         finally:
             self._live.pop(job.id, None)
+
+    async def _worked(self, live: _Live, attempt: Attempt) -> BaseException | None:
+        """Step 3, within the job's time; says why it failed, None if it did not."""
+        job = attempt.job
+        if job.attempts >= MAX_ATTEMPTS:
+            return Interrupted(attempts=job.attempts)
+        left_s = (job.due_by - self._clock.now_us()) / US_PER_S
+        if left_s <= 0:
+            return RequestTimedOut(timeout_s=self._limit_s)
+        if live.stopped is not None:
+            return failure_of(live.stopped, self._limit_s)
+        work = live.work = asyncio.create_task(attempt.carry_out(), name=f"attempt {job.id}")
+        try:
+            await asyncio.wait([work], timeout=left_s)
+            if not work.done():
+                live.stop(StopReason.TIMED_OUT)
+                await asyncio.wait([work])
+        finally:
+            work.cancel()
+        return self._failure_of(live, job, work)
+
+    def _failure_of(self, live: _Live, job: ExportJob, work: asyncio.Task[None]) -> BaseException | None:
+        if work.cancelled():
+            return failure_of(live.stopped or StopReason.SERVER_STOPPED, self._limit_s)
+        error = work.exception()
+        if error is None:
+            return None
+        if live.stopped is not None:
+            return failure_of(live.stopped, self._limit_s)
+        if not isinstance(error, PlatformError):
+            _log.error("export.defect", job=job.id, error=type(error).__name__, exc_info=error)
+        return error
+
+    async def _recorded(self, attempt: Attempt, failure: BaseException | None) -> BaseException | None:
+        """Step 4, as soon as the journal takes it: it was promised. Says how the job ended then."""
+        done = attempt.delivered()
+        while not self._settling.closing:
+            try:
+                attempt.job = replace(attempt.job, ended_by=await self._end(attempt.job, failure, done))
+            except (AnswerWithheld, AdmissionClosed) as error:
+                _log.warning("export.not_recorded", job=attempt.job.id, reason=str(error))
+                await asyncio.sleep(RETRY_RECORD_S)
+            except TallystickError as error:  # what it made does not fit a record: then that is how it ended
+                _log.error("export.unrecordable", job=attempt.job.id, error=type(error).__name__, exc_info=error)
+                failure, done = Unrecordable(), replace(done, outputs=())
+            else:
+                return failure
+        return ServerStopped()  # the next start does the work again
+
+    async def _end(self, job: ExportJob, failure: BaseException | None, done: Delivered) -> RecordId:
+        """Write the second record, and give its id; also where an earlier try came about without being confirmed."""
+        principal = Principal(token_id=job.token_id, name="", address=job.owner)
+        try:
+            recorded = await self._exchange.end(
+                principal=principal, event=self._facts.ended(job), failure=failure, done=done
+            )
+        except CannotFollow:
+            stands = await self._records.follower(job.record_id)
+            if stands is None:
+                raise
+            return stands.record_id
+        return recorded.record.id

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import rfc8785
-
-from tallystick.ids import RecordId, format_record_id, to_hex
-from tallystick.record import Gpu, Model, Price, Provider, Value
+from tallystick.ids import RecordId, to_hex
+from tallystick.record import Gpu, Model, Output, Price, Provider, Value
 from tallystick_platform.auth import Principal
 from tallystick_platform.exchange import Event, HttpFacts
 from tallystick_platform.registry.entries import ModelVersion
@@ -18,6 +16,7 @@ from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 TASK = "export"
 EXPORTER = "exporter"
 DOWNLOAD = "download"
+DOCUMENT = "document"
 UNKNOWN_DTYPE = "unknown"
 VERSION = version("tallystick")
 
@@ -31,12 +30,13 @@ class ExportFacts:
     per_hour_micros: int
     currency: str
 
-    def export(self, job: ExportJob, http: HttpFacts, resumes: RecordId | None = None) -> Event:
-        """The event of an export; `resumes` is the record of the attempt that a restart cut off."""
-        parameters: dict[str, Value] = {"export": job.id, "format": job.format, "quantization": job.quantization}
-        if resumes is not None:
-            parameters["resumes"] = format_record_id(resumes)
-        return self._event(job, EXPORTER, parameters, http, gpu=self.gpu)
+    def accepted(self, job: ExportJob, http: HttpFacts) -> Event:
+        """What the record that takes a job states."""
+        return self._event(job, EXPORTER, _asked(job), http, gpu=self.gpu)
+
+    def ended(self, job: ExportJob) -> Event:
+        """What the record that ends it states. It has no request of its own: it follows the one that has."""
+        return self._event(job, EXPORTER, _asked(job), _no_request(job), gpu=self.gpu, follows=job.record_id)
 
     def download(self, job: ExportJob, file: str, span: str | None, http: HttpFacts) -> Event:
         """The event of a download; `span` is the part of the file as in Content-Range, None for the whole."""
@@ -44,9 +44,17 @@ class ExportFacts:
         return self._event(job, DOWNLOAD, parameters, http, gpu=None)
 
     def _event(
-        self, job: ExportJob, engine: str, parameters: Mapping[str, Value], http: HttpFacts, *, gpu: Gpu | None
+        self,
+        job: ExportJob,
+        engine: str,
+        parameters: Mapping[str, Value],
+        http: HttpFacts,
+        *,
+        gpu: Gpu | None,
+        follows: RecordId | None = None,
     ) -> Event:
         return Event(
+            follows=follows,
             task=TASK,
             model=Model(
                 id=job.model,
@@ -73,8 +81,10 @@ def new_job(
     principal: Principal,
     version: ModelVersion,
     wanted: tuple[str, str | None],
-    http: HttpFacts,
+    path: str,
+    *,
     now_us: int,
+    limit_us: int,
 ) -> ExportJob:
     """A job as it is when it is asked for; `wanted` is the format and the quantization. Its number and record come with its row."""
     return ExportJob(
@@ -83,8 +93,7 @@ def new_job(
         owner=principal.address,
         model_owner=version.model.owner,
         token_id=principal.token_id,
-        path=http.path,
-        request_hash=http.request_hash,
+        path=path,
         model=version.model.id,
         version=version.version,
         source_digest=version.digest,
@@ -96,32 +105,41 @@ def new_job(
         progress=0.0,
         attempts=0,
         record_id=RecordId(bytes(16)),
+        ended_by=None,
         error=None,
         files=(),
         signature=None,
         digest=None,
         parity=None,
         created_at=now_us,
+        due_by=now_us + limit_us,
         finished_at=None,
     )
 
 
-def export_text(digest: bytes, files: Sequence[StoredFile]) -> str:
-    """The response of an export's record: canonical JSON that names every file by its content."""
-    listed = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in files]
-    return _canonical({"manifest_digest": to_hex(digest), "files": listed})
+def export_output(digest: bytes, files: Sequence[StoredFile]) -> Output:
+    """What an export's record holds as its response: every file by its content."""
+    listed: list[Value] = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in files]
+    return Output(kind=DOCUMENT, content={"manifest_digest": to_hex(digest), "files": listed})
 
 
-def download_text(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes: int) -> str:
-    """The response of a download's record: how much was handed over, of what. `sha256` is the whole file's, None for an archive."""
-    return _canonical(
-        {
+def download_output(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes: int) -> Output:
+    """What a download's record holds: how much was handed over, of what. `sha256` is the whole file's, None for an archive."""
+    return Output(
+        kind=DOCUMENT,
+        content={
             "bytes": sent_bytes,
             "manifest_digest": to_hex(manifest_digest),
             "sha256": None if sha256 is None else sha256.hex(),
-        }
+        },
     )
 
 
-def _canonical(value: dict[str, object]) -> str:
-    return rfc8785.dumps(value).decode()  # type: ignore[arg-type]  # plain JSON values
+def _asked(job: ExportJob) -> dict[str, Value]:
+    return {"export": job.id, "format": job.format, "quantization": job.quantization}
+
+
+def _no_request(job: ExportJob) -> HttpFacts:
+    return HttpFacts(
+        method="POST", path=job.path, target=job.path, content_type=None, body=b"", reader=None, streamed=False
+    )

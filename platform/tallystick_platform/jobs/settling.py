@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
-from tallystick.ids import RecordId
 from tallystick.record import State
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import AnswerWithheld, Cancelled, ServerStopped
+from tallystick_platform.exchange import Cancelled, ServerStopped
 from tallystick_platform.exchange.faults import fault_of
 from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.folders import ExportFolders
@@ -20,31 +20,32 @@ from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobFault, JobS
 from tallystick_platform.store.records import StoredRecord
 
 MAX_ATTEMPTS = 5  # that restarts cut off, before a job counts as the cause of them
+_ENDED_UNSEEN = JobFault(
+    code="interrupted", message="the server ended while it wrote the job's end down; its record says more"
+)
 RETRY_ROW_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
-class Records(Protocol):
-    """The journal, as far as jobs read it."""
-
-    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
-
-
 class Settling:
     """Writes what became of jobs. Set `closing`, and what cannot be written is left to the next start."""
 
-    def __init__(self, *, store: JobStore, folders: ExportFolders, records: Records, clock: Clock) -> None:
+    def __init__(self, *, store: JobStore, folders: ExportFolders, clock: Clock) -> None:
         self._store = store
         self._folders = folders
-        self._records = records
         self._clock = clock
         self.closing = False
 
     async def settle(self, job: ExportJob, failure: BaseException | None, *, begun: bool) -> None:
-        """What became of a job whose latest attempt is recorded. `begun`: whether that attempt's turn had come. Raises: StateConflict."""
+        """What became of a job that is recorded, or that the server's stop broke off. `begun`: whether its turn had come.
+
+        Raises: StateConflict.
+        """
         if failure is None:
-            await self._change(job, state=JobState.FINISHED, progress=1.0, stage=None, **self._now())
+            await self._change(
+                job, state=JobState.FINISHED, progress=1.0, stage=None, ended_by=job.ended_by, **self._now()
+            )
             return
         empty: dict[str, Any] = {"files": (), "signature": None, "digest": None}
         parity = failure.parity if isinstance(failure, ExportFault) else None
@@ -52,27 +53,29 @@ class Settling:
             changes = empty | {"state": JobState.QUEUED, "parity": None, "attempts": job.attempts - begun}
         else:
             state = JobState.CANCELLED if isinstance(failure, Cancelled) else JobState.FAILED
-            changes = empty | {"state": state, "parity": parity, "error": _fault(failure), **self._now()}
+            changes = empty | {"state": state, "parity": parity, "error": _fault(failure), "ended_by": job.ended_by}
+            changes |= self._now()
         await self._discard(job)
         await self._change(job, **changes)
         _log.info("export.ended", job=job.id, state=changes["state"].value, error=type(failure).__name__)
 
-    async def settle_left(self, job: ExportJob) -> None:
-        """What a process that died left of a job, by what the journal says of its latest attempt."""
-        record = await self._records.entry(job.record_id)
+    async def settle_left(self, job: ExportJob, end: StoredRecord | None) -> None:
+        """What a process that died left of a job, by the record that ends it; where there is none, the job is queued again."""
         lies_there = job.digest is not None and self._folders.path(job.id).is_dir()
-        if record is not None and record.state is State.COMPLETED and lies_there:
-            await self.settle(job, None, begun=True)
+        changes: dict[str, Any] = {"files": (), "signature": None, "digest": None, "parity": None}
+        if end is None:
+            changes |= {"state": JobState.QUEUED}
+        elif end.state is State.COMPLETED and lies_there:
+            await self.settle(replace(job, ended_by=end.record_id), None, begun=True)
             return
-        if record is not None and record.state is State.CANCELLED:
-            await self.settle(job, Cancelled(), begun=True)
-            return
+        elif end.state is State.CANCELLED:
+            changes |= {"state": JobState.CANCELLED, "error": _fault(Cancelled())}
+        else:
+            changes |= {"state": JobState.FAILED, "error": _ENDED_UNSEEN}
+        if end is not None:
+            changes |= {"ended_by": end.record_id, **self._now()}
         await self._discard(job)
-        changes: dict[str, Any] = {"state": JobState.QUEUED, "files": (), "signature": None, "digest": None}
-        if job.attempts >= MAX_ATTEMPTS:
-            message = f"the server ended during {job.attempts} attempts at this export"
-            changes |= {"state": JobState.FAILED, "error": JobFault(code="interrupted", message=message), **self._now()}
-        await self._change(job, **changes, parity=None)
+        await self._change(job, **changes)
 
     async def _change(self, job: ExportJob, **changes: Any) -> None:
         """Change an unfinished job's row, again and again while the disk is full: nobody else would."""
@@ -98,7 +101,5 @@ class Settling:
 
 
 def _fault(failure: BaseException) -> JobFault | None:
-    if isinstance(failure, AnswerWithheld):
-        return JobFault(code="answer_withheld", message=str(failure))
     fault = fault_of(failure)
     return None if fault is None else JobFault(code=fault.code, message=fault.message)

@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tallystick.record import Choice, Gpu, Model, ProofOfCompute, Response, State, Usage
+from tallystick.record import Gpu, Model, ProofOfCompute, Response, State
+from tallystick.tasks import chat_output
+from tallystick.tasks.chat_requests import messages_of
 from tallystick.verify import ReplayRefused
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
@@ -58,8 +60,8 @@ def serve(folder, others=0, version=None, **parameters):
         gpu=Gpu(kind=gpu.kind, name=gpu.name, uuid=None, count=gpu.count, memory_bytes=gpu.memory_bytes, driver=None),
         parameters={name: getattr(asked, name) for name in SAMPLED},
         prompt={"messages": list(asked.messages)},
-        response=Response(choices=(Choice(index=0, text=text, finish_reason=end.finish_reason),)),
-        usage=Usage(input_tokens=end.input_tokens, output_tokens=end.output_tokens),
+        response=Response(outputs=(chat_output(text, end.finish_reason),)),
+        usage={"input_tokens": end.input_tokens, "output_tokens": end.output_tokens},
         proof_of_compute=ProofOfCompute(class_=model.reproducibility, toploc=None),
     )
 
@@ -70,9 +72,9 @@ def record(folder):
 
 
 def test_a_sampled_answer_that_was_computed_beside_others_comes_out_again(folder, record):
-    found, answer = replay(folder, record), record.response.choices[0]
-    assert record.usage.output_tokens > 1
-    assert (found.text, found.finish_reason, found.usage) == (answer.text, answer.finish_reason, record.usage)
+    found, answer = replay(folder, record), record.response.outputs[0]
+    assert record.usage["output_tokens"] > 1
+    assert (found.text, found.finish_reason, found.usage) == (answer.content["content"], answer.finish_reason, record.usage)
 
 
 def test_the_replay_names_the_means_that_the_record_names(folder, record):
@@ -86,12 +88,12 @@ def test_the_replay_names_the_means_that_the_record_names(folder, record):
 def test_the_packaged_model_gives_its_answer_again():
     record = serve(real_model(), others=1, **(SAMPLED | {"max_tokens": 12}))
     found = replay(real_model(), record)
-    assert (found.text, found.usage) == (record.response.choices[0].text, record.usage)
+    assert (found.text, found.usage) == (record.response.outputs[0].content["content"], record.usage)
 
 
 def test_another_seed_gives_another_answer(folder, record):
     other = replace(record, parameters=dict(record.parameters) | {"seed": 8})
-    assert replay(folder, other).text != record.response.choices[0].text
+    assert replay(folder, other).text != record.response.outputs[0].content["content"]
 
 
 def test_the_request_is_the_one_that_the_engine_had(record):
@@ -102,12 +104,19 @@ def test_the_request_is_the_one_that_the_engine_had(record):
     assert again.messages == list(asked.messages)
 
 
+def test_numbers_are_taken_however_they_were_asked_for():
+    asked = SAMPLED | {"temperature": 1, "top_k": 40.0, "n": 1}
+    again = request_of(replace(synthetic_record(1), prompt={"messages": MESSAGES}, parameters=asked))
+    assert (again.temperature, again.top_k) == (1.0, 40)
+    assert [type(value) for value in (again.temperature, again.top_k)] == [float, int]
+
+
 def test_messages_become_turns_as_the_service_makes_them():
     body = b"""{"model":"m","messages":[{"role":"developer","content":"Be brief."},
       {"role":"user","content":[{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]},
       {"role":"assistant","content":"Yes?"},{"role":"user","content":""}]}"""
     sent = parse_chat(body).request
-    record = replace(synthetic_record(1), prompt={"messages": list(sent.messages)}, parameters=SAMPLED)
+    record = replace(synthetic_record(1), prompt={"messages": list(messages_of(sent.reading))}, parameters=SAMPLED)
     assert tuple(request_of(record).messages) == sent.turns
 
 
@@ -121,13 +130,16 @@ def test_messages_become_turns_as_the_service_makes_them():
         ({"parameters": SAMPLED | {"top_k": "3"}}, "parameter top_k"),
         ({"parameters": SAMPLED | {"stop": 7}}, "parameter stop"),
         ({"parameters": SAMPLED | {"stop": (7,)}}, "parameter stop"),
+        ({"parameters": SAMPLED | {"top_k": 3.5}}, "parameter top_k"),
         ({"prompt": {}}, "holds no messages"),
+        ({"prompt": {"messages": MESSAGES, "tools": [{"type": "function"}]}}, "prompt's 'tools'"),
         ({"prompt": {"messages": "Hello"}}, "holds no messages"),
         ({"prompt": {"messages": ["Hello"]}}, "role and content"),
         ({"prompt": {"messages": [{"role": "user", "content": "a", "name": "b"}]}}, "role and content"),
         ({"prompt": {"messages": [{"role": "user", "content": 7}]}}, "something else than text"),
         ({"prompt": {"messages": [{"role": "user", "content": [{"type": "image"}]}]}}, "something else than text"),
         ({"prompt": {"messages": [{"role": "user", "content": [b"a"]}]}}, "something else than text"),
+        ({"prompt": {"messages": [{"role": "user", "content": None}]}}, "no text"),
     ],
 )
 def test_what_cannot_be_asked_again_is_refused_by_name(changes, reason):
@@ -177,7 +189,7 @@ def test_a_model_of_another_architecture_is_run_again_by_the_engine_that_ran_it(
     found = replay(folder, record)
     assert (found.engine, found.engine_version) == (record.model.engine, record.model.engine_version)
     assert found.engine == "tallystick-causal"
-    assert (found.text, found.usage) == (record.response.choices[0].text, record.usage)
+    assert (found.text, found.usage) == (record.response.outputs[0].content["content"], record.usage)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +214,7 @@ def adapter(tmp_path_factory):
 
 def test_an_adapter_is_run_again_on_its_base(adapter):
     base, folder, record = adapter
-    assert replay(folder, record, base).text == record.response.choices[0].text
+    assert replay(folder, record, base).text == record.response.outputs[0].content["content"]
 
 
 def test_an_adapter_without_its_base_is_refused_with_the_option_to_give(adapter):
