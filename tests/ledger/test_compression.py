@@ -1,11 +1,12 @@
 import threading
 import tracemalloc
+from pathlib import Path
 
 import pytest
 import zstandard
 
 from tallystick import compression
-from tallystick.compression import DICTIONARY_V1, compress, decompress
+from tallystick.compression import DICTIONARY_V2, compress, decompress
 from tallystick.encoding import encode_record
 from tallystick.errors import OpenError
 from tallystick.hashing import keccak256
@@ -16,9 +17,9 @@ DATA = encode_record(whole_record())
 LIMIT = 100_000
 
 
-def test_the_dictionary_is_the_one_of_version_1():
-    assert len(DICTIONARY_V1) == 3141
-    assert keccak256(DICTIONARY_V1).hex() == "6f72d554baf482b6cf153c1f55ce750c617e49d3b6f3c34afb9c5d0c21334487"
+def test_the_dictionary_is_the_one_of_version_2():
+    assert len(DICTIONARY_V2) == 4563
+    assert keccak256(DICTIONARY_V2).hex() == "32f4f2fc51f96284e6006c6b175b38b713c70fb966c68b8a254f11a4c7e7e7f2"
 
 
 @pytest.mark.parametrize("data", [b"\x00", b"a" * 10_000, DATA, bytes(range(256)) * 40])
@@ -27,10 +28,29 @@ def test_what_was_compressed_comes_back(data):
 
 
 def test_a_small_record_shrinks_far_below_what_zstd_alone_reaches():
-    for record, share in ((whole_record(), 0.55), (bare_record(), 0.75), (typical_record(), 0.85)):
+    for record, share in ((whole_record(), 0.55), (bare_record(), 0.75), (typical_record(), 0.8)):
         data = encode_record(record)
         alone = zstandard.ZstdCompressor(level=compression.LEVEL).compress(data)
         assert len(compress(data)) < share * len(alone)
+
+
+def test_a_short_chat_record_takes_no_more_than_its_own_words_and_hashes():
+    short = typical_record("You are a helpful assistant.", "What is a tally stick?", "A stick that was split in two.")
+    assert len(compress(encode_record(short))) <= 360
+    assert len(compress(encode_record(typical_record()))) <= 1_090
+
+
+@pytest.mark.parametrize("size", [compression.LONG_BYTES, compression.LONG_BYTES + 1, compression.MAX_LONG_BYTES + 1])
+def test_short_and_long_data_come_back_whatever_the_level(size):
+    data = (DATA * (size // len(DATA) + 1))[:size]
+    assert decompress(compress(data), size) == data
+
+
+def test_a_long_prompt_is_compressed_harder_than_a_short_one():
+    page = (Path(__file__).parents[2] / "ledger" / "SPEC.md").read_text()[:28_000]
+    data = encode_record(typical_record(question=page))
+    assert compression.LONG_BYTES < len(data) <= compression.MAX_LONG_BYTES
+    assert len(compress(data)) < len(frame_of(data, write_dict_id=False))
 
 
 def test_incompressible_data_grows_by_a_few_bytes():
@@ -70,8 +90,8 @@ def test_a_frame_that_holds_more_than_it_names_stops_at_what_it_names():
 
 
 def frame_of(data: bytes, **options: bool) -> bytes:
-    dictionary = zstandard.ZstdCompressionDict(DICTIONARY_V1, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    return zstandard.ZstdCompressor(dict_data=dictionary, **options).compress(data)
+    dictionary = zstandard.ZstdCompressionDict(DICTIONARY_V2, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    return zstandard.ZstdCompressor(level=compression.LEVEL, dict_data=dictionary, **options).compress(data)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +116,7 @@ def test_anything_but_one_whole_frame_of_the_format_is_refused(frame):
 
 
 def test_a_frame_of_another_dictionary_does_not_give_the_record():
-    other = zstandard.ZstdCompressionDict(DICTIONARY_V1[::-1], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    other = zstandard.ZstdCompressionDict(DICTIONARY_V2[::-1], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     try:
         assert decompress(zstandard.ZstdCompressor(dict_data=other).compress(DATA), LIMIT) != DATA
     except OpenError:

@@ -27,12 +27,13 @@ from tallystick.keys import (
     wrap_epoch_key,
     write_secret_file,
 )
-from tests.support.reference_hpke import open_hpke
+from tests.support import xwing_vector
+from tests.support.reference_hpke import decapsulate, open_hpke
 from tests.support.vectors.cast import AUDITOR, EPOCH_KEY, LOG_ID, WRITER, flipped
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 DIGEST = keccak256(b"digest")
-OTHER_AUDITOR = AuditorKey(keccak256(b"a") + keccak256(b"b"), keccak256(b"c"))
+OTHER_AUDITOR = AuditorKey(keccak256(b"another auditor"))
 
 
 # Wallets and signatures
@@ -94,7 +95,7 @@ def test_the_smallest_and_the_largest_private_key_are_taken():
 
 def test_new_keys_differ():
     assert Wallet.generate().secret != Wallet.generate().secret
-    assert AuditorKey.generate().mlkem_seed != AuditorKey.generate().mlkem_seed
+    assert AuditorKey.generate().seed != AuditorKey.generate().seed
     assert EpochKey.generate(LOG_ID, 1).secret != EpochKey.generate(LOG_ID, 1).secret
 
 
@@ -113,18 +114,19 @@ def test_keys_are_read_back_from_their_lines():
     ("kind", "text"),
     [
         (Wallet, ""),
-        (Wallet, "tallystick-wallet-v1"),
-        (Wallet, "tallystick-wallet-v2:" + "11" * 32),
-        (Wallet, "tallystick-wallet-v1:" + "11" * 31),
-        (Wallet, "tallystick-wallet-v1:" + "1 " * 32),
-        (Wallet, "tallystick-wallet-v1:" + "zz" * 32),
-        (Wallet, "tallystick-wallet-v1:" + "00" * 32),
-        (AuditorKey, "tallystick-auditor-pub-v1:AAAA"),
-        (AuditorKey, "tallystick-auditor-key-v1:AAAA"),
-        (AuditorKey, "tallystick-auditor-key-v1:!!!!"),
+        (Wallet, "tallystick-wallet-v2"),
+        (Wallet, "tallystick-wallet-v3:" + "11" * 32),
+        (Wallet, "tallystick-wallet-v2:" + "11" * 31),
+        (Wallet, "tallystick-wallet-v2:" + "1 " * 32),
+        (Wallet, "tallystick-wallet-v2:" + "zz" * 32),
+        (Wallet, "tallystick-wallet-v2:" + "00" * 32),
+        (AuditorKey, "tallystick-auditor-pub-v2:AAAA"),
+        (AuditorKey, "tallystick-auditor-key-v2:AAAA"),
+        (AuditorKey, "tallystick-auditor-key-v2:!!!!"),
+        (AuditorKey, "tallystick-auditor-key-v2:" + "A" * 128),  # 96 bytes: the seed's expansion
         (AuditorPublicKey, AUDITOR.public.to_text()[:-3] + "h=="),  # the same bytes, with a bit set behind them
-        (AuditorPublicKey, "tallystick-auditor-pub-v1:AAAA"),
-        (AuditorPublicKey, "tallystick-auditor-pub-v1:" + "//////" * 270 + "//4="),
+        (AuditorPublicKey, "tallystick-auditor-pub-v2:AAAA"),
+        (AuditorPublicKey, "tallystick-auditor-pub-v2:" + "//////" * 270 + "//4="),
     ],
 )
 def test_a_line_that_is_no_key_is_refused_without_showing_it(kind, text):
@@ -143,7 +145,7 @@ def test_a_public_key_that_ml_kem_cannot_use_is_refused():
 def test_no_text_form_shows_a_secret(show):
     key = EpochKey(LOG_ID, 3, b"\xa7" * 32)
     shown = show([WRITER, AUDITOR, key])
-    secrets = [WRITER.secret, AUDITOR.mlkem_seed, AUDITOR.x25519_secret, key.secret, key.extracted]
+    secrets = [WRITER.secret, AUDITOR.seed, key.secret, key.extracted, key.nonce_key]
     for secret in secrets:
         assert secret.hex() not in shown.lower()
         assert repr(secret)[2:-1] not in shown
@@ -152,12 +154,17 @@ def test_no_text_form_shows_a_secret(show):
 # Derivation and wraps
 
 
-@pytest.mark.parametrize("info", [b"", b"tallystick/v1/record" + bytes(8)])
+@pytest.mark.parametrize("info", [b"", b"tallystick/v2/record" + bytes(8)])
 def test_hkdf_is_the_one_of_rfc_5869(info):
     whole = HKDF(hashes.SHA256(), 32, salt=LOG_ID, info=info).derive(EPOCH_KEY.secret)
     assert hkdf_expand(hkdf_extract(EPOCH_KEY.secret, LOG_ID), info) == whole
     assert EPOCH_KEY.extracted == hkdf_extract(EPOCH_KEY.secret, LOG_ID)
     assert hkdf_expand(EPOCH_KEY.secret, info) == HKDFExpand(hashes.SHA256(), 32, info).derive(EPOCH_KEY.secret)
+
+
+def test_the_key_of_record_nonces_is_derived_as_the_specification_says():
+    whole = HKDF(hashes.SHA256(), 32, salt=LOG_ID, info=b"tallystick/v2/nonce").derive(EPOCH_KEY.secret)
+    assert EPOCH_KEY.nonce_key == whole
 
 
 @pytest.mark.parametrize(
@@ -205,8 +212,21 @@ def test_a_wrap_of_another_size_is_refused(size):
 
 def test_the_wrap_is_x_wing_in_hpke_as_the_specification_says():
     wrap = wrap_epoch_key(EPOCH_KEY, AUDITOR.public)
-    info = b"tallystick/v1/epoch" + LOG_ID + (3).to_bytes(4, "big")
-    assert open_hpke(wrap[KEY_ID_BYTES:], AUDITOR.mlkem_seed, AUDITOR.x25519_secret, info) == EPOCH_KEY.secret
+    info = b"tallystick/v2/epoch" + LOG_ID + (3).to_bytes(4, "big")
+    assert open_hpke(wrap[KEY_ID_BYTES:], AUDITOR.seed, info) == EPOCH_KEY.secret
+
+
+def test_a_key_pair_follows_from_its_seed_as_in_the_vector_of_x_wing():
+    public = AuditorKey(xwing_vector.SEED).public
+    assert public.mlkem.startswith(xwing_vector.PUBLIC_KEY_STARTS)
+    assert public.x25519 == xwing_vector.PUBLIC_KEY_ENDS
+    assert decapsulate(xwing_vector.ENCAPSULATION, xwing_vector.SEED) == xwing_vector.SHARED_SECRET
+
+
+@pytest.mark.parametrize("size", [0, 31, 33, 96])
+def test_a_seed_of_another_size_is_refused(size):
+    with pytest.raises(KeyFormatError, match="has not 32 bytes"):
+        AuditorKey(bytes(size))
 
 
 # Files

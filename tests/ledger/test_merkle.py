@@ -2,14 +2,15 @@ import pytest
 
 from tallystick.errors import MerkleError
 from tallystick.hashing import keccak256
-from tallystick.ids import FieldsRoot, Head, LogId, Root
+from tallystick.ids import FieldsRoot, LogId
 from tallystick.merkle import (
+    HEADER_BYTES,
     MAX_BATCH_RECORDS,
+    MAX_CIPHERTEXT_BYTES,
     MAX_PATH_LENGTH,
     RootBuilder,
     inclusion_path,
     leaf_hash,
-    next_head,
     node_hash,
     root_from_path,
     tree_root,
@@ -18,6 +19,8 @@ from tests.support.reference_tree import path_of, root_of
 
 LOG = LogId(b"\x01" * 32)
 FIELDS = FieldsRoot(b"\x02" * 32)
+HEADER, CIPHERTEXT = b"\x20" + bytes(24), b"ciphertext and tag"
+SEALED = HEADER + CIPHERTEXT
 SIZES = [*range(1, 40), 63, 64, 65, 1023, 1024]
 
 
@@ -26,28 +29,43 @@ def leaves_of(size: int) -> list[bytes]:
 
 
 def test_a_leaf_is_the_hash_of_its_parts_in_order():
-    expected = keccak256(b"\x00" + LOG + (7).to_bytes(8, "big") + FIELDS + keccak256(b"sealed"))
-    assert leaf_hash(LOG, 7, FIELDS, b"sealed") == expected
+    expected = keccak256(b"\x00" + LOG + (7).to_bytes(8, "big") + FIELDS + HEADER + keccak256(CIPHERTEXT))
+    assert leaf_hash(LOG, 7, FIELDS, SEALED) == expected
 
 
 def test_a_leaf_depends_on_each_of_its_parts():
     leaves = {
-        leaf_hash(LOG, 7, FIELDS, b"sealed"),
-        leaf_hash(LogId(b"\x03" * 32), 7, FIELDS, b"sealed"),
-        leaf_hash(LOG, 8, FIELDS, b"sealed"),
-        leaf_hash(LOG, 7, FieldsRoot(b"\x03" * 32), b"sealed"),
-        leaf_hash(LOG, 7, FIELDS, b"sealed!"),
+        leaf_hash(LOG, 7, FIELDS, SEALED),
+        leaf_hash(LogId(b"\x03" * 32), 7, FIELDS, SEALED),
+        leaf_hash(LOG, 8, FIELDS, SEALED),
+        leaf_hash(LOG, 7, FieldsRoot(b"\x03" * 32), SEALED),
+        leaf_hash(LOG, 7, FIELDS, SEALED + b"!"),
+        leaf_hash(LOG, 7, FIELDS, b"\x21" + SEALED[1:]),
+        leaf_hash(LOG, 7, FIELDS, SEALED[:24] + b"!" + SEALED[25:]),
     }
-    assert len(leaves) == 5
+    assert len(leaves) == 7
 
 
 @pytest.mark.parametrize(
-    ("log_id", "index", "fields_root"),
-    [(LOG[:31], 7, FIELDS), (LOG, -1, FIELDS), (LOG, 2**64, FIELDS), (LOG, 7, FIELDS + b"\x00")],
+    ("log_id", "index", "fields_root", "sealed"),
+    [
+        (LOG[:31], 7, FIELDS, SEALED),
+        (LOG, -1, FIELDS, SEALED),
+        (LOG, 2**64, FIELDS, SEALED),
+        (LOG, 7, FIELDS + b"\x00", SEALED),
+        (LOG, 7, FIELDS, SEALED[: HEADER_BYTES + 16]),
+        (LOG, 7, FIELDS, bytes(HEADER_BYTES + MAX_CIPHERTEXT_BYTES + 1)),
+    ],
 )
-def test_a_leaf_of_parts_of_a_wrong_size_is_refused(log_id, index, fields_root):
+def test_a_leaf_of_parts_of_a_wrong_size_is_refused(log_id, index, fields_root, sealed):
     with pytest.raises(MerkleError):
-        leaf_hash(LogId(log_id), index, FieldsRoot(fields_root), b"sealed")
+        leaf_hash(LogId(log_id), index, FieldsRoot(fields_root), sealed)
+
+
+def test_the_shortest_and_the_longest_sealed_record_have_leaves():
+    assert leaf_hash(LOG, 0, FIELDS, bytes(HEADER_BYTES + 17)) != leaf_hash(
+        LOG, 0, FIELDS, bytes(HEADER_BYTES + MAX_CIPHERTEXT_BYTES)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -95,7 +113,7 @@ def test_a_node_cannot_pass_for_a_leaf():
     assert tree_root(inner) == tree_root(leaves)  # why a leaf's own prefix and the size belong to the proof:
     with pytest.raises(MerkleError, match="needs 2"):
         root_from_path(inner[0], 0, 4, [inner[1], leaves[0], leaves[1]])
-    assert leaf_hash(LOG, 0, FIELDS, b"") not in inner
+    assert leaf_hash(LOG, 0, FIELDS, SEALED) not in inner
 
 
 @pytest.mark.parametrize(
@@ -116,8 +134,6 @@ def test_a_hash_of_another_size_is_refused_everywhere(size):
         lambda: root_from_path(odd, 0, 1, []),
         lambda: root_from_path(bytes(32), 0, 2, [odd]),
         lambda: RootBuilder([odd]),
-        lambda: next_head(Head(odd), Root(bytes(32)), 0, 1),
-        lambda: next_head(Head(bytes(32)), Root(odd), 0, 1),
     ):
         with pytest.raises(MerkleError):
             refused()
@@ -152,14 +168,3 @@ def test_a_builder_gives_its_root_at_any_time():
     for count, leaf in enumerate(leaves, start=1):
         builder.add(leaf)
         assert builder.root() == builder.root() == tree_root(leaves[:count])
-
-
-def test_a_head_is_the_hash_of_its_parts_in_order():
-    expected = keccak256(b"\x05" * 32 + b"\x06" * 32 + (9).to_bytes(8, "big") + (3).to_bytes(4, "big"))
-    assert next_head(Head(b"\x05" * 32), Root(b"\x06" * 32), 9, 3) == expected
-
-
-@pytest.mark.parametrize(("first_index", "count"), [(0, 0), (0, MAX_BATCH_RECORDS + 1), (-1, 1), (2**64, 1)])
-def test_a_head_over_an_impossible_batch_is_refused(first_index, count):
-    with pytest.raises(MerkleError):
-        next_head(Head(bytes(32)), Root(bytes(32)), first_index, count)

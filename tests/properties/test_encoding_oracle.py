@@ -23,7 +23,7 @@ def plain(value: object) -> object:
         members = {
             field.name.removesuffix("_"): plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
-        return members | ({"v": 1} if isinstance(value, Record) else {})
+        return members | ({"v": 2} if isinstance(value, Record) else {})
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -9,19 +9,46 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tallystick.binding import record_request_hash, response_digest, response_hash
 from tallystick.encoding import RECORD_PREFIX, decode_record, encode_fields, encode_record, split_fields
 from tallystick.errors import EncodingError, OpenError, RecordError
-from tallystick.ids import FieldsRoot, LogId
+from tallystick.ids import LogId
 from tallystick.keys import EpochKey
 from tallystick.merkle import RootBuilder, inclusion_path, root_from_path, tree_root
-from tallystick.record import FIELD_NAMES, Record
-from tallystick.sealing import check_commitments, check_disclosure, disclose, open_sealed, pad, padme, seal, unpad
+from tallystick.record import FIELD_NAMES, Record, Request, Response
+from tallystick.sealing import (
+    OpenedRecord,
+    SealedRecord,
+    check_commitments,
+    check_disclosure,
+    disclose,
+    open_sealed,
+    pad,
+    padme,
+    record_secret,
+    response_salt,
+    seal,
+    sealed_header,
+    unpad,
+)
 from tests.support.records import records
 from tests.support.reference_tree import path_of, root_of
+from tests.support.vectors.cast import stream
 
 slow = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 leaf_lists = st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=70)
 KEY = EpochKey(LogId(b"\x21" * 32), 1, b"\x22" * 32)
+
+
+def opened_with(sealed: SealedRecord, secret: bytes) -> OpenedRecord:
+    return open_sealed(
+        sealed.sealed,
+        log_id=KEY.log_id,
+        index=sealed.index,
+        epoch=KEY.epoch,
+        fields_root=sealed.fields_root,
+        secret=secret,
+    )
 
 
 @slow
@@ -55,42 +82,53 @@ def test_no_bytes_make_the_decoder_fail_in_another_way(data: bytes) -> None:
 
 @slow
 @given(records, st.integers(0, 2**53 - 1), st.sampled_from([b"", b"\x07" * 32]))
-def test_a_sealed_record_opens_at_its_place_and_discloses_each_field(record: Record, index: int, nonce: bytes) -> None:
-    sealed = seal(record, epoch_key=KEY, index=index, custody_nonce=nonce)
-    opened = open_sealed(
-        sealed.sealed, log_id=KEY.log_id, index=index, fields_root=sealed.fields_root, secret=sealed.secret
-    )
+def test_a_sealed_record_opens_at_its_place_and_discloses_each_field(record: Record, index: int, vault: bytes) -> None:
+    sealed = seal(record, epoch_key=KEY, index=index, random=stream("any"), vault=vault)
+    opened = opened_with(sealed, sealed.secret)
     check_commitments(opened, sealed.fields_root)
-    assert encode_record(opened.record) == opened.record_bytes
+    assert opened.record_bytes == encode_record(record)
     assert set(check_disclosure(disclose(opened, FIELD_NAMES), sealed.fields_root)) == set(FIELD_NAMES)
+    header = sealed_header(sealed.sealed)
+    assert (header.vault, header.admission_seq) == (bool(vault), record.admission_seq)
+    assert record_secret(KEY, index, header.nonce, vault) == sealed.secret
+
+
+@slow
+@given(records)
+def test_the_hashes_of_a_receipt_follow_from_the_opened_record(record: Record) -> None:
+    sealed = seal(record, epoch_key=KEY, index=3, random=stream("any"))
+    read = opened_with(sealed, sealed.secret).record
+    outputs = read.response.outputs if isinstance(read.response, Response) else ()
+    digest = response_digest(read.error, outputs)
+    assert response_hash(response_salt(sealed.secret), digest) == sealed.response_hash
+    assert isinstance(read.request, Request | None)
+    assert record_request_hash(read.http, read.request) == sealed.request_hash
 
 
 @slow
 @given(records, st.data())
 def test_a_changed_bit_of_a_sealed_record_never_opens(record: Record, data: st.DataObject) -> None:
-    sealed = seal(record, epoch_key=KEY, index=5)
+    sealed = seal(record, epoch_key=KEY, index=5, random=stream("any"))
     at = data.draw(st.integers(0, len(sealed.sealed) - 1))
     changed = bytearray(sealed.sealed)
     changed[at] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(OpenError):
-        open_sealed(bytes(changed), log_id=KEY.log_id, index=5, fields_root=sealed.fields_root, secret=sealed.secret)
+        opened_with(replace(sealed, sealed=bytes(changed)), sealed.secret)
 
 
 @slow
-@given(records)
-def test_two_records_at_one_index_never_share_a_key(record: Record) -> None:
-    one = seal(record, epoch_key=KEY, index=9)
-    other = seal(replace(record, sender_seq=record.sender_seq % (2**53 - 1) + 1), epoch_key=KEY, index=9)
-    assert one.secret == other.secret
-    assert one.fields_root != other.fields_root  # and the data key is derived from it
-    with pytest.raises(OpenError):
-        open_sealed(
-            other.sealed,
-            log_id=KEY.log_id,
-            index=9,
-            fields_root=FieldsRoot(one.fields_root),
-            secret=one.secret,
-        )
+@given(records, st.booleans())
+def test_no_secret_opens_another_record_at_the_same_index(record: Record, repeating: bool) -> None:
+    """A backup was restored, so an index is handed out again; the random generator may even repeat itself."""
+    other_record = replace(record, sender_seq=record.sender_seq % (2**53 - 1) + 1)
+    draws = [stream("machine"), stream("machine" if repeating else "other")]
+    one = seal(record, epoch_key=KEY, index=9, random=draws[0])
+    other = seal(other_record, epoch_key=KEY, index=9, random=draws[1])
+    assert one.secret != other.secret
+    assert sealed_header(one.sealed).nonce != sealed_header(other.sealed).nonce
+    for sealed, secret in ((one, other.secret), (other, one.secret)):
+        with pytest.raises(OpenError):
+            opened_with(sealed, secret)
 
 
 @slow

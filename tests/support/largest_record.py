@@ -105,7 +105,7 @@ def largest_record() -> Record:
         parameters={"p": noisy_text(MAX_PARAMETERS_BYTES - OVERHEAD, "parameters")},
         request=Request(
             reader=next(name),
-            target=noisy_text(300, "target"),
+            target=noisy_text(100, "target"),
             content_type="",
             body=b"",
             salt=noise(16, "salt"),
