@@ -72,6 +72,25 @@ class SchemaTooNew(StoreError):
         self.known = known
 
 
+class SchemaTooOld(StoreError):
+    """The database holds records of a format that this version does not read."""
+
+    def __init__(self, *, path: Path | str, found: str) -> None:
+        super().__init__(
+            path=path,
+            reason="it is the journal of format version 1, which was never released and is not read any more; start with another folder",
+        )
+        self.found = found
+
+
+class InventoryUnreadable(PlatformError):
+    """The journal's inventory is missing or was changed: what the journal should hold is not known."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the journal's inventory cannot be used: {reason}; run `tallystick-server journal check`")
+        self.reason = reason
+
+
 class RowTampered(PlatformError):
     """A row's MAC does not fit its columns: something other than the service wrote it."""
 
@@ -114,6 +133,15 @@ class NotAdmitted(PlatformError):
     def __init__(self, *, admission_seq: int) -> None:
         super().__init__(f"admission {admission_seq} is not open: it was never admitted here or already has its record")
         self.admission_seq = admission_seq
+
+
+class CannotFollow(PlatformError):
+    """A record was offered as the end of accepted work that it cannot end."""
+
+    def __init__(self, *, record_id: bytes, reason: str) -> None:
+        super().__init__(f"no record can follow {record_id.hex()}: {reason}")
+        self.record_id = record_id
+        self.reason = reason
 
 
 # -- authentication
@@ -198,6 +226,24 @@ class Draining(PlatformError):
     def __init__(self, *, retry_after_s: int) -> None:
         super().__init__("the server is shutting down and takes no new requests")
         self.retry_after_s = retry_after_s
+
+
+class AdmissionClosed(PlatformError):
+    """Nothing is admitted now: a record of it might contradict what the chain holds. `reason` is fit to be shown to any client."""
+
+    def __init__(self, *, reason: str, retry_after_s: int) -> None:
+        super().__init__(f"no request is admitted at the moment: {reason}")
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class RequestUnrecordable(PlatformError):
+    """A request that no record could hold as it was received."""
+
+    def __init__(self, *, part: str, reason: str) -> None:
+        super().__init__(f"the request's {part} {reason}")
+        self.part = part
+        self.reason = reason
 
 
 class RequestTimedOut(PlatformError):

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from tallystick.ids import Address, LogId, new_record_id
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import Domain, request_hash, response_hash
+from tallystick.receipts import Domain
 from tallystick.record import (
-    Choice,
     Gpu,
     HttpExchange,
     Instructions,
@@ -23,17 +22,18 @@ from tallystick.record import (
     Provider,
     Record,
     RecordTime,
+    Request,
     Response,
     Sender,
     State,
-    Usage,
-    charge_micros,
+    charged,
 )
+from tallystick.tasks import chat_output
 from tallystick_platform.clock import Clock
 from tallystick_platform.sealing import LedgerSealer
 from tallystick_platform.store import settlement
 from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.check import Finding, check_journal
+from tallystick_platform.store.check import ChainStanding, Finding, check_journal
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
@@ -47,7 +47,7 @@ LOG_ID = LogId(b"\x10" * 32)
 ALICE = Address(b"\xa1" * 20)
 BOB = Address(b"\xb0" * 20)
 TOKEN_ID = "tok_0011223344556677"
-ANCHOR_DEADLINE_S = 3600
+PROMISE_S = 86_400
 EPOCH_SECONDS = 86_400
 
 # One object each, as a service has them: what encodes records may remember them.
@@ -83,7 +83,11 @@ class Bytes:
 RANDOM = Bytes("record ids")
 
 
-def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = b"{}", streamed: bool = False) -> Record:
+QUESTION = "What is a tally stick?"
+BODY = b'{"model":"smollm2-135m-instruct","messages":[{"role":"user","content":"What is a tally stick?"}]}'
+
+
+def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = BODY, streamed: bool = False) -> Record:
     """The record that stands if the process dies right after admission."""
     now = clock.now_us()
     return Record(
@@ -94,19 +98,20 @@ def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = b"{}", stre
         state=State.INTERRUPTED,
         error=settlement.INTERRUPTED,
         time=RecordTime(admitted_at=now, started_at=None, finished_at=now),
-        http=HttpExchange(
-            method="POST",
-            path="/v1/chat/completions",
-            request_hash=request_hash(body),
-            response_hash=None,
-            streamed=streamed,
-        ),
+        http=HttpExchange(method="POST", path="/v1/chat/completions", streamed=streamed),
         gpu=GPU,
         provider=PROVIDER,
         price=None,
         model=MODEL,
         parameters={"temperature": 0.7, "top_p": 0.9, "top_k": 50, "max_tokens": 64, "seed": 7, "stop": []},
-        prompt={"messages": [{"role": "user", "content": "What is a tally stick?"}]},
+        request=Request(
+            reader="chat/openai/1",
+            target="/v1/chat/completions",
+            content_type="application/json",
+            body=body,
+            salt=RANDOM(16),
+        ),
+        prompt={"messages": [{"role": "user", "content": QUESTION}]},
         instructions=INSTRUCTIONS,
         response=None,
         usage=None,
@@ -123,16 +128,28 @@ def completed(admitted: Record, clock: Clock, text: str = "A stick that was spli
         state=State.COMPLETED,
         error=None,
         time=replace(admitted.time, started_at=admitted.time.admitted_at, finished_at=now),
-        http=replace(admitted.http, response_hash=response_hash([text.encode()])),
-        response=Response(choices=(Choice(index=0, text=text, finish_reason="stop"),)),
-        usage=Usage(input_tokens=12, output_tokens=9),
-        price=Price(
-            per_hour_micros=500_000,
-            currency="USD",
-            device_time_us=250_000,
-            charge_micros=charge_micros(500_000, 250_000),
-        ),
+        response=Response(outputs=(chat_output(text, "stop"),)),
+        usage={"input_tokens": 12, "output_tokens": 9},
+        price=price(min(250_000, now - admitted.time.admitted_at)),
     )
+
+
+def price(device_time_us: int) -> Price:
+    """What engine time costs here."""
+    return charged(Price(per_hour_micros=500_000, currency="USD", device_time_us=device_time_us, charge_micros=0), None)
+
+
+def accepted(clock: Clock, *, sender: Address = ALICE, due_s: int = 3_600) -> Record:
+    """The record of work that was taken on."""
+    draft = would_be(clock, sender=sender)
+    due_by = draft.time.admitted_at + due_s * 1_000_000
+    return replace(draft, state=State.ACCEPTED, error=None, time=replace(draft.time, due_by=due_by))
+
+
+def ending(accepted_record: Record, clock: Clock) -> Record:
+    """The record that says how accepted work ended."""
+    draft = replace(would_be(clock, sender=accepted_record.sender.address), request=None)
+    return replace(completed(draft, clock), follows=accepted_record.id)
 
 
 @cache
@@ -186,16 +203,16 @@ class Setting:
             self.sealer(),
             self.macs,
             clock=self.clock,
-            anchor_deadline_s=ANCHOR_DEADLINE_S,
+            promise_s=PROMISE_S,
             **options,
         )
 
     def batches(self, database: Database) -> Batches:
-        return Batches(database, self.macs)
+        return Batches(database, self.macs, LOG_ID)
 
 
 class Running:
-    """A started journal, as a context: `async with Running(setting) as journal`."""
+    """A journal that was started and released, as a context: `async with Running(setting) as journal`."""
 
     def __init__(self, setting: Setting, database: Database | None = None, **options: int) -> None:
         self.setting = setting
@@ -204,6 +221,7 @@ class Running:
 
     async def __aenter__(self) -> Journal:
         await self.journal.start()
+        self.journal.release()
         return self.journal
 
     async def __aexit__(self, *_: object) -> None:
@@ -222,7 +240,7 @@ async def record_many(journal: Journal, clock: Clock, count: int) -> list[Journa
     return list(await asyncio.gather(*(record_one(journal, clock) for _ in range(count))))
 
 
-def findings(setting: Setting, database: Database | None = None) -> list[Finding]:
+def findings(setting: Setting, database: Database | None = None, chain: ChainStanding | None = None) -> list[Finding]:
     """What the check of the whole journal finds."""
     held = database or setting.database()
     return list(
@@ -233,12 +251,14 @@ def findings(setting: Setting, database: Database | None = None) -> list[Finding
             domain=DOMAIN,
             writer=WALLET.address,
             reveal=setting.sealer().reveal_draft,
+            chain=chain,
         )
     )
 
 
 def carried_out(committer: GroupCommitter, group: Sequence[Operation]) -> list[Outcome]:
     """A group's outcomes, all its steps taken here and now."""
+    committer.held = None
     if not committer.ready:
         committer.make_ready()
     prepared = committer.prepare(group)

@@ -2,7 +2,7 @@
 
 - `request`: what is asked, and the parameters that it really runs with.
 - `line`: the stages in order, and what an early end does in each. Start reading there.
-- `events`: the same line for what is not a chat: exports and downloads.
+- `events`: the same line for what is not a chat, and work that is recorded when it is accepted and again when it is over.
 - `committing`: the commit of its record.
 - `records`: the record that would stand, and the record that will.
 - `tally`, `faults`: what was computed and delivered, and why no more than that.

@@ -9,6 +9,7 @@ from tallystick.ids import RecordId, format_record_id
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, RecordFault, State, clip_text
 from tallystick_platform import errors as platform
 from tallystick_platform.registry.errors import DiskFull
+from tallystick_platform.store.entries import Ticket
 
 INTERNAL_CODE = "internal_error"
 
@@ -23,15 +24,19 @@ class StopReason(StrEnum):
 
 
 class AnswerWithheld(platform.PlatformError):
-    """The answer was computed, and its record could not be made durable: nothing more of it is released."""
+    """The answer was computed, and its record could not be made durable: nothing more of it is released.
 
-    def __init__(self, *, record_id: RecordId, reason: str, retry_after_s: int) -> None:
+    `ticket` is the admission, which the client may be shown; None where admission and record were one.
+    """
+
+    def __init__(self, *, record_id: RecordId, reason: str, retry_after_s: int, ticket: Ticket | None) -> None:
         super().__init__(
             f"the answer is withheld because its record {format_record_id(record_id)} could not be stored: {reason}"
         )
         self.record_id = record_id
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.ticket = ticket
 
 
 class ParameterOutOfRange(platform.PlatformError):

@@ -117,8 +117,8 @@ class Line:
     async def run(self, deliver: Deliver | None) -> Answer:
         """Take the request to its record. `deliver` gets each delta of a stream; None keeps the answer until it is recorded.
 
-        Raises: UnknownModel, NoProvider, Overloaded, Draining, JournalUnavailable and why a model is not loaded when nothing was
-        admitted; AnswerWithheld.
+        Raises: UnknownModel, NoProvider, Overloaded, Draining, AdmissionClosed, RequestUnrecordable, JournalUnavailable and why a model
+        is not loaded when nothing was admitted; AnswerWithheld.
         """
         self._task = asyncio.current_task()
         parts = self._parts
@@ -165,9 +165,10 @@ class Line:
         draft = would_be(
             record_id=new_record_id(now_us, parts.random),
             admitted_at=now_us,
-            request=self._request,
+            asked=self._request,
             parameters=parameters,
             http=self._http,
+            request=self._http.request(parts.random),
             fixed=parts.fixed_parts(placement),
             sender=Sender(address=principal.address, proof="token", token_id=principal.token_id, signature=None),
         )
@@ -215,7 +216,7 @@ class Line:
     async def _commit(self, computed: Computed) -> Answer:
         parts, admitted = self._parts, computed.admitted
         began_ns = parts.clock.monotonic_ns()
-        entry = await committed(parts, terminal(admitted.ticket.record, computed.outcome))
+        entry = await committed(parts, terminal(admitted.ticket.record, computed.outcome), admitted.ticket)
         return Answer(
             admitted=admitted,
             outcome=computed.outcome,

@@ -25,10 +25,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Journal(Protocol):
-    """The durable store of admissions and records. Raises: JournalUnavailable, JournalClosed."""
+    """The durable store of admissions and records. Raises: AdmissionClosed, JournalUnavailable, JournalClosed."""
 
     async def admit(self, record: Record, *, token_id: str) -> Ticket:
         """Durable on return: from now on a record will stand, whatever happens."""
+        ...
+
+    async def record_at_once(self, record: Record, *, token_id: str) -> tuple[Ticket, JournalEntry]:
+        """Durable on return. After JournalUnavailable it may stand all the same."""
         ...
 
     async def commit(self, record: Record) -> JournalEntry:
@@ -112,8 +116,8 @@ class Parts:
         """Add a durable record to the figures."""
         self._states[record.state].inc()
         if record.usage is not None:
-            self._tokens[0].inc(record.usage.input_tokens)
-            self._tokens[1].inc(record.usage.output_tokens)
+            self._tokens[0].inc(record.usage.get("input_tokens", 0))
+            self._tokens[1].inc(record.usage.get("output_tokens", 0))
         if record.price is not None:
             self._device_seconds.inc(record.price.device_time_us / US_PER_S)
 

@@ -1,33 +1,32 @@
-"""The record of a chat: the one that would stand if the process ended now, and the one that will stand."""
+"""Records as the exchange makes them: the one that would stand if the process ended now, and the one that will stand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from tallystick.ids import Address, RecordId
-from tallystick.receipts import response_hash
 from tallystick.record import (
-    Choice,
     Gpu,
-    HttpExchange,
     Instructions,
     Model,
+    Output,
     Price,
     ProofOfCompute,
     Provider,
     Record,
     RecordTime,
+    Request,
     Response,
     Sender,
     State,
     Usage,
     Value,
-    charge_micros,
+    charged,
 )
 from tallystick_platform.dispatch import Placement
 from tallystick_platform.exchange.faults import fault_of, state_of
-from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, Turn
+from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts
 
 TASK = "chat"
 
@@ -36,13 +35,12 @@ TASK = "chat"
 class Outcome:
     """What became of an admitted request.
 
-    `delivered` is the text that the transport took, None when nothing was released: of an answer that is sent whole, all or nothing.
+    `outputs` are what the transport took, None when nothing was released: of an answer that is sent whole, all or nothing.
     Units: microseconds; `started_at` is None when nothing was computed.
     """
 
     failure: BaseException | None
-    delivered: str | None
-    finish_reason: str | None
+    outputs: tuple[Output, ...] | None
     usage: Usage | None
     device_time_us: int
     started_at: int | None
@@ -89,13 +87,15 @@ def would_be(
     *,
     record_id: RecordId,
     admitted_at: int,
-    request: ChatRequest,
+    asked: ChatRequest,
     parameters: Effective,
     http: HttpFacts,
+    request: Request | None,
     fixed: FixedParts,
     sender: Sender,
 ) -> Record:
     """The record that stands if nothing is ever known of the request's outcome. The journal assigns both sequence numbers."""
+    reading = asked.reading
     return Record(
         id=record_id,
         admission_seq=0,
@@ -104,21 +104,16 @@ def would_be(
         state=State.INTERRUPTED,
         error=None,
         time=RecordTime(admitted_at=admitted_at, started_at=None, finished_at=admitted_at),
-        http=HttpExchange(
-            method=http.method,
-            path=http.path,
-            request_hash=http.request_hash,
-            response_hash=None,
-            streamed=http.streamed,
-        ),
+        http=http.exchange(),
         gpu=fixed.gpu,
         provider=fixed.provider,
         price=fixed.price,
         model=fixed.model,
-        parameters=_parameters(parameters, request.user),
-        prompt={"messages": request.messages},
+        parameters=_parameters(parameters, reading.asked),
+        request=request,
+        prompt=reading.prompt,
         instructions=Instructions(
-            system=_system(request.turns), chat_template=None, chat_template_digest=fixed.template_digest
+            system=reading.system, chat_template=None, chat_template_digest=fixed.template_digest
         ),
         response=None,
         usage=None,
@@ -130,19 +125,18 @@ def would_be(
 def terminal(draft: Record, outcome: Outcome) -> Record:
     """The record that stands: the admitted one, and what became of it.
 
+    The engine's times come from another process. `started_at` is held between the admission and the end, unless the record follows another:
+    its work began before its own admission. The engine time is held to the span (SPEC 1): it exceeds it only where the machine's clock was
+    set back meanwhile, for durations are measured by a clock that never is.
+
     Requires: `draft` is the ticket's, with its sequence numbers.
     """
-    text, time, price = outcome.delivered, draft.time, draft.price
-    started_at = outcome.started_at
-    if started_at is not None:  # another process's clock: held between this one's readings
-        started_at = min(max(started_at, time.admitted_at), outcome.finished_at)
-    if price is not None:
-        price = Price(
-            per_hour_micros=price.per_hour_micros,
-            currency=price.currency,
-            device_time_us=outcome.device_time_us,
-            charge_micros=charge_micros(price.per_hour_micros, outcome.device_time_us),
-        )
+    time, price, finished_at = draft.time, draft.price, outcome.finished_at
+    started_at, device_time_us = outcome.started_at, 0
+    if started_at is not None:
+        earliest = time.admitted_at if draft.follows is None else 0
+        started_at = min(max(started_at, earliest), finished_at)
+        device_time_us = min(outcome.device_time_us, finished_at - started_at)
     return Record(  # written out: dataclasses.replace takes twice as long, for every answer
         id=draft.id,
         admission_seq=draft.admission_seq,
@@ -150,36 +144,27 @@ def terminal(draft: Record, outcome: Outcome) -> Record:
         task=draft.task,
         state=state_of(outcome.failure),
         error=fault_of(outcome.failure),
-        time=RecordTime(admitted_at=time.admitted_at, started_at=started_at, finished_at=outcome.finished_at),
-        http=draft.http if text is None else _with_response(draft.http, text),
+        time=RecordTime(admitted_at=time.admitted_at, started_at=started_at, finished_at=finished_at),
+        http=draft.http,
         gpu=draft.gpu,
         provider=draft.provider,
-        price=price,
+        price=None if price is None else charged(replace(price, device_time_us=device_time_us), outcome.usage),
         model=draft.model,
         parameters=draft.parameters,
+        request=draft.request,
         prompt=draft.prompt,
         instructions=draft.instructions,
-        response=None
-        if text is None
-        else Response(choices=(Choice(index=0, text=text, finish_reason=outcome.finish_reason),)),
+        response=None if outcome.outputs is None else Response(outputs=outcome.outputs),
         usage=outcome.usage,
         sender=draft.sender,
+        follows=draft.follows,
         proof_of_compute=draft.proof_of_compute,
     )
 
 
-def _with_response(http: HttpExchange, text: str) -> HttpExchange:
-    return HttpExchange(
-        method=http.method,
-        path=http.path,
-        request_hash=http.request_hash,
-        response_hash=response_hash((text.encode(),)),
-        streamed=http.streamed,
-    )
-
-
-def _parameters(effective: Effective, user: str | None) -> Mapping[str, Value]:
-    found: dict[str, Value] = {
+def _parameters(effective: Effective, asked: Mapping[str, Value]) -> Mapping[str, Value]:
+    """What the model ran with, and unchanged whatever else was asked for."""
+    used: dict[str, Value] = {
         "temperature": effective.temperature,
         "top_p": effective.top_p,
         "top_k": effective.top_k,
@@ -187,11 +172,5 @@ def _parameters(effective: Effective, user: str | None) -> Mapping[str, Value]:
         "stop": effective.stop,
         "seed": effective.seed,
     }
-    if user is not None:
-        found["user"] = user
-    return found
-
-
-def _system(turns: Sequence[Turn]) -> str | None:
-    texts = [turn["content"] for turn in turns if turn["role"] == "system"]
-    return "\n\n".join(texts) if texts else None
+    used.update(asked)
+    return used

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tallystick.record import (
+    MAX_BLOB_BYTES,
+    MAX_NAME_BYTES,
+    MAX_PATH_BYTES,
+    MAX_TARGET_BYTES,
+    REQUEST_SALT_BYTES,
+    HttpExchange,
+    Request,
+)
 from tallystick.tasks import Reading
+from tallystick_platform.errors import RequestUnrecordable
 from tallystick_platform.protocol import ModelInfo
 
 DEFAULT_TEMPERATURE = 1.0
@@ -13,6 +23,11 @@ DEFAULT_TOP_P = 1.0
 DEFAULT_TOP_K = 0  # 0: every token stays a candidate
 DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is less
 SEED_BITS = 63  # a drawn seed fits a signed 64-bit integer on every path to the sampler
+
+REQUEST_ROOM_BYTES = (
+    8_192  # what a record's request has beside its body: reader, target, content type, salt, and their encoding
+)
+MAX_RECORDED_BODY_BYTES = MAX_BLOB_BYTES - REQUEST_ROOM_BYTES
 
 Turn = Mapping[str, str]
 
@@ -38,12 +53,47 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpFacts:
-    """What the record keeps of the HTTP request."""
+    """What the record keeps of the HTTP request.
+
+    `target` is path and query as received, without credentials, and `path` is it without the query; `body` has its content coding removed.
+    `reader` names what reads the request (SPEC 7); with None the record holds no request: it follows another, which has it.
+    """
 
     method: str
     path: str
-    request_hash: bytes
+    target: str
+    content_type: str | None
+    body: bytes = field(repr=False)
+    reader: str | None
     streamed: bool
+
+    def exchange(self) -> HttpExchange:
+        """The record's field `http`."""
+        return HttpExchange(method=self.method, path=self.path, streamed=self.streamed)
+
+    def request(self, random: Callable[[int], bytes]) -> Request | None:
+        """The record's field `request`, with a fresh salt. `random(n)` gives n unpredictable bytes.
+
+        What is promised to be recorded must fit a record whatever becomes of it, so its bounds are held here, before the admission.
+
+        Raises: RequestUnrecordable
+        """
+        _held_to("method", self.method, MAX_NAME_BYTES)
+        _held_to("path", self.path, MAX_PATH_BYTES)
+        if self.reader is None:
+            return None
+        _held_to("target", self.target, MAX_TARGET_BYTES)
+        if self.content_type is not None:
+            _held_to("content type", self.content_type, MAX_NAME_BYTES)
+        if len(self.body) > MAX_RECORDED_BODY_BYTES:
+            raise RequestUnrecordable(part="body", reason=f"has more than {MAX_RECORDED_BODY_BYTES} bytes")
+        return Request(
+            reader=self.reader,
+            target=self.target,
+            content_type=self.content_type,
+            body=self.body,
+            salt=random(REQUEST_SALT_BYTES),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +118,12 @@ def effective(request: ChatRequest, model: ModelInfo, draw_seed: Callable[[], in
         stop=request.stop,
         seed=draw_seed() if request.seed is None else request.seed,
     )
+
+
+def _held_to(part: str, text: str, max_bytes: int) -> None:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise RequestUnrecordable(part=part, reason="is not Unicode text") from error
+    if not 1 <= length <= max_bytes:
+        raise RequestUnrecordable(part=part, reason=f"must have 1 to {max_bytes} bytes, not {length}")

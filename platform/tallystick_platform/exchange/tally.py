@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.record import Usage
+from tallystick.tasks import chat_output
 from tallystick_platform.dispatch import Delta, GenerationResult, Progress
 from tallystick_platform.exchange.records import Outcome
 
@@ -42,11 +42,11 @@ class Tally:
         """
         released = failure is None or (self._streamed and bool(self._pieces))
         computed = progress is not None and progress.started_at_us is not None
+        reason = None if self._result is None or failure is not None else self._result.finish_reason
         return Outcome(
             failure=failure,
-            delivered=self.text if released else None,
-            finish_reason=None if self._result is None or failure is not None else self._result.finish_reason,
-            usage=Usage(input_tokens=progress.input_tokens, output_tokens=progress.output_tokens)
+            outputs=(chat_output(self.text, reason),) if released else None,
+            usage={"input_tokens": progress.input_tokens, "output_tokens": progress.output_tokens}
             if progress is not None and computed
             else None,
             device_time_us=0 if progress is None else progress.device_time_us,

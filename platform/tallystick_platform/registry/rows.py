@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, func, or_, select
 
 from tallystick.ids import Address
 from tallystick_platform.registry.entries import (
@@ -18,6 +18,7 @@ from tallystick_platform.registry.entries import (
     Visibility,
 )
 from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_writes import delete_rows, insert_row, replace_row
 from tallystick_platform.store.tables import ModelRow, ModelVersionRow, table_of
 
 MODEL = table_of(ModelRow)
@@ -103,27 +104,26 @@ class Rows:
             "task": model.task,
             "created_at": model.created_at,
         }
-        connection.execute(insert(MODEL).values(**values, mac=self._macs.of_row(MODEL, values)))
+        insert_row(connection, self._macs, MODEL, values)
 
     def insert_version(self, connection: Connection, version: ModelVersion) -> None:
         """Add a version to a registered name."""
-        values = _values(version)
-        connection.execute(insert(VERSION).values(**values, mac=self._macs.of_row(VERSION, values)))
+        insert_row(connection, self._macs, VERSION, _values(version))
 
     def update_version(self, connection: Connection, version: ModelVersion) -> None:
         """Write what may change of a version: its stage, pin and price."""
         values = _values(version)
         changed = {name: values[name] for name in ("stage", "pinned", "price_per_hour_micros", "currency")}
-        mac = self._macs.of_row(VERSION, values)
-        connection.execute(update(VERSION).where(VERSION.c.id == values["id"]).values(**changed, mac=mac))
+        found = connection.execute(select(VERSION).where(VERSION.c.id == values["id"])).one()
+        replace_row(connection, self._macs, VERSION, self._macs.check(VERSION, found), changed)
 
     def delete_version(self, connection: Connection, version: ModelVersion) -> None:
         """Forget a version, and the name with its last one."""
         key = version.model.id.lower()
-        connection.execute(delete(VERSION).where(VERSION.c.id == f"{key}@{version.digest.hex()}"))
+        delete_rows(connection, self._macs, VERSION, VERSION.c.id == f"{key}@{version.digest.hex()}")
         left = connection.execute(select(func.count()).select_from(VERSION).where(VERSION.c.model == key)).scalar_one()
         if left == 0:
-            connection.execute(delete(MODEL).where(MODEL.c.key == key))
+            delete_rows(connection, self._macs, MODEL, MODEL.c.key == key)
 
     def _versions(self, connection: Connection, query: Select[Any], model: Model) -> list[ModelVersion]:
         return [_version(self._macs.check(VERSION, row), model) for row in connection.execute(query)]

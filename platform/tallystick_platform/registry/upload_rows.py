@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from tallystick.ids import Address
 from tallystick_platform.registry.upload_entries import Announcement, Missing, Upload, gaps
 from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_writes import delete_rows, insert_row
 from tallystick_platform.store.tables import UploadPartRow, UploadRow, table_of
 
 UPLOAD = table_of(UploadRow)
@@ -82,7 +83,7 @@ class UploadRows:
             "created_at": upload.created_at,
             "expires_at": upload.expires_at,
         }
-        connection.execute(insert(UPLOAD).values(**values, mac=self._macs.of_row(UPLOAD, values)))
+        insert_row(connection, self._macs, UPLOAD, values)
 
     def put_part(
         self, connection: Connection, upload_id: str, file: int, part: int, *, size: int, sha256: bytes, now_us: int
@@ -97,17 +98,17 @@ class UploadRows:
             "sha256": sha256,
             "received_at": now_us,
         }
-        connection.execute(delete(PART).where(PART.c.id == values["id"]))
-        connection.execute(insert(PART).values(**values, mac=self._macs.of_row(PART, values)))
+        delete_rows(connection, self._macs, PART, PART.c.id == values["id"])
+        insert_row(connection, self._macs, PART, values)
 
     def drop_file(self, connection: Connection, upload_id: str, file: int) -> None:
         """Forget the parts of a file: they do not make up what was announced."""
-        connection.execute(delete(PART).where(PART.c.upload == upload_id, PART.c.file == file))
+        delete_rows(connection, self._macs, PART, PART.c.upload == upload_id, PART.c.file == file)
 
     def delete(self, connection: Connection, upload_id: str) -> None:
         """Forget an upload."""
-        connection.execute(delete(PART).where(PART.c.upload == upload_id))
-        connection.execute(delete(UPLOAD).where(UPLOAD.c.id == upload_id))
+        delete_rows(connection, self._macs, PART, PART.c.upload == upload_id)
+        delete_rows(connection, self._macs, UPLOAD, UPLOAD.c.id == upload_id)
 
     def _parts(self, connection: Connection, upload_id: str) -> list[Mapping[str, Any]]:
         rows = connection.execute(select(PART).where(PART.c.upload == upload_id))

@@ -9,7 +9,7 @@ from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch, LogId
 from tallystick.keys import EpochKey, read_secret_file, write_secret_file
 
-KIND = "tallystick-epoch-key-v1"
+KIND = "tallystick-epoch-key-v2"
 
 
 class EpochKeyFiles:

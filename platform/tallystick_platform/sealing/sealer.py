@@ -14,10 +14,13 @@ from tallystick.keys import KEY_ID_BYTES, AuditorPublicKey, EpochKey, Wallet, hk
 from tallystick.receipts import (
     AdmissionReceipt,
     Domain,
+    HeadStatement,
     Receipt,
     SignedAdmission,
+    SignedHead,
     SignedReceipt,
     sign_admission,
+    sign_head,
     sign_receipt,
 )
 from tallystick.record import Record
@@ -26,13 +29,13 @@ from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.sealing.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.sealer import EpochPlan
 
-DRAFT_INFO = b"tallystick/v1/draft"
+DRAFT_INFO = b"tallystick/v2/draft"
 DRAFT_NONCE_BYTES = 12
 US_PER_S = 1_000_000
 
 
 class LedgerSealer:
-    """Seals for one log. `random(n)` gives n unpredictable bytes. Used by the journal's writer alone, `sign_admission` apart."""
+    """Seals for one log. `random(n)` gives n unpredictable bytes. Used by the journal's writer alone, `sign_head` apart."""
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class LedgerSealer:
         """
         if self._key is None:
             raise EpochKeyMissing(epoch=self.epoch)
-        return seal(record, epoch_key=self._key, index=index)
+        return seal(record, epoch_key=self._key, index=index, random=self._random)
 
     def protect_draft(self, admission_seq: int, data: bytes) -> bytes:
         """Encrypt a draft under a key of the open epoch.
@@ -136,8 +139,12 @@ class LedgerSealer:
         return sign_receipt(self._wallet, self.domain, receipt)
 
     def sign_admission(self, admission: AdmissionReceipt) -> SignedAdmission:
-        """Sign as the log's writer. Safe in any thread."""
+        """Sign as the log's writer."""
         return sign_admission(self._wallet, self.domain, admission)
+
+    def sign_head(self, statement: HeadStatement) -> SignedHead:
+        """Sign what stands on the chain as the log's writer. Safe in any thread."""
+        return sign_head(self._wallet, self.domain, statement)
 
     def _draft_cipher(self, epoch: Epoch) -> AESGCM:
         cipher = self._drafts.get(epoch)

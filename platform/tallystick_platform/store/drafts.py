@@ -10,24 +10,27 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tallystick.binding import record_request_hash
 from tallystick.errors import RecordError
 from tallystick.ids import Address, RecordId
 from tallystick.record import (
-    Choice,
+    BlobRef,
     Gpu,
     HttpExchange,
     Instructions,
     Model,
+    Output,
     Price,
     ProofOfCompute,
     Provider,
     Record,
     RecordFault,
     RecordTime,
+    Request,
     Response,
     Sender,
+    SenderSignature,
     State,
-    Usage,
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -44,6 +47,16 @@ def encode_draft(record: Record) -> bytes:
         return _encode(record)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise RecordError("draft", str(error)) from error
+
+
+def request_hash_of(record: Record) -> bytes:
+    """What the admission of a would-be record says of its request.
+
+    Raises: RecordError for one whose request is somewhere else already.
+    """
+    if isinstance(record.request, BlobRef):
+        raise RecordError("request", "is a blob's reference; a request is admitted as it was received")
+    return record_request_hash(record.http, record.request)
 
 
 def decode_draft(data: bytes) -> Record:
@@ -73,11 +86,15 @@ def _record(data: dict[str, Any]) -> Record:
         price=_part(Price, data["price"]),
         model=_part(Model, data["model"]),
         parameters=data["parameters"],
+        request=_part(Request, data["request"]),
         prompt=data["prompt"],
         instructions=_part(Instructions, data["instructions"]),
-        response=None if response is None else Response(choices=tuple(Choice(**one) for one in response["choices"])),
-        usage=_part(Usage, data["usage"]),
-        sender=Sender(**sender | {"address": Address(sender["address"])}),
+        response=None if response is None else Response(outputs=tuple(Output(**one) for one in response["outputs"])),
+        usage=data["usage"],
+        sender=Sender(
+            **sender | {"address": Address(sender["address"]), "signature": _part(SenderSignature, sender["signature"])}
+        ),
+        follows=None if data["follows"] is None else RecordId(data["follows"]),
         proof_of_compute=_part(ProofOfCompute, data["proof_of_compute"]),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,26 +10,12 @@ from tallystick.receipts import SignedAdmission, SignedReceipt
 from tallystick.record import Record
 
 
+@dataclass(frozen=True, slots=True)
 class Ticket:
-    """A durable admission: the would-be record with its sequence numbers, and the signed promise to record the request.
+    """A durable admission: the would-be record with its sequence numbers, and the signed promise to record the request."""
 
-    The promise is signed when it is first asked for: only a stream shows it before its answer, and a signature costs more than
-    everything else about an admission.
-    """
-
-    __slots__ = ("_admission", "_sign", "record")
-
-    def __init__(self, record: Record, sign: Callable[[Record], SignedAdmission]) -> None:
-        self.record = record
-        self._sign = sign
-        self._admission: SignedAdmission | None = None
-
-    @property
-    def admission(self) -> SignedAdmission:
-        """The writer's signed promise."""
-        if self._admission is None:
-            self._admission = self._sign(self.record)
-        return self._admission
+    record: Record
+    admission: SignedAdmission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +23,7 @@ class JournalEntry:
     """A durable record. Holding one is what allows an answer, or a stream's last event, to leave. Units: microseconds."""
 
     record_id: RecordId
+    admission_seq: int
     index: Index
     epoch: Epoch
     fields_root: FieldsRoot

@@ -10,18 +10,20 @@ each means:
    owed. A crash here changes nothing.
 2. *Epoch*: if the open epoch is over, make the next one's key durable, then, in a transaction of its own, close the old row and
    insert the new one with its wraps. A crash between the two leaves a key file without a row: the same key is taken up again.
-3. *Admissions*: assign `admission_seq` and `sender_seq`, encode and encrypt the draft. A crash: nobody was told anything.
+3. *Admissions*: assign `admission_seq` and `sender_seq`, encode and encrypt the draft, sign the promise. A crash: nobody was told anything.
 4. *Records*: assign the log index, seal, sign the receipt. A crash: the drafts are still there, so each of these requests
    becomes `interrupted` at the next start. Its index may be used again for other bytes: SPEC section 4 says why that is safe.
-5. *Begin*, excluding other writers, and compare the counters that 3 and 4 started from with the database.
-6. *Write*: insert the rows and delete the drafts of the records. A crash: as in 4, the database rolls back.
+5. *Begin*, excluding other writers, and compare the counters that 3 and 4 started from with the inventory.
+6. *Write*: insert the rows, delete the drafts of the records, write the inventory. A crash: as in 4, the database rolls back.
 7. *Commit*. After it the admissions and records stand, whatever happens. A crash before the callers hear of it: an admission
    becomes `interrupted` although nothing was computed; a record tells of an answer whose last bytes were not delivered.
 8. *Tell*: only now do callers get their tickets and entries, in one wake-up of their event loop.
 
 If any of 1 to 7 fails, the transaction is rolled back, the connection is thrown away, and every caller gets JournalUnavailable:
 no ticket, no entry, so no answer. The next group starts at 1. The records that failed are owed, and go with the next group that
-works.
+works. A record that was admitted and recorded at once is not owed: it may stand all the same, which its caller finds by its id.
+
+While the journal is held, no group is carried out: what it would seal and sign might contradict what the chain holds.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ from tallystick.errors import TallystickError
 from tallystick.ids import Epoch
 from tallystick.record import Record
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import JournalUnavailable, NotAdmitted
+from tallystick_platform.errors import AdmissionClosed, CannotFollow, JournalUnavailable, NotAdmitted
 from tallystick_platform.store import settlement
 from tallystick_platform.store.counters import Counters, Standing
 from tallystick_platform.store.database import Database, WriterConnection
-from tallystick_platform.store.entries import JournalEntry
+from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.store.leftovers import has_record, read_leftovers
 from tallystick_platform.store.rollover import close_epoch, resume_epoch, roll_epoch
 from tallystick_platform.store.row_macs import RowMacs
@@ -48,6 +50,9 @@ from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.transaction import Transaction
 
 MAX_OWED_PER_GROUP = 16  # records that the journal writes on its own account in one group: callers wait meanwhile
+
+NOT_COMPARED = "the journal was not compared with the chain yet"
+RETRY_HELD_S = 10  # the anchorer looks at the chain every few seconds
 
 _log = structlog.get_logger()
 
@@ -58,7 +63,7 @@ class Admit:
 
     record: Record
     token_id: str
-    future: Future[Record]
+    future: Future[Ticket]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +74,18 @@ class Commit:
     future: Future[JournalEntry] | None
 
 
-Operation = Admit | Commit
-Outcome = tuple[Operation, Record | JournalEntry | Exception]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtOnce:
+    """A request whose outcome is known already: admitted and recorded in one."""
+
+    record: Record
+    token_id: str
+    future: Future[tuple[Ticket, JournalEntry]]
+
+
+Operation = Admit | Commit | AtOnce
+Result = Ticket | JournalEntry | tuple[Ticket, JournalEntry] | Exception
+Outcome = tuple[Operation, Result]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,18 +100,17 @@ class Prepared:
 class GroupCommitter:
     """Carries out groups: `make_ready` if it is not `ready`, `prepare`, `write`, then `stands`; `failed` if any of them failed."""
 
-    def __init__(
-        self, database: Database, sealer: Sealer, macs: RowMacs, *, clock: Clock, anchor_deadline_s: int
-    ) -> None:
+    def __init__(self, database: Database, sealer: Sealer, macs: RowMacs, *, clock: Clock, promise_s: int) -> None:
         self._database = database
         self._sealer = sealer
         self._macs = macs
         self._clock = clock
-        self._anchor_deadline_s = anchor_deadline_s
+        self._promise_s = promise_s
         self._connection: WriterConnection | None = None
         self._counters: Counters | None = None
         self._draft_epochs: dict[int, Epoch] = {}
         self._keys_to_forget = False
+        self.held: str | None = NOT_COMPARED
         self.open: dict[int, Record] = {}
         self.owed: dict[int, Record] = {}
         self.leftovers: int | None = None
@@ -118,7 +132,7 @@ class GroupCommitter:
         connection, counters = self.connect()
         now_us = self._clock.now_us()
         if self._sealer.epoch_due(now_us):
-            roll_epoch(connection, self._sealer, self._macs, counters.next_index, now_us)
+            roll_epoch(connection, self._sealer, self._macs, counters, now_us)
             self._keys_to_forget = True
 
     def prepare(self, group: Sequence[Operation]) -> Prepared:
@@ -131,14 +145,14 @@ class GroupCommitter:
             self._sealer,
             self._macs,
             now_us=self._clock.now_us(),
-            deadline_s=self._anchor_deadline_s,
+            promise_s=self._promise_s,
             monotonic_ns=self._clock.monotonic_ns,
         )
         began = counters.standing
         outcomes = [
             (operation, self._carry_out(operation, writes, counters, connection))
             for operation in group
-            if not (isinstance(operation, Admit) and operation.future.cancelled())
+            if isinstance(operation, Commit) or not operation.future.cancelled()
         ]
         self._pay(writes, counters)
         return Prepared(began=began, writes=writes, outcomes=outcomes)
@@ -148,7 +162,7 @@ class GroupCommitter:
         connection, counters = self._connected()
         connection.begin()
         counters.confirm(connection, prepared.began)
-        prepared.writes.write(connection)
+        prepared.writes.write(connection, counters)
         connection.commit()
 
     def stands(self, prepared: Prepared) -> list[Outcome]:
@@ -171,18 +185,21 @@ class GroupCommitter:
         """Undo, start over with the next group, and owe the records whose callers now get no answer."""
         _log.error("journal.group_failed", error=str(error), kind=type(error).__name__, operations=len(group))
         self.close()  # closing rolls back
-        unavailable = JournalUnavailable(reason=str(error))
-        for operation in group:
-            if isinstance(operation, Commit):
-                self.owed[operation.record.admission_seq] = settlement.unreleased(operation.record)
-        return [(operation, unavailable) for operation in group]
+        return self._without_answer(group, JournalUnavailable(reason=str(error)))
+
+    def refused(self, group: Sequence[Operation], reason: str) -> list[Outcome]:
+        """What becomes of a group while the journal is held: nothing is sealed, and the records are owed."""
+        closed = AdmissionClosed(reason=reason, retry_after_s=RETRY_HELD_S)
+        commits = [operation for operation in group if isinstance(operation, Commit)]
+        others: list[Outcome] = [(operation, closed) for operation in group if not isinstance(operation, Commit)]
+        return others + self._without_answer(commits, JournalUnavailable(reason=reason, retry_after_s=RETRY_HELD_S))
 
     def connect(self) -> tuple[WriterConnection, Counters]:
         """Step 1: the connection and the counters, read anew after a failure."""
         if self._connection is None or self._counters is None:
             connection = self._database.writer()
             try:
-                counters = Counters(connection)
+                counters = Counters(connection, self._macs)
                 resume_epoch(connection, self._sealer, self._macs)
                 self._take_stock(connection)
             except BaseException:
@@ -196,11 +213,14 @@ class GroupCommitter:
     def idle(self) -> None:
         """Close an epoch whose time passed while nothing came in, so that its key is dropped all the same."""
         now_us = self._clock.now_us()
-        if self._connection is None or not self._sealer.epoch_open() or not self._sealer.epoch_due(now_us):
+        connection, counters = self._connection, self._counters
+        if connection is None or counters is None or self.held is not None:
+            return
+        if not self._sealer.epoch_open() or not self._sealer.epoch_due(now_us):
             return
         try:
-            close_epoch(self._connection, self._macs, now_us)
-            resume_epoch(self._connection, self._sealer, self._macs)
+            close_epoch(connection, self._macs, counters, now_us)
+            resume_epoch(connection, self._sealer, self._macs)
         except Exception as error:  # noqa: BLE001  the next group starts over, as after any failure
             self.failed((), error)
             return
@@ -220,17 +240,25 @@ class GroupCommitter:
 
     def _carry_out(
         self, operation: Operation, writes: Transaction, counters: Counters, connection: WriterConnection
-    ) -> Record | JournalEntry | Exception:
+    ) -> Result:
         """Steps 3 and 4 for one operation; a record at fault harms nobody else in the group."""
         try:
             if isinstance(operation, Admit):
                 return writes.admit(operation.record, operation.token_id, counters, connection)
+            if isinstance(operation, AtOnce):
+                return writes.whole(operation.record, operation.token_id, counters, connection)
             draft = self.open.get(operation.record.admission_seq)
             if draft is None:  # the connection was renewed meanwhile, and the record was found to stand
                 return NotAdmitted(admission_seq=operation.record.admission_seq)
             return writes.record(operation.record, draft, counters)
-        except TallystickError as error:
+        except (TallystickError, CannotFollow) as error:
             return error
+
+    def _without_answer(self, group: Sequence[Operation], unavailable: JournalUnavailable) -> list[Outcome]:
+        for operation in group:
+            if isinstance(operation, Commit):
+                self.owed[operation.record.admission_seq] = settlement.unreleased(operation.record)
+        return [(operation, unavailable) for operation in group]
 
     def _pay(self, writes: Transaction, counters: Counters) -> None:
         """Step 4 for some of the records that are owed."""

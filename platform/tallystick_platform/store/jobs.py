@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, func, or_, select
 
 from tallystick.ids import Address, RecordId
 from tallystick_platform.errors import StateConflict
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_writes import delete_rows, insert_row, replace_row
 from tallystick_platform.store.tables import ExportJobRow, table_of
 
 JOB = table_of(ExportJobRow)
@@ -54,8 +55,8 @@ class StoredFile:
 class ExportJob:
     """One export: who asked for what, and what became of it. Units: microseconds UTC; `progress` from 0 to 1.
 
-    `files` are what `digest` covers; `signature` is the one file beside them. `record_id` is the record of the latest attempt.
-    `number` grows with every job and orders them.
+    `record_id` is the record that accepted it, to be ended by `due_by`, and `ended_by` the one that says what became of it. `files` are
+    what `digest` covers; `signature` is the one file beside them. `number` grows with every job and orders them.
     """
 
     id: str
@@ -64,7 +65,6 @@ class ExportJob:
     model_owner: Address | None
     token_id: str
     path: str
-    request_hash: bytes
     model: str
     version: str
     source_digest: bytes
@@ -76,12 +76,14 @@ class ExportJob:
     progress: float
     attempts: int
     record_id: RecordId
+    ended_by: RecordId | None
     error: JobFault | None
     files: tuple[StoredFile, ...]
     signature: StoredFile | None
     digest: bytes | None
     parity: Mapping[str, Any] | None
     created_at: int
+    due_by: int
     finished_at: int | None
 
     def visible_to(self, viewer: Address) -> bool:
@@ -109,7 +111,7 @@ class JobStore:
         with self._database.writing() as connection:
             last = connection.execute(select(func.max(JOB.c.number))).scalar() or 0
             values = _values(job) | {"number": last + 1}
-            connection.execute(insert(JOB).values(**values, mac=self._macs.of_row(JOB, values)))
+            insert_row(connection, self._macs, JOB, values)
         return _job(values)
 
     def get(self, job_id: str) -> ExportJob | None:
@@ -153,9 +155,7 @@ class JobStore:
         """
         with self._database.writing() as connection:
             job = self._required(connection, job_id, required)
-            values = _values(job) | _encoded(changes)
-            values["mac"] = self._macs.of_row(JOB, values)
-            connection.execute(update(JOB).where(JOB.c.id == job_id).values(**values))
+            values = replace_row(connection, self._macs, JOB, _values(job), _encoded(changes))
         return _job(values)
 
     def remove(self, job_id: str, required: Collection[JobState]) -> ExportJob:
@@ -165,7 +165,7 @@ class JobStore:
         """
         with self._database.writing() as connection:
             job = self._required(connection, job_id, required)
-            connection.execute(delete(JOB).where(JOB.c.id == job_id))
+            delete_rows(connection, self._macs, JOB, JOB.c.id == job_id)
         return job
 
     def _required(self, connection: Connection, job_id: str, required: Collection[JobState]) -> ExportJob:
@@ -212,6 +212,7 @@ _ENCODERS: Mapping[str, Any] = {
     "owner": bytes,
     "model_owner": lambda address: None if address is None else bytes(address),
     "record_id": bytes,
+    "ended_by": lambda record_id: None if record_id is None else bytes(record_id),
 }
 
 
@@ -223,8 +224,8 @@ def _job(row: Mapping[str, Any]) -> ExportJob:
     error, signature, parity = (
         None if row[name] is None else json.loads(row[name]) for name in ("error", "signature", "parity")
     )
-    plain = ("id", "number", "token_id", "path", "request_hash", "model", "version", "source_digest", "format")
-    more = ("dtype", "quantization", "stage", "attempts", "digest", "created_at", "finished_at")
+    plain = ("id", "number", "token_id", "path", "model", "version", "source_digest")
+    more = ("format", "dtype", "quantization", "stage", "attempts", "digest", "created_at", "due_by", "finished_at")
     return ExportJob(
         **{name: row[name] for name in (*plain, *more)},
         owner=Address(row["owner"]),
@@ -232,6 +233,7 @@ def _job(row: Mapping[str, Any]) -> ExportJob:
         state=JobState(row["state"]),
         progress=row["progress"] / WHOLE,
         record_id=RecordId(row["record_id"]),
+        ended_by=None if row["ended_by"] is None else RecordId(row["ended_by"]),
         error=None if error is None else JobFault(code=error["code"], message=error["message"]),
         files=tuple(_stored_file(file) for file in json.loads(row["files"])),
         signature=None if signature is None else _stored_file(signature),

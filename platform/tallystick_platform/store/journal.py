@@ -13,19 +13,17 @@ from contextlib import suppress
 from typing import TypeVar
 
 from tallystick.ids import Address, RecordId
-from tallystick.receipts import AdmissionReceipt, SignedAdmission
 from tallystick.record import Record, State
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import JournalClosed, NotAdmitted, Overloaded
+from tallystick_platform.errors import AdmissionClosed, JournalClosed, NotAdmitted, Overloaded
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store import settlement
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import Counts, JournalEntry, Ticket
-from tallystick_platform.store.group import Admit, Commit, GroupCommitter, Operation, Outcome
+from tallystick_platform.store.group import RETRY_HELD_S, Admit, AtOnce, Commit, GroupCommitter, Operation, Outcome
 from tallystick_platform.store.records import Page, RecordReader, StoredRecord
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
-from tallystick_platform.store.transaction import US_PER_S
 from tallystick_platform.store.writer import Writer, resolve
 
 T = TypeVar("T")
@@ -36,7 +34,10 @@ READER_THREADS = 2
 
 
 class Journal:
-    """The journal of one log, used from one event loop."""
+    """The journal of one log, used from one event loop. Units: `promise_s` is the log's promise, in seconds.
+
+    It begins held: nothing is admitted, sealed or signed before `release`, which whoever compared it with the chain calls.
+    """
 
     def __init__(
         self,
@@ -45,16 +46,15 @@ class Journal:
         macs: RowMacs,
         *,
         clock: Clock,
-        anchor_deadline_s: int,
+        promise_s: int,
         metrics: Metrics | None = None,
         max_open: int = MAX_OPEN_ADMISSIONS,
     ) -> None:
         self._sealer = sealer
         self._clock = clock
-        self._anchor_deadline_s = anchor_deadline_s
         self.metrics = metrics or Metrics()
         self._max_open = max_open
-        self._committer = GroupCommitter(database, sealer, macs, clock=clock, anchor_deadline_s=anchor_deadline_s)
+        self._committer = GroupCommitter(database, sealer, macs, clock=clock, promise_s=promise_s)
         self._reader = RecordReader(database, macs, domain=sealer.domain, log_id=sealer.log_id)
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="journal-reader")
         self._writer: Writer | None = None
@@ -74,29 +74,57 @@ class Journal:
     async def recover(self) -> int:
         """Turn the drafts of a process that died into `interrupted` records; says how many there were.
 
-        Raises: JournalUnavailable
+        Raises: JournalUnavailable, AdmissionClosed while it is held
         """
         return await self._running().flush()
+
+    def hold(self, reason: str) -> None:
+        """Admit, seal and sign nothing until `release`. The group under way is carried out; `reason` is told to clients."""
+        self._committer.held = reason
+
+    def release(self) -> None:
+        """Journal and chain agree: take work, and write what is owed."""
+        self._committer.held = None
+        if self._writer is not None:
+            self._writer.wake()
+
+    @property
+    def held(self) -> str | None:
+        """Why nothing is admitted now; None while it is not held."""
+        return self._committer.held
 
     async def admit(self, record: Record, *, token_id: str) -> Ticket:
         """Promise to record a request. `record` is what stands if the process dies: `interrupted`, both numbers 0.
 
         Every ticket must end in exactly one `commit`. If the caller is cancelled while it waits here, the journal sees to that itself.
 
-        Raises: JournalUnavailable, Overloaded, JournalClosed; RecordError or EncodingError if the record does not fit the format.
+        Raises: AdmissionClosed, JournalUnavailable, Overloaded, JournalClosed; RecordError or EncodingError if the record does not fit
+        the format.
         """
-        writer = self._running()
+        writer = self._admitting()
         if len(self._committer.open) + self._queued >= self._max_open:
             raise Overloaded(bound="open admissions", limit=self._max_open, retry_after_s=1)
-        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._put(writer, Admit(record=record, token_id=token_id, future=future))
         try:
-            admitted = await future
+            return await future
         except asyncio.CancelledError:
             if not future.cancelled() and future.done() and future.exception() is None:
-                self._abandon(future.result())  # the caller was cancelled between the result and seeing it
+                self._abandon(future.result().record)  # the caller was cancelled between the result and seeing it
             raise
-        return Ticket(admitted, self._sign_admission)
+
+    async def record_at_once(self, record: Record, *, token_id: str) -> tuple[Ticket, JournalEntry]:
+        """Admit and record a request whose outcome is known: work that is accepted, or the end of such work. Both numbers are 0.
+
+        It must not be repeated after JournalUnavailable before `entry` has told whether it stands.
+
+        Raises: AdmissionClosed, CannotFollow, JournalUnavailable, JournalClosed, RecordError, EncodingError; nothing stands then, but
+        after JournalUnavailable it may.
+        """
+        writer = self._admitting()
+        future: asyncio.Future[tuple[Ticket, JournalEntry]] = asyncio.get_running_loop().create_future()
+        self._put(writer, AtOnce(record=record, token_id=token_id, future=future))
+        return await future
 
     async def commit(self, record: Record) -> JournalEntry:
         """Record how an admitted request ended. What is returned may be shown to the client; without it nothing may.
@@ -121,9 +149,26 @@ class Journal:
         """Whether a request of this id is admitted and not yet recorded."""
         return await self._read(self._reader.is_open, record_id)
 
-    async def blob(self, sealed_digest: bytes) -> bytes | None:
-        """The encrypted blob that a record refers to, or None."""
-        return await self._read(self._reader.blob, sealed_digest)
+    async def follower(self, record_id: RecordId) -> StoredRecord | None:
+        """The record that ends the work of an accepted one, or None.
+
+        Raises: RowTampered
+        """
+        return await self._read(self._reader.follower, record_id)
+
+    async def unended(self) -> Sequence[StoredRecord]:
+        """The accepted records that nothing follows yet, oldest first.
+
+        Raises: RowTampered
+        """
+        return await self._read(RecordReader.unended, self._reader)
+
+    async def blob(self, record_id: RecordId, sealed_digest: bytes) -> bytes | None:
+        """The encrypted blob of this digest, if this record refers to it.
+
+        Raises: RowTampered
+        """
+        return await self._read(self._reader.blob, (record_id, sealed_digest))
 
     async def list(
         self,
@@ -154,7 +199,9 @@ class Journal:
         """Why it takes no records now; None while it does."""
         if self._writer is None or self._writer.ended:
             return "its writer ended"
-        return None if self._committer.healthy else "the last group could not be written"
+        if not self._committer.healthy:
+            return "the last group could not be written"
+        return self._committer.held
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Have `wake` called in the event loop whenever records were added."""
@@ -166,6 +213,12 @@ class Journal:
         if writer is not None:
             await writer.stop()
             self._readers.shutdown()
+
+    def _admitting(self) -> Writer:
+        writer, reason = self._running(), self._committer.held
+        if reason is not None:
+            raise AdmissionClosed(reason=reason, retry_after_s=RETRY_HELD_S)
+        return writer
 
     def _running(self) -> Writer:
         if self._writer is None or self._writer.ended:
@@ -190,20 +243,6 @@ class Journal:
         self._settling.add(seq)
         self._put(writer, Commit(record=record, future=future))
 
-    def _sign_admission(self, record: Record) -> SignedAdmission:
-        admitted_at = record.time.admitted_at // US_PER_S
-        return self._sealer.sign_admission(
-            AdmissionReceipt(
-                log_id=self._sealer.log_id,
-                record_id=record.id,
-                sender=record.sender.address,
-                sender_seq=record.sender_seq,
-                request_hash=record.http.request_hash,
-                admitted_at=admitted_at,
-                anchor_by=admitted_at + self._anchor_deadline_s,
-            )
-        )
-
     def _abandon(self, admitted: Record) -> None:
         """Record that the caller left before it had its ticket."""
         with suppress(JournalClosed):  # then it becomes `interrupted` at the next start
@@ -220,8 +259,8 @@ class Journal:
                 continue
             if not future.cancelled():
                 resolve(future, result)
-            elif isinstance(operation, Admit) and isinstance(result, Record):
-                self._abandon(result)
+            elif isinstance(operation, Admit) and isinstance(result, Ticket):
+                self._abandon(result.record)
         self._observe(len(group), seconds)
         if grew:
             for wake in self._wakes:

@@ -6,22 +6,26 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from tallystick_platform.errors import SchemaTooNew
+from tallystick_platform.errors import SchemaTooNew, SchemaTooOld
 
-HEAD = "0003"
+HEAD = "2001"
 """The newest migration. Checked first, so that Alembic is imported only when there is something to migrate."""
+OLDEST = "2001"
+"""Where the journals of format version 2 begin. Before it came a format that was never released and that nothing reads any more."""
 
 
 def migrate(connection: Connection, path: Path) -> None:
     """Bring the schema to HEAD. Each migration commits whole or not at all.
 
-    Raises: SchemaTooNew
+    Raises: SchemaTooNew, SchemaTooOld
     """
     found = _version(connection)
     if found == HEAD:
         return
     if found is not None and found > HEAD:
         raise SchemaTooNew(path=path, found=found, known=HEAD)
+    if found is not None and found < OLDEST:
+        raise SchemaTooOld(path=path, found=found)
     from alembic import command
     from alembic.config import Config
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Select, select
 
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf, LogId, RecordId
-from tallystick.receipts import Domain, Receipt, SignedReceipt
+from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, SignedReceipt
 from tallystick.record import State
+from tallystick_platform.errors import RowTampered
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.tables import AdmissionRow, BatchRow, BlobRow, RecordRow, table_of
 
 MAX_PAGE = 100
+US_PER_S = 1_000_000
 
 RECORD, ADMISSION, BATCH, BLOB = (table_of(model) for model in (RecordRow, AdmissionRow, BatchRow, BlobRow))
 
@@ -45,10 +47,12 @@ class StoredRecord:
     state: State
     task: str
     model: str | None
+    follows: RecordId | None
     epoch: Epoch
     fields_root: FieldsRoot
     sealed: bytes = field(repr=False)
     leaf: Leaf
+    admission: SignedAdmission
     receipt: SignedReceipt
     created_at: int
     progress: Progress
@@ -106,10 +110,37 @@ class RecordReader:
         more = len(found) > limit
         return Page(records=found[:limit], next_cursor=found[limit - 1].sender_seq if more else None)
 
-    def blob(self, sealed_digest: bytes) -> bytes | None:
-        """An encrypted blob by the digest that its record commits to."""
+    def follower(self, record_id: RecordId) -> StoredRecord | None:
+        """The record that follows another.
+
+        Raises: RowTampered
+        """
         with self._database.reading() as connection:
-            return connection.execute(select(BLOB.c.ciphertext).where(BLOB.c.sealed_digest == sealed_digest)).scalar()
+            found = self._read(connection, select(RECORD).where(RECORD.c.follows == record_id))
+        return found[0] if found else None
+
+    def unended(self) -> Sequence[StoredRecord]:
+        """Accepted records that nothing follows, oldest first.
+
+        Raises: RowTampered
+        """
+        later = RECORD.alias()
+        query = select(RECORD).outerjoin(later, later.c.follows == RECORD.c.record_id)
+        query = query.where(RECORD.c.state == State.ACCEPTED.value, later.c.log_index.is_(None))
+        with self._database.reading() as connection:
+            return self._read(connection, query.order_by(RECORD.c.log_index))
+
+    def blob(self, place: tuple[RecordId, bytes]) -> bytes | None:
+        """An encrypted blob of a record, by the digest that the record commits to.
+
+        Raises: RowTampered
+        """
+        record_id, sealed_digest = place
+        query = select(BLOB).join(RECORD, RECORD.c.log_index == BLOB.c.log_index)
+        query = query.where(RECORD.c.record_id == record_id, BLOB.c.sealed_digest == sealed_digest)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else cast(bytes, self._macs.check(BLOB, row)["ciphertext"])
 
     def _read(self, connection: Connection, query: Select[Any]) -> list[StoredRecord]:
         rows = [self._macs.check(RECORD, row) for row in connection.execute(query)]
@@ -122,6 +153,9 @@ class RecordReader:
             .order_by(BATCH.c.first_index.desc())
             .limit(1)
         ).first()
+        admitted = connection.execute(select(ADMISSION).where(ADMISSION.c.seq == row["admission_seq"])).first()
+        if admitted is None:
+            raise RowTampered(table=ADMISSION.name, row=row["admission_seq"])
         return StoredRecord(
             record_id=RecordId(row["record_id"]),
             index=Index(row["log_index"]),
@@ -131,10 +165,12 @@ class RecordReader:
             state=State(row["state"]),
             task=row["task"],
             model=row["model"],
+            follows=None if row["follows"] is None else RecordId(row["follows"]),
             epoch=Epoch(row["epoch"]),
             fields_root=FieldsRoot(row["fields_root"]),
             sealed=row["sealed"],
             leaf=Leaf(row["leaf"]),
+            admission=admission_of(self._macs.check(ADMISSION, admitted), self._domain, self._log_id),
             receipt=receipt_of(row, self._domain, self._log_id),
             created_at=row["created_at"],
             progress=Progress.JOURNALED if batch is None else _PROGRESS[batch.state],
@@ -149,11 +185,30 @@ def receipt_of(row: Any, domain: Domain, log_id: LogId) -> SignedReceipt:
         receipt=Receipt(
             log_id=log_id,
             index=row["log_index"],
+            admission_seq=row["admission_seq"],
             leaf=Leaf(row["leaf"]),
             request_hash=row["request_hash"],
             response_hash=row["response_hash"],
+            sender=Address(row["sender"]),
             issued_at=row["issued_at"],
             anchor_by=row["anchor_by"],
+        ),
+        signature=row["signature"],
+    )
+
+
+def admission_of(row: Any, domain: Domain, log_id: LogId) -> SignedAdmission:
+    """The signed promise that an admission row holds."""
+    return SignedAdmission(
+        domain=domain,
+        admission=AdmissionReceipt(
+            log_id=log_id,
+            admission_seq=row["seq"],
+            sender_seq=row["sender_seq"],
+            request_hash=row["request_hash"],
+            sender=Address(row["sender"]),
+            admitted_at=row["admitted_at"] // US_PER_S,
+            record_by=row["record_by"],
         ),
         signature=row["signature"],
     )

@@ -6,8 +6,9 @@ from typing import Any
 
 from tallystick.ids import Epoch, Index
 from tallystick_platform.errors import RowTampered
+from tallystick_platform.store.counters import Counters
 from tallystick_platform.store.database import WriterConnection
-from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, Value
 from tallystick_platform.store.sealer import EpochPlan, Sealer
 from tallystick_platform.store.tables import EpochRow, table_of
 from tallystick_platform.store.wraps import pack_wraps, unpack_wraps
@@ -27,33 +28,38 @@ def resume_epoch(connection: WriterConnection, sealer: Sealer, macs: RowMacs) ->
     sealer.resume(None if row is None else _as_epoch(row))
 
 
-def roll_epoch(connection: WriterConnection, sealer: Sealer, macs: RowMacs, next_index: Index, now_us: int) -> None:
+def roll_epoch(connection: WriterConnection, sealer: Sealer, macs: RowMacs, counters: Counters, now_us: int) -> None:
     """Open the next epoch: key first, then its row, then its use."""
-    epoch = sealer.plan_epoch(next_index, now_us)
+    epoch = sealer.plan_epoch(counters.next_index, now_us)
     connection.begin()
-    _close_last(connection, macs, now_us)
+    _close_last(connection, macs, counters, now_us)
     values: dict[str, Value] = dict.fromkeys(_COLUMNS)
     values |= {"number": epoch.number, "first_index": epoch.first_index, "wraps": pack_wraps(epoch.wraps)}
-    values |= {"state": "planned", "opened_at": epoch.opened_at}
-    values["mac"] = macs.of_row(EPOCH, values)
+    values |= {"state": "planned", "opened_at": epoch.opened_at, "adopted": 0}
+    mark = macs.mark_of_row(EPOCH, values)
+    values["mac"] = mark[:MAC_BYTES]
     connection.insert(EPOCH, [tuple(values.values())])
+    counters.change(connection, lambda inventory: inventory.add("epoch", [mark]))
     connection.commit()
     sealer.adopt_epoch(epoch)
 
 
-def close_epoch(connection: WriterConnection, macs: RowMacs, now_us: int) -> None:
+def close_epoch(connection: WriterConnection, macs: RowMacs, counters: Counters, now_us: int) -> None:
     """Close the open epoch without opening another: nothing was sealed for so long that its time is over."""
     connection.begin()
-    _close_last(connection, macs, now_us)
+    _close_last(connection, macs, counters, now_us)
     connection.commit()
 
 
-def _close_last(connection: WriterConnection, macs: RowMacs, now_us: int) -> None:
+def _close_last(connection: WriterConnection, macs: RowMacs, counters: Counters, now_us: int) -> None:
     row = _last(connection, macs)
     if row is None or row["closed_at"] is not None:
         return
+    old = macs.mark_of_row(EPOCH, row)
     row["closed_at"] = max(now_us, row["opened_at"])
-    connection.execute_many(_CLOSE, [(row["closed_at"], macs.of_row(EPOCH, row), row["number"])])
+    new = macs.mark_of_row(EPOCH, row)
+    connection.execute_many(_CLOSE, [(row["closed_at"], new[:MAC_BYTES], row["number"])])
+    counters.change(connection, lambda inventory: inventory.replace("epoch", old, new))
 
 
 def _last(connection: WriterConnection, macs: RowMacs) -> dict[str, Any] | None:

@@ -1,9 +1,11 @@
-"""A MAC over each row, so that a change by anything but the service is found, and named by table and row.
+"""A mark on each row: a MAC, so that a changed row is found and named, and a weight, so that a missing one is found.
 
-`mac = HMAC-SHA256(key, MessagePack([table, column, column, ...]))`, the columns in the table's order without `mac` itself, each
-value as nil, integer, string or binary in its shortest form. The table's name separates the domains. MessagePack is injective on
-such rows, so no two rows share an encoding. The key is derived from the operator's; a row that was deleted, or replaced by
-an older version of itself, is not found here but by gap-freeness and by the chain.
+    mark = BLAKE2b(key, MessagePack([table, column, column, ...])), 64 bytes: mac(32) || weight(32)
+
+The columns stand in the table's order without `mac` itself, each value as nil, integer, string or binary in its shortest form. The table's
+name separates the domains. MessagePack is injective on such rows, so no two rows share an encoding. The MAC is stored in the row. The
+weight never is: the sum of a table's weights stands, encrypted, in the inventory (inventory.py), and tells whether exactly the rows
+are there that the service wrote, each in its newest version. The keys are derived from the operator's.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from sqlalchemy import Row, Table
 
 from tallystick_platform.errors import RowTampered
 
-MAC_INFO = b"tallystick/v1/journal-mac"
+MARK_INFO = b"tallystick/v2/journal-rows"
+INVENTORY_INFO = b"tallystick/v2/journal-inventory"
 MAC_BYTES = 32
+MARK_BYTES = 64
 
 Value = int | str | bytes | None
 
@@ -28,23 +32,27 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class RowMacs:
-    """Makes and checks row MACs."""
+    """Makes and checks the marks of rows. `inventory_key` protects the inventory."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_keyed", "inventory_key")
 
     def __init__(self, operator_secret: bytes) -> None:
-        key = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=MAC_INFO).derive(operator_secret)
-        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._keyed = hashlib.blake2b(key=_derive(operator_secret, MARK_INFO, 64), digest_size=MARK_BYTES)
+        self.inventory_key = _derive(operator_secret, INVENTORY_INFO, 32)
 
-    def of(self, table: str, values: Sequence[Value]) -> bytes:
-        """The MAC of a row whose columns, in the table's order and without `mac`, are `values`."""
+    def mark(self, table: str, values: Sequence[Value]) -> bytes:
+        """MAC and weight of a row whose columns, in the table's order and without `mac`, are `values`."""
         keyed = self._keyed.copy()
         keyed.update(_pack((table, *values)))
         return keyed.digest()
 
+    def mark_of_row(self, table: Table, row: Mapping[str, Value]) -> bytes:
+        """The mark of a row given by column name."""
+        return self.mark(str(table.name), [row[column] for column in covered(table)])
+
     def of_row(self, table: Table, row: Mapping[str, Value]) -> bytes:
         """The MAC that a row given by column name should have."""
-        return self.of(str(table.name), [row[column] for column in covered(table)])
+        return self.mark_of_row(table, row)[:MAC_BYTES]
 
     def fits(self, table: Table, row: Mapping[str, Value]) -> bool:
         """Whether a row as read carries its own MAC. Compared in constant time."""
@@ -62,6 +70,11 @@ class RowMacs:
         return values
 
 
+def weight_of(mark: bytes) -> int:
+    """What a row with this mark adds to its table's sum."""
+    return int.from_bytes(mark[MAC_BYTES:], "big")
+
+
 def covered(table: Table) -> tuple[str, ...]:
     """The columns that a row's MAC covers, in order: all but `mac`."""
     return tuple(column.name for column in table.columns if column.name != "mac")
@@ -71,3 +84,7 @@ def row_name(table: Table, values: Mapping[str, Value]) -> int | str:
     """How a row is called in messages: its primary key."""
     key = values[next(iter(table.primary_key.columns)).name]
     return key if isinstance(key, int) else key.hex() if isinstance(key, bytes) else str(key)
+
+
+def _derive(secret: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=info).derive(secret)

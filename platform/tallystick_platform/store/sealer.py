@@ -93,5 +93,5 @@ class Sealer(Protocol):
         ...
 
     def sign_admission(self, admission: AdmissionReceipt) -> SignedAdmission:
-        """Sign as the log's writer. Called in the thread that first asks a ticket for its admission receipt."""
+        """Sign as the log's writer."""
         ...

@@ -61,7 +61,7 @@ def invalid(draft: Record, now_us: int) -> Record:
 
 
 def without_contents(draft: Record) -> Record:
-    """A draft without anything whose size the caller chose."""
+    """A draft without what was read out of its request; the request stays, for its hash was promised, and it fits a blob at any size."""
     return replace(draft, parameters={}, prompt=None, instructions=None)
 
 
@@ -79,7 +79,6 @@ def unreleased(offered: Record) -> Record:
         offered,
         state=State.FAILED,
         error=UNRELEASED,
-        http=replace(offered.http, response_hash=None),
         response=None,
         usage=None,
         price=None,
@@ -88,7 +87,10 @@ def unreleased(offered: Record) -> Record:
 
 
 def from_admission_row(row: Mapping[str, Any], now_us: int) -> Record:
-    """The least that can be recorded: an admission whose draft does not open."""
+    """The least that can be recorded: an admission whose draft does not open.
+
+    Without the request its hash cannot be what the admission says: whoever holds the admission can show that the writer lost it.
+    """
     admitted_at = int(row["admitted_at"])
     return Record(
         id=RecordId(row["record_id"]),
@@ -98,14 +100,13 @@ def from_admission_row(row: Mapping[str, Any], now_us: int) -> Record:
         state=State.INTERRUPTED,
         error=DRAFT_LOST,
         time=RecordTime(admitted_at=admitted_at, started_at=None, finished_at=max(now_us, admitted_at)),
-        http=HttpExchange(
-            method="POST", path=row["path"], request_hash=row["request_hash"], response_hash=None, streamed=False
-        ),
+        http=HttpExchange(method=row["method"], path=row["path"], streamed=False),
         gpu=None,
         provider=None,
         price=None,
         model=None,
         parameters={},
+        request=None,
         prompt=None,
         instructions=None,
         response=None,

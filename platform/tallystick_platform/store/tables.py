@@ -1,6 +1,7 @@
-"""The schema. Times are microseconds UTC and `issued_at` and `anchor_by` are Unix seconds, as in receipts.
+"""The schema. Times are microseconds UTC; `record_by`, `issued_at` and `anchor_by` are Unix seconds, as in receipts.
 
-Every table but `draft` carries `mac`, over all its other columns (see row_macs.py); a draft's encryption binds its columns.
+Every table but `draft` and `inventory` carries `mac`, over all its other columns (row_macs.py), and is counted in the inventory. A draft's
+encryption binds its columns, and the inventory's is inventory.py's.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class ApiToken(SQLModel, table=True):
 
 
 class AdmissionRow(SQLModel, table=True):
-    """The promise to record a request; durable before anything is computed."""
+    """The promise to record a request, with the writer's signature; durable before anything is computed."""
 
     __tablename__ = "admission"
     __table_args__ = (UniqueConstraint("sender", "sender_seq"),)
@@ -56,10 +57,13 @@ class AdmissionRow(SQLModel, table=True):
     sender_seq: int = Field(sa_column=_int())
     token_id: str = Field(sa_column=_text(36))
     task: str = Field(sa_column=_text(64))
-    path: str = Field(sa_column=_text(256))
+    method: str = Field(sa_column=_text(16))
+    path: str = Field(sa_column=_text(1024))
     model: str | None = Field(default=None, sa_column=_text(256, null=True))
     request_hash: bytes = Field(sa_column=_bytes())
     admitted_at: int = Field(sa_column=_int())
+    record_by: int = Field(sa_column=_int())
+    signature: bytes = Field(sa_column=_bytes())
     mac: bytes = Field(sa_column=_bytes())
 
 
@@ -74,7 +78,7 @@ class DraftRow(SQLModel, table=True):
 
 
 class RecordRow(SQLModel, table=True):
-    """A sealed record and its receipt."""
+    """A sealed record and its receipt. `follows` is the accepted record whose work it ends."""
 
     __tablename__ = "record"
     __table_args__ = (UniqueConstraint("sender", "sender_seq"),)
@@ -82,6 +86,7 @@ class RecordRow(SQLModel, table=True):
     log_index: int = Field(sa_column=_key())
     record_id: bytes = Field(sa_column=_bytes(unique=True))
     admission_seq: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    follows: bytes | None = Field(default=None, sa_column=_bytes(null=True, unique=True))
     sender: bytes = Field(sa_column=_bytes())
     sender_seq: int = Field(sa_column=_int())
     state: str = Field(sa_column=_text(16))
@@ -112,15 +117,22 @@ class BlobRow(SQLModel, table=True):
 
 
 class BatchRow(SQLModel, table=True):
-    """Consecutive records as one `append` on the chain. States: planned, sent, mined, final."""
+    """Consecutive records as one `append` on the chain. States: planned, sent, mined, final.
+
+    `entry` is its number in the head chain and `head` the head after it. `adopted` is 1 where another journal of this log made it
+    and this one read it from the chain.
+    """
 
     __tablename__ = "batch"
 
     number: int = Field(sa_column=_key())
+    entry: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    epoch: int = Field(sa_column=_int())
     first_index: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
     count: int = Field(sa_column=_int())
     root: bytes = Field(sa_column=_bytes())
     head: bytes = Field(sa_column=_bytes())
+    adopted: int = Field(sa_column=_int())
     state: str = Field(sa_column=_text(16))
     nonce: int | None = Field(default=None, sa_column=_int(null=True))
     tx_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
@@ -137,13 +149,19 @@ class BatchRow(SQLModel, table=True):
 
 
 class EpochRow(SQLModel, table=True):
-    """A period with one epoch key, and its opening on the chain. `wraps`: MessagePack, one byte string per auditor."""
+    """A period with one epoch key, and its opening on the chain. `wraps`: MessagePack, one byte string per auditor.
+
+    `entry` and `head` are null until its place among the log's entries is fixed.
+    """
 
     __tablename__ = "epoch"
 
     number: int = Field(sa_column=_key())
     first_index: int = Field(sa_column=_int())
     wraps: bytes = Field(sa_column=_bytes())
+    entry: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True, unique=True))
+    head: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    adopted: int = Field(default=0, sa_column=_int())
     state: str = Field(sa_column=_text(16))
     nonce: int | None = Field(default=None, sa_column=_int(null=True))
     tx_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
@@ -158,6 +176,69 @@ class EpochRow(SQLModel, table=True):
     sent_at: int | None = Field(default=None, sa_column=_int(null=True))
     mined_at: int | None = Field(default=None, sa_column=_int(null=True))
     mac: bytes = Field(sa_column=_bytes())
+
+
+class VoidRow(SQLModel, table=True):
+    """Admission numbers that nobody knows any more, and their entry on the chain; `entry` and `head` as in `epoch`."""
+
+    __tablename__ = "void"
+
+    number: int = Field(sa_column=_key())
+    first: int = Field(sa_column=_int())
+    last: int = Field(sa_column=_int())
+    entry: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True, unique=True))
+    head: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    adopted: int = Field(sa_column=_int())
+    state: str = Field(sa_column=_text(16))
+    nonce: int | None = Field(default=None, sa_column=_int(null=True))
+    tx_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    raw_tx: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    mined_tx_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    block_number: int | None = Field(default=None, sa_column=_int(null=True))
+    block_hash: bytes | None = Field(default=None, sa_column=_bytes(null=True))
+    block_time: int | None = Field(default=None, sa_column=_int(null=True))
+    gas_used: int | None = Field(default=None, sa_column=_int(null=True))
+    created_at: int = Field(sa_column=_int())
+    sent_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mined_at: int | None = Field(default=None, sa_column=_int(null=True))
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class RotationRow(SQLModel, table=True):
+    """An entry by which the keeper named another writer, read from the chain."""
+
+    __tablename__ = "rotation"
+
+    entry: int = Field(sa_column=_key())
+    head: bytes = Field(sa_column=_bytes())
+    previous: bytes = Field(sa_column=_bytes())
+    writer: bytes = Field(sa_column=_bytes())
+    size: int = Field(sa_column=_int())
+    last_admission: int = Field(sa_column=_int())
+    tx_hash: bytes = Field(sa_column=_bytes())
+    block_number: int = Field(sa_column=_int())
+    block_hash: bytes = Field(sa_column=_bytes())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class AdoptedRecordRow(SQLModel, table=True):
+    """A record that stands on the chain and that this journal never had: enough to prove the records beside it."""
+
+    __tablename__ = "adopted_record"
+
+    log_index: int = Field(sa_column=_key())
+    admission_seq: int = Field(sa_column=Column(BigInteger, nullable=False, unique=True))
+    leaf: bytes = Field(sa_column=_bytes())
+    mac: bytes = Field(sa_column=_bytes())
+
+
+class InventoryRow(SQLModel, table=True):
+    """What all tables hold and which numbers come next, encrypted: the one row with id 1 (inventory.py)."""
+
+    __tablename__ = "inventory"
+
+    id: int = Field(sa_column=_key())
+    box: bytes = Field(sa_column=_bytes())
 
 
 class ModelRow(SQLModel, table=True):
@@ -238,7 +319,10 @@ class UploadPartRow(SQLModel, table=True):
 
 
 class ExportJobRow(SQLModel, table=True):
-    """A model on its way out. `error`, `files`, `signature` and `parity` are JSON; `progress` counts in thousandths."""
+    """A model on its way out. `error`, `files`, `signature` and `parity` are JSON; `progress` counts in thousandths.
+
+    `record_id` is the record that accepted it, `ended_by` the one that says what became of it.
+    """
 
     __tablename__ = "export_job"
 
@@ -248,7 +332,6 @@ class ExportJobRow(SQLModel, table=True):
     model_owner: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True, index=True))
     token_id: str = Field(sa_column=_text(36))
     path: str = Field(sa_column=_text(256))
-    request_hash: bytes = Field(sa_column=_bytes())
     model: str = Field(sa_column=_text(96))
     version: str = Field(sa_column=_text(12))
     source_digest: bytes = Field(sa_column=_bytes())
@@ -260,12 +343,14 @@ class ExportJobRow(SQLModel, table=True):
     progress: int = Field(sa_column=_int())
     attempts: int = Field(sa_column=_int())
     record_id: bytes = Field(sa_column=_bytes())
+    ended_by: bytes | None = Field(default=None, sa_column=_bytes(null=True))
     error: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     files: str = Field(sa_column=Column(Text, nullable=False))
     signature: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     digest: bytes | None = Field(default=None, sa_column=_bytes(null=True))
     parity: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     created_at: int = Field(sa_column=_int())
+    due_by: int = Field(sa_column=_int())
     finished_at: int | None = Field(default=None, sa_column=_int(null=True))
     mac: bytes = Field(sa_column=_bytes())
 

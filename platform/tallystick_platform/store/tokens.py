@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 
 from tallystick.ids import Address
 from tallystick_platform.errors import NoSuchToken
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_writes import insert_row, replace_row
 from tallystick_platform.store.tables import ApiToken, table_of
 
 TOKEN_PREFIX = "tsk_"  # noqa: S105  not a token: what every token begins with
@@ -85,7 +86,7 @@ class TokenStore:
             "revoked_at": None,
         }
         with self._database.writing() as connection:
-            connection.execute(insert(TOKEN).values(**values, mac=self._macs.of_row(TOKEN, values)))
+            insert_row(connection, self._macs, TOKEN, values)
         return NewToken(info=_info(values), token=token)
 
     def tokens(self) -> Sequence[TokenInfo]:
@@ -105,9 +106,7 @@ class TokenStore:
         with self._database.writing() as connection:
             values = self._by_id(connection, token_id)
             if values["revoked_at"] is None:
-                values["revoked_at"] = now_us
-                mac = self._macs.of_row(TOKEN, values)
-                connection.execute(update(TOKEN).where(TOKEN.c.id == token_id).values(revoked_at=now_us, mac=mac))
+                values = replace_row(connection, self._macs, TOKEN, values, {"revoked_at": now_us})
         return _info(values)
 
     def find(self, hashed: bytes) -> TokenInfo | None:

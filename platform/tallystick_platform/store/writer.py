@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import JournalClosed, JournalUnavailable
-from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
+from tallystick_platform.errors import AdmissionClosed, JournalClosed, JournalUnavailable
+from tallystick_platform.store.group import RETRY_HELD_S, GroupCommitter, Operation, Outcome
 
 MAX_GROUP = 64  # operations in one commit: their rows are made in the event loop, which does nothing else meanwhile
 RETRY_S = 1.0  # pause before a database that failed is tried again while nothing comes in
@@ -63,10 +63,14 @@ class Writer:
         self._waiting.append(operation)
         self._wakened.set()
 
+    def wake(self) -> None:
+        """Look again at what there is to do: the journal was released."""
+        self._wakened.set()
+
     async def flush(self) -> int:
         """Write everything that is owed; says how many drafts a dead process had left.
 
-        Raises: JournalUnavailable, JournalClosed
+        Raises: JournalUnavailable, JournalClosed, AdmissionClosed while the journal is held
         """
         future: asyncio.Future[int] = self._loop.create_future()
         self._flushes.append(future)
@@ -97,9 +101,12 @@ class Writer:
     async def _work(self) -> None:
         committer = self._committer
         while True:
-            if committer.healthy and not committer.owed:
+            if committer.held is not None:
+                self._answer_flushes(AdmissionClosed(reason=committer.held, retry_after_s=RETRY_HELD_S))
+            elif committer.healthy and not committer.owed:
                 self._answer_flushes(committer.leftovers)
-            if self._waiting or self._flushes or (committer.owed and committer.healthy):
+            payable = committer.owed and committer.healthy and committer.held is None
+            if self._waiting or self._flushes or payable:
                 await self._carry_out(self._next_group())
                 if not committer.healthy:
                     self._answer_flushes(JournalUnavailable(reason="records that are owed cannot be written"))
@@ -109,7 +116,7 @@ class Writer:
                 continue
             elif committer.healthy:
                 await self._on_disk(committer.idle)
-            else:
+            elif committer.held is None:
                 await self._carry_out(())
 
     def _next_group(self) -> list[Operation]:
@@ -137,6 +144,8 @@ class Writer:
 
     async def _outcomes(self, group: Sequence[Operation]) -> Sequence[Outcome]:
         committer = self._committer
+        if committer.held is not None:
+            return committer.refused(group, committer.held)
         try:
             if not committer.ready:
                 await self._on_disk(committer.make_ready)

@@ -1,22 +1,40 @@
-"""Epochs and batches: consecutive, in the order that the chain needs, with the roots and heads that their records give."""
+"""Epochs and batches: consecutive, in the order that the chain needs; and the head chain over everything that the log says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Table, func, select
 
 from tallystick.hashing import keccak256
-from tallystick.ids import Head, to_hex
-from tallystick.merkle import next_head, tree_root
+from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body, writer_body
+from tallystick.ids import Address, Head, Root, to_hex
+from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.check.macs import rows_of
 from tallystick_platform.store.rows import AnchorState
-from tallystick_platform.store.tables import BatchRow, EpochRow, RecordRow, table_of
+from tallystick_platform.store.tables import (
+    AdoptedRecordRow,
+    BatchRow,
+    EpochRow,
+    RecordRow,
+    RotationRow,
+    VoidRow,
+    table_of,
+)
+from tallystick_platform.store.wraps import unpack_wraps
 
-BATCH, EPOCH, RECORD = (table_of(model) for model in (BatchRow, EpochRow, RecordRow))
-MAX_LEAVES_READ = 1_024  # the most that a batch may hold
+BATCH, EPOCH, VOID, ROTATION, RECORD, ADOPTED = (
+    table_of(model) for model in (BatchRow, EpochRow, VoidRow, RotationRow, RecordRow, AdoptedRecordRow)
+)
+_CONTENT = {
+    "batch": ("epoch", "first_index", "count", "root"),
+    "epoch": ("number", "wraps"),
+    "void": ("first", "last"),
+    "rotation": ("previous", "writer", "size", "last_admission"),
+}
 _PLACE = ("mined_tx_hash", "block_number", "block_hash", "block_time", "gas_used", "mined_at")
 _SIGNED = ("nonce", "tx_hash", "raw_tx", "sent_at")
 
@@ -51,8 +69,7 @@ def check_epochs(subject: Subject) -> Iterator[Finding]:
 
 
 def check_batches(subject: Subject) -> Iterator[Finding]:
-    """Consecutive from record 0; root from leaves; head from root and the head before."""
-    head = Head(subject.log_id)
+    """Consecutive from record 0, each of one epoch; root from leaves."""
     number = end = 0
     for row in rows_of(subject.connection, select(BATCH).order_by(BATCH.c.number)):
         first, count = row["first_index"], row["count"]
@@ -63,29 +80,73 @@ def check_batches(subject: Subject) -> Iterator[Finding]:
             yield _finding("batch-span", "batch", row["number"], columns, f"first index {end}", f"first index {first}")
         number, end = row["number"] + 1, first + count
         leaves, epochs = _contents(subject, first, count)
-        if len(leaves) != count or epochs > 1:
-            expected, found = f"{count} records of one epoch", f"{len(leaves)} of {epochs} epochs"
-            yield _finding("batch-span", "batch", row["number"], ("first_index", "count"), expected, found)
+        if len(leaves) != count or not epochs <= {row["epoch"]}:
+            expected = f"{count} records of epoch {row['epoch']}"
+            found = f"{len(leaves)} of epochs {', '.join(map(str, sorted(epochs))) or 'none'}"
+            yield _finding("batch-span", "batch", row["number"], ("first_index", "count", "epoch"), expected, found)
         if leaves and tree_root(leaves) != row["root"]:
             columns = ("first_index", "count", "root")
             yield _finding("root", "batch", row["number"], columns, to_hex(tree_root(leaves)), to_hex(row["root"]))
-        expected_head = next_head(head, row["root"], first, count)
-        if expected_head != row["head"]:
-            columns = ("first_index", "count", "root", "head")
-            yield _finding("head", "batch", row["number"], columns, to_hex(expected_head), to_hex(row["head"]))
-        head = row["head"]
         yield from _progress("batch", row)
 
 
-def _contents(subject: Subject, first: int, count: int) -> tuple[Sequence[bytes], int]:
-    query = (
-        select(RECORD.c.leaf, RECORD.c.epoch)
-        .where(RECORD.c.log_index >= first, RECORD.c.log_index < first + count)
-        .order_by(RECORD.c.log_index)
-        .limit(MAX_LEAVES_READ)
-    )
-    rows = list(rows_of(subject.connection, query))
-    return [row["leaf"] for row in rows], len({row["epoch"] for row in rows})
+def check_entries(subject: Subject) -> Iterator[Finding]:
+    """Every entry that has its place: numbered from 0 without gaps, each with the head that follows from the one before."""
+    head, expected_entry = Head(subject.log_id), 0
+    size = 0
+    for table, row in _entries(subject):
+        name, entry = table.name, row["entry"]
+        key = row.get("number", entry)
+        if entry != expected_entry:
+            yield _finding("entry-sequence", name, key, ("entry",), f"entry {expected_entry}", f"entry {entry}")
+        expected_entry = entry + 1
+        kind, body = _body(table, row, size)
+        expected = next_head(head, kind, entry, body)
+        if expected != row["head"]:
+            found = "none" if row["head"] is None else to_hex(row["head"])
+            yield _finding("head", name, key, ("entry", "head", *_CONTENT[name]), to_hex(expected), found)
+        head = Head(row["head"] or expected)
+        if table is BATCH:
+            size = row["first_index"] + row["count"]
+
+
+def earlier_writers(connection: Connection) -> tuple[Address, ...]:
+    """Who signed for the log before its keeper named another."""
+    return tuple(Address(row["previous"]) for row in rows_of(connection, select(ROTATION).order_by(ROTATION.c.entry)))
+
+
+def _entries(subject: Subject) -> Iterator[tuple[Table, Mapping[str, Any]]]:
+    """The rows of all tables in the order of their entries."""
+
+    def of(table: Table) -> Iterator[tuple[Table, Mapping[str, Any]]]:
+        for row in rows_of(subject.connection, select(table).where(table.c.entry.is_not(None)).order_by(table.c.entry)):
+            yield table, row
+
+    return merge(*(of(table) for table in (BATCH, EPOCH, VOID, ROTATION)), key=lambda found: found[1]["entry"])
+
+
+def _body(table: Table, row: Mapping[str, Any], size: int) -> tuple[EntryKind, bytes]:
+    if table is BATCH:
+        return EntryKind.BATCH, batch_body(row["epoch"], row["first_index"], row["count"], Root(row["root"]))
+    if table is EPOCH:
+        return EntryKind.EPOCH, epoch_body(row["number"], size, b"".join(unpack_wraps(row["wraps"])))
+    if table is VOID:
+        return EntryKind.VOID, void_body(row["first"], row["last"])
+    body = writer_body(Address(row["previous"]), Address(row["writer"]), row["size"], row["last_admission"])
+    return EntryKind.WRITER, body
+
+
+def _contents(subject: Subject, first: int, count: int) -> tuple[Sequence[bytes], set[int]]:
+    """The leaves of a batch, of records here and of those that only the chain has; and the epochs of those here."""
+    leaves: dict[int, bytes] = {}
+    epochs: set[int] = set()
+    for table in (RECORD, ADOPTED):
+        query = select(table).where(table.c.log_index >= first, table.c.log_index < first + count)
+        for row in rows_of(subject.connection, query.order_by(table.c.log_index).limit(MAX_BATCH_RECORDS)):
+            leaves[row["log_index"]] = row["leaf"]
+            if table is RECORD:
+                epochs.add(row["epoch"])
+    return [leaves[index] for index in sorted(leaves)], epochs
 
 
 def _progress(table: str, row: Mapping[str, Any]) -> Iterator[Finding]:

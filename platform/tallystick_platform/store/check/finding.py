@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tallystick.ids import Address, Epoch, LogId
 from tallystick.receipts import Domain
+from tallystick_platform.store.inventory import Inventory
 from tallystick_platform.store.row_macs import RowMacs
 
 Reveal = Callable[[Epoch, int, bytes], bytes]
@@ -32,6 +33,14 @@ class Finding:
         return f"{self.check}: {where}: expected {self.expected}, found {self.found}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStanding:
+    """What the chain holds of the log: records, and entries of its head chain."""
+
+    size: int
+    entries: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Checked:
     """How many rows of each table were looked at."""
@@ -41,12 +50,17 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """The journal under check, and what it is held against."""
+    """The journal under check, and what it is held against. `writers` signed for the log, today's first.
+
+    `counted` is filled with what the tables hold, as the rows are read for the first time.
+    """
 
     connection: Connection
     macs: RowMacs
     log_id: LogId
     domain: Domain
-    writer: Address
+    writers: tuple[Address, ...]
     reveal: Reveal
     checked: Checked
+    chain: ChainStanding | None
+    counted: Inventory = field(default_factory=Inventory)

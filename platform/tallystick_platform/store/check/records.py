@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from tallystick.errors import OpenError, SignatureError
 from tallystick.hashing import keccak256
@@ -16,27 +16,34 @@ from tallystick.sealing import sealed_header
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.check.macs import rows_of
 from tallystick_platform.store.records import receipt_of
-from tallystick_platform.store.tables import AdmissionRow, BlobRow, RecordRow, table_of
+from tallystick_platform.store.tables import AdmissionRow, AdoptedRecordRow, BlobRow, RecordRow, table_of
 
-ADMISSION, RECORD, BLOB = (table_of(model) for model in (AdmissionRow, RecordRow, BlobRow))
+ADMISSION, ADOPTED, RECORD, BLOB = (table_of(model) for model in (AdmissionRow, AdoptedRecordRow, RecordRow, BlobRow))
 SHARED = ("record_id", "sender", "sender_seq", "task", "request_hash")  # a record repeats these of its admission
-SIGNED = ("log_index", "leaf", "request_hash", "response_hash", "issued_at", "anchor_by", "signature")
+SIGNED = (
+    "log_index", "admission_seq", "leaf", "request_hash", "response_hash", "sender", "issued_at", "anchor_by", "signature",
+)  # fmt: skip
 
 
 def check_records(subject: Subject) -> Iterator[Finding]:
     """Every record, in the order of the log."""
     expected_index = 0
     shared = [ADMISSION.c[name].label(f"admitted_{name}") for name in SHARED]
-    query = select(RECORD, ADMISSION.c.seq, *shared).outerjoin(ADMISSION, ADMISSION.c.seq == RECORD.c.admission_seq)
+    query = select(RECORD, ADMISSION.c.seq, ADMISSION.c.record_by, *shared).outerjoin(
+        ADMISSION, ADMISSION.c.seq == RECORD.c.admission_seq
+    )
     for row in rows_of(subject.connection, query.order_by(RECORD.c.log_index)):
         index = row["log_index"]
-        if index != expected_index:
+        if index != expected_index and not _adopted(subject, expected_index, index):
             yield _finding("index-continuity", index, ("log_index",), f"index {expected_index}", f"index {index}")
         expected_index = index + 1
         yield from _admission(row)
         yield from _leaf(subject, row)
-        yield from _epoch(row)
+        yield from _header(row)
         yield from _receipt(subject, row)
+        if row["record_by"] is not None and row["anchor_by"] > row["record_by"]:
+            expected, found = f"at most {row['record_by']}, as its admission promises", str(row["anchor_by"])
+            yield _finding("receipt", index, ("anchor_by",), expected, found)
 
 
 def check_blobs(subject: Subject) -> Iterator[Finding]:
@@ -69,25 +76,33 @@ def _leaf(subject: Subject, row: Mapping[str, Any]) -> Iterator[Finding]:
         yield _finding("leaf", row["log_index"], columns, to_hex(leaf), to_hex(row["leaf"]))
 
 
-def _epoch(row: Mapping[str, Any]) -> Iterator[Finding]:
+def _header(row: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        sealed_under = sealed_header(row["sealed"]).epoch
+        sealed_seq = sealed_header(row["sealed"]).admission_seq
     except OpenError as error:
         yield _finding("sealed", row["log_index"], ("sealed",), "a sealed record", str(error))
         return
-    if sealed_under != row["epoch"]:
-        columns = ("epoch", "sealed")
-        yield _finding("epoch", row["log_index"], columns, f"epoch {sealed_under}", f"epoch {row['epoch']}")
+    if sealed_seq != row["admission_seq"]:
+        columns = ("admission_seq", "sealed")
+        expected, found = f"admission {sealed_seq}", f"admission {row['admission_seq']}"
+        yield _finding("header", row["log_index"], columns, expected, found)
+
+
+def _adopted(subject: Subject, first: int, end: int) -> bool:
+    """Whether only the chain has the records of these indices."""
+    query = select(func.count()).select_from(ADOPTED)
+    query = query.where(ADOPTED.c.log_index >= first, ADOPTED.c.log_index < end)
+    return bool(subject.connection.execute(query).scalar_one() == end - first)
 
 
 def _receipt(subject: Subject, row: Mapping[str, Any]) -> Iterator[Finding]:
-    expected = f"signed by {to_hex(subject.writer)}"
+    expected = f"signed by {to_hex(subject.writers[0])}"
     try:
         found = signer(receipt_of(row, subject.domain, subject.log_id))
     except (SignatureError, OverflowError) as error:
         yield _finding("receipt", row["log_index"], SIGNED, expected, str(error))
         return
-    if found != subject.writer:
+    if found not in subject.writers:
         yield _finding("receipt", row["log_index"], SIGNED, expected, f"signed by {to_hex(found)}")
 
 

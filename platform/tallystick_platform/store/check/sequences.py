@@ -1,4 +1,4 @@
-"""Admissions: numbered without gaps, each with exactly one record or one draft."""
+"""Admissions: numbered without gaps, signed, each with exactly one record or one draft."""
 
 from __future__ import annotations
 
@@ -7,42 +7,88 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tallystick.errors import KeyFileError
-from tallystick.ids import Epoch
+from tallystick.errors import KeyFileError, SignatureError
+from tallystick.ids import Epoch, to_hex
+from tallystick.receipts import signer
 from tallystick.record import Record
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.check.macs import rows_of
-from tallystick_platform.store.drafts import decode_draft
-from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
+from tallystick_platform.store.drafts import decode_draft, request_hash_of
+from tallystick_platform.store.records import admission_of
+from tallystick_platform.store.tables import AdmissionRow, AdoptedRecordRow, DraftRow, RecordRow, VoidRow, table_of
 
-ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
+ADMISSION, ADOPTED, DRAFT, RECORD, VOID = (
+    table_of(model) for model in (AdmissionRow, AdoptedRecordRow, DraftRow, RecordRow, VoidRow)
+)
+SIGNED = ("seq", "sender", "sender_seq", "request_hash", "admitted_at", "record_by", "signature")
 
 
 def check_admissions(subject: Subject) -> Iterator[Finding]:
-    """`seq` from 1 without gaps, `sender_seq` from 1 without gaps per sender, one outcome each."""
+    """`seq` from 1 and `sender_seq` from 1 per sender without gaps, but where numbers are void or only the chain's; one outcome each."""
     expected_seq = 1
     last_of_sender: dict[bytes, int] = {}
+    voids = [(row["first"], row["last"]) for row in rows_of(subject.connection, select(VOID).order_by(VOID.c.first))]
     query = (
-        select(ADMISSION, RECORD.c.log_index, DRAFT.c.epoch.label("draft_epoch"))
+        select(
+            ADMISSION,
+            RECORD.c.log_index,
+            DRAFT.c.epoch.label("draft_epoch"),
+            ADOPTED.c.log_index.label("adopted_index"),
+        )
         .outerjoin(RECORD, RECORD.c.admission_seq == ADMISSION.c.seq)
         .outerjoin(DRAFT, DRAFT.c.admission_seq == ADMISSION.c.seq)
+        .outerjoin(ADOPTED, ADOPTED.c.admission_seq == ADMISSION.c.seq)
         .order_by(ADMISSION.c.seq)
     )
     for row in rows_of(subject.connection, query):
         seq = row["seq"]
-        if seq != expected_seq:
-            yield _finding("admission-sequence", seq, ("seq",), f"seq {expected_seq}", f"seq {seq}")
+        for missing in _missing(subject, range(expected_seq, seq), voids):
+            yield _finding("admission-sequence", seq, ("seq",), f"seq {missing}", f"seq {seq}")
         expected_seq = seq + 1
-        expected = last_of_sender.get(row["sender"], 0) + 1
+        floor = max((last for _, last in voids if last < seq), default=0)
+        expected = max(last_of_sender.get(row["sender"], 0), floor) + 1
         if row["sender_seq"] != expected:
             found = f"{row['sender_seq']} of sender 0x{row['sender'].hex()}"
             yield _finding("sender-sequence", seq, ("sender", "sender_seq"), f"sender_seq {expected}", found)
         last_of_sender[row["sender"]] = row["sender_seq"]
-        outcomes = (row["log_index"] is not None) + (row["draft_epoch"] is not None)
+        outcomes = sum(row[name] is not None for name in ("log_index", "draft_epoch", "adopted_index"))
         if outcomes != 1:
-            found = "neither" if outcomes == 0 else "both"
+            found = "none" if outcomes == 0 else "more than one"
             yield _finding("one-outcome", seq, ("seq",), "a record, or a draft until there is one", found)
+
+
+def check_promises(subject: Subject) -> Iterator[Finding]:
+    """Each admission is signed by the log's writer."""
+    for row in rows_of(subject.connection, select(ADMISSION).order_by(ADMISSION.c.seq)):
+        expected = f"signed by {to_hex(subject.writers[0])}"
+        try:
+            found = signer(admission_of(row, subject.domain, subject.log_id))
+        except (SignatureError, OverflowError) as error:
+            yield _finding("promise", row["seq"], SIGNED, expected, str(error))
+            continue
+        if found not in subject.writers:
+            yield _finding("promise", row["seq"], SIGNED, expected, f"signed by {to_hex(found)}")
+
+
+def _missing(subject: Subject, numbers: range, voids: list[tuple[int, int]]) -> Iterator[int]:
+    """The first of each run of numbers that are neither void nor those of records that only the chain has."""
+    first = numbers.start
+    for low, high in [*voids, (numbers.stop, numbers.stop)]:
+        if first >= numbers.stop:
+            return
+        end = min(low, numbers.stop)
+        if first < end:
+            query = select(ADOPTED.c.admission_seq).where(
+                ADOPTED.c.admission_seq >= first, ADOPTED.c.admission_seq < end
+            )
+            for row in rows_of(subject.connection, query.order_by(ADOPTED.c.admission_seq)):
+                if row["admission_seq"] != first:
+                    yield first
+                first = row["admission_seq"] + 1
+            if first < end:
+                yield first
+        first = max(first, high + 1)
 
 
 def check_drafts(subject: Subject) -> Iterator[Finding]:
@@ -65,7 +111,7 @@ def check_drafts(subject: Subject) -> Iterator[Finding]:
 
 
 def _facts_of(record: Record) -> tuple[object, ...]:
-    return (record.admission_seq, record.id, record.sender.address, record.sender_seq, record.http.request_hash)
+    return (record.admission_seq, record.id, record.sender.address, record.sender_seq, request_hash_of(record))
 
 
 def _facts_in(row: Mapping[str, Any]) -> tuple[object, ...]:
