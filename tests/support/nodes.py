@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from tallystick.chain.events import NUMBERS_VOIDED
+from tallystick.chain.rpc import Transport
 from tallystick.errors import ChainRejected
 from tallystick.ids import to_hex
 
@@ -31,6 +33,18 @@ class ScriptedNode:
     def asked(self, method: str) -> list[list[object]]:
         """The parameters of every call of a method."""
         return [params for name, params in self.calls if name == method]
+
+
+@dataclass
+class AlteringNode:
+    """A transport that passes on what another answers, after `alter(method, params, answer)` has had its way with it."""
+
+    behind: Transport
+    alter: Callable[[str, list[object], Any], object]
+    name: str = "https://node.example"
+
+    def call(self, method: str, params: list[object]) -> object:
+        return self.alter(method, params, self.behind.call(method, params))
 
 
 @dataclass
@@ -102,6 +116,7 @@ def http_node(*answers: tuple[int, bytes]) -> Iterator[HttpNode]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def setup(self) -> None:
             super().setup()
