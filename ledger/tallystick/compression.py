@@ -55,8 +55,9 @@ DICTIONARY_V2: Final = (
     b'"properties": {"type": "string", "required": [""]}}}], "response_format": {"type": "json_object"}, "tool_choice": "auto"}'
     b"dsaltPfreadermchat/openai/1ftargett/v1/chat/completionslcontent_typex\x1fapplication/json; charset=utf-8"
     b"hprovider\xa3bidelocaldnamenLocal providergaddressT"
-    b"hresponse\xa1goutputs\x81\xa4dkindgmessagegcontent\xa3droleiassistantgcontent\xf6jtool_calls\x81\xa3bidicall_dnamedget_"
-    b'iarguments{"location":"hlogprobs\xf6mfinish_reasonjtool_calls\xa4dkinddtextgcontenteI am hlogprobs\xf6mfinish_reasonflength'
+    b"hresponse\xa1goutputs\x81\xa4dkinddtextgcontenteI am hlogprobs\xf6mfinish_reasonflength"
+    b"\xa4dkindgmessagegcontent\xa3droleiassistantgcontent\xf6jtool_calls\x81\xa3bidicall_dnamedget_"
+    b'iarguments{"location":"hlogprobs\xf6mfinish_reasonjtool_calls'
     b"jparameters\xa7dseed\x00dstop\x81a\nduserduseretop_k\x182etop_p\xfb?\xec\xcc\xcc\xcc\xcc\xcc\xcdjmax_tokens\x10"
     b"ktemperature\xf9\x00\x00jsender_seq\x01linstructions\xa3fsystem\xf6mchat_template\xf6tchat_template_digestX "
     b"madmission_seq\x19\x01,pproof_of_compute\xa2eclasskstatisticalftoploc\xf6"
@@ -77,7 +78,7 @@ DICTIONARY_V2: Final = (
     b'"top_p":0.9,"stream":true,"stream_options":{"include_usage":true}}'
     b"dsaltPfreadermchat/openai/1ftargett/v1/chat/completionslcontent_typepapplication/json"
     b"hprovider\xa3bidelocaldnamenLocal providergaddressT"
-    b"hresponse\xa1goutputs\x81\xa4dkinddtextgcontentdThe hlogprobs\xf6mfinish_reasondstop"
+    b"hresponse\xa1goutputs\x81\xa4dkindgmessagegcontent\xa3droleiassistantgcontentdThe jtool_calls\x80hlogprobs\xf6mfinish_reasondstop"
     b"jparameters\xa6dseed\x1adstop\x80etop_k\x00etop_p\xf9<\x00jmax_tokens\x19\x01\x00ktemperature\xfb?\xe6ffffff"
     b"jsender_seq\x01linstructions\xa3fsystemx\x1cYou are a helpful assistant.mchat_template\xf6tchat_template_digestX "
     b"madmission_seq\x19\x01,pproof_of_compute\xa2eclasslreproducibleftoploc\xf6"

@@ -50,6 +50,8 @@ def chat_body(system: str, question: str) -> bytes:
 
 def typical_record(system: str = SYSTEM, question: str = QUESTION, answer: str = ANSWER) -> Record:
     """A chat request of some eighty words and its answer."""
+    message = {"role": "assistant", "content": answer, "tool_calls": []}
+    said = Output(kind="message", content=message, finish_reason="stop")
     return Record(
         id=RecordId((ADMITTED_AT // 1000).to_bytes(6, "big") + bytes.fromhex("774abc8def0123456789")),
         admission_seq=41_873,
@@ -73,7 +75,7 @@ def typical_record(system: str = SYSTEM, question: str = QUESTION, answer: str =
         parameters=PARAMETERS,
         prompt={"messages": [{"role": "system", "content": system}, {"role": "user", "content": question}]},
         instructions=Instructions(system=system, chat_template=None, chat_template_digest=keccak256(b"template")),
-        response=Response(outputs=(Output(kind="text", content=answer, finish_reason="stop"),)),
+        response=Response(outputs=(said,)),
         usage={"input_tokens": 118, "output_tokens": 241},
         sender=SENDER,
         proof_of_compute=None,

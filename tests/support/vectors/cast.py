@@ -70,6 +70,12 @@ def stream(seed: str) -> Callable[[int], bytes]:
     return draw
 
 
+def said(text: str) -> Output:
+    """What a chat answers: one message of the assistant."""
+    content = {"role": "assistant", "content": text, "tool_calls": []}
+    return Output(kind="message", content=content, finish_reason="stop")
+
+
 def flipped(data: bytes, at: int) -> bytes:
     """The bytes with one bit changed."""
     return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
@@ -125,7 +131,7 @@ def whole_record() -> Record:
             ]
         },
         instructions=Instructions(system="Be brief.", chat_template=None, chat_template_digest=keccak256(b"template")),
-        response=Response(outputs=(Output(kind="text", content=ANSWER, finish_reason="stop"),)),
+        response=Response(outputs=(said(ANSWER),)),
         usage={"input_tokens": 31, "output_tokens": 18},
         sender=Sender(address=SENDER.address, proof="token", token_id="vector", signature=None),
         proof_of_compute=ProofOfCompute(class_="reproducible", toploc=None),
