@@ -1,31 +1,38 @@
 """Verification: what a log, or one record's evidence, proves to somebody who trusts nobody.
 
-A tour. `verify_log` walks a log from its creation to one block and `verify_bundle` checks one file; both give a `Verdict`:
-thirteen numbered checks, and two more where a model folder is held against a record. Each is `pass`, `fail`, `skipped` or
-`not covered`, with counts of what was really computed and why the rest was not.
+A tour. `verify_log` walks a log from its creation to one block, `verify_bundle` checks one file, `verify_signed` what somebody signed or a
+saved answer; all give a `Verdict`: seventeen numbered checks, and two more where a model folder is held against a record. Each counts what
+was really computed, and says why the rest was not: because it was not asked for, because nobody could, or because something is missing
+that somebody can bring. Only the last keeps a verdict from reading as proven.
 
-    1 contract-code           contract_code.py        8 canonical-encoding      record_checks.py
-    2 index-continuity        log_walk.py             9 field-commitments       record_checks.py
-    3 leaves                  log_walk.py            10 sequence-completeness   sequence_checks.py
-    4 roots                   log_walk.py            11 time-order              field_checks.py
-    5 heads                   log_walk.py            12 price-arithmetic        field_checks.py
-    6 receipts                receipt_checks.py      13 sender-proof            field_checks.py
-    7 decryption              record_checks.py       14 model-digest, 15 replay   model_checks.py
+     1 contract-code        contract_code.py       10 canonical-encoding    record_checks.py
+     2 index-continuity     log_walk.py            11 field-commitments     record_checks.py
+     3 leaves               log_walk.py            12 request-binding       binding_checks.py
+     4 roots                log_walk.py            13 response-binding      binding_checks.py, receipt_checks.py
+     5 heads                log_walk.py            14 sequences             sequence_checks.py
+     6 authorship           author_checks.py       15 times                 field_checks.py
+     7 completeness         completeness.py        16 price-arithmetic      field_checks.py
+     8 receipts             receipt_checks.py      17 sender-proof          field_checks.py
+     9 decryption           record_checks.py       18 model-digest, 19 replay   model_checks.py
 
-`whole_log.py` puts them in order for a log, `bundle_checks.py` and `bundle_on_chain.py` for a bundle; `one_record.py` fetches
-and opens a single record. `verdict.py` has the result and the `Tally` that collects it.
+`whole_log.py` puts them in order for a log, `bundle_checks.py` and `bundle_on_chain.py` for a bundle, `signed_checks.py` for the rest;
+`one_record.py` fetches and opens a single record. `vouching.py` says whose log it is; `sequences.py` and `memories.py` are what a walk
+remembers, within bounds. `verdict.py` has the result and the `Tally` that collects it.
 """
 
+from tallystick.verify.binding_checks import Blobs
 from tallystick.verify.bundle_checks import verify_bundle
-from tallystick.verify.contract_code import ChainMoved, NodeBehind, OtherChain
 from tallystick.verify.file_lists import FileList, read_file_list
+from tallystick.verify.log_walk import Standing
 from tallystick.verify.model_checks import ModelFolder, Replay, Replayed, ReplayRefused
-from tallystick.verify.one_record import FoundRecord, RecordAbsent, find_record
-from tallystick.verify.receipt_checks import Held
+from tallystick.verify.one_record import FoundRecord, RecordAbsent, RecordOffChain, find_record
+from tallystick.verify.receipt_checks import Message
+from tallystick.verify.signed_checks import verify_answer, verify_signed
 from tallystick.verify.verdict import (
     BlockRef,
     BundleSubject,
     Check,
+    Gap,
     LogSubject,
     Outcome,
     Reason,
@@ -33,12 +40,19 @@ from tallystick.verify.verdict import (
     Step,
     Verdict,
 )
-from tallystick.verify.whole_log import VerifyOptions, verify_log
+from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, default_max_age_s, verify_log
 
 __all__ = [
     "verify_log",
     "VerifyOptions",
+    "Standing",
+    "default_max_age_s",
     "verify_bundle",
+    "verify_signed",
+    "verify_answer",
+    "Vouch",
+    "Blobs",
     "ModelFolder",
     "FileList",
     "read_file_list",
@@ -51,14 +65,13 @@ __all__ = [
     "Status",
     "Step",
     "Reason",
+    "Gap",
     "LogSubject",
     "BundleSubject",
     "BlockRef",
-    "Held",
+    "Message",
     "find_record",
     "FoundRecord",
     "RecordAbsent",
-    "ChainMoved",
-    "NodeBehind",
-    "OtherChain",
+    "RecordOffChain",
 ]

@@ -1,205 +1,168 @@
-"""What a node says about one record's evidence: the part of checks 1 to 6 and 11 that needs the contract."""
+"""What a node says about one record's evidence: the part of checks 1 to 8 that needs the contract.
+
+The batch is fetched from the node and held against the signature of its own transaction. So where evidence and batch differ, both are
+signed, and it is not the node's word against the evidence.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from tallystick.bundle import Anchor, Evidence
-from tallystick.chain import (
-    BatchAppended,
-    ContractReverted,
-    LedgerReader,
-    LogMissing,
-    LogPosition,
-    LogState,
-    Transport,
-)
-from tallystick.chain.events import BATCH_APPENDED, RECORD_APPENDED, WRITER_ROTATED, RecordAppended, WriterRotated
+from tallystick.chain import LedgerReader, LogState, Transport
+from tallystick.chain.authorship import NotAuthored, TransactionWithheld
 from tallystick.errors import (
-    ChainError,
+    AuthorshipError,
     HeadsError,
     IndexContinuityError,
     LeavesError,
+    Party,
     ReceiptsError,
     RootsError,
-    TimeOrderError,
+    TimesError,
+    VerificationError,
 )
-from tallystick.ids import Address, Leaf, to_hex
-from tallystick.merkle import leaf_hash
-from tallystick.verify.contract_code import ChainMoved, NodeBehind, OtherChain, check_code
-from tallystick.verify.receipt_checks import NOT_DUE, check_deadline, check_signer
-from tallystick.verify.verdict import BlockRef, Step, Tally
+from tallystick.ids import Address, Leaf, checksum_address, to_hex
+from tallystick.verify.author_checks import WITHHELD_REMEDY
+from tallystick.verify.contract_code import check_code
+from tallystick.verify.one_record import SealedOnChain, find_sealed, require_writer, writer_spans
+from tallystick.verify.receipt_checks import NOT_DUE, WriterSpan, check_deadline
+from tallystick.verify.verdict import BlockRef, Gap, Step, Tally
+from tallystick.verify.vouching import UNKNOWN_SIGNER
 
-NO_CONTRACT: Final = "there is no log without the contract"
+NEVER_NAMED_REMEDY: Final = "evidence that a writer of this log signed"
 
 
 class BundleOnChain:
     """One record's evidence, and a node to hold it against."""
 
     def __init__(self, evidence: Evidence, transport: Transport, tally: Tally) -> None:
-        """Raises: OtherChain, NodeBehind: this node cannot be the judge."""
+        """Raises: OtherChain, NodeBehind, ContractMissing, OtherCode, LogMissing: this node cannot be the judge."""
         self._evidence = evidence
         self._tally = tally
-        self._reader = LedgerReader(transport, evidence.domain.contract, evidence.log_id)
         self._where = f"record {evidence.index}"
-        chain_id = self._reader.chain_id()
-        if chain_id != evidence.domain.chain_id:
-            raise OtherChain(evidence.domain.chain_id, chain_id)
-        self._head = self._reader.latest_block()
-        if evidence.anchor is not None and evidence.anchor.block_number > self._head.number:
-            raise NodeBehind(evidence.anchor.block_number, self._head.number)
+        self._reader = LedgerReader(transport, evidence.domain.contract, evidence.log_id)
+        self._reader.require_chain(evidence.domain.chain_id)
+        anchor = evidence.anchor
+        self._head = self._reader.require_block(0 if anchor is None else anchor.block_number)
+        # 1 contract-code
+        check_code(tally, self._reader, self._head.number)
+        self._state: LogState = self._reader.log_state(self._head.number)
+        self._spans: list[WriterSpan] = writer_spans(self._reader, self._head.number)
+        self.created_at = self._reader.log_terms(self._head.number).created_at
+        """When the log was created. Units: Unix seconds."""
+        self.batch_time: int | None = None
+        """When the record's batch came, None where it did not. Units: Unix seconds."""
 
     @property
     def head_block(self) -> BlockRef:
         """The block as of which the evidence was judged."""
         return BlockRef(number=self._head.number, hash=self._head.hash, timestamp=self._head.timestamp)
 
+    def gap_of_writer(self, signer: Address) -> Gap | None:
+        """What keeps a signer from counting as one of the log's writers, by what the contract keeps; None if nothing does."""
+        if signer in {span.writer for span in self._spans}:
+            return None
+        return Gap(UNKNOWN_SIGNER.format(checksum_address(signer)), NEVER_NAMED_REMEDY)
+
     def check(self, leaf: Leaf) -> None:
-        """Hold the evidence against the contract's state and events.
+        """Hold the evidence against the contract's state and the record's batch.
 
-        Raises: ChainMoved if they are no longer those of one chain; ChainError.
+        Raises: ChainMoved if the node's chain changed meanwhile; ChainError.
         """
-        self._check(leaf)
-        again = self._reader.block(self._head.number)
-        if again.hash != self._head.hash:
-            raise ChainMoved(again.number, self._head.hash, again.hash)
+        anchor, index = self._evidence.anchor, self._evidence.index
+        if index >= self._state.size:
+            self._check_absent(anchor)
+        else:
+            batch = self._reader.batch_of(index, self._head.number)
+            found = self._find(batch)
+            if found is not None:
+                self.batch_time = found.batch_time
+                self._compare(found, leaf, anchor)
+        self._reader.require_same(self._head)
 
-    def _check(self, leaf: Leaf) -> None:
-        tally, anchor = self._tally, self._evidence.anchor
-        # 1 contract-code
-        code_hash = check_code(tally, self._reader, self._head.number)
-        state = None if code_hash is None else self._state()
-        if state is None:
-            for step in (Step.ROOTS, Step.HEADS, Step.RECEIPTS):
-                tally.uncover(step, NO_CONTRACT)
-            return
-        if anchor is None:
-            self._check_without_anchor(state, leaf)
-            return
-        tally.hold(Step.INDEX_CONTINUITY, self._check_place, state, anchor)
-        tally.hold(Step.ROOTS, self._check_root, anchor)
-        event = self._find_batch(anchor)
-        tally.hold(Step.HEADS, self._check_event, anchor, event)
-        tally.hold(Step.RECEIPTS, self._check_writer, state, event)
-        self._check_block_time(anchor)
-
-    def _state(self) -> LogState | None:
+    def _find(self, batch: int) -> SealedOnChain | None:
+        # 6 authorship, of the record's batch
+        tally = self._tally
         try:
-            return self._reader.log_state(self._head.number)
-        except LogMissing:
-            expected = f"the log {to_hex(self._evidence.log_id)} on the contract"
-            self._tally.fail(IndexContinuityError(self._where, expected, "no such log"))
-        except ChainError:
-            if not self._tally.failed(Step.CONTRACT_CODE):
-                raise
+            chain_id = self._evidence.domain.chain_id
+            found = find_sealed(self._reader, chain_id, self._evidence.index, batch, self._head.number)
+            require_writer(found, self._spans)
+        except TransactionWithheld as error:
+            tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
+        except NotAuthored as error:
+            tally.fail(AuthorshipError(f"batch {batch}: {error.where}", error.expected, error.found))
+        except VerificationError as failure:
+            tally.fail(failure)
+        else:
+            tally.held[Step.AUTHORSHIP] += 1
+            return found
         return None
 
-    def _check_place(self, state: LogState, anchor: Anchor) -> None:
-        # 2 index-continuity: the contract keeps a batch of this number, place and size
-        if anchor.batch >= state.batch_count:
-            expected = f"batch {anchor.batch} on the contract"
-            raise IndexContinuityError(self._where, expected, f"{state.batch_count} batches")
-        kept = self._reader.batch(anchor.batch, self._head.number)
-        if (kept.first_index, kept.count) != (anchor.first_index, anchor.count):
-            expected = f"{kept.count} records from {kept.first_index}, as the contract keeps"
-            raise IndexContinuityError(f"batch {anchor.batch}", expected, f"{anchor.count} from {anchor.first_index}")
+    def _compare(self, found: SealedOnChain, leaf: Leaf, anchor: Anchor | None) -> None:
+        tally, receipt = self._tally, self._evidence.receipt
+        accused = tally.writer_is
+        if found.leaf is not None:
+            tally.hold(Step.LEAVES, self._check_leaf, found, leaf, accused)
+        if anchor is not None:
+            tally.hold(Step.INDEX_CONTINUITY, self._check_place, found, anchor, accused)
+            tally.hold(Step.ROOTS, self._check_root, found, anchor, accused)
+            tally.hold(Step.HEADS, self._check_head, found, anchor, accused)
+            # 15 times: the block's time is the one that the bundle says
+            if found.batch_time != anchor.block_time:
+                expected = f"{found.batch_time}, as the contract keeps"
+                tally.fail(TimesError(f"batch {anchor.batch}", expected, str(anchor.block_time), accused))
+        if receipt is not None:
+            # 8 receipts
+            where = f"receipt for {self._where}"
+            tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, found.batch_time)
 
-    def _check_root(self, anchor: Anchor) -> None:
-        # 4 roots: it is the root that the contract keeps
-        try:
-            kept = self._reader.batch(anchor.batch, self._head.number)
-        except ContractReverted:
-            raise RootsError(f"batch {anchor.batch}", "a root on the contract", "no such batch") from None
-        if kept.root != anchor.root:
-            raise RootsError(
-                f"batch {anchor.batch}", f"{to_hex(kept.root)}, as the contract keeps", to_hex(anchor.root)
-            )
-
-    def _find_batch(self, anchor: Anchor) -> BatchAppended | None:
-        block = anchor.block_number
-        for event in self._reader.events_of(BATCH_APPENDED, block, block, anchor.batch):
-            if isinstance(event, BatchAppended) and event.batch == anchor.batch:
-                return event
-        return None
-
-    def _check_event(self, anchor: Anchor, event: BatchAppended | None) -> None:
-        # 5 heads: the batch's event stands where the bundle says, with this head
-        where = f"batch {anchor.batch}"
-        if event is None:
-            raise HeadsError(where, f"its event in block {anchor.block_number}", "no such event")
-        if event.head != anchor.head:
-            raise HeadsError(where, f"{to_hex(event.head)}, as on the chain", to_hex(anchor.head))
-        position = event.position
-        if (position.block_hash, position.tx_hash) != (anchor.block_hash, anchor.tx_hash):
-            expected = f"transaction {to_hex(position.tx_hash)} in block {to_hex(position.block_hash)}, as on the chain"
-            raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in {to_hex(anchor.block_hash)}")
-
-    def _check_writer(self, state: LogState, event: BatchAppended | RecordAppended | None) -> None:
-        # 6 receipts: the signer was the log's writer when the record was appended, or when it gave the receipt
-        place = None if event is None else event.position
-        writer = state.writer if place is None else self._writer_after(place, state.writer)
-        where, receipt = f"receipt for {self._where}", self._evidence.receipt
-        try:
-            check_signer(where, receipt, writer)
-        except ReceiptsError:
-            check_signer(where, receipt, writer, self._retired_before(place))
-
-    def _writer_after(self, place: LogPosition, latest: Address) -> Address:
-        for rotation in self._reader.events_of(WRITER_ROTATED, place.block_number, self._head.number):
-            if isinstance(rotation, WriterRotated) and _order(rotation.position) > _order(place):
-                return rotation.previous
-        return latest
-
-    def _retired_before(self, place: LogPosition | None) -> dict[Address, int]:
-        """The log's former writers at a place, or by now, and when each handed it over. Units: Unix seconds."""
-        retired = {}
-        last = self._head.number if place is None else place.block_number
-        for rotation in self._reader.events_of(WRITER_ROTATED, self._reader.creation_block(), last):
-            if isinstance(rotation, WriterRotated) and (place is None or _order(rotation.position) < _order(place)):
-                retired[rotation.previous] = self._reader.block(rotation.position.block_number).timestamp
-        return retired
-
-    def _check_block_time(self, anchor: Anchor) -> None:
-        # 11 time-order: the block's time is the one that the bundle says
-        kept = self._reader.block(anchor.block_number)
-        if kept.timestamp != anchor.block_time:
-            where = f"block {anchor.block_number}"
-            self._tally.fail(TimeOrderError(where, f"{kept.timestamp}, as on the chain", str(anchor.block_time)))
-
-    def _check_without_anchor(self, state: LogState, leaf: Leaf) -> None:
-        """The bundle was made before the record was anchored: see whether it is now, as the receipt promised."""
-        receipt, index = self._evidence.receipt, self._evidence.index
-        where = f"receipt for {self._where}"
-        event = self._find_record(index) if index < state.size else None
-        # 6 receipts
-        self._tally.hold(Step.RECEIPTS, self._check_writer, state, event)
-        if index >= state.size:
-            if self._head.timestamp > receipt.receipt.anchor_by:
-                self._tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, self._head.timestamp)
-            else:
-                self._tally.uncover(Step.RECEIPTS, NOT_DUE)
-            return
+    def _check_leaf(self, found: SealedOnChain, leaf: Leaf, accused: Party) -> None:
         # 3 leaves
-        if event is None:
-            self._tally.fail(LeavesError(self._where, "its event on the chain", "no such event"))
+        if found.leaf is not None and found.leaf != leaf:
+            expected = f"the leaf {to_hex(found.leaf)} on the chain"
+            raise LeavesError(self._where, expected, f"the bundle's leaf {to_hex(leaf)}", accused)
+
+    def _check_place(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+        # 2 index-continuity
+        event = found.event
+        kept = (event.entry, event.batch, event.first_index, event.count, event.epoch)
+        said = (anchor.entry, anchor.batch, anchor.first_index, anchor.count, self._evidence.epoch)
+        if kept != said:
+            names = ("entry", "batch", "first_index", "count", "epoch")
+            expected = ", ".join(f"{name} {value}" for name, value in zip(names, kept, strict=True))
+            shown = ", ".join(f"{name} {value}" for name, value in zip(names, said, strict=True))
+            raise IndexContinuityError(self._where, f"{expected}, as on the chain", shown, accused)
+
+    def _check_root(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+        # 4 roots
+        if found.event.root != anchor.root:
+            expected = f"{to_hex(found.event.root)}, as the contract keeps"
+            raise RootsError(f"batch {anchor.batch}", expected, to_hex(anchor.root), accused)
+
+    def _check_head(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+        # 5 heads, and where the batch stands
+        event, where = found.event, f"batch {anchor.batch}"
+        if (event.head, found.previous_head) != (anchor.head, anchor.previous_head):
+            expected = f"{to_hex(event.head)} after {to_hex(found.previous_head)}, as on the chain"
+            raise HeadsError(where, expected, f"{to_hex(anchor.head)} after {to_hex(anchor.previous_head)}", accused)
+        position = event.position
+        kept = (position.block_number, position.block_hash, position.tx_hash)
+        if kept != (anchor.block_number, anchor.block_hash, anchor.tx_hash):
+            expected = f"transaction {to_hex(position.tx_hash)} in block {position.block_number}, as on the chain"
+            raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in block {anchor.block_number}", accused)
+
+    def _check_absent(self, anchor: Anchor | None) -> None:
+        """The log has no such record yet: see whether it should have."""
+        tally, receipt, size = self._tally, self._evidence.receipt, self._state.size
+        if anchor is not None:
+            gap = Gap(f"that stands in batch {anchor.batch}, while the node shows {size} records", "ask another node")
+            tally.block(Step.INDEX_CONTINUITY, gap)
+        if receipt is None:
             return
-        found = leaf_hash(self._evidence.log_id, index, event.fields_root, event.sealed)
-        self._tally.hold(Step.LEAVES, _same_leaf, self._where, leaf, found)
-        block_time = self._reader.block(event.position.block_number).timestamp
-        self._tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, block_time)
-
-    def _find_record(self, index: int) -> RecordAppended | None:
-        first = self._reader.creation_block()
-        for event in self._reader.events_of(RECORD_APPENDED, first, self._head.number, index):
-            if isinstance(event, RecordAppended) and event.index == index:
-                return event
-        return None
-
-
-def _order(position: LogPosition) -> tuple[int, int]:
-    return position.block_number, position.log_index
-
-
-def _same_leaf(where: str, expected: Leaf, found: Leaf) -> None:
-    if expected != found:
-        raise LeavesError(where, f"the bundle's leaf {to_hex(expected)}", f"the leaf {to_hex(found)} on the chain")
+        by = receipt.receipt.anchor_by
+        if self._head.timestamp > by:
+            where, found = f"receipt for {self._where}", f"{size} records at the block of {self._head.timestamp}"
+            tally.fail(ReceiptsError(where, f"a record on the chain by {by}, as promised", found))
+        else:
+            tally.note(Step.RECEIPTS, NOT_DUE)

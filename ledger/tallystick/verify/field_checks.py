@@ -1,59 +1,116 @@
-"""Checks 11 to 13: what one record's own fields say about each other. Pure functions over parts that were opened or disclosed."""
+"""Checks 15 to 17: what one record's own fields say about each other. Pure functions over parts that were opened or disclosed."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from tallystick.errors import PriceArithmeticError, SenderProofError, TimeOrderError
-from tallystick.ids import RecordId
-from tallystick.record import Price, RecordTime, Sender, charge_micros
+from tallystick.errors import PriceArithmeticError, SenderProofError, SignatureError, TimesError
+from tallystick.ids import LogId, RecordId, checksum_address
+from tallystick.receipts import Domain, sender_request, sender_request_signer
+from tallystick.record import HttpExchange, Price, RecordTime, Request, Sender, Usage, charge_micros
 
-BLOCK_TIME_LEAD_US: Final = 12_000_000
-"""A block bears the time at which its slot began, and takes transactions until it is proposed: within one slot of 12 seconds."""
-
+US: Final = 1_000_000
 TOKEN_PROOF: Final = "proved by token only: the operator's word that this sender asked"  # noqa: S105 - a sentence
-UNDEFINED_SIGNATURE: Final = "signed in a way that version 1 does not define"
 
 
-def check_time_order(where: str, time: RecordTime, record_id: RecordId | None, block_time: int | None) -> None:
-    """Check 11: admitted, started, finished, block; and the id's own time is that of the admission.
+class Window(NamedTuple):
+    """What bounds a record's times from outside: its batch, what the log promises, and when the log began.
 
-    Units: `block_time` is Unix seconds, None where the block is not known.
-    Raises: TimeOrderError.
+    Units: Unix seconds, and seconds; `created_at` is None where it is not known.
+    """
+
+    batch_time: int
+    promise: int
+    skew: int
+    created_at: int | None
+
+
+def check_times(
+    where: str, time: RecordTime, record_id: RecordId | None, window: Window | None, work_admitted_at: int | None
+) -> None:
+    """Check 15: admitted, started, finished and the batch in order, within promise and skew; the id is of the admission's millisecond.
+
+    `work_admitted_at` is when the accepted record was admitted that this one ends: then the work began before this one's own
+    admission. 0 where only that much is known.
+    Units: microseconds UTC.
+    Raises: TimesError.
+    Source: SPEC 7.
     """
     admitted, started, finished = time.admitted_at, time.started_at, time.finished_at
-    if started is not None and not admitted <= started <= finished:
-        raise TimeOrderError(where, "admitted_at <= started_at <= finished_at", f"{admitted}, {started}, {finished}")
+    first = admitted if work_admitted_at is None else work_admitted_at
     if finished < admitted:
-        raise TimeOrderError(where, "admitted_at <= finished_at", f"{admitted}, {finished}")
-    if block_time is not None and finished > block_time * 1_000_000 + BLOCK_TIME_LEAD_US:
-        raise TimeOrderError(where, f"finished_at within 12 s of its block's time, {block_time} s", f"{finished} us")
+        raise TimesError(where, "admitted_at <= finished_at", f"{admitted}, {finished}")
+    if started is not None and not first <= started <= finished:
+        order = "admitted_at <= started_at <= finished_at"
+        if work_admitted_at is not None:
+            order = "the accepted record's admitted_at <= started_at <= finished_at"
+        raise TimesError(where, order, f"{first}, {started}, {finished}")
     if record_id is not None and int.from_bytes(record_id[:6], "big") != admitted // 1000:
         named = int.from_bytes(record_id[:6], "big")
-        raise TimeOrderError(where, f"an id of the millisecond of admission, {admitted // 1000}", str(named))
+        raise TimesError(where, f"an id of the millisecond of admission, {admitted // 1000}", str(named))
+    if window is not None:
+        _check_window(where, admitted, finished, window)
 
 
-def check_price(where: str, price: Price) -> None:
-    """Check 12: the charge follows from the price per hour and the device time.
+def _check_window(where: str, admitted: int, finished: int, window: Window) -> None:
+    batch_time, promise, skew, created_at = window
+    latest = (batch_time + skew) * US
+    if finished > latest:
+        expected = f"finished_at within {skew} s of its batch's time, {batch_time} s"
+        raise TimesError(where, expected, f"{finished} us")
+    if admitted < (batch_time - promise - skew) * US:
+        expected = f"admitted_at within {promise} + {skew} s before its batch's time, {batch_time} s"
+        raise TimesError(where, expected, f"{admitted} us")
+    if created_at is not None and admitted < (created_at - skew) * US:
+        raise TimesError(where, f"admitted_at after the log's creation at {created_at} s", f"{admitted} us")
+
+
+def check_device_time(where: str, time: RecordTime, price: Price) -> None:
+    """Check 15: the device time lies between start and end, and is 0 where no engine started.
+
+    Raises: TimesError.
+    Source: SPEC 1.
+    """
+    span = 0 if time.started_at is None else max(0, time.finished_at - time.started_at)
+    if price.device_time_us > span:
+        raise TimesError(where, f"device_time_us of at most {span}, the time it ran", str(price.device_time_us))
+
+
+def check_price(where: str, price: Price, usage: Usage | None) -> None:
+    """Check 16: the charge follows from the basis.
 
     Raises: PriceArithmeticError.
+    Source: SPEC 1.
     """
-    expected = charge_micros(price.per_hour_micros, price.device_time_us)
+    expected = charge_micros(price, usage)
     if price.charge_micros != expected:
         raise PriceArithmeticError(
-            where, f"a charge of {expected} micro-{price.currency}", f"{price.charge_micros} micro-{price.currency}"
+            where,
+            f"a charge of {expected} micro-{price.currency} on the basis {price.basis}",
+            f"{price.charge_micros} micro-{price.currency}",
         )
 
 
-def sender_proof_gap(where: str, sender: Sender) -> str:
-    """Check 13: why the sender's proof cannot be checked; version 1 gives nothing that could be.
+def check_sender_signature(
+    where: str, domain: Domain, log_id: LogId, http: HttpExchange, request: Request, sender: Sender, admitted_at: int
+) -> None:
+    """Check 17: the sender signed this request, for this log, and its deadline had not passed when it was admitted.
 
-    A token is known to the operator alone, so it proves nothing to anybody else. A signature says more, but SPEC does not yet say
-    of what: until it does, one is neither believed nor called wrong.
-    Raises: SenderProofError if the record claims a signature and holds none.
+    Requires: the record's proof is `signature`. Units: `admitted_at` is microseconds UTC.
+    Raises: SenderProofError.
+    Source: SPEC 7.
     """
-    if sender.proof == "token":
-        return TOKEN_PROOF
-    if sender.signature is None:
-        raise SenderProofError(where, "the sender's signature", "none, though the record names one as its proof")
-    return UNDEFINED_SIGNATURE
+    signature = sender.signature
+    expected = f"a signature by the sender {checksum_address(sender.address)}"
+    if signature is None:
+        raise SenderProofError(where, expected, "none, though the record names one as its proof")
+    asked = sender_request(log_id, http, request, signature)
+    try:
+        found = sender_request_signer(domain, asked, signature.signature)
+    except SignatureError as error:
+        raise SenderProofError(where, expected, error.reason) from error
+    if found != sender.address:
+        raise SenderProofError(where, expected, f"one that leads to {checksum_address(found)}")
+    if admitted_at // US > signature.deadline:
+        expected = f"an admission by {signature.deadline}, the deadline that the sender signed"
+        raise SenderProofError(where, expected, f"one at {admitted_at // US}")

@@ -1,259 +1,247 @@
-"""Checks 2 to 5: every event in its place, every leaf, root and head computed anew, in the memory of one batch.
+"""Checks 2 to 5: every entry in its place, every leaf, root and head computed anew, in the memory of one batch.
 
-The contract keeps only a size, a head and one root for each batch; everything else is in its events. So the walk derives the head from the
-events, and compares it with the contract's at the end: one equation that holds for no other sequence of records. What is wrong
-before that is named where it is found, and the walk goes on from what the events say, so that one fault is one finding.
+The contract keeps a size, a number of entries and a head; everything else is in its events. So the walk derives the head from the events,
+and compares it with the contract's at the end: one equation that holds for no other log. The contract itself computes roots and
+heads, so what is wrong here is the node's doing. It is named where it is found, and the walk goes on from what the events say, so that one
+fault is one finding.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from tallystick.chain import (
     BatchAppended,
+    BatchCommitted,
     EpochOpened,
     LedgerEvent,
     LogCreated,
-    LogPosition,
     LogState,
-    RecordAppended,
-    WriterProposed,
+    NumbersVoided,
     WriterRotated,
 )
-from tallystick.errors import HeadsError, IndexContinuityError, LeavesError, OpenError, RootsError, VerificationError
-from tallystick.ids import Address, Head, Leaf, LogId, Root, checksum_address, to_hex
-from tallystick.merkle import MAX_BATCH_RECORDS, RootBuilder, leaf_hash, next_head
-from tallystick.sealing import SealedHeader, sealed_header
-from tallystick.verify.verdict import Step, Tally
+from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.errors import HeadsError, IndexContinuityError, LeavesError, RootsError
+from tallystick.heads import (
+    MODE_COMMIT,
+    EntryKind,
+    HeadError,
+    LogTerms,
+    batch_body,
+    derive_log_id,
+    epoch_body,
+    next_head,
+    void_body,
+    writer_body,
+)
+from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
+from tallystick.keys import WRAP_BYTES
+from tallystick.merkle import leaf_hash, tree_root
+from tallystick.receipts import Domain
+from tallystick.verify.verdict import Gap, Step, Tally
 
-BROKEN_BATCH: Final = "of a batch whose records are not all in their places"
 WRONG_ROOT: Final = "under a root that does not follow from them"
+ROOTS_ONLY: Final = Gap(
+    "of a log that keeps roots alone on the chain",
+    "the sealed records are with the operator; this release reads them from the chain only",
+)
+Entry = BatchAppended | BatchCommitted | EpochOpened | WriterRotated | NumbersVoided
 
-AFTER_A_HOLE: Final = "after a batch that is missing"
+
+class Standing(NamedTuple):
+    """A head of the log and how many entries led to it."""
+
+    entries: int
+    head: Head
 
 
 class LogWalk:
     """Takes a log's events in chain order and knows, after each, what must follow."""
 
-    def __init__(self, tally: Tally, log_id: LogId) -> None:
+    def __init__(self, tally: Tally, domain: Domain, log_id: LogId) -> None:
         self._tally = tally
+        self._domain = domain
         self._log_id = log_id
+        self.terms: LogTerms | None = None
         self.writer: Address | None = None
-        self.pending_writer: Address | None = None
         self.size = 0
+        self.entries = 0
         self.head = Head(log_id)
         self.batches = 0
         self.epoch = 0
-        self._leaves = RootBuilder()
-        self._batch_start = 0
-        self._batch_whole = True
-        self._batch_at: LogPosition | None = None
-        self._resume: int | None = None  # what comes next if the last jump was one wrong number
+        self.epoch_open = False
 
-    def take(self, event: LedgerEvent) -> None:
-        """Take any event but a record's."""
-        try:
-            if isinstance(event, BatchAppended):
-                self._take_batch(event)
-            elif isinstance(event, EpochOpened):
-                self._take_epoch(event)
-            elif isinstance(event, LogCreated):
-                self._take_creation(event)
-            elif isinstance(event, WriterProposed):
-                self._take_proposal(event)
-            elif isinstance(event, WriterRotated):
-                self._take_rotation(event)
-        except VerificationError as failure:
-            self._tally.fail(failure)
+    @property
+    def standing(self) -> Standing:
+        """Where the walk stands."""
+        return Standing(self.entries, self.head)
 
-    def take_record(self, event: RecordAppended) -> tuple[SealedHeader | None, Leaf] | None:
-        """Take one record: its header, if it has a valid one, and its leaf; None if this is not its place."""
-        tally, index = self._tally, event.index
-        # 2 index-continuity, for a record
-        if index == self._resume:
-            self.size = index  # the jump before was one wrong number, which was named
-        try:
-            self._place_record(event)
-        except IndexContinuityError as failure:
-            tally.fail(failure)
-            if index < self.size:
-                return None
-        else:
-            tally.held[Step.INDEX_CONTINUITY] += 1
-        self._resume = self.size + 1 if index > self.size else None
-        self._batch_whole = self._batch_whole and index == self.size
-        self.size = index + 1
-        # 3 leaves: rebuilt here; counted as held once the root above them holds
-        leaf = leaf_hash(self._log_id, index, event.fields_root, event.sealed)
-        if len(self._leaves) < MAX_BATCH_RECORDS:
-            self._leaves.add(leaf)
-        else:
-            self._batch_whole = False
-        try:
-            return self._header(event), leaf
-        except LeavesError as failure:
-            tally.fail(failure)
-            return None, leaf
-
-    def _place_record(self, event: RecordAppended) -> None:
-        index, expected = event.index, f"record {self.size}"
-        if index > self.size:
-            raise IndexContinuityError(expected, expected, f"record {index}; {_span(self.size, index)} missing")
-        if index < self.size:
-            raise IndexContinuityError(f"record {index}", expected, f"record {index}, again or too late")
-        if self._batch_at is None:
-            self._batch_at = event.position
-        elif _transaction(event.position) != _transaction(self._batch_at):
-            raise IndexContinuityError(f"record {index}", "the transaction of its batch", _shown(event.position))
-
-    def _header(self, event: RecordAppended) -> SealedHeader:
-        where = f"record {event.index}"
-        try:
-            header = sealed_header(event.sealed)
-        except OpenError as error:
-            raise LeavesError(where, "a sealed record", error.reason) from error
-        if header.epoch != self.epoch:
-            raise LeavesError(where, f"sealed in epoch {self.epoch}, which is open", f"epoch {header.epoch}")
-        return header
-
-    def _take_batch(self, event: BatchAppended) -> None:
-        tally, where, start, count = self._tally, f"batch {event.batch}", self._batch_start, len(self._leaves)
-        faults = self._batch_faults(event, where)
-        for fault in faults:
-            tally.fail(fault)
-        if not faults:
-            tally.held[Step.INDEX_CONTINUITY] += 1
-        elif event.batch < self.batches and not count:
-            return  # this batch again: what follows does not depend on it
-        # 4 roots
-        root = self._leaves.root() if self._batch_whole and count else None
-        if root == event.root:
-            tally.held[Step.ROOTS] += 1
-            tally.held[Step.LEAVES] += count
-        elif root is None or faults:
-            tally.uncover(Step.ROOTS, BROKEN_BATCH)
-            tally.uncover(Step.LEAVES, BROKEN_BATCH, count)
-        else:
-            tally.fail(RootsError(f"{where}, records {_span(start, self.size)}", to_hex(root), to_hex(event.root)))
-            tally.uncover(Step.LEAVES, WRONG_ROOT, count)
-        # 5 heads: from what the event says, or from what was computed here; these differ only where check 2 or 4 failed
-        if event.batch > self.batches:
-            tally.uncover(Step.HEADS, AFTER_A_HOLE)
-        else:
-            self._check_head(
-                event, where, [(event.root, event.first_index, event.count), (root or event.root, start, count)]
-            )
-        self._begin_batch(event)
-
-    def _check_head(self, event: BatchAppended, where: str, claims: list[tuple[Root, int, int]]) -> None:
-        heads = [next_head(self.head, *claim) for claim in claims if 1 <= claim[2] <= MAX_BATCH_RECORDS]
-        if event.head in heads:
+    def create(self, event: LogCreated) -> None:
+        """Take the log's creation: its terms lead to the log's identifier, which is the first head."""
+        if self.terms is not None:
+            self._tally.fail(IndexContinuityError("the log's creation", "one", "another"))
+            return
+        self.terms, self.writer = event.terms, event.terms.writer
+        # 5 heads, the first one
+        found = derive_log_id(self._domain.chain_id, self._domain.contract, event.terms)
+        if found == self._log_id:
             self._tally.held[Step.HEADS] += 1
         else:
-            expected = to_hex(heads[0]) if heads else f"a head over 1 to {MAX_BATCH_RECORDS} records"
-            self._tally.fail(HeadsError(where, expected, to_hex(event.head)))
+            self._tally.fail(HeadsError("the log's terms", f"terms of the log {to_hex(self._log_id)}", to_hex(found)))
 
-    def _begin_batch(self, event: BatchAppended) -> None:
-        missed_a_batch = event.batch > self.batches and event.first_index > self._batch_start
-        self.batches = event.batch + 1 if missed_a_batch else self.batches + 1
-        self.head = event.head
-        claimed_end = event.first_index + event.count
-        if claimed_end == self._resume or self.size < claimed_end <= self.size + MAX_BATCH_RECORDS:
-            self.size = claimed_end  # the records at the batch's end are missing or misnumbered, and were named
-        self._leaves, self._batch_start, self._batch_whole = RootBuilder(), self.size, True
-        self._batch_at = self._resume = None
+    def take(self, event: Entry) -> None:
+        """Take an entry that is not a batch of records on the chain."""
+        faults = self._place(event)
+        if isinstance(event, BatchCommitted):
+            self._tally.block(Step.LEAVES, ROOTS_ONLY, event.count)
+            self._tally.block(Step.ROOTS, ROOTS_ONLY)
+            self._after_batch(event)
+        elif isinstance(event, EpochOpened):
+            self.epoch, self.epoch_open = event.epoch, True
+        elif isinstance(event, WriterRotated):
+            self.writer, self.epoch_open = event.writer, False
+        self._step(event, faults)
 
-    def _batch_faults(self, event: BatchAppended, where: str) -> list[IndexContinuityError]:
-        # 2 index-continuity, for a batch
-        faults = []
-        if event.batch != self.batches:
-            faults.append(IndexContinuityError(where, f"batch {self.batches}", f"batch {event.batch}"))
-        count = self.size - self._batch_start
-        misnumbered = event.first_index == self._batch_start and event.first_index + event.count == self._resume
-        if (event.first_index, event.count) != (self._batch_start, count) and not misnumbered:
-            expected = f"the {count} records before it, from {self._batch_start}"
-            faults.append(IndexContinuityError(where, expected, f"{event.count} from {event.first_index}"))
-        if self._batch_at is not None and _transaction(event.position) != _transaction(self._batch_at):
-            faults.append(IndexContinuityError(where, "the transaction of its records", _shown(event.position)))
+    def take_batch(self, event: BatchAppended) -> list[tuple[PackedRecord, Leaf]]:
+        """Take a batch with its records; gives them with their leaves, none where they cannot be told apart."""
+        tally, where = self._tally, f"batch {event.batch}"
+        faults = self._place(event)
+        records: list[PackedRecord] = []
+        try:
+            records = unpack_records(event.records)
+            if len(records) != event.count:
+                raise PackingError(len(records), f"the batch has {event.count} records")  # noqa: TRY301 - one way out
+        except PackingError as error:
+            # 3 leaves
+            tally.fail(LeavesError(where, f"{event.count} packed records", error.reason))
+            records = []
+        first = event.first_index
+        leaves = [leaf_hash(self._log_id, first + n, one.fields_root, one.sealed) for n, one in enumerate(records)]
+        # 4 roots; the leaves are counted as held once the root above them holds
+        root = tree_root(leaves) if leaves else None
+        if root == event.root:
+            tally.held[Step.ROOTS] += 1
+            tally.held[Step.LEAVES] += len(leaves)
+        elif root is not None:
+            tally.fail(
+                RootsError(f"{where}, records {_span(first, first + event.count)}", to_hex(root), to_hex(event.root))
+            )
+            tally.note(Step.LEAVES, WRONG_ROOT, len(leaves))
+        self._after_batch(event)
+        self._step(event, faults)
+        return list(zip(records, leaves, strict=True))
+
+    def _after_batch(self, event: BatchAppended | BatchCommitted) -> None:
+        self.batches = event.batch + 1
+        self.size = event.first_index + event.count
+
+    def _place(self, event: Entry) -> int:
+        """2 index-continuity: the entry says of itself what the log up to it leads to; gives how many parts are not so."""
+        tally = self._tally
+        where = f"entry {event.entry}"
+        pairs: list[tuple[str, object, object]] = [("the number of the entry", self.entries, event.entry)]
+        if isinstance(event, BatchAppended | BatchCommitted):
+            where = f"batch {event.batch}"
+            pairs += [
+                ("the number of the batch", self.batches, event.batch),
+                ("its first record", self.size, event.first_index),
+                ("its epoch", self.epoch if self.epoch_open else "none, as none is open", event.epoch),
+            ]
+            if self.terms is not None and (self.terms.mode == MODE_COMMIT) != isinstance(event, BatchCommitted):
+                pairs.append(("its kind", "the one of the log's mode", "the other"))
+        elif isinstance(event, EpochOpened):
+            where = f"epoch {event.epoch}"
+            wraps = len(event.wraps)
+            pairs += [
+                ("the number of the epoch", self.epoch + 1, event.epoch),
+                ("its first record", self.size, event.first_index),
+                ("its wraps", f"whole wraps of {WRAP_BYTES} bytes", f"{wraps} bytes") if wraps % WRAP_BYTES else _SAME,
+            ]
+        elif isinstance(event, WriterRotated):
+            pairs += [
+                ("the writer before", _address(self.writer), _address(event.previous)),
+                ("the size of the log", self.size, event.size),
+            ]
+        faults = 0
+        for what, expected, found in pairs:
+            if expected != found:
+                faults += 1
+                tally.fail(IndexContinuityError(f"{where}: {what}", str(expected), str(found)))
+        if not faults:
+            tally.held[Step.INDEX_CONTINUITY] += 1
         return faults
 
-    def _take_epoch(self, event: EpochOpened) -> None:
-        # 2 index-continuity, for an epoch
-        where, expected = f"epoch {event.epoch}", self.epoch + 1
-        if event.epoch <= self.epoch:
-            raise IndexContinuityError(where, f"epoch {expected}", f"epoch {event.epoch}")
-        self.epoch = event.epoch
-        if event.epoch != expected:
-            raise IndexContinuityError(where, f"epoch {expected}", f"epoch {event.epoch}")
-        if event.first_index != self.size:
-            raise IndexContinuityError(where, f"an epoch from record {self.size}", f"one from {event.first_index}")
-        if len(self._leaves):
-            raise IndexContinuityError(where, "an epoch between batches", f"one within batch {self.batches}")
-        self._tally.held[Step.INDEX_CONTINUITY] += 1
-
-    def _take_creation(self, event: LogCreated) -> None:
-        # 2 index-continuity, for the log's first event
-        if self.writer is not None:
-            raise IndexContinuityError("the log's creation", "one", "another")
-        self.writer = event.writer
-        if self.size or self.epoch:
-            raise IndexContinuityError("the log's creation", "before every other event", f"after {self.size} records")
-        self._tally.held[Step.INDEX_CONTINUITY] += 1
-
-    def _take_proposal(self, event: WriterProposed) -> None:
-        # 2 index-continuity, for a writer's proposal
-        self.pending_writer = event.proposed if any(event.proposed) else None
-        if event.writer != self.writer:
-            raise IndexContinuityError(
-                "a proposal of a writer", f"by the writer {_address(self.writer)}", f"by {_address(event.writer)}"
-            )
-        self._tally.held[Step.INDEX_CONTINUITY] += 1
-
-    def _take_rotation(self, event: WriterRotated) -> None:
-        # 2 index-continuity, for a new writer
-        expected, found = (self.writer, self.pending_writer), (event.previous, event.writer)
-        self.writer, self.pending_writer = event.writer, None
-        if expected != found:
-            raise IndexContinuityError(
-                "a new writer",
-                f"{_address(expected[1])} after {_address(expected[0])}",
-                f"{_address(found[1])} after {_address(found[0])}",
-            )
-        self._tally.held[Step.INDEX_CONTINUITY] += 1
+    def _step(self, event: Entry, faults: int) -> None:
+        # 5 heads: from what the event says, so that only a head that does not follow from its own event fails here
+        tally, where = self._tally, f"entry {event.entry}"
+        try:
+            found = next_head(self.head, kind_of(event), event.entry, body_of(event))
+        except HeadError as error:
+            tally.fail(HeadsError(where, "a body that an entry can have", str(error)))
+        else:
+            if found == event.head:
+                tally.held[Step.HEADS] += 1
+            elif not faults:  # an entry that is out of place cannot lead to its head, and was named
+                tally.fail(HeadsError(where, to_hex(found), to_hex(event.head)))
+        self.head, self.entries = event.head, event.entry + 1
 
     def finish(self, state: LogState) -> None:
         """Compare where the events end with what the contract keeps."""
         tally = self._tally
         # 2 index-continuity, at the end
-        pairs = (
+        pairs: tuple[tuple[str, object, object], ...] = (
+            ("the number of entries", state.entries, self.entries),
             ("the number of records", state.size, self.size),
             ("the number of batches", state.batch_count, self.batches),
-            ("the open epoch", state.epoch, self.epoch),
+            ("the epoch", state.epoch, self.epoch),
+            ("whether the epoch is open", state.epoch_open, self.epoch_open),
             ("the writer", _address(state.writer), _address(self.writer)),
-            ("the proposed writer", _address(state.pending_writer), _address(self.pending_writer)),
-            ("the records after the last batch", 0, len(self._leaves)),
         )
         for what, kept, walked in pairs:
-            if kept == walked:
-                continue
-            tally.fail(
-                IndexContinuityError(f"the end of the log: {what}", f"{kept}, as the contract keeps", str(walked))
-            )
+            if kept != walked:
+                where = f"the end of the log: {what}"
+                tally.fail(IndexContinuityError(where, f"{kept}, as the contract keeps", str(walked)))
         # 5 heads, at the end: this one equation ties every event above to the contract's state
         if self.head == state.head:
             tally.held[Step.HEADS] += 1
         else:
-            tally.fail(
-                HeadsError("the end of the log", f"{to_hex(state.head)}, as the contract keeps", to_hex(self.head))
-            )
+            expected = f"{to_hex(state.head)}, as the contract keeps"
+            tally.fail(HeadsError("the end of the log", expected, to_hex(self.head)))
 
 
-def _transaction(position: LogPosition) -> tuple[int, bytes]:
-    return position.block_number, position.tx_hash
+def kind_of(event: Entry) -> EntryKind:
+    """The kind of an entry in the head chain."""
+    return _KINDS[type(event)]
 
 
-def _shown(position: LogPosition) -> str:
-    return f"{to_hex(position.tx_hash)} in block {position.block_number}"
+def body_of(event: Entry) -> bytes:
+    """What an entry adds to the head chain, from its event.
+
+    Raises: HeadError.
+    Source: SPEC 6.
+    """
+    if isinstance(event, BatchAppended | BatchCommitted):
+        return batch_body(event.epoch, event.first_index, event.count, event.root)
+    if isinstance(event, EpochOpened):
+        return epoch_body(event.epoch, event.first_index, event.wraps)
+    if isinstance(event, WriterRotated):
+        return writer_body(event.previous, event.writer, event.size, event.last_admission)
+    return void_body(event.first, event.last)
+
+
+def is_entry(event: LedgerEvent) -> bool:
+    """Whether an event is an entry of the head chain; the log's creation is the chain's beginning."""
+    return not isinstance(event, LogCreated)
+
+
+_SAME: Final = ("", "", "")
+_KINDS: Final[dict[type, EntryKind]] = {
+    BatchAppended: EntryKind.BATCH,
+    BatchCommitted: EntryKind.COMMIT,
+    EpochOpened: EntryKind.EPOCH,
+    WriterRotated: EntryKind.WRITER,
+    NumbersVoided: EntryKind.VOID,
+}
 
 
 def _address(address: Address | None) -> str:

@@ -10,7 +10,7 @@ from tallystick.errors import ModelDigestError, ReplayError, TallystickError
 from tallystick.manifest import Manifest
 from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage
 from tallystick.verify.file_lists import FileList, exported_files
-from tallystick.verify.verdict import Step, Tally
+from tallystick.verify.verdict import Gap, Step, Tally
 
 EXPORT_TASK: Final = "export"
 DOCUMENT: Final = "document"
@@ -24,9 +24,15 @@ ANOTHER_MODEL: Final = "not run: the folder is not the model that the record nam
 NO_LIST: Final = (
     "which files differ is not known: neither the folder's model.sig nor a --manifest lists the record's files"
 )
-MADE_FROM_IT: Final = (
-    "the folder is an export and says that it was made from the record's model: the record of that export can prove it"
+MADE_FROM_IT: Final = Gap(
+    "the folder says that it was derived from the model that answered, and its files are others than that model's: that it was made"
+    " faithfully from it is the exporter's word so far",
+    "the evidence of the export's own record: it names the source, and lists the files that came out",
 )
+SHOW_IT: Final = "evidence that opens the record, or discloses these fields"
+RUN_IT: Final = "a machine and a model folder that can run it"
+SAME_MEANS: Final = "the engine, version, number type and processor that the record names"
+OTHER_FOLDER: Final = "the folder of the model that the record names"
 SHOWN_CHARACTERS: Final = 60
 
 
@@ -68,11 +74,6 @@ class ModelFolder:
     made_from: bytes | None = None
     replay: Replay | None = None
 
-    @property
-    def asked(self) -> tuple[Step, ...]:
-        """The checks without which the verdict is no answer."""
-        return (Step.MODEL_DIGEST,) if self.replay is None else (Step.MODEL_DIGEST, Step.REPLAY)
-
 
 def check_model(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> None:
     """Checks 18 and 19 over one record of which the fields `shown` are known."""
@@ -85,7 +86,7 @@ def check_model(tally: Tally, where: str, record: Record, shown: frozenset[str],
 
 def leave_model(tally: Tally, reason: str, folder: ModelFolder) -> None:
     """Checks 18 and 19 where the record is closed."""
-    tally.uncover(Step.MODEL_DIGEST, reason)
+    tally.block(Step.MODEL_DIGEST, Gap(reason, SHOW_IT))
     _leave_replay(tally, reason, folder)
 
 
@@ -93,32 +94,32 @@ def _leave_replay(tally: Tally, reason: str, folder: ModelFolder) -> None:
     if folder.replay is None:
         tally.skip(Step.REPLAY, NOT_ASKED)
     else:
-        tally.uncover(Step.REPLAY, reason)
+        tally.block(Step.REPLAY, Gap(reason, SHOW_IT if reason != ANOTHER_MODEL else OTHER_FOLDER))
 
 
 def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str], folder: ModelFolder) -> bool:
     # 18 model-digest
     named = _named_files(record, shown)
     if isinstance(named, str):
-        tally.uncover(Step.MODEL_DIGEST, named)
+        tally.block(Step.MODEL_DIGEST, Gap(named, SHOW_IT))
         return False
     expected, own_list = named
     found = folder.manifest.digest
     if found == expected:
         tally.held[Step.MODEL_DIGEST] += len(folder.manifest.files)
         return True
-    tally.fail(ModelDigestError(f"{where}, model folder", f"digest {expected.hex()}", f"digest {found.hex()}"))
     if folder.made_from == expected:
-        tally.uncover(Step.MODEL_DIGEST, MADE_FROM_IT, 0)
+        tally.block(Step.MODEL_DIGEST, MADE_FROM_IT, 0)
         return False
+    tally.fail(ModelDigestError(f"{where}, model folder", f"digest {expected.hex()}", f"digest {found.hex()}"))
     lists = folder.lists if own_list is None else (own_list, *folder.lists)
     kept = next((one for one in lists if one.digest == expected), None)
     if kept is not None:
         _name_differences(tally, kept, folder.manifest)
         return False
     for one in lists:
-        tally.uncover(Step.MODEL_DIGEST, f"{one.origin} lists the files of another model, {one.digest.hex()}", 0)
-    tally.uncover(Step.MODEL_DIGEST, NO_LIST, 0)
+        tally.note(Step.MODEL_DIGEST, f"{one.origin} lists the files of another model, {one.digest.hex()}", 0)
+    tally.note(Step.MODEL_DIGEST, NO_LIST, 0)
     return False
 
 
@@ -159,12 +160,12 @@ def _check_replay(tally: Tally, where: str, record: Record, shown: frozenset[str
     # 19 replay
     answer = _recorded_answer(record, shown)
     if isinstance(answer, str):
-        tally.uncover(Step.REPLAY, answer)
+        tally.block(Step.REPLAY, Gap(answer, SHOW_IT))
         return
     try:
         replayed = replay(record)
     except ReplayRefused as error:
-        tally.uncover(Step.REPLAY, f"not run again: {error.reason}")
+        tally.block(Step.REPLAY, Gap(f"not run again: {error.reason}", RUN_IT))
         return
     difference = _difference(record, answer, replayed)
     if difference is None:
@@ -173,7 +174,8 @@ def _check_replay(tally: Tally, where: str, record: Record, shown: frozenset[str
     other = _other_means(record, replayed)
     if other is not None:
         # The promise is made for one engine on one kind of processor: elsewhere a difference says nothing.
-        tally.uncover(Step.REPLAY, f"which differs ({difference[1]}), but was computed by other means: {other}")
+        text = f"which differs ({difference[1]}), but was computed by other means: {other}"
+        tally.block(Step.REPLAY, Gap(text, SAME_MEANS))
         return
     tally.fail(ReplayError(where, *difference))
 

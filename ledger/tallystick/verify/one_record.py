@@ -1,14 +1,17 @@
-"""One record by its index: fetched from a node, tied to the root that the contract keeps, and opened."""
+"""One record by its index: fetched from a node, tied to a transaction of the log's writer, and opened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallystick.chain import BatchAppended, EpochOpened, LedgerReader, MalformedAnswer, RecordAppended
-from tallystick.chain.events import EPOCH_OPENED, RECORD_APPENDED
+from tallystick.chain import BatchAppended, BatchCommitted, LedgerReader, MalformedAnswer
+from tallystick.chain.authorship import signer_of
+from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
 from tallystick.errors import (
+    AuthorshipError,
     CanonicalEncodingError,
+    ChainError,
     DecryptionError,
     EncodingError,
     FieldCommitmentsError,
@@ -17,10 +20,13 @@ from tallystick.errors import (
     RootsError,
     TallystickError,
 )
-from tallystick.ids import Leaf, LogId, to_hex
-from tallystick.keys import AuditorKey, EpochKey, unwrap_epoch_key
+from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
+from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import OpenedRecord, check_commitments, open_sealed, record_secret, sealed_header
+from tallystick.verify.receipt_checks import WriterSpan
+
+BatchEvent = BatchAppended | BatchCommitted
 
 
 class RecordAbsent(TallystickError):
@@ -30,6 +36,29 @@ class RecordAbsent(TallystickError):
         super().__init__(f"the log has {size} records at block {block_number}, so none of index {index}")
         self.index = index
         self.size = size
+
+
+class RecordOffChain(TallystickError):
+    """The log keeps roots alone on the chain: its sealed records are with the operator."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"record {index} is not on the chain: this log keeps roots alone there")
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedOnChain:
+    """A sealed record as its batch has it, and what is known of the batch. `packed` and `leaf` are None where the log keeps roots alone.
+
+    Units: `batch_time` is Unix seconds.
+    """
+
+    event: BatchEvent
+    previous_head: Head
+    batch_time: int
+    packed: PackedRecord | None
+    leaf: Leaf | None
+    author: Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,87 +73,136 @@ class FoundRecord:
     tx_hash: bytes
 
 
+def find_sealed(reader: LedgerReader, chain_id: int, index: int, batch: int, block: int) -> SealedOnChain:
+    """Fetch the batch that should hold a record, hold it against the contract's root, and tell who signed its transaction.
+
+    Raises: RootsError if it does not give the root that the contract keeps; TransactionWithheld, NotAuthored; ChainError.
+    """
+    event = reader.batch_event(batch, block)
+    kept = reader.batch_at(batch, block)
+    if event.root != kept.root:
+        raise RootsError(f"batch {batch}", f"{to_hex(kept.root)}, as the contract keeps", to_hex(event.root))
+    previous = _previous_head(reader, event)
+    author = signer_of(
+        reader.transport,
+        chain_id=chain_id,
+        contract=reader.contract,
+        log_id=reader.log_id,
+        previous_head=previous,
+        event=event,
+    )
+    packed = leaf = None
+    if isinstance(event, BatchAppended):
+        packed, leaf = _record_in(reader, event, index)
+    return SealedOnChain(
+        event=event, previous_head=previous, batch_time=kept.time, packed=packed, leaf=leaf, author=author.signer
+    )
+
+
+def writer_spans(reader: LedgerReader, block: int) -> list[WriterSpan]:
+    """The log's writers, as the contract keeps them. Raises: ChainError."""
+    kept = [reader.writer_at(number, block) for number in range(reader.writer_count(block))]
+    spans = [WriterSpan(writer=one.writer, since_s=one.since) for one in kept]
+    for span, following in zip(spans, kept[1:], strict=False):
+        span.until_s, span.last_admission = following.since, following.first_admission - 1
+    return spans
+
+
 def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) -> FoundRecord:
     """Fetch, check and open one record.
 
-    Raises: RecordAbsent; OpenError if the auditor has no key for it; RootsError if its batch does not give the root that the
-    contract keeps, and the errors of checks 7 to 9 if it does not open as it should; ChainError.
+    Raises: RecordAbsent, RecordOffChain; OpenError if the auditor has no key for it; AuthorshipError if its batch is not the writer's;
+    RootsError if the batch does not give the root that the contract keeps, and the errors of checks 9 to 11 if it does not open as it
+    should; ChainError.
     """
     head = reader.latest_block()
+    chain_id = reader.chain_id()
     state = reader.log_state(head.number)
     if not 0 <= index < state.size:
         raise RecordAbsent(index, state.size, head.number)
-    first_block = reader.creation_block()
-    event = _record_event(reader, index, first_block, head.number)
-    if event is None:
-        raise RecordAbsent(index, state.size, head.number)
-    batch = _proven_batch(reader, event)
-    header = sealed_header(event.sealed)
+    found = find_sealed(reader, chain_id, index, reader.batch_of(index, head.number), head.number)
+    require_writer(found, writer_spans(reader, head.number))
+    if found.packed is None or found.leaf is None:
+        raise RecordOffChain(index)
+    header = sealed_header(found.packed.sealed)
     if header.vault:
         raise OpenError("the record is in vault custody: the operator's vault holds what opens it")
-    epoch_key = _epoch_key(reader, header.epoch, keys, first_block, head.number)
-    opened = _opened(event, record_secret(epoch_key, index), reader.log_id)
+    event = found.event
+    epoch = reader.epoch_event(event.epoch, reader.creation_block(), event.position.block_number)
+    epoch_key = _epoch_key(epoch.wraps, keys, reader.log_id, event.epoch)
+    opened = open_record(found.packed, reader.log_id, index, event.epoch, record_secret(epoch_key, index, header.nonce))
     return FoundRecord(
         opened=opened,
-        leaf=leaf_hash(reader.log_id, index, event.fields_root, event.sealed),
-        batch=batch,
+        leaf=found.leaf,
+        batch=event.batch,
         block_number=event.position.block_number,
-        block_time=reader.block(event.position.block_number).timestamp,
+        block_time=found.batch_time,
         tx_hash=event.position.tx_hash,
     )
 
 
-def _opened(event: RecordAppended, secret: bytes, log_id: LogId) -> OpenedRecord:
-    where, index, fields_root = f"record {event.index}", event.index, event.fields_root
+def require_writer(found: SealedOnChain, spans: Sequence[WriterSpan]) -> None:
+    """The batch's transaction is signed by the log's writer of that time.
+
+    Raises: AuthorshipError.
+    """
+    writer = spans[0].writer if spans else None
+    for span in spans:
+        if span.since_s <= found.batch_time:
+            writer = span.writer
+    if found.author not in {span.writer for span in spans} or writer is None:
+        expected = "a transaction of the log's writer" + ("" if writer is None else f" {checksum_address(writer)}")
+        raise AuthorshipError(f"batch {found.event.batch}", expected, f"one of {checksum_address(found.author)}")
+
+
+def open_record(packed: PackedRecord, log_id: LogId, index: int, epoch: int, secret: bytes) -> OpenedRecord:
+    """Open a record with its secret, and tie it to its leaf.
+
+    Raises: DecryptionError, CanonicalEncodingError, FieldCommitmentsError.
+    """
+    where, root = f"record {index}", packed.fields_root
     try:
-        opened = open_sealed(event.sealed, log_id=log_id, index=index, fields_root=fields_root, secret=secret)
+        opened = open_sealed(packed.sealed, log_id=log_id, index=index, epoch=epoch, fields_root=root, secret=secret)
     except OpenError as error:
-        raise DecryptionError(where, "a sealed record that opens with its epoch's key", error.reason) from error
+        raise DecryptionError(where, "a sealed record that opens with its secret", error.reason) from error
     except (EncodingError, RecordError) as error:
         raise CanonicalEncodingError(where, "the canonical encoding of a record", str(error)) from error
     try:
-        check_commitments(opened, fields_root)
+        check_commitments(opened, root)
     except OpenError as error:
         raise FieldCommitmentsError(where, "fields that give the root in the leaf", error.reason) from error
     return opened
 
 
-def _record_event(reader: LedgerReader, index: int, first_block: int, last_block: int) -> RecordAppended | None:
-    for event in reader.events_of(RECORD_APPENDED, first_block, last_block, index):
-        if isinstance(event, RecordAppended) and event.index == index:
-            return event
-    return None
+def _previous_head(reader: LedgerReader, event: BatchEvent) -> Head:
+    if not event.entry:
+        return Head(reader.log_id)
+    before = reader.entry_event(event.entry - 1, reader.creation_block(), event.position.block_number)
+    head: Head = before.head  # type: ignore[union-attr]  # a numbered entry has one
+    return head
 
 
-def _proven_batch(reader: LedgerReader, event: RecordAppended) -> int:
-    """The number of the batch that holds the record, once its root was computed from the block's events."""
-    block = event.position.block_number
-    leaf = leaf_hash(reader.log_id, event.index, event.fields_root, event.sealed)
-    leaves: list[bytes] = []
-    for other in reader.events(block, block):
-        if isinstance(other, RecordAppended):
-            leaves.append(leaf_hash(reader.log_id, other.index, other.fields_root, other.sealed))
-        elif isinstance(other, BatchAppended):
-            if other.first_index <= event.index < other.first_index + other.count:
-                if leaf not in leaves:
-                    raise MalformedAnswer("eth_getLogs", f"shows record {event.index} in two ways")
-                found, kept = tree_root(leaves), reader.batch(other.batch).root
-                if found != kept:
-                    where = f"batch {other.batch}"
-                    raise RootsError(where, f"{to_hex(kept)}, as the contract keeps", to_hex(found))
-                return other.batch
-            leaves = []
-    raise RootsError(f"record {event.index}", f"the batch that holds it in block {block}", "no such batch")
+def _record_in(reader: LedgerReader, event: BatchAppended, index: int) -> tuple[PackedRecord, Leaf]:
+    try:
+        records = unpack_records(event.records)
+    except PackingError as error:
+        raise MalformedAnswer(
+            "eth_getLogs", f"shows batch {event.batch} in a form that no batch has: {error}"
+        ) from error
+    first = event.first_index
+    leaves = [leaf_hash(reader.log_id, first + n, one.fields_root, one.sealed) for n, one in enumerate(records)]
+    root = tree_root(leaves)
+    if root != event.root:
+        raise RootsError(f"batch {event.batch}", f"{to_hex(event.root)}, as the contract keeps", to_hex(root))
+    if not 0 <= index - first < len(records):
+        raise ChainError(f"batch {event.batch} does not hold record {index}, as the node said it does")
+    return records[index - first], leaves[index - first]
 
 
-def _epoch_key(
-    reader: LedgerReader, epoch: int, keys: Sequence[AuditorKey], first_block: int, last_block: int
-) -> EpochKey:
-    for event in reader.events_of(EPOCH_OPENED, first_block, last_block, epoch):
-        if not isinstance(event, EpochOpened):
-            continue
-        for key in keys:
-            for wrap in event.wraps:
-                if wrap.startswith(key.key_id):
-                    return unwrap_epoch_key(wrap, key, reader.log_id, epoch)
+def _epoch_key(wraps: bytes, keys: Sequence[AuditorKey], log_id: LogId, epoch: int) -> EpochKey:
+    for key in keys:
+        for at in range(0, len(wraps), WRAP_BYTES):
+            wrap = wraps[at : at + WRAP_BYTES]
+            if wrap.startswith(key.key_id):
+                return unwrap_epoch_key(wrap, key, log_id, epoch)
     raise OpenError(f"the key of epoch {epoch} was not wrapped for this auditor")

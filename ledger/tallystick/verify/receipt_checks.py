@@ -1,200 +1,391 @@
-"""Check 6: receipts that somebody holds, against the log that should contain what they promise."""
+"""Check 8: what the writer signed (receipts, admissions, heads, erasures) against the log, the log's terms, and each other.
+
+A message binds the log if its signer was the log's writer at the time that the message names; who that was is known when the walk is
+over, so what was met on the way is kept until then. What anybody else signed proves nothing about this log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
-from tallystick.errors import ReceiptFormatError, ReceiptsError, SignatureError, VerificationError
-from tallystick.hashing import EMPTY_HASH
-from tallystick.ids import Address, Leaf, LogId, RecordId, checksum_address, format_record_id, to_hex
-from tallystick.receipts import Domain, SignedAdmission, SignedReceipt, response_hash, signer
-from tallystick.record import BlobRef, Record
-from tallystick.verify.verdict import Step, Tally
+from tallystick.errors import (
+    ReceiptFormatError,
+    ReceiptsError,
+    RequestBindingError,
+    ResponseBindingError,
+    SignatureError,
+    VerificationError,
+)
+from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
+from tallystick.receipts import (
+    AdmissionReceipt,
+    Domain,
+    Receipt,
+    SignedAdmission,
+    SignedErasure,
+    SignedHead,
+    SignedReceipt,
+    signer,
+)
+from tallystick.verify.verdict import Gap, Step, Tally
 
 NO_RECEIPTS: Final = "no receipt was given"
 HASHES_CLOSED: Final = "whose request and response hashes were not compared: the record was not opened"
-TEXT_IN_BLOB: Final = "whose answer lies in a blob, so that its text was not compared"
+HASH_IN_BLOB: Final = Gap(
+    "whose record keeps the request or the response in a blob that nobody showed",
+    "give the folder that holds it: --blobs DIR (tallystick fetch brings it from the service)",
+)
 NOT_DUE: Final = "not on the chain yet, and not due yet"
-ADMISSION_CLOSED: Final = "of an admission, whose record may be one that was not opened"
+STRANGER: Final = "signed by {}, who never was this log's writer: it proves nothing about the log"
+RETIRED: Final = "signed by {} when it was not this log's writer, or under a number that did not bind it any more"
+ANOTHER_REMEDY: Final = "a message that the log's writer signed while it was the writer"
+HEAD_AHEAD: Final = "of {} entries, while the node shows {}: the node is behind, or hides what came since"
+HEAD_REMEDY: Final = "ask another node"
+ERASURE_UNUSED: Final = "of record {}, which is not closed, or has another leaf than the erasure names"
 
 Held = SignedReceipt | SignedAdmission
-_NOBODY: Final[Mapping[Address, int]] = MappingProxyType({})
+Message = SignedReceipt | SignedAdmission | SignedHead | SignedErasure
+M = TypeVar("M", bound=Message)
 
 
-def check_signer(where: str, signed: Held, writer: Address, retired: Mapping[Address, int] = _NOBODY) -> None:
-    """The signature is by the log's writer, or by a former one, given before it handed the log over: a promise outlives its writer.
+@dataclass(slots=True, kw_only=True)
+class WriterSpan:
+    """When somebody was the log's writer. Units: Unix seconds; None while it is.
 
-    Units: `retired` maps former writers to Unix seconds.
-    Raises: ReceiptsError.
+    `last_admission` is the last number that its signature can stand under.
     """
-    expected = f"a signature by the log's writer {checksum_address(writer)}"
-    try:
-        found = signer(signed)
-    except SignatureError as error:
-        raise ReceiptsError(where, expected, error.reason) from error
-    given_at = signed.receipt.issued_at if isinstance(signed, SignedReceipt) else signed.admission.admitted_at
-    if found != writer and given_at > retired.get(found, -1):
-        raise ReceiptsError(where, expected, f"one by {checksum_address(found)}")
+
+    writer: Address
+    since_s: int
+    until_s: int | None = None
+    last_admission: int | None = None
 
 
-def check_leaf(where: str, signed: SignedReceipt, leaf: Leaf) -> None:
-    """The leaf is the one that the receipt names.
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A record that something was promised for: where it came, and what it says if it was opened.
 
-    Raises: ReceiptsError.
+    The hashes are None where the record was not opened, or keeps what they are about in a blob that nobody showed.
     """
-    if signed.receipt.leaf != leaf:
-        raise ReceiptsError(where, f"the receipt's leaf {to_hex(signed.receipt.leaf)}", f"the leaf {to_hex(leaf)}")
+
+    index: int
+    leaf: Leaf
+    batch_time: int
+    admission_seq: int
+    opened: bool
+    sender: Address | None = None
+    sender_seq: int | None = None
+    request_hash: bytes | None = None
+    response_hash: bytes | None = None
 
 
-def check_deadline(where: str, anchor_by: int, block_time: int) -> None:
-    """The record was anchored by the time that was promised. Units: Unix seconds.
+class Promises:
+    """The messages that were given, and what the walk met of what they promise."""
 
-    Raises: ReceiptsError.
-    """
-    if block_time > anchor_by:
-        raise ReceiptsError(where, f"an anchor by {anchor_by}, as promised", f"the block of {block_time}")
-
-
-def check_hashes(where: str, signed: SignedReceipt, record: Record, answer_shown: bool = True) -> None:
-    """The request and response in the record are the ones that the receipt names.
-
-    Requires: `answer_shown` is False where the record's response is a blank, because it is not disclosed.
-    Raises: ReceiptsError.
-    """
-    receipt = signed.receipt
-    if record.http.request_hash != receipt.request_hash:
-        expected = f"the receipt's request hash {to_hex(receipt.request_hash)}"
-        raise ReceiptsError(where, expected, to_hex(record.http.request_hash))
-    expected = f"the receipt's response hash {to_hex(receipt.response_hash)}"
-    recorded = record.http.response_hash or EMPTY_HASH
-    if recorded != receipt.response_hash:
-        raise ReceiptsError(where, expected, to_hex(recorded))
-    if answer_shown and not isinstance(record.response, BlobRef):
-        choices = () if record.response is None else record.response.choices
-        delivered = response_hash([choice.text.encode() for choice in choices])
-        if delivered != receipt.response_hash:
-            raise ReceiptsError(where, expected, f"a response text whose hash is {to_hex(delivered)}")
-
-
-class ReceiptChecks:
-    """The receipts that were given, waiting for the walk to come to their records."""
-
-    def __init__(self, tally: Tally, log_id: LogId, domain: Domain, receipts: Sequence[Held]) -> None:
-        """Raises: ReceiptFormatError for a receipt of another chain, contract or log: it says nothing about this one."""
+    def __init__(self, tally: Tally, log_id: LogId, domain: Domain, messages: Sequence[Message]) -> None:
+        """Raises: ReceiptFormatError for a message about another chain, contract or log: it says nothing about this one."""
         self._tally = tally
-        self._by_index: dict[int, list[SignedReceipt]] = {}
-        self._admissions: dict[RecordId, list[SignedAdmission]] = {}
-        self._retired: dict[Address, int] = {}
-        self._unopened = 0
-        for signed in receipts:
-            _same_log(signed, domain, log_id)
-            if isinstance(signed, SignedReceipt):
-                self._by_index.setdefault(signed.receipt.index, []).append(signed)
-            else:
-                self._admissions.setdefault(signed.admission.record_id, []).append(signed)
-        if not receipts:
+        for signed in messages:
+            require_same_log(signed, domain, log_id)
+        self._receipts = _distinct(one for one in messages if isinstance(one, SignedReceipt))
+        self._admissions = _distinct(one for one in messages if isinstance(one, SignedAdmission))
+        self._heads = _distinct(one for one in messages if isinstance(one, SignedHead))
+        self._erasures = {one.erasure.index: one for one in messages if isinstance(one, SignedErasure)}
+        self._indices = {one.receipt.index for one in self._receipts}
+        self._numbers = {one.admission.admission_seq for one in self._admissions}
+        self._by_index: dict[int, Arrived] = {}
+        self._by_number: dict[int, Arrived] = {}
+        self._standing: dict[int, tuple[int, Head]] = {}
+        self._wanted = {one.head.entries for one in self._heads}
+        self._erased: set[int] = set()
+        if not messages:
             tally.skip(Step.RECEIPTS, NO_RECEIPTS)
 
-    def meet(self, index: int, leaf: Leaf, writer: Address | None, block_time: int, record: Record | None) -> None:
-        """Check what was promised for the record at this index. Units: `block_time` is Unix seconds."""
-        if record is None:
-            self._unopened += 1
-        if self._by_index:
-            for signed in self._by_index.pop(index, ()):
-                self._meet_receipt(signed, leaf, writer, block_time, record)
-        if record is not None and self._admissions:
-            for admission in self._admissions.pop(record.id, ()):
-                self._meet_admission(admission, writer, block_time, record)
+    def awaits(self, index: int, admission_seq: int) -> bool:
+        """Whether something was promised for a record."""
+        return index in self._indices or admission_seq in self._numbers
 
-    def retire(self, writer: Address, block_time: int) -> None:
-        """Note until when this was the log's writer. Units: `block_time` is Unix seconds."""
-        self._retired[writer] = block_time
+    def meet(self, arrived: Arrived) -> None:
+        """Take a record that something was promised for."""
+        self._by_index.setdefault(arrived.index, arrived)
+        self._by_number.setdefault(arrived.admission_seq, arrived)
 
-    def finish(self, writer: Address, head_time: int) -> None:
-        """Judge the receipts whose record never came. Units: `head_time` is Unix seconds."""
-        for index, waiting in self._by_index.items():
-            for signed in waiting:
-                self._absent(f"receipt for record {index}", signed, signed.receipt.anchor_by, writer, head_time)
-        for record_id, admissions in self._admissions.items():
-            for admission in admissions:
-                where = f"admission of {format_record_id(record_id)}"
-                if self._unopened:
-                    self._tally.uncover(Step.RECEIPTS, ADMISSION_CLOSED)
-                else:
-                    self._absent(where, admission, admission.admission.anchor_by, writer, head_time)
+    def pass_head(self, entries: int, size: int, head: Head) -> None:
+        """Take where the log stands after an entry."""
+        if entries in self._wanted:
+            self._standing[entries] = (size, head)
 
-    def _meet_receipt(
-        self, signed: SignedReceipt, leaf: Leaf, writer: Address | None, block_time: int, record: Record | None
-    ) -> None:
-        where = f"receipt for record {signed.receipt.index}"
+    def may_be_erased(self, index: int, leaf: Leaf) -> bool:
+        """Whether an erasure was given for a record that does not open; its signature is judged at the end."""
+        signed = self._erasures.get(index)
+        if signed is None or signed.erasure.leaf != leaf:
+            return False
+        self._erased.add(index)
+        return True
+
+    def finish(self, spans: Sequence[WriterSpan], *, promise: int, skew: int, entries: int, head_time: int) -> int:
+        """Judge every message; gives how many erasures hold. Units: seconds, and Unix seconds."""
+        judge = _Judge(self._tally, spans, promise, skew, head_time)
+        receipts = [one for one in self._receipts if judge.binds(_where(one), one, one.receipt.admission_seq)]
+        admissions = [one for one in self._admissions if judge.binds(_where(one), one, one.admission.admission_seq)]
+        for receipt in receipts:
+            judge.receipt(receipt.receipt, self._by_index.get(receipt.receipt.index))
+        for admission in admissions:
+            judge.admission(admission.admission, self._by_number.get(admission.admission.admission_seq))
+        check_pairs(self._tally, receipts, admissions)
+        for head in self._heads:
+            self._judge_head(judge, head, entries)
+        return sum(self._judge_erasure(judge, one) for one in self._erasures.values())
+
+    def _judge_head(self, judge: _Judge, signed: SignedHead, entries: int) -> None:
+        where, said = _where(signed), signed.head
+        if not judge.binds(where, signed):
+            return
+        if said.entries > entries:
+            self._tally.block(Step.RECEIPTS, Gap(HEAD_AHEAD.format(said.entries, entries), HEAD_REMEDY))
+            return
+        expected = f"the log to pass through the head {to_hex(said.head)} at {said.size} records"
+        size, head = self._standing[said.entries]
+        if (said.size, said.head) != (size, head):
+            self._tally.fail(ReceiptsError(where, expected, f"{to_hex(head)} at {size} records"))
+        else:
+            self._tally.held[Step.RECEIPTS] += 1
+
+    def _judge_erasure(self, judge: _Judge, signed: SignedErasure) -> bool:
+        index = signed.erasure.index
+        if not judge.binds(_where(signed), signed):
+            return False
+        if index in self._erased:
+            self._tally.held[Step.RECEIPTS] += 1
+            return True
+        self._tally.block(Step.RECEIPTS, Gap(ERASURE_UNUSED.format(index), "an erasure of a record that does not open"))
+        return False
+
+
+class _Judge:
+    """The log as a whole, as far as promises are held against it."""
+
+    def __init__(self, tally: Tally, spans: Sequence[WriterSpan], promise: int, skew: int, head_time: int) -> None:
+        self._tally = tally
+        self._spans = spans
+        self._promise = promise
+        self._skew = skew
+        self._head_time = head_time
+
+    def binds(self, where: str, signed: Message, number: int | None = None) -> bool:
+        """Whether the log's writer of that time signed; if not, that is what could not be checked."""
         try:
-            self._require_writer(where, signed, writer)
-            check_leaf(where, signed, leaf)
-            check_deadline(where, signed.receipt.anchor_by, block_time)
-            if record is not None:
-                check_hashes(where, signed, record)
+            found = signer(signed)
+        except SignatureError as error:
+            self._tally.block(Step.RECEIPTS, Gap(f"whose signature is none ({error.reason}), {where}", ANOTHER_REMEDY))
+            return False
+        held = [span for span in self._spans if span.writer == found]
+        at = signed_at(signed)
+        for span in held:
+            in_time = span.since_s - self._skew <= at and (span.until_s is None or at <= span.until_s + self._skew)
+            if in_time and (number is None or span.last_admission is None or number <= span.last_admission):
+                return True
+        text = (RETIRED if held else STRANGER).format(checksum_address(found))
+        self._tally.block(Step.RECEIPTS, Gap(f"{text} ({where})", ANOTHER_REMEDY))
+        return False
+
+    def receipt(self, receipt: Receipt, arrived: Arrived | None) -> None:
+        where = f"receipt for record {receipt.index}"
+        try:
+            check_promise(where, receipt.issued_at, receipt.anchor_by, self._promise)
+            if arrived is None:
+                self._absent(where, receipt.anchor_by)
+                return
+            check_receipt(where, receipt, arrived)
+            check_deadline(where, receipt.anchor_by, arrived.batch_time)
         except VerificationError as failure:
             self._tally.fail(failure)
             return
         self._tally.held[Step.RECEIPTS] += 1
-        if record is None:
-            self._tally.uncover(Step.RECEIPTS, HASHES_CLOSED)
-        elif isinstance(record.response, BlobRef):
-            self._tally.uncover(Step.RECEIPTS, TEXT_IN_BLOB)
+        if not arrived.opened:
+            self._tally.note(Step.RECEIPTS, HASHES_CLOSED)
+            return
+        if arrived.response_hash is not None:
+            self._tally.held[Step.RESPONSE_BINDING] += 1
+        if arrived.request_hash is None or arrived.response_hash is None:
+            self._tally.block(Step.RECEIPTS, HASH_IN_BLOB)
 
-    def _meet_admission(self, signed: SignedAdmission, writer: Address | None, block_time: int, record: Record) -> None:
-        admission = signed.admission
-        where = f"admission of {format_record_id(admission.record_id)}"
-        promised = (admission.sender, admission.sender_seq, admission.request_hash, admission.admitted_at)
-        recorded = (
-            record.sender.address,
-            record.sender_seq,
-            record.http.request_hash,
-            record.time.admitted_at // 1_000_000,
-        )
+    def admission(self, admission: AdmissionReceipt, arrived: Arrived | None) -> None:
+        where = f"admission of number {admission.admission_seq}"
         try:
-            self._require_writer(where, signed, writer)
-            check_deadline(where, admission.anchor_by, block_time)
-            for name, expected, found in zip(_ADMITTED, promised, recorded, strict=True):
-                if expected != found:
-                    raise ReceiptsError(where, f"the {name} that was promised, {_shown(expected)}", _shown(found))
+            check_promise(where, admission.admitted_at, admission.record_by, self._promise)
+            if arrived is None:
+                self._absent(where, admission.record_by)
+                return
+            check_admission(where, admission, arrived)
+            check_deadline(where, admission.record_by, arrived.batch_time)
         except VerificationError as failure:
             self._tally.fail(failure)
-        else:
-            self._tally.held[Step.RECEIPTS] += 1
-
-    def _require_writer(self, where: str, signed: Held, writer: Address | None) -> None:
-        if writer is None:
-            raise ReceiptsError(where, "a signature by the log's writer", "no writer: the log's creation is missing")
-        check_signer(where, signed, writer, self._retired)
-
-    def _absent(self, where: str, signed: Held, anchor_by: int, writer: Address, head_time: int) -> None:
-        try:
-            check_signer(where, signed, writer, self._retired)
-        except ReceiptsError as failure:
-            self._tally.fail(failure)
             return
-        if head_time > anchor_by:
-            found = f"none in the log at the block of {head_time}"
-            self._tally.fail(ReceiptsError(where, f"a record on the chain by {anchor_by}, as promised", found))
+        self._tally.held[Step.RECEIPTS] += 1
+        if not arrived.opened:
+            self._tally.note(Step.RECEIPTS, HASHES_CLOSED)
+        elif arrived.request_hash is None:
+            self._tally.block(Step.RECEIPTS, HASH_IN_BLOB)
+
+    def _absent(self, where: str, by: int) -> None:
+        if self._head_time > by:
+            found = f"none in the log at the block of {self._head_time}"
+            raise ReceiptsError(where, f"a record on the chain by {by}, as promised", found)
+        self._tally.note(Step.RECEIPTS, NOT_DUE)
+
+
+def check_promise(where: str, signed_at_s: int, by: int, promise: int) -> None:
+    """The writer promised no longer than the log allows. Units: Unix seconds, and seconds.
+
+    Raises: ReceiptsError, which the writer's signature and the log's terms prove.
+    """
+    if by - signed_at_s > promise:
+        expected = f"a promise of at most {promise} s, as the log's terms say"
+        raise ReceiptsError(where, expected, f"{by - signed_at_s} s", signed=True)
+
+
+def check_deadline(where: str, by: int, batch_time: int) -> None:
+    """The record came by the time that was promised. Units: Unix seconds.
+
+    Raises: ReceiptsError.
+    """
+    if batch_time > by:
+        raise ReceiptsError(where, f"a batch by {by}, as promised", f"the batch of {batch_time}")
+
+
+def check_receipt(where: str, receipt: Receipt, arrived: Arrived) -> None:
+    """The record at the receipt's index is the one that it names.
+
+    Raises: ReceiptsError; RequestBindingError, ResponseBindingError for a hash that is not the record's.
+    """
+    if receipt.leaf != arrived.leaf:
+        raise ReceiptsError(where, f"the receipt's leaf {to_hex(receipt.leaf)}", f"the leaf {to_hex(arrived.leaf)}")
+    _same(where, "admission number", receipt.admission_seq, arrived.admission_seq)
+    _same(where, "sender", receipt.sender, arrived.sender)
+    _same_hashes(where, receipt.request_hash, receipt.response_hash, arrived)
+
+
+def check_admission(where: str, admission: AdmissionReceipt, arrived: Arrived) -> None:
+    """The record of the admission's number is the one that was admitted.
+
+    Raises: ReceiptsError; RequestBindingError for a request hash that is not the record's.
+    """
+    _same(where, "sender", admission.sender, arrived.sender)
+    _same(where, "number of the sender", admission.sender_seq, arrived.sender_seq)
+    _same_hashes(where, admission.request_hash, None, arrived)
+
+
+def check_pairs(tally: Tally, receipts: Sequence[SignedReceipt], admissions: Sequence[SignedAdmission]) -> None:
+    """Messages that contradict each other: each pair is proof by the writer's signatures alone."""
+    by_index: dict[int, Receipt] = {}
+    by_number: dict[int, Receipt | AdmissionReceipt] = {}
+    for signed in receipts:
+        receipt = signed.receipt
+        first = by_index.setdefault(receipt.index, receipt)
+        where = f"two receipts for record {receipt.index}"
+        if first.leaf != receipt.leaf:
+            tally.fail(ReceiptsError(where, f"the leaf {to_hex(first.leaf)}", to_hex(receipt.leaf), signed=True))
+        elif first != receipt:
+            tally.fail(ReceiptsError(where, "the same receipt, byte for byte", "another content", signed=True))
+        _pair(tally, by_number, receipt.admission_seq, receipt)
+    admitted: dict[int, AdmissionReceipt] = {}
+    for admission in (one.admission for one in admissions):
+        number = admission.admission_seq
+        if admitted.setdefault(number, admission) != admission:
+            where = f"two admissions of number {number}"
+            tally.fail(ReceiptsError(where, "the same content", "another content", signed=True))
         else:
-            self._tally.uncover(Step.RECEIPTS, NOT_DUE)
+            _pair(tally, by_number, number, admission)
 
 
-_ADMITTED = ("sender", "sender_seq", "request hash", "second of admission")
+def _pair(
+    tally: Tally,
+    by_number: dict[int, Receipt | AdmissionReceipt],
+    number: int,
+    message: Receipt | AdmissionReceipt,
+) -> None:
+    first = by_number.setdefault(number, message)
+    if first is message:
+        return
+    where = f"what was signed under the number {number}"
+    for what in ("sender", "request_hash"):
+        one, other = getattr(first, what), getattr(message, what)
+        if one != other:
+            tally.fail(ReceiptsError(where, f"the {what} {to_hex(one)}", to_hex(other), signed=True))
+            return
+    if isinstance(first, Receipt) and isinstance(message, Receipt):
+        if first.index != message.index:
+            tally.fail(ReceiptsError(where, f"record {first.index}", f"record {message.index}", signed=True))
+    elif isinstance(first, Receipt) and isinstance(message, AdmissionReceipt) and first.anchor_by > message.record_by:
+        expected = f"an anchor_by of at most {message.record_by}, the admission's record_by"
+        tally.fail(ReceiptsError(where, expected, str(first.anchor_by), signed=True))
 
 
-def _same_log(signed: Held, domain: Domain, log_id: LogId) -> None:
-    named = signed.receipt.log_id if isinstance(signed, SignedReceipt) else signed.admission.log_id
+def signed_at(signed: Message) -> int:
+    """The time that a message names for its signature. Units: Unix seconds."""
+    if isinstance(signed, SignedReceipt):
+        return signed.receipt.issued_at
+    if isinstance(signed, SignedAdmission):
+        return signed.admission.admitted_at
+    return signed.head.time if isinstance(signed, SignedHead) else signed.erasure.erased_at
+
+
+def log_of(signed: Message) -> LogId:
+    """Which log a message is about."""
+    if isinstance(signed, SignedReceipt):
+        return signed.receipt.log_id
+    if isinstance(signed, SignedAdmission):
+        return signed.admission.log_id
+    return signed.head.log_id if isinstance(signed, SignedHead) else signed.erasure.log_id
+
+
+def require_same_log(signed: Message, domain: Domain, log_id: LogId) -> None:
+    """Raises: ReceiptFormatError for a message about another log."""
+    named = log_of(signed)
     if named != log_id:
         raise ReceiptFormatError("log_id", f"is of the log {to_hex(named)}, this is the log {to_hex(log_id)}")
     if signed.domain != domain:
-        shown = f"chain {signed.domain.chain_id}, contract {checksum_address(signed.domain.contract)}"
+        told = f"chain {signed.domain.chain_id}, contract {checksum_address(signed.domain.contract)}"
         here = f"chain {domain.chain_id}, contract {checksum_address(domain.contract)}"
-        raise ReceiptFormatError("domain", f"is of {shown}; this is {here}")
+        raise ReceiptFormatError("domain", f"is of {told}; this is {here}")
+
+
+def _same(where: str, what: str, promised: object, found: object) -> None:
+    if found is not None and promised != found:
+        raise ReceiptsError(where, f"the {what} that was promised, {_shown(promised)}", _shown(found))
+
+
+def _same_hashes(where: str, request_hash: bytes, response_hash: bytes | None, arrived: Arrived) -> None:
+    if arrived.request_hash is not None and arrived.request_hash != request_hash:
+        expected = f"a request with the signed hash {to_hex(request_hash)}"
+        raise RequestBindingError(f"record {arrived.index}, {where}", expected, to_hex(arrived.request_hash))
+    if response_hash is not None and arrived.response_hash is not None and arrived.response_hash != response_hash:
+        expected = f"a response with the signed hash {to_hex(response_hash)}"
+        raise ResponseBindingError(f"record {arrived.index}, {where}", expected, to_hex(arrived.response_hash))
+
+
+def _where(signed: Message) -> str:
+    if isinstance(signed, SignedReceipt):
+        return f"receipt for record {signed.receipt.index}"
+    if isinstance(signed, SignedAdmission):
+        return f"admission of number {signed.admission.admission_seq}"
+    if isinstance(signed, SignedHead):
+        return f"head of {signed.head.entries} entries"
+    return f"erasure of record {signed.erasure.index}"
+
+
+def _distinct(messages: Iterable[M]) -> list[M]:
+    kept: list[M] = []
+    for one in messages:
+        if one not in kept:  # the same receipt given twice is one receipt
+            kept.append(one)
+    return kept
 
 
 def _shown(value: object) -> str:
-    return to_hex(value) if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
+    return str(value)

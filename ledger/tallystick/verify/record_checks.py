@@ -1,11 +1,12 @@
-"""Checks 7 to 9 and 11 to 13 over the records of a log: open each, then hold its fields against each other."""
+"""Checks 9 to 17 over the records of a log: open each, then hold its fields against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tallystick.chain import EpochOpened, RecordAppended
+from tallystick.chain import EpochOpened
 from tallystick.encoding import decode_with_fields
 from tallystick.errors import (
     CanonicalEncodingError,
@@ -14,46 +15,74 @@ from tallystick.errors import (
     FieldCommitmentsError,
     OpenError,
     RecordError,
+    SenderProofError,
     VerificationError,
 )
-from tallystick.ids import Address, Leaf, LogId
-from tallystick.keys import AuditorKey, EpochKey, unwrap_epoch_key
-from tallystick.record import Record
+from tallystick.ids import FieldsRoot, Leaf, LogId
+from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
+from tallystick.receipts import Domain
+from tallystick.record import BlobRef, Record
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, decrypt, record_secret
-from tallystick.verify.field_checks import check_price, check_time_order, sender_proof_gap
-from tallystick.verify.sequence_checks import NOTHING_OPENED, SequenceChecks
-from tallystick.verify.verdict import Step, Tally
+from tallystick.verify.binding_checks import (
+    BLOBS_REMEDY,
+    NO_RECEIPT,
+    Blobs,
+    check_header,
+    check_request,
+    fill_blobs,
+    request_hash_of,
+    response_hash_of,
+)
+from tallystick.verify.completeness import Voids
+from tallystick.verify.field_checks import (
+    TOKEN_PROOF,
+    Window,
+    check_device_time,
+    check_price,
+    check_sender_signature,
+    check_times,
+)
+from tallystick.verify.receipt_checks import Arrived, Promises
+from tallystick.verify.sequence_checks import SequenceChecks
+from tallystick.verify.verdict import CONTENT_STEPS, Gap, Step, Tally
 
-NO_KEY: Final = "no auditor key was given"
+NO_KEY: Final = "no auditor's key was given"
 NOT_ASKED: Final = "outside the range of records that was asked for"
-BAD_HEADER: Final = "with a header that no sealed record has at its place"
-VAULT: Final = "in vault custody: the operator's vault holds what opens it"
+ERASED: Final = "erased, intact: the writer signed that their secrets are gone"
 NO_PRICE: Final = "no price in the record: no device was used"
 NOT_OPENED: Final = "not opened, because an earlier check failed"
+VAULT: Final = Gap(
+    "in vault custody: the operator's vault holds what opens them",
+    "for erased records the writer's signed erasures: --erasures FILE; for others, bundles from the operator",
+)
+NOT_WRAPPED: Final = "of epoch {}, whose key was not wrapped for {}"
+WRAP_REMEDY: Final = "the auditor's key that it was wrapped for; the operator can wrap later epochs for yours"
+IDLE_KEY: Final = Gap(
+    "with an auditor's key that opens no epoch of this log", "the key that the log's epochs were wrapped for"
+)
+NOTHING_IN_RANGE: Final = Gap(
+    "in the range that was asked for, which holds no record", "a range within the log: --from, --to"
+)
+
 CHUNK_RECORDS: Final = 64
 """Records are opened so many at a time, one check after the other: each check's code and tables then stay in the processor's caches,
 which makes the whole a quarter faster than one record after the other."""
-CONTENT_STEPS: Final = (
-    Step.DECRYPTION,
-    Step.CANONICAL_ENCODING,
-    Step.FIELD_COMMITMENTS,
-    Step.TIME_ORDER,
-    Step.PRICE_ARITHMETIC,
-    Step.SENDER_PROOF,
-)
+CHUNK_BYTES: Final = 524_288
+"""Of opened records at a time: a dishonest record of 256 KiB can hold a quarter of a million empty lists, which take a hundred times
+their bytes once they are decoded."""
 
 
-class Placed(NamedTuple):
-    """A record in its place: its event, what stands in clear before it, its leaf, and the writer and block of its time.
+@dataclass(slots=True)
+class Placed:
+    """A record in its place. Units: `batch_time` is Unix seconds."""
 
-    `header` is None where the sealed bytes have none that can stand there. Units: `block_time` is Unix seconds.
-    """
-
-    event: RecordAppended
-    header: SealedHeader | None
+    index: int
+    fields_root: FieldsRoot
+    sealed: bytes
+    header: SealedHeader
     leaf: Leaf
-    writer: Address | None
-    block_time: int
+    epoch: int
+    batch_time: int
 
 
 class _Decrypted(NamedTuple):
@@ -62,51 +91,59 @@ class _Decrypted(NamedTuple):
     record_bytes: bytes
 
 
-class _Opened(NamedTuple):
-    placed: Placed
-    opened: OpenedRecord
-
-
 class RecordChecks:
-    """Opens the records that it is handed in log order; `on_checked` gets each afterwards, with the record if it opened."""
+    """Opens the records that it is handed in log order, and tells `promises` of those that something was promised for."""
 
     def __init__(
         self,
         tally: Tally,
+        domain: Domain,
         log_id: LogId,
         keys: Sequence[AuditorKey],
-        first: int,
-        last: int | None,
-        on_checked: Callable[[Placed, Record | None], None],
+        asked: tuple[int, int | None],
+        promises: Promises,
+        blobs: Blobs,
     ) -> None:
         self._tally = tally
+        self._domain = domain
         self._log_id = log_id
         self._keys = keys
-        self._first = first
-        self._last = last
-        self._on_checked = on_checked
+        self._first, self._last = asked
+        self._promises = promises
+        self._blobs = blobs
         self._epoch_key: EpochKey | None = None
-        self._why_closed = "of an epoch that never opened" if keys else NO_KEY
-        self._sequences = SequenceChecks(tally)
+        self._why_closed = Gap("of an epoch that never opened", WRAP_REMEDY)
+        self._used: set[bytes] = set()
+        self._sequences: SequenceChecks | None = None
+        self._window = Window(0, 0, 0, None)
         self._waiting: list[Placed] = []
+        self._asked_for = 0
+        if not keys:
+            for step in CONTENT_STEPS:
+                tally.skip(step, NO_KEY)
+
+    def begin(self, voids: Voids, promise: int, skew: int, created_at: int) -> None:
+        """Take the log's terms, before its first record. Units: seconds, and Unix seconds."""
+        self._sequences = SequenceChecks(self._tally, voids, promise, skew)
+        self._window = Window(0, promise, skew, created_at)
 
     def open_epoch(self, event: EpochOpened) -> None:
         """Take the key of a new epoch, if it was wrapped for one of the auditor's keys."""
         self.flush()
         self._epoch_key = None
-        if not self._keys:
-            return
-        self._why_closed = f"of epoch {event.epoch}, whose key was not wrapped for this auditor"
+        names = ", ".join(key.key_id.hex() for key in self._keys)
+        self._why_closed = Gap(NOT_WRAPPED.format(event.epoch, names), WRAP_REMEDY)
+        wraps = [event.wraps[at : at + WRAP_BYTES] for at in range(0, len(event.wraps), WRAP_BYTES)]
         for key in self._keys:
-            for wrap in event.wraps:
+            for wrap in wraps:
                 if not wrap.startswith(key.key_id):
                     continue
+                self._used.add(key.key_id)
                 try:
                     self._epoch_key = unwrap_epoch_key(wrap, key, self._log_id, event.epoch)
                 except OpenError as error:
                     where, expected = f"epoch {event.epoch}", f"a wrap that opens with key {key.key_id.hex()}"
                     self._tally.fail(DecryptionError(where, expected, error.reason))
-                    self._why_closed = f"of epoch {event.epoch}, whose wrap for this auditor does not open"
 
     def take(self, placed: Placed) -> None:
         """Take the next record; it is checked with the ones around it."""
@@ -114,66 +151,92 @@ class RecordChecks:
         if len(self._waiting) >= CHUNK_RECORDS:
             self.flush()
 
+    def void(self, given_up: int) -> None:
+        """Numbers were declared void."""
+        self.flush()
+        if self._sequences is not None:
+            self._sequences.void(given_up)
+
     def flush(self) -> None:
         """Check the records that wait."""
         waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
         key = self._epoch_key
-        openable = [placed for placed in waiting if self._can_open(placed)]
-        opened = [] if key is None else self._decode(self._decrypt(openable, key))
-        self._check_commitments(opened)
-        records: dict[int, Record] = {}
-        for placed, one in opened:
-            where = f"record {one.index}"
-            records[one.index] = one.record
-            self._check_fields(one.record, where, placed.block_time)
-            # 10 sequence-completeness
-            self._sequences.note(one.record, where)
+        openable = [placed for placed in waiting if self._can_open(placed)] if self._keys else []
+        opened_indices = set()
+        decrypted = [] if key is None else self._decrypt(openable, key)
+        while decrypted:
+            size, count = 0, 0
+            while count < len(decrypted) and (not count or size + len(decrypted[count].record_bytes) <= CHUNK_BYTES):
+                size += len(decrypted[count].record_bytes)
+                count += 1
+            part, decrypted = decrypted[:count], decrypted[count:]
+            for placed, opened in self._decode(part):
+                opened_indices.add(placed.index)
+                self._check(placed, opened)
         for placed in waiting:
-            self._on_checked(placed, records.get(placed.event.index))
+            if placed.index not in opened_indices and self._promises.awaits(placed.index, placed.header.admission_seq):
+                self._promises.meet(_closed(placed))
 
-    def finish(self, head_time_us: int, grace_us: int) -> None:
-        """Check what waits, and then what is missing. Units: microseconds."""
+    def finish(self, head_time_s: int) -> None:
+        """Check what waits, and then what is missing. Units: Unix seconds."""
         self.flush()
-        # 10 sequence-completeness, for the log as a whole
-        self._sequences.finish(head_time_us, grace_us, NOTHING_OPENED if self._keys else NO_KEY)
+        if not self._keys:
+            return
+        for key in self._keys:
+            if key.key_id not in self._used:
+                self._tally.block(Step.DECRYPTION, IDLE_KEY, 0)
+        if not self._asked_for:
+            self._tally.block(Step.DECRYPTION, NOTHING_IN_RANGE, 0)
+        # 14 sequences, for the log as a whole
+        if self._sequences is not None and self._asked_for:
+            self._sequences.finish(head_time_s)
+        if not self._tally.held[Step.RESPONSE_BINDING]:
+            self._tally.skip(Step.RESPONSE_BINDING, NO_RECEIPT)
 
     def _can_open(self, placed: Placed) -> bool:
-        index, header = placed.event.index, placed.header
-        if index < self._first or (self._last is not None and index > self._last):
-            self._sequences.left_out += 1
+        index, sequences = placed.index, self._sequences
+        if sequences is None or index < self._first or (self._last is not None and index > self._last):
+            if sequences is not None:
+                sequences.left_out += 1
             self._leave(CONTENT_STEPS, NOT_ASKED)
             return False
-        if self._epoch_key is None or header is None or header.vault:
-            self._sequences.unopened += 1
-            self._leave(
-                CONTENT_STEPS, self._why_closed if self._epoch_key is None else BAD_HEADER if header is None else VAULT
-            )
+        self._asked_for += 1
+        if self._epoch_key is None or placed.header.vault or placed.epoch != self._epoch_key.epoch:
+            sequences.unopened += 1
+            if placed.header.vault and self._promises.may_be_erased(index, placed.leaf):
+                self._leave(CONTENT_STEPS, ERASED)
+            else:
+                gap = self._why_closed if self._epoch_key is None else VAULT
+                self._tally.block(Step.DECRYPTION, gap)
+                self._leave(CONTENT_STEPS[1:], gap.text)
             return False
         return True
 
     def _decrypt(self, records: list[Placed], epoch_key: EpochKey) -> list[_Decrypted]:
-        # 7 decryption
+        # 9 decryption
         done = []
         for placed in records:
-            event = placed.event
-            secret = record_secret(epoch_key, event.index)
+            index, root = placed.index, placed.fields_root
+            secret = record_secret(epoch_key, index, placed.header.nonce)
             try:
                 data = decrypt(
-                    event.sealed, log_id=self._log_id, index=event.index, fields_root=event.fields_root, secret=secret
+                    placed.sealed, log_id=self._log_id, index=index, epoch=placed.epoch, fields_root=root, secret=secret
                 )
             except OpenError as error:
                 expected = "a sealed record that opens with its epoch's key"
-                self._fail_to_open(DecryptionError(f"record {event.index}", expected, error.reason))
+                self._fail_to_open(DecryptionError(f"record {index}", expected, error.reason))
             else:
                 done.append(_Decrypted(placed, secret, data))
         self._tally.held[Step.DECRYPTION] += len(done)
         return done
 
-    def _decode(self, records: list[_Decrypted]) -> list[_Opened]:
-        # 8 canonical-encoding
+    def _decode(self, records: list[_Decrypted]) -> list[tuple[Placed, OpenedRecord]]:
+        # 10 canonical-encoding
         done = []
         for placed, secret, data in records:
-            index = placed.event.index
+            index = placed.index
             try:
                 record, fields = decode_with_fields(data)
             except (EncodingError, RecordError) as error:
@@ -181,42 +244,117 @@ class RecordChecks:
                 self._fail_to_open(CanonicalEncodingError(f"record {index}", expected, str(error)))
             else:
                 opened = OpenedRecord(index=index, record=record, record_bytes=data, fields=fields, secret=secret)
-                done.append(_Opened(placed, opened))
+                done.append((placed, opened))
         self._tally.held[Step.CANONICAL_ENCODING] += len(done)
-        return done
-
-    def _check_commitments(self, records: list[_Opened]) -> None:
-        # 9 field-commitments
+        # 11 field-commitments
         failed = 0
-        for placed, opened in records:
+        for placed, opened in done:
             try:
-                check_commitments(opened, placed.event.fields_root)
+                check_commitments(opened, placed.fields_root)
             except OpenError as error:
                 failed += 1
                 expected = "fields that give the root in the leaf"
                 self._tally.fail(FieldCommitmentsError(f"record {opened.index}", expected, error.reason))
-        self._tally.held[Step.FIELD_COMMITMENTS] += len(records) - failed
+        self._tally.held[Step.FIELD_COMMITMENTS] += len(done) - failed
+        return done
 
     def _fail_to_open(self, failure: VerificationError) -> None:
-        self._sequences.unopened += 1
+        if self._sequences is not None:
+            self._sequences.unopened += 1
         self._tally.fail(failure)
         self._leave([step for step in CONTENT_STEPS if step > failure.step], NOT_OPENED)
 
     def _leave(self, steps: Sequence[Step], reason: str) -> None:
         for step in steps:
-            self._tally.uncover(step, reason)
+            self._tally.note(step, reason)
 
-    def _check_fields(self, record: Record, where: str, block_time: int) -> None:
-        tally = self._tally
-        # 11 time-order
-        tally.hold(Step.TIME_ORDER, check_time_order, where, record.time, record.id, block_time)
-        # 12 price-arithmetic
-        if record.price is None:
-            tally.uncover(Step.PRICE_ARITHMETIC, NO_PRICE)
-        else:
-            tally.hold(Step.PRICE_ARITHMETIC, check_price, where, record.price)
-        # 13 sender-proof
+    def _check(self, placed: Placed, opened: OpenedRecord) -> None:
+        tally, index, sequences = self._tally, placed.index, self._sequences
+        where = f"record {index}"
+        opened = fill_blobs(tally, where, opened, self._blobs)
+        record = opened.record
+        # 12 request-binding
         try:
-            tally.uncover(Step.SENDER_PROOF, sender_proof_gap(where, record.sender))
+            check_header(where, record, placed.header.admission_seq)
         except VerificationError as failure:
             tally.fail(failure)
+        check_request(tally, where, record)
+        # 14 sequences; the hash of the response, 13, is compared where there is a receipt
+        work_admitted_at = None if sequences is None else sequences.note(record, index, placed.batch_time)
+        window = self._window._replace(batch_time=placed.batch_time)
+        check_fields(tally, where, self._domain, self._log_id, record, window, work_admitted_at)
+        if sequences is not None:
+            sequences.note_nonce(record, index)
+        if self._promises.awaits(index, placed.header.admission_seq):
+            self._promises.meet(_arrived(placed, opened))
+
+
+def check_fields(
+    tally: Tally,
+    where: str,
+    domain: Domain,
+    log_id: LogId,
+    record: Record,
+    window: Window | None,
+    work_admitted_at: int | None,
+) -> None:
+    """Checks 15 to 17 over one opened record. Units: `work_admitted_at` is microseconds UTC."""
+    # 15 times
+    try:
+        check_times(where, record.time, record.id, window, work_admitted_at)
+        if record.price is not None:
+            check_device_time(where, record.time, record.price)
+    except VerificationError as failure:
+        tally.fail(failure)
+    else:
+        tally.held[Step.TIMES] += 1
+    # 16 price-arithmetic
+    if record.price is None:
+        tally.note(Step.PRICE_ARITHMETIC, NO_PRICE)
+    else:
+        tally.hold(Step.PRICE_ARITHMETIC, check_price, where, record.price, record.usage)
+    # 17 sender-proof
+    check_sender(tally, where, domain, log_id, record)
+
+
+def check_sender(tally: Tally, where: str, domain: Domain, log_id: LogId, record: Record) -> None:
+    """Check 17 over one opened record."""
+    sender, request = record.sender, record.request
+    if sender.proof == "token":
+        tally.note(Step.SENDER_PROOF, TOKEN_PROOF)
+    elif isinstance(request, BlobRef):
+        tally.block(Step.SENDER_PROOF, Gap("whose signed request lies in a blob that nobody showed", BLOBS_REMEDY))
+    elif request is None:
+        expected = "the request that the sender signed"
+        tally.fail(SenderProofError(where, expected, "none, though the record names a signature as its proof"))
+    else:
+        tally.hold(
+            Step.SENDER_PROOF,
+            check_sender_signature,
+            where,
+            domain,
+            log_id,
+            record.http,
+            request,
+            sender,
+            record.time.admitted_at,
+        )
+
+
+def _closed(placed: Placed) -> Arrived:
+    return Arrived(placed.index, placed.leaf, placed.batch_time, placed.header.admission_seq, opened=False)
+
+
+def _arrived(placed: Placed, opened: OpenedRecord) -> Arrived:
+    record = opened.record
+    return Arrived(
+        placed.index,
+        placed.leaf,
+        placed.batch_time,
+        placed.header.admission_seq,
+        opened=True,
+        sender=record.sender.address,
+        sender_seq=record.sender_seq,
+        request_hash=request_hash_of(record),
+        response_hash=response_hash_of(opened),
+    )

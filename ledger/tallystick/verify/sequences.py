@@ -2,91 +2,111 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Final, NamedTuple
 
 MAX_OPEN_GAPS: Final = 65_536
 """Records reach the log in the order in which they ended, so the newest numbers may have holes: fewer than the service lets
-wait. Whatever has more holes than this is judged on the oldest of them."""
+wait. Of a log with more holes than this, the oldest are judged as they are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """Numbers that did not come, both ends included; the next one that did was admitted at `before_us`.
-
-    Units: microseconds UTC.
-    """
+class Gap(NamedTuple):
+    """Numbers that did not come, both ends included; the first higher one came in the batch of `since_s`. Units: Unix seconds."""
 
     first: int
     last: int
-    before_us: int
+    since_s: int
 
     @property
-    def count(self) -> int:
+    def missing(self) -> int:
         """How many numbers are missing."""
         return self.last - self.first + 1
 
 
+class Arrival(Enum):
+    """How a number came."""
+
+    IN_TIME = "in time"
+    LATE = "late"
+    AGAIN = "again"
+
+
 class Numbering:
-    """The numbers of one sender, or of the whole log, as runs without a hole."""
+    """The numbers of one sender, or of the whole log: the highest one, and the gaps below it.
 
-    __slots__ = ("_admitted", "_ends", "_starts", "_top", "forgotten")
+    A number may come so many seconds after the first batch that holds a higher one: `grace_s`.
+    """
 
-    def __init__(self) -> None:
-        # Run k covers _starts[k] to _ends[k]; _admitted[k] is when its first number was admitted. Run 0 is empty and ends at 0.
-        self._starts = [0]
-        self._ends = [0]
-        self._admitted = [0]
-        self._top = 0  # _ends[-1] while there is only one run, else -1: the hot path is one comparison
+    __slots__ = ("_gaps", "_grace_s", "forgotten", "highest")
+
+    def __init__(self, grace_s: int) -> None:
+        self._grace_s = grace_s
+        self._gaps: list[Gap] = []  # in order, none of them touching the next
+        self.highest = 0
+        """The highest number that came, or was given up."""
         self.forgotten: list[Gap] = []
-        """Gaps that were closed by force; the caller takes them out."""
+        """Gaps that there was no more room for."""
 
-    @property
-    def highest(self) -> int:
-        """The highest number that came."""
-        return self._ends[-1]
+    def add(self, number: int, time_s: int) -> Arrival:
+        """Take a number from a batch of this time; batches come in the order of their times."""
+        expected = self.highest + 1
+        if number == expected:
+            self.highest = number
+            return Arrival.IN_TIME
+        if number > expected:
+            self._open(Gap(expected, number - 1, time_s))
+            self.highest = number
+            return Arrival.IN_TIME
+        return self._fill(number, time_s)
 
-    def add(self, number: int, admitted_us: int) -> bool:
-        """Take a number; False if it came before."""
-        if number == self._top + 1:
-            self._top = self._ends[0] = number
-            return True
-        return self._insert(number, admitted_us)
+    def give_up(self, first: int, last: int, time_s: int) -> int:
+        """Let go of the numbers from `first` to `last` that did not come; tell how many these are."""
+        given_up = 0
+        kept: list[Gap] = []
+        for gap in self._gaps:
+            low, high = max(gap.first, first), min(gap.last, last)
+            if low > high:
+                kept.append(gap)
+                continue
+            given_up += high - low + 1
+            if gap.first < low:
+                kept.append(Gap(gap.first, low - 1, gap.since_s))
+            if high < gap.last:
+                kept.append(Gap(high + 1, gap.last, gap.since_s))
+        self._gaps = kept
+        if last > self.highest:
+            given_up += last - max(self.highest, first - 1)
+            if first > self.highest + 1:  # what lies between did not come either, and was not given up
+                self._open(Gap(self.highest + 1, first - 1, time_s))
+            self.highest = last
+        return given_up
 
     def gaps(self) -> Iterator[Gap]:
-        """The holes below the highest number, lowest first."""
-        for run in range(1, len(self._starts)):
-            yield self._gap_before(run)
+        """The gaps below the highest number, lowest first."""
+        return iter(self._gaps)
 
-    def _insert(self, number: int, admitted_us: int) -> bool:
-        starts, ends, admitted = self._starts, self._ends, self._admitted
-        run = bisect_right(starts, number) - 1
-        if number <= ends[run]:
-            return False
-        joins_left = number == ends[run] + 1
-        joins_right = run + 1 < len(starts) and number == starts[run + 1] - 1
-        if joins_left and joins_right:
-            ends[run] = ends[run + 1]
-            del starts[run + 1], ends[run + 1], admitted[run + 1]
-        elif joins_left:
-            ends[run] = number
-        elif joins_right:
-            starts[run + 1], admitted[run + 1] = number, admitted_us
-        else:
-            starts.insert(run + 1, number)
-            ends.insert(run + 1, number)
-            admitted.insert(run + 1, admitted_us)
-            if len(starts) > MAX_OPEN_GAPS + 1:
-                self._close_lowest()
-        self._top = ends[0] if len(ends) == 1 else -2
-        return True
+    def is_due(self, gap: Gap, time_s: int) -> bool:
+        """Whether the numbers of a gap had to come by now."""
+        return time_s > gap.since_s + self._grace_s
 
-    def _close_lowest(self) -> None:
-        self.forgotten.append(self._gap_before(1))
-        self._ends[0] = self._ends[1]
-        del self._starts[1], self._ends[1], self._admitted[1]
+    def _open(self, gap: Gap) -> None:
+        self._gaps.append(gap)
+        if len(self._gaps) > MAX_OPEN_GAPS:
+            self.forgotten.append(self._gaps.pop(0))
 
-    def _gap_before(self, run: int) -> Gap:
-        return Gap(first=self._ends[run - 1] + 1, last=self._starts[run] - 1, before_us=self._admitted[run])
+    def _fill(self, number: int, time_s: int) -> Arrival:
+        gaps = self._gaps
+        at = bisect_left(gaps, number, key=_last)
+        if at == len(gaps) or gaps[at].first > number:
+            return Arrival.AGAIN
+        gap = gaps.pop(at)
+        for first, last in ((gap.first, number - 1), (number + 1, gap.last)):
+            if first <= last:
+                insort(gaps, Gap(first, last, gap.since_s))
+        return Arrival.LATE if self.is_due(gap, time_s) else Arrival.IN_TIME
+
+
+def _last(gap: Gap) -> int:
+    return gap.last

@@ -1,0 +1,65 @@
+"""Check 6: the transactions behind a log are signed by who may make them.
+
+Wraps are made with public keys, so anybody can invent a log that is whole in itself. But each call names the head that it follows, so the
+signature of one transaction covers the whole log before it: that of the last entry, by the writer, and of each new writer, by the keeper.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.chain import LedgerReader, WriterRotated
+from tallystick.chain.authorship import NotAuthored, TransactionWithheld, signer_of
+from tallystick.errors import AuthorshipError
+from tallystick.ids import Address, Head, checksum_address
+from tallystick.verify.log_walk import Entry
+from tallystick.verify.verdict import Gap, Step, Tally
+
+WITHHELD_REMEDY: Final = "a node that keeps transactions: ask another one"
+
+
+class AuthorChecks:
+    """Follows the entries of a log, and checks who signed each new writer at once and the last entry at the end."""
+
+    def __init__(self, tally: Tally, reader: LedgerReader, chain_id: int) -> None:
+        self._tally = tally
+        self._reader = reader
+        self._chain_id = chain_id
+        self._last: tuple[Entry, Head] | None = None
+
+    def take(self, event: Entry, previous_head: Head, keeper: Address | None) -> None:
+        """Take the next entry."""
+        if isinstance(event, WriterRotated):
+            self._last = None
+            if keeper is not None:
+                self.check(event, previous_head, keeper, "the log's keeper")
+        else:
+            self._last = event, previous_head
+
+    def finish(self, writer: Address | None) -> None:
+        """Check the last entry."""
+        if self._last is not None and writer is not None:
+            self.check(*self._last, writer, "the log's writer")
+
+    def check(self, event: Entry, previous_head: Head, author: Address, role: str) -> None:
+        """Check one entry's transaction."""
+        where = f"entry {event.entry}"
+        expected = f"a transaction of {role} {checksum_address(author)}"
+        try:
+            found = signer_of(
+                self._reader.transport,
+                chain_id=self._chain_id,
+                contract=self._reader.contract,
+                log_id=self._reader.log_id,
+                previous_head=previous_head,
+                event=event,
+            ).signer
+        except TransactionWithheld as error:
+            self._tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
+        except NotAuthored as error:
+            self._tally.fail(AuthorshipError(f"{where}: {error.where}", error.expected, error.found))
+        else:
+            if found == author:
+                self._tally.held[Step.AUTHORSHIP] += 1
+            else:
+                self._tally.fail(AuthorshipError(where, expected, f"one of {checksum_address(found)}"))

@@ -1,0 +1,142 @@
+"""What must be remembered from one record to the next, within bounds: ids, nonces, accepted work, the time of each device.
+
+A record's id bears the time of its admission, and the log's promise bounds how long after it the record's batch may come. So an id can
+come twice only within that window, and older ones are let go: memory follows the traffic of a window and not the length of the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.ids import Address, RecordId
+
+MAX_KEPT: Final = 500_000
+"""Of ids, and of nonces: about 50 MB. A window with more traffic than this is compared in part, and that is said."""
+MAX_ACCEPTED: Final = 100_000
+"""Accepted work that has not ended yet."""
+MAX_DEVICES: Final = 10_000
+
+
+class Recent:
+    """Values that were seen, each until its own time has passed."""
+
+    def __init__(self, most: int = MAX_KEPT) -> None:
+        self._most = most
+        self._buckets: dict[int, set[bytes]] = {}
+        self._order: deque[int] = deque()  # of the buckets, by when they were made
+        self._count = 0
+        self.let_go = 0
+        """How many were let go for want of room."""
+
+    def add(self, bucket: int, value: bytes) -> bool:
+        """Remember a value under a time; False if it was seen under that time."""
+        values = self._buckets.get(bucket)
+        if values is None:
+            values = self._buckets[bucket] = set()
+            self._order.append(bucket)
+        elif value in values:
+            return False
+        values.add(value)
+        self._count += 1
+        if self._count > self._most:
+            self.let_go += self._drop_first()
+        return True
+
+    def holds(self, bucket: int, value: bytes) -> bool:
+        """Whether a value was seen under that time."""
+        return value in self._buckets.get(bucket, ())
+
+    def forget_before(self, time: int) -> None:
+        """Let go of what lies under earlier times."""
+        while self._order and self._order[0] < time:
+            self._drop_first()
+
+    def _drop_first(self) -> int:
+        dropped = len(self._buckets.pop(self._order.popleft()))
+        self._count -= dropped
+        return dropped
+
+
+@dataclass(slots=True, kw_only=True)
+class Accepted:
+    """Work that was accepted. Units: microseconds UTC."""
+
+    index: int
+    sender: Address
+    admitted_at: int
+    due_by: int
+
+
+@dataclass(slots=True, kw_only=True)
+class DeviceUse:
+    """What one device was charged for, and between which times. Units: microseconds."""
+
+    device_time_us: int = 0
+    first_started: int = 0
+    last_finished: int = 0
+
+    def add(self, started: int, finished: int, device_time_us: int) -> None:
+        """Add one record."""
+        self.first_started = min(self.first_started, started) if self.device_time_us or self.last_finished else started
+        self.last_finished = max(self.last_finished, finished)
+        self.device_time_us += device_time_us
+
+    @property
+    def span_us(self) -> int:
+        """From the first start to the last end."""
+        return self.last_finished - self.first_started
+
+
+class Devices:
+    """The use of each device by its uuid."""
+
+    def __init__(self) -> None:
+        self.uses: dict[str, DeviceUse] = {}
+        self.left_out = 0
+        """Records of devices that there was no more room for."""
+
+    def add(self, uuid: str, started: int, finished: int, device_time_us: int) -> None:
+        """Add one record's device time."""
+        use = self.uses.get(uuid)
+        if use is None:
+            if len(self.uses) >= MAX_DEVICES:
+                self.left_out += 1
+                return
+            use = self.uses[uuid] = DeviceUse()
+        use.add(started, finished, device_time_us)
+
+
+class AcceptedWork:
+    """Work that was accepted and has not ended, by the record that accepted it."""
+
+    def __init__(self) -> None:
+        self._open: dict[RecordId, Accepted] = {}
+        self._ended = Recent()
+        self.left_out = 0
+
+    def accept(self, record_id: RecordId, work: Accepted) -> None:
+        """Take on work."""
+        if len(self._open) >= MAX_ACCEPTED:
+            self.left_out += 1
+        else:
+            self._open[record_id] = work
+
+    def end(self, record_id: RecordId) -> Accepted | None:
+        """The work that a record ends; None if there is none open."""
+        work = self._open.pop(record_id, None)
+        if work is not None:
+            self._ended.add(0, record_id)
+        return work
+
+    def has_ended(self, record_id: RecordId) -> bool:
+        """Whether another record ended this work before."""
+        return self._ended.holds(0, record_id)
+
+    def overdue(self, by_us: int) -> list[tuple[RecordId, Accepted]]:
+        """What should have ended by a time, and did not. Units: microseconds UTC."""
+        return [(record_id, work) for record_id, work in self._open.items() if work.due_by < by_us]
+
+    def __len__(self) -> int:
+        return len(self._open)

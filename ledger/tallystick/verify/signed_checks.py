@@ -1,0 +1,135 @@
+"""What was signed alone (a receipt, an admission, a head, an erasure), and answers that a client saved: `verify_signed`, `verify_answer`.
+
+Offline there is little that one signed message can contradict. It can be held against the log with a node: `verify_log` takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tallystick.binding import response_digest, response_hash
+from tallystick.errors import OpenError, Party, ReceiptsError, RecordError, ResponseBindingError, SignatureError
+from tallystick.evidence_files import SavedAnswer
+from tallystick.ids import Address, to_hex
+from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
+from tallystick.sealing import response_salt
+from tallystick.verify.receipt_checks import Message, check_pairs, log_of, require_same_log
+from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Tally, Verdict
+from tallystick.verify.vouching import Vouch, gap_of
+
+OFFLINE: Final = "not held against the log: no chain node was asked"
+NOT_HELD: Final = Gap(
+    "not held against the log: what it promises was not looked for",
+    "--rpc, with --contract and --log or --trust NAME: is it in the log as it says?",
+)
+NO_PROOFS: Final = Gap("that hold neither receipt nor admission", "an answer that the service signed something for")
+BROKEN_OFF: Final = Gap(
+    "of a stream that broke off: what came cannot be compared as a whole",
+    "the record's bundle from the service shows whether what came is a beginning of its answer",
+)
+SECRET_ABSENT: Final = "not compared: the answer holds no record secret"  # noqa: S105 - a sentence
+NO_TEXT: Final = "not compared: the file holds no answer in a form that this release compares"
+
+
+def verify_signed(messages: Sequence[Message], vouch: Vouch | None = None) -> Verdict:
+    """Check signed messages about one log by themselves and against each other.
+
+    Raises: ReceiptFormatError if they are about different logs.
+    """
+    tally = Tally()
+    first = messages[0]
+    for signed in messages[1:]:
+        require_same_log(signed, first.domain, log_of(first))
+    who = _check_signatures(tally, messages, vouch)
+    tally.block(Step.RECEIPTS, NOT_HELD)
+    return _verdict(tally, first, who, vouch)
+
+
+def verify_answer(answer: SavedAnswer, vouch: Vouch | None = None) -> Verdict | None:
+    """Check a saved answer by what came with it; None if nothing signed came with it."""
+    messages = [one for one in (answer.receipt, answer.admission) if one is not None]
+    if not messages:
+        return None
+    tally = Tally()
+    for signed in messages[1:]:
+        require_same_log(signed, messages[0].domain, log_of(messages[0]))
+    who = _check_signatures(tally, messages, vouch)
+    tally.block(Step.RECEIPTS, NOT_HELD)
+    _check_response(tally, answer)
+    return _verdict(tally, messages[0], who, vouch)
+
+
+def _check_signatures(tally: Tally, messages: Sequence[Message], vouch: Vouch | None) -> Address | None:
+    by_signer: dict[Address, list[Message]] = {}
+    for signed in messages:
+        try:
+            by_signer.setdefault(signer(signed), []).append(signed)
+        except SignatureError as error:
+            tally.fail(ReceiptsError("the signature", "one that leads to an address", error.reason, Party.MAKER))
+    # 6 authorship
+    gaps = [gap for who in by_signer if (gap := gap_of(vouch, None, who)) is not None]
+    if gaps:
+        tally.block(Step.AUTHORSHIP, gaps[0], 0)
+        tally.writer_is = Party.SIGNER
+    elif by_signer:
+        tally.held[Step.AUTHORSHIP] += 1
+    # 8 receipts, against what the same key signed
+    failed = tally.failed(Step.RECEIPTS)
+    for by_one in by_signer.values():
+        receipts = [one for one in by_one if isinstance(one, SignedReceipt)]
+        check_pairs(tally, receipts, [one for one in by_one if isinstance(one, SignedAdmission)])
+    if tally.failed(Step.RECEIPTS) == failed:
+        tally.held[Step.RECEIPTS] += len(messages)
+    return next(iter(by_signer), None)
+
+
+def _check_response(tally: Tally, answer: SavedAnswer) -> None:
+    # 13 response-binding: what came is what the receipt was signed for
+    receipt, received, secret = answer.receipt, answer.received, answer.record_secret
+    if receipt is None or secret is None:
+        tally.skip(Step.RESPONSE_BINDING, SECRET_ABSENT)
+        return
+    if received is None:
+        tally.skip(Step.RESPONSE_BINDING, NO_TEXT)
+        return
+    if not received.whole:
+        tally.block(Step.RESPONSE_BINDING, BROKEN_OFF)
+        return
+    expected = f"an answer with the signed hash {to_hex(receipt.receipt.response_hash)}"
+    where = f"the saved answer of record {receipt.receipt.index}"
+    try:
+        found = response_hash(response_salt(secret), response_digest(received.error, received.outputs))
+    except (OpenError, RecordError) as error:
+        tally.fail(ResponseBindingError(where, expected, str(error), Party.MAKER))
+        return
+    if found == receipt.receipt.response_hash:
+        tally.held[Step.RESPONSE_BINDING] += 1
+    else:
+        tally.fail(ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.MAKER))
+
+
+def _verdict(tally: Tally, signed: Message, who: Address | None, vouch: Vouch | None) -> Verdict:
+    index, kind = None, "admission"
+    if isinstance(signed, SignedReceipt):
+        index, kind = signed.receipt.index, "receipt"
+    elif isinstance(signed, SignedErasure):
+        index, kind = signed.erasure.index, "erasure"
+    elif isinstance(signed, SignedHead):
+        kind = "head"
+    for step in LEDGER_STEPS:
+        if not tally.held[step] and not tally.is_blocked(step) and not tally.failed(step):
+            tally.skip(step, OFFLINE)
+    subject = BundleSubject(
+        kind=kind,
+        chain_id=signed.domain.chain_id,
+        contract=signed.domain.contract,
+        log_id=log_of(signed),
+        index=index,
+        signer=who,
+        vouched=None if vouch is None or tally.is_blocked(Step.AUTHORSHIP) else vouch.how,
+        disclosed=(),
+        opened=False,
+        head_block=None,
+    )
+    return tally.verdict(subject, grounded=False)
