@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -11,21 +10,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tallystick.ids import Address, RecordId
-from tallystick.record import Gpu, Provider, State
+from tallystick.record import Gpu, Provider, Record, State
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.exchange import HttpFacts
 from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, ExportJobs
 from tallystick_platform.registry.entries import Model, ModelVersion, SignatureState, Stage, Visibility
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.jobs import ExportJob, JobState, JobStore
-from tests.support.exchange import PRINCIPAL, SENDER, WRITER, Bench
+from tests.support.exchange import PRINCIPAL, SENDER, WRITER, Bench, FakeJournal
 from tests.support.journals import Setting
 
 PROGRAM = Path(__file__).with_name("fake_exporter.py")
 OTHERS_ADDRESS = Address(b"\x77" * 20)
 MODEL_OWNER = Address(b"\x78" * 20)
 SOURCE_BYTES = 1_000
-HTTP = HttpFacts(method="POST", path="/v1/models/acme/tiny/exports", request_hash=b"\x21" * 32, streamed=False)
+PATH = "/v1/models/acme/tiny/exports"
+HTTP = HttpFacts(
+    method="POST",
+    path=PATH,
+    target=PATH,
+    content_type="application/json",
+    body=b'{"format":"safetensors"}',
+    reader="export/tallystick/1",
+    streamed=False,
+)
+LIMIT_S = 3_600
 FACTS = ExportFacts(
     provider=Provider(id="local", name="Local", address=WRITER.address),
     gpu=Gpu(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=1_000_000, driver=None),
@@ -85,28 +94,30 @@ class FakeModels:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """As much of a stored record as a start looks at."""
+class Entry:
+    """As much of a stored record as jobs look at."""
 
+    record_id: RecordId
     state: State
 
 
 class FakeEntries:
-    """The journal's records by id; what is open when a process dies becomes `interrupted`."""
+    """Reads of a fake journal. `error` is raised to whoever looks."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.states: dict[RecordId, State] = {}
+    def __init__(self, journal: FakeJournal) -> None:
+        self._journal = journal
+        self.error: Exception | None = None
 
-    def crash(self) -> None:
-        for record in self._bench.journal.open.values():
-            self.states[record.id] = State.INTERRUPTED
-        self._bench.journal.open.clear()
-        self.states |= {record.id: record.state for record in self._bench.journal.records}
+    async def entry(self, record_id: RecordId) -> Entry | None:
+        return self._found(lambda record: record.id == record_id)
 
-    async def entry(self, record_id: RecordId) -> Ended | None:
-        state = self.states.get(record_id)
-        return None if state is None else Ended(state)
+    async def follower(self, record_id: RecordId) -> Entry | None:
+        return self._found(lambda record: record.follows == record_id)
+
+    def _found(self, wanted: Callable[[Record], bool]) -> Entry | None:
+        if self.error is not None:
+            raise self.error
+        return next((Entry(record.id, record.state) for record in self._journal.records if wanted(record)), None)
 
 
 class Exports:
@@ -120,7 +131,7 @@ class Exports:
         self.setting = Setting(home)
         self.database: Database = self.setting.database()
         self.bench = Bench()
-        self.entries = FakeEntries(self.bench)
+        self.entries = FakeEntries(self.bench.journal)
         self.models = FakeModels(home)
         self.store = JobStore(self.database, self.setting.macs)
         self.folders = ExportFolders(home / "exports", free_bytes=lambda _: self.free_bytes)
@@ -138,6 +149,7 @@ class Exports:
             "facts": FACTS,
             "clock": self.bench.clock,
             "random": self.bench.random,
+            "limit_s": LIMIT_S,
         }
         return ExportJobs(**(given | changes))
 
@@ -177,16 +189,21 @@ class Exports:
         assert job.state is JobState.FINISHED, job.error
         return job
 
+    @property
+    def ends(self) -> list[Record]:
+        """The records that end a job, in order."""
+        return [record for record in self.bench.journal.records if record.state is not State.ACCEPTED]
+
     async def die(self) -> ExportJobs:
         """Drop everything as a killed process does, and make what starts after it."""
         journal = self.bench.journal
         journal.hold_commit = asyncio.Event()  # nothing is recorded any more
         for live in list(self.jobs._live.values()):
-            while not live.task.done():
-                live.task.cancel()
-                await asyncio.wait([live.task], timeout=0.01)
+            for task in (live.task, live.work):
+                while task is not None and not task.done():
+                    task.cancel()
+                    await asyncio.wait([task], timeout=0.01)
         journal.hold_commit = None
-        self.entries.crash()
         self.jobs = self.made()
         return self.jobs
 
@@ -220,8 +237,8 @@ async def exports_at(home: Path, **options: object):
 
 
 def said(record: object) -> dict[str, object]:
-    """A record's response as JSON."""
-    return json.loads(record.response.choices[0].text)
+    """The document that a record holds as its response."""
+    return record.response.outputs[0].content
 
 
 def private(version: ModelVersion, owner: Address) -> ModelVersion:

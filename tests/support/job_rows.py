@@ -18,7 +18,6 @@ def a_job(**changes: object) -> ExportJob:
         "model_owner": BOB,
         "token_id": TOKEN_ID,
         "path": "/v1/models/acme/tiny/exports",
-        "request_hash": b"\x21" * 32,
         "model": "acme/tiny",
         "version": "33" * 6,
         "source_digest": b"\x33" * 32,
@@ -30,12 +29,14 @@ def a_job(**changes: object) -> ExportJob:
         "progress": 0.0,
         "attempts": 0,
         "record_id": RecordId(b"\x01" * 16),
+        "ended_by": None,
         "error": None,
         "files": (),
         "signature": None,
         "digest": None,
         "parity": None,
         "created_at": 1,
+        "due_by": 1_000,
         "finished_at": None,
     }
     return ExportJob(**(given | changes))
@@ -52,6 +53,7 @@ def a_full_job(**changes: object) -> ExportJob:
         "signature": SIGNATURE,
         "digest": b"\x34" * 32,
         "parity": {"passed": True},
+        "ended_by": RecordId(b"\x02" * 16),
         "finished_at": 9,
     }
     return a_job(**(given | changes))

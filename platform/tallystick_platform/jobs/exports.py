@@ -151,7 +151,7 @@ class ExportJobs:
         facts: ExportFacts,
         clock: Clock,
         random: Callable[[int], bytes],
-        limit_s: int,
+        limit_s: float,
         signing_key: Path | None = None,
     ) -> None:
         self._exchange = exchange
@@ -229,7 +229,7 @@ class ExportJobs:
             (format, quantization),
             http.path,
             now_us=self._clock.now_us(),
-            limit_us=self._limit_s * US_PER_S,
+            limit_us=int(self._limit_s * US_PER_S),
         )
         live = self._live[job.id] = _Live(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")

@@ -1,4 +1,4 @@
-"""Export jobs: one record for each attempt, and nothing published that did not come to its end."""
+"""Export jobs: one record when a job is taken and one when it ends, and nothing published that did not come to its end."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tallystick.ids import format_record_id, to_hex
+from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
-from tallystick.record import State, charge_micros
-from tallystick_platform.errors import Draining, JournalUnavailable, Overloaded, UnknownModel
+from tallystick.record import Output, Record, State, charged
+from tallystick_platform.errors import AdmissionClosed, Draining, JournalClosed, UnknownModel
+from tallystick_platform.exchange import AnswerWithheld
 from tallystick_platform.jobs import (
     ExportBusy,
     ExportQueueFull,
     ExportUnsupported,
     TooManyExports,
     UnknownExport,
+    attempt,
     settling,
 )
 from tallystick_platform.jobs import exports as module
 from tallystick_platform.jobs import process as process_module
 from tallystick_platform.registry.errors import DiskFull
 from tallystick_platform.registry.folders import RESERVE_BYTES
-from tallystick_platform.store.jobs import JobState
+from tallystick_platform.store.jobs import ExportJob, JobState
 from tests.support.exchange import PRINCIPAL, SENDER, unavailable
 from tests.support.export_jobs import (
+    HTTP,
     MODEL_OWNER,
     OTHERS_ADDRESS,
     SOURCE_BYTES,
@@ -39,6 +42,7 @@ from tests.support.export_jobs import (
     said,
 )
 from tests.support.fake_exporter import NAMES
+from tests.support.job_rows import a_job
 
 OTHER = replace(PRINCIPAL, token_id="tok-2", address=OTHERS_ADDRESS)
 
@@ -46,7 +50,7 @@ OTHER = replace(PRINCIPAL, token_id="tok-2", address=OTHERS_ADDRESS)
 async def test_an_export_is_published_with_the_files_that_its_record_names(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await exports.finished(quantization="Q8_0")
-        record = exports.bench.journal.only
+        taken, record = exports.bench.journal.records
         folder = tmp_path / "exports" / job.id
         manifest = hash_folder(folder)
         listed = [{"name": e.name, "size": e.size, "sha256": e.sha256.hex()} for e in manifest.files]
@@ -55,34 +59,47 @@ async def test_an_export_is_published_with_the_files_that_its_record_names(tmp_p
     assert [file.name for file in job.files] == sorted(NAMES)
     assert (job.signature.name, job.signature.sha256) == ("model.sig", hashlib.sha256(b"{}").digest())
     assert job.parity == {"passed": True, "greedy_tokens": 50}
-    assert (record.state, record.task, record.id) == (State.COMPLETED, "export", job.record_id)
+    assert (taken.state, taken.id, taken.time.due_by) == (State.ACCEPTED, job.record_id, job.due_by)
+    assert (record.state, record.task, record.id) == (State.COMPLETED, "export", job.ended_by)
+    assert (record.follows, record.request) == (job.record_id, None)
     assert said(record) == {"manifest_digest": to_hex(manifest.digest), "files": listed}
+    assert taken.parameters == record.parameters
     assert record.parameters == {"export": job.id, "format": "safetensors", "quantization": "Q8_0"}
+    assert taken.time.admitted_at <= record.time.started_at <= record.time.admitted_at <= record.time.finished_at
     assert (record.model.id, record.model.weights_digest) == ("acme/tiny", b"\x33" * 32)
     assert record.price.device_time_us > 0
-    assert record.price.charge_micros == charge_micros(500_000, record.price.device_time_us)
+    assert record.price.device_time_us <= record.time.finished_at - record.time.started_at
+    assert record.price == charged(record.price, record.usage)
     assert (folder / "config.json").stat().st_mode & 0o777 == 0o444
     assert (folder / "onnx").stat().st_mode & 0o777 == folder.stat().st_mode & 0o777 == 0o555
 
 
-async def test_what_was_asked_is_admitted_before_the_answer(tmp_path: Path) -> None:
+async def test_what_was_asked_is_recorded_before_the_answer_and_nothing_stays_open(tmp_path: Path) -> None:
     async with exports_at(tmp_path, behaviour="hold") as exports:
         job = await exports.submit()
-        (admitted,) = exports.bench.journal.open.values()
-        assert (admitted.id, admitted.http.path) == (job.record_id, job.path)
-        assert exports.bench.gate.inside == 1
+        taken = exports.bench.journal.only
+        assert (taken.id, taken.http.path, taken.state) == (job.record_id, job.path, State.ACCEPTED)
+        assert (taken.request.body, taken.request.target) == (HTTP.body, HTTP.target)
+        assert (taken.time.started_at, taken.price, taken.response) == (None, None, None)
+        assert exports.bench.gate.inside == 0
         running = await exports.writing(job)
-        assert (running.state, running.progress) == (JobState.RUNNING, 0.5)
-        assert exports.bench.journal.records == []
+        assert (running.state, running.progress, running.ended_by) == (JobState.RUNNING, 0.5, None)
         exports.release()
         assert (await exports.ended(job)).state is JobState.FINISHED
-        assert exports.bench.gate.inside == 0
+
+
+async def taken_and_held(exports: Exports) -> ExportJob:
+    """A job whose first record stands, while the journal takes no other."""
+    exports.behaviour = "hold"
+    job = await exports.submit()
+    exports.bench.journal.hold_commit = asyncio.Event()
+    exports.release()
+    return job
 
 
 async def test_files_are_shown_only_after_the_record_is_durable(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
-        exports.bench.journal.hold_commit = asyncio.Event()
-        job = await exports.submit()
+        job = await taken_and_held(exports)
         folder = tmp_path / "exports" / job.id
         async with asyncio.timeout(20):
             while not folder.exists():
@@ -119,7 +136,7 @@ async def test_an_export_that_fails_publishes_nothing_and_says_why(
 ) -> None:
     async with exports_at(tmp_path, behaviour=behaviour) as exports:
         job = await exports.ended(await exports.submit())
-        record = exports.bench.journal.only
+        (record,) = exports.ends
         assert (job.state, job.error.code, job.files, job.digest) == (JobState.FAILED, code, (), None)
         assert words in job.error.message
         assert (record.state, record.error.code, record.response) == (State.FAILED, code, None)
@@ -161,8 +178,7 @@ async def test_one_export_runs_at_a_time_in_the_order_of_asking(tmp_path: Path) 
         assert (waiting.state, waiting.stage) == (JobState.QUEUED, "waiting")
         exports.release()
         await exports.ended(second)
-        ends = [record.id for record in exports.bench.journal.records]
-        assert ends == [first.record_id, second.record_id]
+        assert [record.follows for record in exports.ends] == [first.record_id, second.record_id]
 
 
 async def test_a_cancelled_export_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
@@ -170,7 +186,8 @@ async def test_a_cancelled_export_ends_at_once_and_leaves_nothing(tmp_path: Path
         job = await exports.submit()
         await exports.writing(job)
         cancelled = await exports.jobs.cancel(SENDER, job.id)
-        record = exports.bench.journal.only
+        (record,) = exports.ends
+        assert cancelled.ended_by == record.id
         assert (cancelled.state, record.state, record.error.code) == (JobState.CANCELLED, State.CANCELLED, "cancelled")
         assert exports.files() == []
         assert exports.bench.gate.inside == 0
@@ -181,7 +198,7 @@ async def test_an_export_is_cancelled_while_it_waits_for_its_turn(tmp_path: Path
         first, second = await exports.submit(), await exports.submit()
         await exports.writing(first)
         assert (await exports.jobs.cancel(SENDER, second.id)).state is JobState.CANCELLED
-        assert exports.bench.journal.records[0].time.started_at is None
+        assert exports.ends[0].time.started_at is None
         exports.release()
         assert (await exports.ended(first)).state is JobState.FINISHED
 
@@ -208,17 +225,27 @@ async def test_what_the_exporter_started_ends_with_it(tmp_path: Path) -> None:
 
 async def test_an_export_that_is_being_recorded_cannot_be_cancelled(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
-        exports.bench.journal.hold_commit = asyncio.Event()
-        job = await exports.submit()
+        job = await taken_and_held(exports)
         async with asyncio.timeout(20):
-            while not (tmp_path / "exports" / job.id).exists() or exports.jobs._live[job.id].line.stop is None:
-                await asyncio.sleep(0.002)
-            while not exports.jobs._live[job.id].line._settled:
+            while not exports.jobs._live[job.id].settled:
                 await asyncio.sleep(0.002)
         with pytest.raises(ExportBusy):
             await exports.jobs.cancel(SENDER, job.id)
         exports.bench.journal.hold_commit.set()
         assert (await exports.ended(job)).state is JobState.FINISHED
+
+
+async def test_who_gives_an_export_up_does_not_wait_for_a_journal_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GIVE_UP_LIMIT_S", 0.01)
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        exports.bench.journal.hold_commit = asyncio.Event()
+        with pytest.raises(ExportBusy):
+            await exports.jobs.cancel(SENDER, job.id)
+        exports.bench.journal.hold_commit.set()
+        assert (await exports.ended(job)).state is JobState.CANCELLED
 
 
 async def test_a_finished_export_is_removed_and_its_record_stays(tmp_path: Path) -> None:
@@ -228,7 +255,7 @@ async def test_a_finished_export_is_removed_and_its_record_stays(tmp_path: Path)
         assert exports.files() == []
         with pytest.raises(UnknownExport):
             await exports.found(job)
-        assert exports.bench.journal.only.id == job.record_id
+        assert [record.id for record in exports.bench.journal.records] == [job.record_id, job.ended_by]
 
 
 async def test_an_export_is_seen_by_who_asked_and_whose_model_it_is(tmp_path: Path) -> None:
@@ -326,10 +353,13 @@ async def test_nobody_else_on_the_machine_reads_exports(tmp_path: Path) -> None:
 
 async def test_a_refused_admission_leaves_no_job(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
-        exports.bench.journal.admit_error = unavailable()
-        with pytest.raises(JournalUnavailable):
+        exports.bench.journal.admit_error = AdmissionClosed(reason="not compared", retry_after_s=1)
+        with pytest.raises(AdmissionClosed):
             await exports.submit()
         exports.bench.journal.admit_error = None
+        async with asyncio.timeout(10):
+            while exports.store.ids():
+                await asyncio.sleep(0.002)
         exports.bench.gate.error = Draining(retry_after_s=1)
         with pytest.raises(Draining):
             await exports.submit()
@@ -337,7 +367,7 @@ async def test_a_refused_admission_leaves_no_job(tmp_path: Path) -> None:
         assert exports.jobs._live == {}
 
 
-async def test_an_admitted_job_whose_row_cannot_be_written_is_recorded_as_failed(
+async def test_a_job_whose_row_cannot_be_written_is_not_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with exports_at(tmp_path) as exports:
@@ -348,14 +378,125 @@ async def test_an_admitted_job_whose_row_cannot_be_written_is_recorded_as_failed
         monkeypatch.setattr(exports.store, "insert", broken)
         with pytest.raises(OSError, match="No space"):
             await exports.submit()
-        assert exports.bench.journal.only.state is State.FAILED
+        assert exports.bench.journal.records == []
+        assert exports.jobs._live == {}
 
 
-async def test_a_record_that_cannot_be_stored_publishes_nothing(tmp_path: Path) -> None:
+async def test_a_job_whose_record_was_not_stored_is_forgotten(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         exports.bench.journal.commit_error = unavailable()
+        with pytest.raises(AnswerWithheld):
+            await exports.submit()
+        async with asyncio.timeout(10):
+            while exports.store.ids() or exports.jobs._live:
+                await asyncio.sleep(0.002)
+
+
+async def test_a_job_that_was_accepted_without_its_asker_knowing_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with exports_at(tmp_path) as exports:
+        journal, at_once = exports.bench.journal, exports.bench.journal.record_at_once
+
+        async def unconfirmed(record: Record, *, token_id: str) -> object:
+            done = await at_once(record, token_id=token_id)
+            if record.state is State.ACCEPTED:
+                raise unavailable()
+            return done
+
+        monkeypatch.setattr(journal, "record_at_once", unconfirmed)
+        with pytest.raises(AnswerWithheld):
+            await exports.submit()
+        (job_id,) = exports.store.ids()
+        assert (await exports.ended(exports.store.get(job_id))).state is JobState.FINISHED
+        assert [record.state for record in journal.records] == [State.ACCEPTED, State.COMPLETED]
+
+
+async def test_whether_a_job_was_accepted_is_asked_until_the_journal_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    async with exports_at(tmp_path) as exports:
+        exports.bench.journal.commit_error = unavailable()
+        exports.entries.error = JournalClosed()
+        with pytest.raises(AnswerWithheld):
+            await exports.submit()
+        assert len(exports.store.ids()) == 1
+        exports.entries.error = None
+        async with asyncio.timeout(10):
+            while exports.store.ids():
+                await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("refusal", [unavailable(), AdmissionClosed(reason="the anchorer is halted", retry_after_s=1)])
+async def test_an_end_that_cannot_be_recorded_is_recorded_later_and_publishes_nothing_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        exports.bench.journal.commit_error = refusal
+        exports.release()
+        async with asyncio.timeout(20):
+            while not exports.jobs._live[job.id].settled:
+                await asyncio.sleep(0.002)
+        assert (await exports.found(job)).state is JobState.RUNNING
+        exports.bench.journal.commit_error = None
+        ended = await exports.ended(job)
+        assert (ended.state, ended.ended_by) == (JobState.FINISHED, exports.ends[-1].id)
+
+
+async def test_an_end_that_was_recorded_without_a_word_is_not_recorded_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    async with exports_at(tmp_path) as exports:
+        journal, at_once = exports.bench.journal, exports.bench.journal.record_at_once
+        job = await left_running(exports)
+        refusals = [unavailable()]
+
+        async def unconfirmed(record: Record, *, token_id: str) -> object:
+            done = await at_once(record, token_id=token_id)
+            if refusals:
+                raise refusals.pop()
+            return done
+
+        monkeypatch.setattr(journal, "record_at_once", unconfirmed)
+        exports.release()
+        ended = await exports.ended(job)
+        assert ended.state is JobState.FINISHED
+        assert [record.id for record in exports.ends] == [ended.ended_by]
+
+
+async def test_an_end_that_fits_no_record_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with exports_at(tmp_path) as exports:
+        monkeypatch.setattr(attempt, "export_output", lambda *_: Output(kind="document", content={"deep": 2**80}))
         job = await exports.ended(await exports.submit())
-        assert (job.state, job.error.code, exports.files()) == (JobState.FAILED, "answer_withheld", [])
+        (record,) = exports.ends
+        assert (job.state, job.error.code, exports.files()) == (JobState.FAILED, "export_unrecordable", [])
+        assert (record.state, record.error.code, record.response) == (State.FAILED, "export_unrecordable", None)
+
+
+async def test_a_job_that_is_not_done_by_its_time_is_given_up_and_recorded_so(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="hold") as exports:
+        exports.jobs = exports.made(limit_s=0.2)
+        job = await exports.ended(await exports.submit())
+        (record,) = exports.ends
+        assert (job.state, job.error.code) == (JobState.FAILED, "timed_out")
+        assert (record.state, record.follows) == (State.TIMED_OUT, job.record_id)
+        assert exports.files() == []
+
+
+async def test_a_job_whose_time_passed_while_no_server_ran_is_recorded_so_and_not_begun(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        job = await left_running(exports)
+        jobs = await exports.die()
+        exports.bench.clock.us = job.due_by
+        await jobs.start()
+        ended = await exports.ended(job)
+        (record,) = exports.ends
+        assert (ended.error.code, ended.attempts) == ("timed_out", 1)
+        assert (record.state, record.time.started_at) == (State.TIMED_OUT, None)
 
 
 async def test_a_row_that_cannot_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +524,7 @@ async def left_running(exports: Exports) -> object:
     return job
 
 
-async def test_a_job_that_a_crash_cut_off_runs_again_under_a_new_admission(tmp_path: Path) -> None:
+async def test_a_job_that_a_crash_cut_off_runs_again_and_has_one_end(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
         jobs = await exports.die()
@@ -392,25 +533,28 @@ async def test_a_job_that_a_crash_cut_off_runs_again_under_a_new_admission(tmp_p
         (left / "half").write_bytes(b"half")
         assert await jobs.start() == 1
         again = await exports.ended(job)
-        record = exports.bench.journal.records[-1]
-        assert (again.state, again.attempts) == (JobState.FINISHED, 2)
-        assert record.id == again.record_id != job.record_id
-        assert record.parameters["resumes"] == format_record_id(job.record_id)
-        assert (record.http.request_hash, record.sender.address) == (job.request_hash, SENDER)
+        (record,) = exports.ends
+        assert (again.state, again.attempts, again.record_id) == (JobState.FINISHED, 2, job.record_id)
+        assert (record.id, record.follows) == (again.ended_by, job.record_id)
+        assert (record.sender.address, record.sender.token_id) == (SENDER, job.token_id)
         assert all(name.startswith(job.id) for name in exports.files())
+
+
+async def test_a_job_whose_process_died_before_it_was_accepted_never_was(tmp_path: Path) -> None:
+    async with exports_at(tmp_path) as exports:
+        exports.store.insert(a_job(owner=SENDER))
+        assert await exports.jobs.start() == 0
+        assert exports.store.ids() == set()
 
 
 async def test_a_job_that_died_after_publishing_and_before_its_record_runs_again(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
-        exports.bench.journal.hold_commit = asyncio.Event()
-        job = await exports.submit()
+        job = await taken_and_held(exports)
         async with asyncio.timeout(20):
-            while not (tmp_path / "exports" / job.id).exists():
+            while not exports.jobs._live[job.id].settled:
                 await asyncio.sleep(0.002)
-        await exports.jobs._shop.turn.acquire()  # its work is over
-        exports.jobs._shop.turn.release()
+        assert (tmp_path / "exports" / job.id).exists()
         jobs = await exports.die()
-        exports.bench.journal.hold_commit = None
         assert await jobs.start() == 1
         assert (await exports.ended(job)).attempts == 2
 
@@ -435,22 +579,33 @@ async def test_a_job_that_was_cancelled_when_its_process_died_stays_cancelled(tm
         assert (await exports.found(job)).state is JobState.CANCELLED
 
 
+async def test_a_job_whose_failure_was_recorded_when_its_process_died_is_not_tried_again(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, behaviour="parity") as exports:
+        job = await exports.ended(await exports.submit())
+        exports.store.change(job.id, [JobState.FAILED], state=JobState.RUNNING, finished_at=None, ended_by=None)
+        jobs = await exports.die()
+        assert await jobs.start() == 0
+        found = await exports.found(job)
+        assert (found.state, found.error.code, found.ended_by) == (JobState.FAILED, "interrupted", exports.ends[0].id)
+
+
 async def test_a_job_that_keeps_dying_with_its_process_is_given_up(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
         exports.store.change(job.id, [JobState.RUNNING], attempts=settling.MAX_ATTEMPTS)
         jobs = await exports.die()
-        assert await jobs.start() == 0
-        found = await exports.found(job)
+        await jobs.start()
+        found = await exports.ended(job)
         assert (found.state, found.error.code) == (JobState.FAILED, "interrupted")
+        assert exports.ends[0].error.code == "interrupted"
 
 
-async def test_an_orderly_stop_records_the_attempt_and_keeps_the_job(tmp_path: Path) -> None:
+async def test_an_orderly_stop_keeps_the_job_and_records_nothing_of_it(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
         waiting = await exports.submit()
         await exports.jobs.stop()
-        assert [record.error.code for record in exports.bench.journal.records] == ["server_stopped"] * 2
+        assert exports.ends == []
         assert [exports.store.get(each.id).state for each in (job, waiting)] == [JobState.QUEUED] * 2
         assert [exports.store.get(each.id).attempts for each in (job, waiting)] == [0, 0]
         with pytest.raises(Draining):
@@ -461,49 +616,31 @@ async def test_an_orderly_stop_records_the_attempt_and_keeps_the_job(tmp_path: P
         assert (await exports.ended(waiting)).state is JobState.FINISHED
 
 
-async def test_a_resumed_job_waits_until_it_is_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_ADMISSION_S", 0.001)
+async def test_a_stop_while_an_end_waits_for_the_journal_leaves_it_to_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
-        jobs = await exports.die()
-        exports.behaviour = "good"
-        exports.bench.gate.error = Overloaded(bound="requests", limit=1, retry_after_s=1)
-        await jobs.start()
-        await asyncio.sleep(0.01)
-        assert (await exports.found(job)).state is JobState.QUEUED
-        exports.bench.gate.error = None
+        exports.bench.journal.commit_error = unavailable()
+        exports.release()
+        async with asyncio.timeout(20):
+            while not exports.jobs._live[job.id].settled:
+                await asyncio.sleep(0.002)
+        await exports.jobs.stop()
+        assert exports.store.get(job.id).state is JobState.QUEUED
+        exports.bench.journal.commit_error = None
+        await (await exports.die()).start()
         assert (await exports.ended(job)).state is JobState.FINISHED
 
 
-async def test_a_job_that_waits_to_be_admitted_again_can_be_cancelled(tmp_path: Path) -> None:
+async def test_a_resumed_job_can_be_cancelled(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
         jobs = await exports.die()
-        exports.bench.gate.error = Overloaded(bound="requests", limit=1, retry_after_s=1)
         await jobs.start()
         assert (await jobs.cancel(SENDER, job.id)).state is JobState.CANCELLED
-
-
-async def test_a_job_that_cannot_be_noted_when_it_is_resumed_is_recorded_and_left_to_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with exports_at(tmp_path) as exports:
-        job = await left_running(exports)
-        jobs = await exports.die()
-        change = exports.store.change
-
-        def broken(job_id: str, required: object, **changes: object) -> object:
-            if "record_id" in changes:
-                raise OSError(28, "No space left on device")
-            return change(job_id, required, **changes)
-
-        monkeypatch.setattr(exports.store, "change", broken)
-        await jobs.start()
-        async with asyncio.timeout(10):
-            while jobs._live:
-                await asyncio.sleep(0.002)
-        assert exports.bench.journal.only.state is State.FAILED
-        assert exports.store.get(job.id).state is JobState.QUEUED
+        assert exports.ends[0].state is State.CANCELLED
 
 
 async def test_what_cannot_be_removed_is_left_to_the_next_start(
