@@ -43,7 +43,8 @@ def copy_contracts(target: Path) -> Path:
     """Lay out what the script reads under another root, sharing the compiler; return the script there."""
     for part in ("src", "tools", "abi"):
         shutil.copytree(CONTRACTS / part, target / "contracts" / part)
-    shutil.copy(CONTRACTS / "foundry.toml", target / "contracts")
+    for file in ("foundry.toml", "limits.json"):
+        shutil.copy(CONTRACTS / file, target / "contracts")
     (target / "contracts" / "node_modules").symlink_to(CONTRACTS / "node_modules")
     (target / "scripts").mkdir()
     return Path(shutil.copy(COMPILE_SCRIPT, target / "scripts"))
@@ -59,9 +60,27 @@ def test_recompiling_gives_the_committed_bytes(compiler: Path) -> None:
 def test_a_changed_source_is_reported(compiler: Path, tmp_path: Path) -> None:
     script = copy_contracts(tmp_path)
     source = tmp_path / "contracts" / "src" / "InferenceLedger.sol"
-    source.write_text(source.read_text().replace("MAX_BATCH_RECORDS = 1024", "MAX_BATCH_RECORDS = 1023"))
+    source.write_text(source.read_text().replace("KIND_VOID = 5", "KIND_VOID = 6"))
     changed = run_script(script, "--check")
-    assert (changed.returncode, "differs" in changed.stderr) == (1, True)
+    assert (changed.returncode, "artifact differs" in changed.stderr) == (1, True)
+
+
+def test_a_changed_limit_is_reported(tmp_path: Path) -> None:
+    script = copy_contracts(tmp_path)
+    limits = tmp_path / "contracts" / "limits.json"
+    limits.write_text(limits.read_text().replace("1024", "1023"))
+    changed = run_script(script, "--check")
+    assert (changed.returncode, "Limits.sol differs" in changed.stderr) == (1, True)
+
+
+@pytest.mark.node
+def test_a_changed_limit_is_written_into_the_contract(compiler: Path, tmp_path: Path) -> None:
+    script = copy_contracts(tmp_path)
+    limits = tmp_path / "contracts" / "limits.json"
+    limits.write_text(limits.read_text().replace("1024", "1023"))
+    assert run_script(script).returncode == 0
+    assert "MAX_BATCH_RECORDS = 1_023" in (tmp_path / "contracts" / "src" / "Limits.sol").read_text()
+    assert (tmp_path / "contracts" / "abi" / "InferenceLedger.json").read_bytes() != ARTIFACT_PATH.read_bytes()
 
 
 @pytest.mark.node
