@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tallystick.chain.rpc import Transport
-from tallystick.chain.transaction import Call, Fees, SignedTransaction, sign_call
 from tallystick.ids import Address, to_hex
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.rules import DEFAULT_CHAIN_ID
+from tallystick_platform.ledger_chain import Fees, KeySigner, SignedTransaction, Unsigned
 
 FEES = Fees(max_fee_per_gas=10**10, max_priority_fee_per_gas=10**9)
 
@@ -60,7 +60,7 @@ class Account:
         chain_id: int | None = None,
     ) -> SignedTransaction:
         """Sign a transaction with the next nonce, without using the nonce up."""
-        call = Call(
+        transaction = Unsigned(
             chain_id=chain_id or self.chain_id,
             nonce=self.nonce if nonce is None else nonce,
             to=None if to is None else Address(to),
@@ -69,7 +69,7 @@ class Account:
             fees=fees,
             value=value,
         )
-        return sign_call(self.wallet, call)
+        return KeySigner(self.wallet).sign(transaction)
 
     def send(self, to: bytes | None = bytes(20), data: bytes = b"", **options: object) -> SignedTransaction:
         """Sign and send; the nonce is used up."""

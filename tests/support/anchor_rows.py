@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tallystick.ids import Epoch as EpochNumber
+from tallystick.ids import Head, Index, LogId
 from tallystick_platform.store.rows import (
     AnchorState,
     Batch,
@@ -15,7 +17,9 @@ from tallystick_platform.store.rows import (
     PendingRecord,
     Row,
     Signed,
+    Tip,
     Totals,
+    Void,
     chain_order,
 )
 
@@ -23,12 +27,14 @@ DONE = (AnchorState.MINED, AnchorState.FINAL)
 
 
 class MemoryRows:
-    def __init__(self) -> None:
+    def __init__(self, log_id: LogId) -> None:
+        self.log_id = log_id
         self.sealed: list[PendingRecord] = []
         self.batches: list[Batch] = []
         self.epochs: list[Epoch] = []
+        self.voids: list[Void] = []
 
-    # -- what journal and sealing do ----------------------------------------------------------------------------------
+    # -- what journal, sealing and adoption do ------------------------------------------------------------------------
 
     def journal(self, record: PendingRecord) -> None:
         self.sealed.append(record)
@@ -36,34 +42,58 @@ class MemoryRows:
     def open_epoch(self, epoch: Epoch) -> None:
         self.epochs.append(epoch)
 
+    def void(self, first: int, last: int) -> None:
+        self.voids.append(Void(number=len(self.voids), first=first, last=last))
+
     # -- AnchorStore --------------------------------------------------------------------------------------------------
 
+    def tip(self) -> Tip:
+        placed = self._placed()
+        batches = [row for row in placed if isinstance(row, Batch)]
+        epochs = [row for row in placed if isinstance(row, Epoch)]
+        if not placed:
+            return Tip.empty(self.log_id)
+        return Tip(
+            entries=placed[-1].entry + 1,
+            head=placed[-1].head,
+            size=batches[-1].end if batches else Index(0),
+            batch_count=len(batches),
+            epoch=epochs[-1].number if epochs else EpochNumber(0),
+            epoch_open=bool(epochs),
+        )
+
+    def head_at(self, entries: int) -> Head | None:
+        if entries == 0:
+            return Head(self.log_id)
+        return next((row.head for row in self._placed() if row.entry == entries - 1), None)
+
+    def begins_here(self) -> bool:
+        return True
+
     def unfinished(self) -> Sequence[Row]:
-        epochs = [e for e in self.epochs if e.state in (AnchorState.SENT, AnchorState.MINED)]
-        batches = [b for b in self.batches if b.state is not AnchorState.FINAL]
-        return sorted([*epochs, *batches], key=chain_order)
+        return [row for row in self._placed() if row.state is not AnchorState.FINAL]
 
     def next_epoch(self) -> Epoch | None:
-        return next((e for e in self.epochs if e.state is AnchorState.PLANNED), None)
+        return next((epoch for epoch in self.epochs if epoch.entry is None), None)
 
-    def last_epoch(self) -> Epoch | None:
-        return self.epochs[-1] if self.epochs else None
+    def next_void(self) -> Void | None:
+        return next((void for void in self.voids if void.entry is None), None)
 
     def last_batch(self) -> Batch | None:
         return self.batches[-1] if self.batches else None
 
     def block_before(self, row: Row) -> int | None:
-        before = [r for r in self._all() if type(r) is type(row) and r.number == row.number - 1 and r.mined]
+        before = [other for other in self._placed() if other.entry == row.entry - 1 and other.mined]
         return before[0].mined.block_number if before else None
-
-    def batch_ending_at(self, size: int) -> Batch | None:
-        return next((b for b in self.batches if b.end == size), None)
 
     def records(self, first_index: int, limit: int) -> Sequence[PendingRecord]:
         return self.sealed[first_index : first_index + limit]
 
     def plan_batch(self, batch: Batch, at_us: int) -> None:
         self.batches.append(batch)
+
+    def place(self, row: Epoch | Void, entry: int, head: Head) -> None:
+        self._put(row, replace(row, entry=entry, head=head))
 
     def save_signed(self, row: Row, signed: Signed, at_us: int) -> None:
         self._put(row, replace(row, signed=signed, state=AnchorState.SENT))
@@ -79,10 +109,8 @@ class MemoryRows:
             state = AnchorState.PLANNED if row.signed is None else AnchorState.SENT
             self._put(row, replace(row, mined=None, state=state))
 
-    def rows_beyond(self, size: int, epoch: int) -> Sequence[Row]:
-        done = [row for row in self._all() if row.state in DONE]
-        beyond = [row for row in done if (row.end > size if isinstance(row, Batch) else row.number > epoch)]
-        return sorted(beyond, key=chain_order)
+    def rows_beyond(self, entries: int) -> Sequence[Row]:
+        return [row for row in self._placed() if row.state in DONE and row.entry >= entries]
 
     def depth(self) -> Depth:
         anchored = max((b.end for b in self.batches if b.state in DONE), default=0)
@@ -95,16 +123,19 @@ class MemoryRows:
     def totals(self) -> Totals:
         final = [b.end - 1 for b in self.batches if b.state is AnchorState.FINAL]
         return Totals(
-            gas_used=sum(row.mined.gas_used for row in self._all() if row.state in DONE and row.mined),
+            gas_used=sum(row.mined.gas_used for row in self._placed() if row.state in DONE and row.mined),
             records_mined=sum(b.count for b in self.batches if b.state in DONE),
             last_final_index=max(final, default=None),
             batches=Counter(b.state for b in self.batches),
         )
 
-    def _all(self) -> list[Row]:
-        return [*self.epochs, *self.batches]
+    def _placed(self) -> list[Row]:
+        rows: list[Row] = [*self.batches, *self.epochs, *self.voids]
+        return sorted((row for row in rows if row.entry is not None), key=chain_order)
 
     def _put(self, old: Row, new: Row) -> None:
-        rows: list[Row] = self.batches if isinstance(old, Batch) else self.epochs  # type: ignore[assignment]
+        rows: list[Row] = (
+            self.batches if isinstance(old, Batch) else self.epochs if isinstance(old, Epoch) else self.voids  # type: ignore[assignment]
+        )
         at = next(i for i, row in enumerate(rows) if row.number == old.number)
-        rows[at] = replace(new, first_index=rows[at].first_index)
+        rows[at] = new

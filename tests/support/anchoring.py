@@ -7,32 +7,34 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from tallystick.chain import (
-    BatchAppended,
-    EpochOpened,
-    LedgerReader,
-    LedgerSender,
-    RecordAppended,
-    contract_address,
-    derive_log_id,
-)
+from tallystick.chain import BatchAppended, EpochOpened, LedgerReader, LogCreated, NumbersVoided, WriterRotated
+from tallystick.chain.packing import unpack_records
 from tallystick.errors import ChainUnavailable
 from tallystick.hashing import keccak256
-from tallystick.ids import Address, Epoch, FieldsRoot, Index, LogId
-from tallystick.keys import Wallet
-from tallystick.merkle import leaf_hash, next_head, tree_root
+from tallystick.heads import EntryKind, LogTerms, batch_body, epoch_body, next_head, void_body, writer_body
+from tallystick.ids import Address, Epoch, FieldsRoot, Head, Index, LogId
+from tallystick.keys import WRAP_BYTES, Wallet
+from tallystick.merkle import leaf_hash, tree_root
 from tallystick_platform.anchor.anchorer import Anchorer, Pause
+from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.anchor.policy import AnchorPolicy
 from tallystick_platform.anchor.service import AnchorService
+from tallystick_platform.ledger_chain import KeySigner, LedgerClient, contract_address
+from tallystick_platform.ledger_chain.client import LogOnChain
 from tallystick_platform.store.rows import Epoch as EpochRow
 from tallystick_platform.store.rows import PendingRecord
 from tests.support.anchor_rows import MemoryRows
+from tests.support.chains import terms_of
 from tests.support.clocks import FixedClock
 from tests.support.fault_plan import Faulty
 from tests.support.model_chain import CHAIN_ID, ModelChain
 
 WALLET = Wallet(bytes.fromhex("11" * 32))
-SALT = bytes(32)
+KEEPER = Wallet(bytes.fromhex("33" * 32))
+TERMS = terms_of(WALLET.address, KEEPER.address)
+CONTRACT = contract_address(WALLET.address, 0)
+LOCATION = LedgerLocation(chain_id=CHAIN_ID, contract=CONTRACT, terms=TERMS)
+LOG = LogOnChain(contract=CONTRACT, log_id=LOCATION.log_id)
 START_US = 1_790_000_000_000_000
 MAX_PASSES = 400
 POLICY = AnchorPolicy(
@@ -40,15 +42,25 @@ POLICY = AnchorPolicy(
 )
 
 
-def with_log(chain: ModelChain, wallet: Wallet = WALLET) -> tuple[Address, LogId]:
+def client_of(chain: Any, wallet: Wallet = WALLET) -> LedgerClient:
+    """An account of the chain under test."""
+    return LedgerClient(chain, KeySigner(wallet), CHAIN_ID)
+
+
+def with_log(chain: Any, terms: LogTerms = TERMS) -> tuple[Address, LogId]:
     """Deploys the contract and creates a log, as bootstrap does."""
-    contract = contract_address(wallet.address, 0)
-    sender = LedgerSender(chain, wallet, contract, None, CHAIN_ID)
-    sender.send(sender.build_deploy(0))
+    client = client_of(chain)
+    client.send(client.build_deploy(0))
     chain.mine()
-    sender.send(sender.build_create_log(1, wallet.address, SALT))
+    client.send(client.build_create_log(1, CONTRACT, terms))
     chain.mine()
-    return contract, derive_log_id(CHAIN_ID, contract, wallet.address, SALT)
+    return CONTRACT, LedgerLocation(chain_id=CHAIN_ID, contract=CONTRACT, terms=terms).log_id
+
+
+def sealed_bytes(number: int, size: int) -> bytes:
+    """Something of this size that the contract takes for a sealed record with this admission number."""
+    header = b"\x20" + number.to_bytes(8, "big") + bytes(16)
+    return header + (keccak256(number.to_bytes(8, "big")) * (size // 32 + 1))[: size - len(header)]
 
 
 class Rig:
@@ -57,13 +69,13 @@ class Rig:
     def __init__(
         self, chain: Any = None, policy: AnchorPolicy = POLICY, rows: Any = None, clock: FixedClock | None = None
     ) -> None:
-        self.chain = chain if chain is not None else ModelChain(WALLET.address)
+        self.chain = chain if chain is not None else ModelChain(WALLET.address, KEEPER.address)
         self.contract, self.log_id = with_log(self.chain)
         self.first_blocks = len(self.chain.blocks)  # with contract and log, before any row
         self.node = Faulty(
             self.chain, lambda name: ChainUnavailable("node", f"{name} broke"), lambda _call, arguments: arguments[0]
         )
-        self.rows = rows or MemoryRows()
+        self.rows = rows or MemoryRows(self.log_id)
         self.store = Faulty(self.rows, lambda name: OSError(f"{name} broke"))
         self.clock = clock or FixedClock(START_US)
         self.policy = policy
@@ -71,7 +83,7 @@ class Rig:
 
     def start(self) -> None:
         self.reader = LedgerReader(self.node, self.contract, self.log_id)
-        self.sender = LedgerSender(self.node, WALLET, self.contract, self.log_id, CHAIN_ID)
+        self.sender = client_of(self.node)
         self.anchorer = Anchorer(
             store=self.store, reader=self.reader, sender=self.sender, policy=self.policy, clock=self.clock
         )  # type: ignore[arg-type]
@@ -86,7 +98,11 @@ class Rig:
     def open_epoch(self) -> None:
         number = len(self.rows.epochs) + 1
         self.rows.open_epoch(
-            EpochRow(number=Epoch(number), first_index=Index(len(self.rows.sealed)), wraps=(b"wrap" * 8,))
+            EpochRow(
+                number=Epoch(number),
+                first_index=Index(len(self.rows.sealed)),
+                wraps=(bytes([number % 256]) * WRAP_BYTES,),
+            )
         )
 
     def journal(self, count: int = 1, size: int = 300) -> None:
@@ -96,9 +112,7 @@ class Rig:
             index = len(self.rows.sealed)
             epoch = self.rows.epochs[-1].number
             fields_root = FieldsRoot(keccak256(b"fields" + index.to_bytes(8, "big")))
-            sealed = (b"\x01\x00" + epoch.to_bytes(4, "big") + keccak256(index.to_bytes(8, "big")) * (size // 32 + 1))[
-                :size
-            ]
+            sealed = sealed_bytes(index + 1, size)
             leaf = leaf_hash(self.log_id, index, fields_root, sealed)
             record = PendingRecord(
                 index=Index(index),
@@ -130,36 +144,43 @@ class Rig:
             status = self.service.status()
             if status.halted:
                 raise AssertionError(status.error)
-            if not status.unanchored_records and not self.rows.unfinished() and self.rows.next_epoch() is None:
+            waits = self.rows.unfinished() or self.rows.next_epoch() or self.rows.next_void()
+            if not status.unanchored_records and not waits:
                 return taken
         raise AssertionError(f"not settled after {passes} passes: {self.service.status()}")
 
     def audit(self) -> None:
         """The chain's log, rebuilt from its events alone, is a prefix of what was journaled and says so itself."""
         auditor = LedgerReader(self.chain, self.contract, self.log_id)
-        head, size, epoch, waiting = bytes(self.log_id), 0, 0, []
-        batches, sealed = 0, self.rows.sealed
+        head, size, epoch, batches, entries = Head(self.log_id), 0, 0, 0, 0
+        sealed = self.rows.sealed
         for event in auditor.events(0, auditor.latest_block().number):
+            if isinstance(event, LogCreated):
+                continue
+            assert event.entry == entries
             if isinstance(event, EpochOpened):
-                assert event.epoch == epoch + 1
+                assert (event.epoch, event.first_index) == (epoch + 1, size)
                 epoch = event.epoch
-            elif isinstance(event, RecordAppended):
-                ours = sealed[event.index]
-                assert (event.index, event.fields_root, event.sealed) == (
-                    size + len(waiting),
-                    ours.fields_root,
-                    ours.sealed,
-                )
-                assert ours.epoch <= epoch
-                waiting.append(ours.leaf)
+                head = next_head(head, EntryKind.EPOCH, entries, epoch_body(epoch, size, event.wraps))
             elif isinstance(event, BatchAppended):
-                assert (event.batch, event.first_index, event.count) == (batches, size, len(waiting))
-                head = next_head(head, tree_root(waiting), size, len(waiting))
-                assert event.head == head
-                size, batches, waiting = size + len(waiting), batches + 1, []
-        assert not waiting
+                records = unpack_records(event.records)
+                assert (event.batch, event.first_index, event.count) == (batches, size, len(records))
+                ours = sealed[size : size + len(records)]
+                assert [(r.fields_root, r.sealed) for r in records] == [(o.fields_root, o.sealed) for o in ours]
+                assert {each.epoch for each in ours} == {epoch} == {event.epoch}
+                root = tree_root([each.leaf for each in ours])
+                head = next_head(head, EntryKind.BATCH, entries, batch_body(epoch, size, len(records), root))
+                size, batches = size + len(records), batches + 1
+            elif isinstance(event, NumbersVoided):
+                head = next_head(head, EntryKind.VOID, entries, void_body(event.first, event.last))
+            elif isinstance(event, WriterRotated):
+                body = writer_body(event.previous, event.writer, event.size, event.last_admission)
+                head = next_head(head, EntryKind.WRITER, entries, body)
+            assert event.head == head
+            entries += 1
         state = auditor.log_state()
         assert (state.size, state.head, state.batch_count, state.epoch) == (size, head, batches, epoch)
+        assert state.entries == entries
 
     @property
     def chain_size(self) -> int:

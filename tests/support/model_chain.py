@@ -14,12 +14,24 @@ from dataclasses import dataclass, field
 import rlp
 from eth_abi import decode, encode
 
-from tallystick.chain import contract_address, derive_log_id, load_artifact
+from tallystick.chain import load_artifact
+from tallystick.chain.packing import PackingError, unpack_records
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
+from tallystick.heads import (
+    EntryKind,
+    LogTerms,
+    batch_body,
+    derive_log_id,
+    epoch_body,
+    next_head,
+    void_body,
+    writer_body,
+)
 from tallystick.ids import Address, to_hex
-from tallystick.keys import recover
-from tallystick.merkle import leaf_hash, next_head, tree_root
+from tallystick.keys import WRAP_BYTES, recover
+from tallystick.merkle import leaf_hash, tree_root
+from tallystick_platform.ledger_chain import contract_address
 
 CHAIN_ID = 73_571
 GENESIS_TIME = 1_790_000_000
@@ -32,13 +44,19 @@ def _selector(signature: str) -> bytes:
     return keccak256(signature.encode())[:4]
 
 
-CREATE_LOG = _selector("createLog(address,bytes32)")
-OPEN_EPOCH = _selector("openEpoch(bytes32,uint32,bytes[])")
-APPEND = _selector("append(bytes32,uint64,bytes32[],bytes[])")
+CREATE_LOG = _selector("createLog(address,address,uint8,uint32,uint32,bytes32)")
+OPEN_EPOCH = _selector("openEpoch(bytes32,bytes32,uint32,bytes)")
+APPEND = _selector("append(bytes32,bytes32,bytes)")
+ROTATE_WRITER = _selector("rotateWriter(bytes32,bytes32,address,uint64)")
+VOID_NUMBERS = _selector("voidNumbers(bytes32,bytes32,uint64,uint64)")
 LOG_STATE = _selector("logState(bytes32)")
+LOG_TERMS = _selector("logTerms(bytes32)")
 BATCH_AT = _selector("batchAt(bytes32,uint64)")
-PROPOSE_WRITER = _selector("proposeWriter(bytes32,address)")
-ACCEPT_WRITER = _selector("acceptWriter(bytes32)")
+MAX_NUMBER = 2**53 - 1
+
+
+Emitted = tuple[list[bytes], bytes]
+"""An event: its topics and its data."""
 
 
 class Revert(Exception):
@@ -53,11 +71,23 @@ class Revert(Exception):
 @dataclass
 class LogModel:
     writer: bytes
+    keeper: bytes
+    terms: LogTerms
+    created_at: int
     head: bytes
     size: int = 0
+    entries: int = 0
     epoch: int = 0
-    pending: bytes = bytes(20)
-    batches: list[tuple[int, int, bytes]] = field(default_factory=list)
+    epoch_open: bool = False
+    first_admission: int = 1
+    batches: list[tuple[int, int, int, int, bytes]] = field(default_factory=list)
+
+    def chain(self, kind: EntryKind, body: bytes) -> int:
+        """One more entry; its number."""
+        entry = self.entries
+        self.head = next_head(self.head, kind, entry, body)
+        self.entries = entry + 1
+        return entry
 
 
 @dataclass
@@ -172,16 +202,18 @@ class ModelChain:
     def _eth_getTransactionReceipt(self, tx_hash: str) -> object:  # noqa: N802
         return next((r for b in reversed(self.blocks) for r in b.receipts if r["transactionHash"] == tx_hash), None)
 
+    def _eth_getTransactionByHash(self, tx_hash: str) -> object:  # noqa: N802
+        for block in reversed(self.blocks):
+            for tx in block.transactions:
+                if to_hex(tx.hash) == tx_hash:
+                    return _shown(tx, block)
+        return None
+
     def _eth_getLogs(self, query: Mapping[str, object]) -> object:  # noqa: N802
         first, last = int(str(query["fromBlock"]), 16), int(str(query["toBlock"]), 16)
-        wanted, log_id = query["topics"]  # type: ignore[misc]
-        kinds = [wanted] if isinstance(wanted, str) else wanted
+        wanted: list[object] = query["topics"]  # type: ignore[assignment]
         found = [entry for block in self.blocks[first : last + 1] for entry in block.logs]
-        return [
-            e
-            for e in found
-            if e["address"] == query["address"] and e["topics"][0] in kinds and e["topics"][1] == log_id
-        ]
+        return [e for e in found if e["address"] == query["address"] and _lets_through(wanted, e["topics"])]  # type: ignore[arg-type]
 
     def _eth_call(self, request: Mapping[str, str], tag: str) -> str:
         contract, data = bytes.fromhex(request["to"][2:]), bytes.fromhex(request["data"][2:])
@@ -235,7 +267,7 @@ class ModelChain:
                 state.contracts.add(created)
             elif tx.to in state.contracts:
                 self._use_gas()
-                entries = _run(state, tx)
+                entries = _run(state, tx, block.timestamp)
             succeeded = True
         except Revert:
             state.logs, succeeded = before, False
@@ -246,7 +278,7 @@ class ModelChain:
             {
                 "address": to_hex(tx.to), "topics": [to_hex(t) for t in topics], "data": to_hex(data), "removed": False,
                 "blockNumber": hex(block.number), "blockHash": to_hex(block.hash), "transactionHash": to_hex(tx.hash),
-                "logIndex": hex(len(block.logs) + position),
+                "transactionIndex": hex(len(block.transactions)), "logIndex": hex(len(block.logs) + position),
             }
             for position, (topics, data) in enumerate(entries)
         ]  # fmt: skip
@@ -278,12 +310,43 @@ def parse_transaction(raw: bytes) -> Transaction:
     return Transaction(keccak256(raw), raw, bytes(recover(digest, signature)), *number, to, data)
 
 
-def _own_log(state: State, tx: Transaction, log_id: bytes) -> LogModel:
+def _shown(tx: Transaction, block: Block) -> dict[str, object]:
+    fields = rlp.decode(tx.raw[1:])
+    number = [hex(int.from_bytes(value, "big")) for value in fields]
+    return {
+        "blockHash": to_hex(block.hash), "blockNumber": hex(block.number), "hash": to_hex(tx.hash), "type": "0x2",
+        "chainId": number[0], "nonce": number[1], "maxPriorityFeePerGas": number[2], "maxFeePerGas": number[3], "gas": number[4],
+        "to": to_hex(tx.to) if tx.to else None, "value": number[6], "input": to_hex(tx.data), "accessList": [],
+        "v": number[9], "yParity": number[9], "r": number[10], "s": number[11], "from": to_hex(tx.sender),
+    }  # fmt: skip
+
+
+def _lets_through(wanted: list[object], topics: list[str]) -> bool:
+    if len(topics) < len(wanted):
+        return False
+    return all(
+        choice is None or topic == choice or (isinstance(choice, list) and topic in choice)
+        for choice, topic in zip(wanted, topics, strict=False)
+    )
+
+
+def _known(state: State, tx: Transaction, log_id: bytes) -> LogModel:
     log = state.logs.get((tx.to, log_id))
     if log is None:
         raise Revert("UnknownLog(bytes32)", log_id)
+    return log
+
+
+def _own_log(state: State, tx: Transaction, log_id: bytes, head: bytes) -> LogModel:
+    log = _known(state, tx, log_id)
     if log.writer != tx.sender:
         raise Revert("NotWriter(bytes32,address)", log_id, tx.sender)
+    return _at_head(log, log_id, head)
+
+
+def _at_head(log: LogModel, log_id: bytes, head: bytes) -> LogModel:
+    if head != log.head:
+        raise Revert("StaleHead(bytes32,bytes32,bytes32)", log_id, log.head, head)
     return log
 
 
@@ -291,80 +354,102 @@ def _topic(signature: str) -> bytes:
     return keccak256(signature.encode())
 
 
-def _run(state: State, tx: Transaction) -> list[tuple[list[bytes], bytes]]:
+def _event(signature: str, log_id: bytes, entry: int, types: list[str], values: list[object]) -> list[Emitted]:
+    return [([_topic(signature), log_id, entry.to_bytes(32, "big")], encode(types, values))]
+
+
+def _run(state: State, tx: Transaction, now_s: int) -> list[Emitted]:
     selector, data = tx.data[:4], tx.data[4:]
     run = {
         CREATE_LOG: _create_log,
         OPEN_EPOCH: _open_epoch,
         APPEND: _append,
-        PROPOSE_WRITER: _propose,
-        ACCEPT_WRITER: _accept,
+        ROTATE_WRITER: _rotate,
+        VOID_NUMBERS: _void,
     }
-    return run[selector](state, tx, data)
+    return run[selector](state, tx, data, now_s)
 
 
-def _create_log(state: State, tx: Transaction, data: bytes) -> list[tuple[list[bytes], bytes]]:
-    writer, salt = decode(["address", "bytes32"], data)
-    log_id = bytes(derive_log_id(CHAIN_ID, Address(tx.to), Address(tx.sender), salt))
+def _create_log(state: State, tx: Transaction, data: bytes, now_s: int) -> list[Emitted]:
+    writer, keeper, mode, promise, skew, salt = decode(
+        ["address", "address", "uint8", "uint32", "uint32", "bytes32"], data
+    )
+    writer, keeper = bytes.fromhex(writer[2:]), bytes.fromhex(keeper[2:])
+    terms = LogTerms(
+        creator=Address(tx.sender), salt=salt, writer=Address(writer), keeper=Address(keeper), format=2, mode=mode,
+        promise=promise, skew=skew,
+    )  # fmt: skip
+    log_id = bytes(derive_log_id(CHAIN_ID, Address(tx.to), terms))
     if (tx.to, log_id) in state.logs:
         raise Revert("LogExists(bytes32)", log_id)
-    state.logs[tx.to, log_id] = LogModel(bytes.fromhex(writer[2:]), log_id)
-    return [([_topic("LogCreated(bytes32,address)"), log_id, encode(["address"], [writer])], b"")]
+    state.logs[tx.to, log_id] = LogModel(writer, keeper, terms, now_s, log_id)
+    signature = "LogCreated(bytes32,address,bytes32,address,address,uint16,uint8,uint32,uint32)"
+    values = encode(
+        ["bytes32", "address", "address", "uint16", "uint8", "uint32", "uint32"],
+        [salt, writer, keeper, 2, mode, promise, skew],
+    )
+    return [([_topic(signature), log_id, encode(["address"], [tx.sender])], values)]
 
 
-def _open_epoch(state: State, tx: Transaction, data: bytes) -> list[tuple[list[bytes], bytes]]:
-    log_id, epoch, wraps = decode(["bytes32", "uint32", "bytes[]"], data)
-    log = _own_log(state, tx, log_id)
+def _open_epoch(state: State, tx: Transaction, data: bytes, _now_s: int) -> list[Emitted]:
+    log_id, head, epoch, wraps = decode(["bytes32", "bytes32", "uint32", "bytes"], data)
+    log = _own_log(state, tx, log_id, head)
     if epoch != log.epoch + 1:
         raise Revert("EpochOutOfOrder(bytes32,uint32,uint32)", log_id, log.epoch + 1, epoch)
-    if not wraps:
-        raise Revert("NoWraps()")
-    log.epoch = epoch
-    topics = [_topic("EpochOpened(bytes32,uint32,uint64,bytes[])"), log_id, epoch.to_bytes(32, "big")]
-    return [(topics, encode(["uint64", "bytes[]"], [log.size, wraps]))]
+    if not wraps or len(wraps) > 64 * WRAP_BYTES or len(wraps) % WRAP_BYTES:
+        raise Revert("BadWraps(uint256,uint256,uint256)", len(wraps), WRAP_BYTES, 64)
+    log.epoch, log.epoch_open = epoch, True
+    entry = log.chain(EntryKind.EPOCH, epoch_body(epoch, log.size, wraps))
+    types = ["uint32", "uint64", "bytes32", "bytes"]
+    signature = "EpochOpened(bytes32,uint64,uint32,uint64,bytes32,bytes)"
+    return _event(signature, log_id, entry, types, [epoch, log.size, log.head, wraps])
 
 
-def _append(state: State, tx: Transaction, data: bytes) -> list[tuple[list[bytes], bytes]]:
-    log_id, first, fields_roots, sealed = decode(["bytes32", "uint64", "bytes32[]", "bytes[]"], data)
-    log = _own_log(state, tx, log_id)
-    if log.epoch == 0:
+def _append(state: State, tx: Transaction, data: bytes, now_s: int) -> list[Emitted]:
+    log_id, head, packed = decode(["bytes32", "bytes32", "bytes"], data)
+    log = _own_log(state, tx, log_id, head)
+    if not log.epoch_open:
         raise Revert("NoOpenEpoch(bytes32)", log_id)
-    if first != log.size:
-        raise Revert("StaleIndex(bytes32,uint64,uint64)", log_id, log.size, first)
-    if not 1 <= len(fields_roots) <= 1024:
-        raise Revert("BadCount(uint256,uint256)", len(fields_roots), 1024)
-    if len(sealed) != len(fields_roots):
-        raise Revert("LengthMismatch(uint256,uint256)", len(fields_roots), len(sealed))
-    entries, leaves = [], []
-    for index, (fields_root, text) in enumerate(zip(fields_roots, sealed, strict=True), first):
-        if not text:
-            raise Revert("EmptySealed(uint256)", index - first)
-        leaves.append(leaf_hash(log_id, index, fields_root, text))
-        topics = [_topic("RecordAppended(bytes32,uint64,bytes32,bytes)"), log_id, index.to_bytes(32, "big")]
-        entries.append((topics, encode(["bytes32", "bytes"], [fields_root, text])))
-    root = tree_root(leaves)
-    log.head = next_head(log.head, root, first, len(sealed))
-    log.size += len(sealed)
-    topics = [
-        _topic("BatchAppended(bytes32,uint64,uint64,uint32,bytes32,bytes32)"),
-        log_id,
-        len(log.batches).to_bytes(32, "big"),
-    ]
-    log.batches.append((first, len(sealed), root))
-    entries.append((topics, encode(["uint64", "uint32", "bytes32", "bytes32"], [first, len(sealed), root, log.head])))
-    return entries
+    try:
+        records = unpack_records(packed)
+    except PackingError as error:
+        raise Revert("TruncatedRecord(uint256)", error.position) from error
+    first, batch, count = log.size, len(log.batches), len(records)
+    root = tree_root([leaf_hash(log_id, first + i, r.fields_root, r.sealed) for i, r in enumerate(records)])
+    entry = log.chain(EntryKind.BATCH, batch_body(log.epoch, first, count, root))
+    log.size += count
+    log.batches.append((first, count, log.epoch, now_s, root))
+    types = ["uint64", "uint64", "uint32", "uint32", "bytes32", "bytes32", "bytes"]
+    signature = "BatchAppended(bytes32,uint64,uint64,uint64,uint32,uint32,bytes32,bytes32,bytes)"
+    return _event(signature, log_id, entry, types, [batch, first, count, log.epoch, root, log.head, packed])
 
 
-def _propose(state: State, tx: Transaction, data: bytes) -> list[tuple[list[bytes], bytes]]:
-    log_id, proposed = decode(["bytes32", "address"], data)
-    _own_log(state, tx, log_id).pending = bytes.fromhex(proposed[2:])
-    return []
+def _rotate(state: State, tx: Transaction, data: bytes, _now_s: int) -> list[Emitted]:
+    log_id, head, writer, last_admission = decode(["bytes32", "bytes32", "address", "uint64"], data)
+    log = _known(state, tx, log_id)
+    if log.keeper != tx.sender:
+        raise Revert("NotKeeper(bytes32,address)", log_id, tx.sender)
+    _at_head(log, log_id, head)
+    if not log.first_admission - 1 <= last_admission < MAX_NUMBER:
+        earliest = log.first_admission - 1
+        raise Revert("BadLastAdmission(uint64,uint64,uint64)", last_admission, earliest, MAX_NUMBER - 1)
+    previous, log.writer = log.writer, bytes.fromhex(writer[2:])
+    log.epoch_open, log.first_admission = False, last_admission + 1
+    body = writer_body(Address(previous), Address(log.writer), log.size, last_admission)
+    entry = log.chain(EntryKind.WRITER, body)
+    types = ["address", "address", "uint64", "uint64", "bytes32"]
+    signature = "WriterRotated(bytes32,uint64,address,address,uint64,uint64,bytes32)"
+    return _event(signature, log_id, entry, types, [previous, log.writer, log.size, last_admission, log.head])
 
 
-def _accept(state: State, tx: Transaction, data: bytes) -> list[tuple[list[bytes], bytes]]:
-    log = state.logs[tx.to, data]
-    log.writer = log.pending
-    return []
+def _void(state: State, tx: Transaction, data: bytes, _now_s: int) -> list[Emitted]:
+    log_id, head, first, last = decode(["bytes32", "bytes32", "uint64", "uint64"], data)
+    log = _own_log(state, tx, log_id, head)
+    if not 1 <= first <= last <= MAX_NUMBER:
+        raise Revert("BadNumbers(uint64,uint64,uint64)", first, last, MAX_NUMBER)
+    entry = log.chain(EntryKind.VOID, void_body(first, last))
+    signature = "NumbersVoided(bytes32,uint64,uint64,uint64,bytes32)"
+    return _event(signature, log_id, entry, ["uint64", "uint64", "bytes32"], [first, last, log.head])
 
 
 def _view(state: State, contract: bytes, data: bytes) -> bytes:
@@ -373,9 +458,14 @@ def _view(state: State, contract: bytes, data: bytes) -> bytes:
     if log is None:
         raise Revert("UnknownLog(bytes32)", log_id)
     if data[:4] == LOG_STATE:
-        values = [log.writer, log.pending, log.size, log.head, len(log.batches), log.epoch]
-        return encode(["address", "address", "uint64", "bytes32", "uint64", "uint32"], values)
+        state_values = [log.writer, log.size, log.entries, log.head, len(log.batches), log.epoch, log.epoch_open]
+        return encode(["address", "uint64", "uint64", "bytes32", "uint64", "uint32", "bool"], state_values)
+    if data[:4] == LOG_TERMS:
+        terms = [log.keeper, 2, log.terms.mode, log.terms.promise, log.terms.skew, log.created_at]
+        return encode(["address", "uint16", "uint8", "uint32", "uint32", "uint64"], terms)
     batch = int.from_bytes(data[36:68], "big")
+    if data[:4] != BATCH_AT:
+        raise Revert("NotModelled()")
     if batch >= len(log.batches):
         raise Revert("UnknownBatch(bytes32,uint64)", log_id, batch)
-    return encode(["uint64", "uint32", "bytes32"], log.batches[batch])
+    return encode(["uint64", "uint32", "uint32", "uint64", "bytes32"], log.batches[batch])

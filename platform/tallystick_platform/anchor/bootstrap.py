@@ -19,17 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.chain import (
-    ContractMissing,
-    LedgerReader,
-    LogCreated,
-    LogMissing,
-    Transport,
-    load_artifact,
-)
+from tallystick.chain import ContractMissing, LedgerReader, LogMissing, Transport, load_artifact
+from tallystick.chain.faults import EventsWithheld
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
-from tallystick.heads import FORMAT, MODE_APPEND, LogTerms, derive_log_id
+from tallystick.heads import FORMAT, MODE_APPEND, LogTerms
 from tallystick.ids import Address, LogId, checksum_address, parse_address, parse_hash, to_hex
 from tallystick_platform.anchor.errors import (
     ContractAbsent,
@@ -113,15 +107,14 @@ def named_log(
     if not _is_deployed(reader):
         raise ContractAbsent(contract=checksum_address(contract), chain_id=chain_id)
     try:
-        created_in = reader.creation_block()
+        location = LedgerLocation(chain_id=chain_id, contract=contract, terms=reader.creation().terms)
     except LogMissing as error:
         raise LogAbsent(log_id=to_hex(log_id), contract=checksum_address(contract)) from error
-    for event in reader.events(created_in, created_in):
-        if isinstance(event, LogCreated):
-            if derive_log_id(chain_id, contract, event.terms) != log_id:
-                break
-            return LedgerLocation(chain_id=chain_id, contract=contract, terms=event.terms)
-    raise TermsDiffer(log_id=to_hex(log_id))
+    except EventsWithheld as error:
+        raise TermsDiffer(log_id=to_hex(log_id)) from error
+    if location.log_id != log_id:
+        raise TermsDiffer(log_id=to_hex(log_id))
+    return location
 
 
 def check_log(transport: Transport, writer: Address, location: LedgerLocation) -> LedgerLocation:

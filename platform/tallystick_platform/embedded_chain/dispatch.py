@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from tallystick.chain.depth import is_shallow
 from tallystick.ids import to_hex
+from tallystick.strict_json import is_shallow
 from tallystick_platform.embedded_chain.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,

@@ -13,14 +13,14 @@ from eth.abc import ComputationAPI, StateAPI
 from eth.exceptions import Revert, VMError
 from eth.vm.message import Message
 
-from tallystick.chain.transaction import (
-    GAS_CREATE,
-    GAS_INIT_CODE_WORD,
+from tallystick_platform.embedded_chain.errors import EXECUTION_REVERTED, SERVER_ERROR, Refused
+from tallystick_platform.ledger_chain.gas import (
+    CREATE,
     MAX_TRANSACTION_GAS,
+    PER_INIT_CODE_WORD,
     calldata_floor,
     intrinsic_gas,
 )
-from tallystick_platform.embedded_chain.errors import EXECUTION_REVERTED, SERVER_ERROR, Refused
 
 CALL_GAS_CAP: Final = MAX_TRANSACTION_GAS
 """A call executes no more than a transaction could, whatever gas it names."""
@@ -49,7 +49,7 @@ class CallRequest:
         """What is paid before execution."""
         gas = intrinsic_gas(self.data)
         if self.to is None:
-            gas += GAS_CREATE + GAS_INIT_CODE_WORD * ((len(self.data) + 31) // 32)
+            gas += CREATE + PER_INIT_CODE_WORD * ((len(self.data) + 31) // 32)
         gas += ACCESS_ADDRESS_GAS * len(self.access)
         return gas + ACCESS_SLOT_GAS * sum(len(slots) for _, slots in self.access)
 

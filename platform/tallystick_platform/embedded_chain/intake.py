@@ -11,10 +11,10 @@ from eth.exceptions import UnrecognizedTransactionType
 from eth_keys.exceptions import BadSignature
 from eth_utils import ValidationError
 
-from tallystick.chain.transaction import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, calldata_floor
 from tallystick_platform.embedded_chain.errors import TransactionRefused
 from tallystick_platform.embedded_chain.pool import Waiting
 from tallystick_platform.embedded_chain.rules import EmbeddedVM
+from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, calldata_floor
 
 TYPE_LEGACY: Final = 0
 TYPE_BLOB: Final = 3

@@ -8,7 +8,6 @@ from typing import Final
 
 from eth_bloom import BloomFilter
 
-from tallystick.chain.transaction import MAX_TRANSACTION_BYTES
 from tallystick.chain.wire import UINT256_MAX
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
@@ -28,6 +27,7 @@ from tallystick_platform.embedded_chain.params import (
     read_topics,
 )
 from tallystick_platform.embedded_chain.rules import TIP_WEI
+from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_BYTES
 
 CLIENT_VERSION: Final = "tallystick-embedded/1"
 MAX_LOGS_PER_ANSWER: Final = 10_000
@@ -193,7 +193,7 @@ class Methods:
     def _number(self, tag: object, head: int) -> int:
         if tag is None or (isinstance(tag, str) and tag in TAGS):
             return head
-        return 0 if tag == "earliest" else read_number(tag, "block")
+        return 0 if tag == "earliest" else read_number(tag, "block", index.MAX_BLOCK_NUMBER)
 
     def _find_block(self, tag: object) -> BlockRow | None:
         if isinstance(tag, dict):  # EIP-1898

@@ -19,7 +19,7 @@ from tallystick_platform.embedded_chain.errors import ChainLocked, ChainStorageF
 
 DATABASE_NAME: Final = "chain.sqlite3"
 LOCK_NAME: Final = "chain.lock"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_MS: Final = 5_000
 _CACHE_KIB: Final = 16_384
 
@@ -39,6 +39,7 @@ CREATE TABLE log (
   topic0 BLOB, topic1 BLOB, topic2 BLOB, topic3 BLOB, data BLOB NOT NULL
 );
 CREATE INDEX log_topic0 ON log (topic0);
+CREATE INDEX log_topic2 ON log (topic2);
 """
 
 Rows = Mapping[str, list[tuple[object, ...]]]

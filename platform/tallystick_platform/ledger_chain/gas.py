@@ -16,6 +16,9 @@ OVERHEAD_BYTES: Final = 200
 """The bytes of a signed transaction beside its calldata, rounded up."""
 MAX_CALLDATA_BYTES: Final = MAX_TRANSACTION_BYTES - OVERHEAD_BYTES
 
+CREATE: Final = 32_000
+PER_INIT_CODE_WORD: Final = 2
+"""Source: EIP-3860."""
 _TRANSACTION: Final = 21_000
 _PER_TOKEN: Final = 4
 _FLOOR_PER_TOKEN: Final = 10
@@ -24,8 +27,6 @@ _PER_RECORD: Final = 8_000
 _PER_BYTE: Final = 13
 """What executing a call may use at most: storage once, then for each record its hashes, and for each byte of calldata its log data (8),
 hashing and copying. `tests/platform/ledger_chain/test_gas.py` holds these to the contract."""
-_CREATE: Final = 32_000
-_PER_INIT_CODE_WORD: Final = 2
 _PER_CODE_BYTE: Final = 200
 _CONSTRUCTOR: Final = 50_000
 
@@ -35,9 +36,8 @@ def call_gas(data: bytes, items: int) -> int:
 
     Source: EIP-2028, EIP-7623
     """
-    tokens = _tokens(data)
     executed = _STORAGE + _PER_RECORD * items + _PER_BYTE * len(data)
-    return max(_TRANSACTION + _PER_TOKEN * tokens + executed, _TRANSACTION + _FLOOR_PER_TOKEN * tokens)
+    return max(intrinsic_gas(data) + executed, calldata_floor(data))
 
 
 def deployment_gas(code: bytes) -> int:
@@ -45,10 +45,25 @@ def deployment_gas(code: bytes) -> int:
 
     Source: EIP-3860, EIP-7623
     """
-    tokens = _tokens(code)
     words = (len(code) + 31) // 32
-    executed = _CREATE + _PER_INIT_CODE_WORD * words + _PER_CODE_BYTE * len(code) + _CONSTRUCTOR
-    return max(_TRANSACTION + _PER_TOKEN * tokens + executed, _TRANSACTION + _FLOOR_PER_TOKEN * tokens)
+    executed = CREATE + PER_INIT_CODE_WORD * words + _PER_CODE_BYTE * len(code) + _CONSTRUCTOR
+    return max(intrinsic_gas(code) + executed, calldata_floor(code))
+
+
+def intrinsic_gas(data: bytes) -> int:
+    """The gas that a call with this calldata pays before it executes.
+
+    Source: EIP-2028
+    """
+    return _TRANSACTION + _PER_TOKEN * _tokens(data)
+
+
+def calldata_floor(data: bytes) -> int:
+    """The least gas that a transaction with this calldata uses, however little it executes.
+
+    Source: EIP-7623
+    """
+    return _TRANSACTION + _FLOOR_PER_TOKEN * _tokens(data)
 
 
 def _tokens(data: bytes) -> int:

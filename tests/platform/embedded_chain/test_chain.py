@@ -1,7 +1,6 @@
 import pytest
 import structlog
 
-from tallystick.chain.transaction import Fees, calldata_floor
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain import chain as chain_module
 from tallystick_platform.embedded_chain import producer
@@ -9,6 +8,8 @@ from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed, TransactionRefused
 from tallystick_platform.embedded_chain.rules import EmbeddedVM
 from tallystick_platform.embedded_chain.storage import ChainStorage
+from tallystick_platform.ledger_chain import Fees
+from tallystick_platform.ledger_chain.gas import calldata_floor
 from tests.support.accounts import INVALID, REVERT_WITH_CALLDATA, Account
 
 SINK = b"\x05" * 19 + b"\xff"

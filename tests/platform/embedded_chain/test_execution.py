@@ -2,9 +2,9 @@ import pytest
 from eth_abi import encode
 from web3 import Web3
 
-from tallystick.chain.transaction import MAX_TRANSACTION_GAS, calldata_floor
 from tallystick_platform.embedded_chain.errors import Refused
 from tallystick_platform.embedded_chain.execution import CallRequest, estimate_gas, execute
+from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_GAS, calldata_floor
 from tests.support.accounts import INVALID, RETURN_42, REVERT_WITH_CALLDATA, deployer, logger
 
 NOBODY = bytes(20)

@@ -2,10 +2,11 @@ import pytest
 import rlp
 from eth_account import Account as EthAccount
 
-from tallystick.chain.transaction import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, Fees, calldata_floor, encode_rlp
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.errors import TransactionRefused
 from tallystick_platform.embedded_chain.intake import MAX_INITCODE_BYTES, check_funds, check_transaction
+from tallystick_platform.ledger_chain import Fees
+from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, calldata_floor
 from tests.support.accounts import Account
 
 ACCOUNT = Account(transport=None, wallet=Wallet(b"\x11" * 32))
@@ -47,7 +48,7 @@ def test_another_chains_transaction_is_refused_by_both_ids():
 
 def test_a_blob_transaction_is_refused():
     fields = [CHAIN_ID, 0, 1, 1, 21_000, bytes(20), 0, b"", [], 1, [b"\x01" + bytes(31)], 0, 1, 1]
-    refused(b"\x03" + encode_rlp(fields), "no blobs")
+    refused(b"\x03" + rlp.encode(fields), "no blobs")
 
 
 def test_gas_at_the_cap_is_taken_and_one_more_refused():
@@ -86,7 +87,7 @@ def test_a_tip_above_the_fee_is_refused():
 
 def test_a_broken_signature_is_refused():
     fields = [CHAIN_ID, 0, 1, 1, 21_000, bytes(20), 0, b"", [], 0, 2**256 - 1, 1]
-    refused(b"\x02" + encode_rlp(fields), "invalid sender")
+    refused(b"\x02" + rlp.encode(fields), "invalid sender")
 
 
 def test_a_high_s_is_refused():

@@ -5,6 +5,7 @@ import pytest
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.integrity import ChainInconsistent, replay
 from tallystick_platform.embedded_chain.storage import DATABASE_NAME
+from tests.support.anchoring import sealed_bytes
 from tests.support.chains import deployed_ledger
 
 
@@ -12,7 +13,7 @@ from tests.support.chains import deployed_ledger
 def folder(tmp_path):
     with deployed_ledger(tmp_path) as ledger:
         for number in range(3):
-            ledger.append([(bytes([number]) * 32, b"sealed-%d" % number)] * 2)
+            ledger.append([(bytes([number]) * 32, sealed_bytes(number + 1, 60))] * 2)
     return tmp_path
 
 

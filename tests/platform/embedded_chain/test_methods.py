@@ -2,10 +2,10 @@ import pytest
 from eth_account import Account as EthAccount
 from eth_utils import to_checksum_address
 
-from tallystick.chain.transaction import Fees
 from tallystick.errors import ChainRejected
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.rules import PREFUND_WEI, TIP_WEI
+from tallystick_platform.ledger_chain import Fees
 from tests.support.accounts import RETURN_42, Account
 
 SINK = "0x" + "05" * 19 + "ff"
@@ -33,6 +33,31 @@ def test_the_node_names_itself_and_its_chain(ask):
 
 def test_keccak_is_ethereums(ask):
     assert ask("web3_sha3", "0x").startswith("0xc5d246")
+
+
+@pytest.mark.parametrize("block", [2**38, 2**63, 2**64 - 1])
+def test_a_block_that_no_chain_reaches_is_a_parameter_that_is_refused(ask, block):
+    for method, parameters in (
+        ("eth_getCode", [SINK]),
+        ("eth_getBalance", [SINK]),
+        ("eth_getTransactionCount", [SINK]),
+        ("eth_getStorageAt", [SINK, "0x0"]),
+        ("eth_call", [{"to": SINK}]),
+        ("eth_estimateGas", [{"to": SINK}]),
+        ("eth_getBlockByNumber", []),
+        ("eth_getBlockReceipts", []),
+        ("eth_feeHistory", ["0x1"]),
+    ):
+        assert "beyond" in refused(ask, -32602, method, *parameters, hex(block))
+    for range_ in ({"fromBlock": hex(block)}, {"toBlock": hex(block)}, {"fromBlock": "0x0", "toBlock": hex(block)}):
+        assert "beyond" in refused(ask, -32602, "eth_getLogs", range_)
+
+
+def test_the_highest_block_that_can_be_asked_for_is_one_that_is_not_there(ask):
+    highest = hex(2**38 - 1)
+    assert ask("eth_getBlockByNumber", highest, False) is None
+    assert refused(ask, -32000, "eth_getCode", SINK, highest) == "header not found"
+    assert ask("eth_getLogs", {"fromBlock": "0x0", "toBlock": highest}) == []
 
 
 def test_the_state_is_read_at_a_block(account, ask):

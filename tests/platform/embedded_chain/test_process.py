@@ -10,9 +10,11 @@ from web3 import Web3
 from web3.exceptions import ContractCustomError
 
 from tallystick.chain import HttpTransport, LedgerReader, load_artifact
+from tallystick.chain.packing import pack_records
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
-from tests.support.chains import foundry_tool
+from tests.support.anchoring import sealed_bytes
+from tests.support.chains import WRAPS, foundry_tool
 from tests.support.embedded_chain import running_chain, start_chain
 
 WALLET = Wallet(b"\x11" * 32)
@@ -109,16 +111,18 @@ def test_web3_deploys_the_contract_writes_a_log_and_reads_its_events(chain):
     factory = web3.eth.contract(abi=list(artifact.abi), bytecode=artifact.bytecode)
     contract = web3.eth.contract(send(factory.constructor())["contractAddress"], abi=list(artifact.abi))
     log_id = contract.events.LogCreated().process_receipt(
-        send(contract.functions.createLog(account.address, bytes(32)))
+        send(contract.functions.createLog(account.address, account.address, 1, 3_600, 60, bytes(32)))
     )[0]["args"]["logId"]
-    send(contract.functions.openEpoch(log_id, 1, [b"wrap"]))
-    receipt = send(contract.functions.append(log_id, 0, [b"\x0a" * 32, b"\x0b" * 32], [b"one", b"two"]))
+    send(contract.functions.openEpoch(log_id, log_id, 1, WRAPS[0]))
+    packed = pack_records([(b"\x0a" * 32, sealed_bytes(1, 60)), (b"\x0b" * 32, sealed_bytes(2, 60))])
+    head = contract.functions.logState(log_id).call()[3]
+    receipt = send(contract.functions.append(log_id, head, packed))
     assert receipt["status"] == 1
-    events = contract.events.RecordAppended().get_logs(from_block=0)
-    assert [(event["args"]["index"], event["args"]["sealed_"]) for event in events] == [(0, b"one"), (1, b"two")]
-    assert contract.functions.logState(log_id).call()[2] == 2
+    (event,) = contract.events.BatchAppended().get_logs(from_block=0)
+    assert (event["args"]["entry"], event["args"]["count"], event["args"]["records"]) == (1, 2, packed)
+    assert contract.functions.logState(log_id).call()[1] == 2
     with pytest.raises(ContractCustomError):
-        contract.functions.append(log_id, 0, [bytes(32)], [b"x"]).call()
+        contract.functions.append(log_id, head, packed).call()
     assert web3.eth.fee_history(2, "latest", [50])["oldestBlock"] >= 0
     assert web3.eth.get_block("latest", full_transactions=True)["transactions"][0]["from"] == account.address
     reader = LedgerReader(HttpTransport(chain.url), bytes.fromhex(contract.address[2:]), log_id)
