@@ -1,18 +1,22 @@
-"""The chain as a client sees it, over JSON-RPC, from a node that nobody has to trust.
+"""The chain as an auditor sees it, over JSON-RPC, from a node that nobody has to trust.
 
 A tour, from the wire up:
 
-- `wire`: JSON values of the protocol, checked for type and length. `rpc`: one bounded HTTP connection to a node.
+- `connection`: one HTTP connection on which nothing waits past a deadline. `answers`: JSON-RPC answers within bounds. `rpc`: both, with
+  patience where a node asks for it. `wire`: JSON values of the protocol, checked for type and length.
 - `words`: the contract ABI in 32-byte words. `calldata`, `events`, `reverts`: the contract's functions, events and errors.
 - `packing`: the records of a batch as one byte string. `calls`: what a signed transaction asked of the contract.
 - `artifact`: the compiled contract that the code on chain is compared with.
-- `reader`, with `scan` for the paging: what an auditor asks. `sender`, with `transaction`: what the writer sends.
+- `reader`: what an auditor asks, with `scan` for the paging, and `entries` for what a node leaves out.
+- `transaction`, `authorship`: who signed an entry, computed from the transaction that made it.
+- `faults`: what can be wrong with a node without any fault of the writer.
 
 Two errors matter to a caller: `ChainUnavailable`, nothing was learned and the question may be put again, and
 `ChainRejected`, the node or the contract said no; `ContractReverted` then names the contract's error and its arguments.
 """
 
 from tallystick.chain.artifact import ContractArtifact, load_artifact
+from tallystick.chain.authorship import Author, LedgerEntry, Mismatch, NotAuthored, TransactionWithheld, signer_of
 from tallystick.chain.calldata import BatchInfo, LogState, LogTermsOnChain, WriterSpan
 from tallystick.chain.events import (
     BatchAppended,
@@ -24,33 +28,37 @@ from tallystick.chain.events import (
     NumbersVoided,
     WriterRotated,
 )
-from tallystick.chain.packing import PackedRecord, PackingError, pack_records, packed_size, unpack_records
-from tallystick.chain.reader import Block, ContractMissing, LedgerReader, LogMissing
-from tallystick.chain.reverts import ContractReverted
-from tallystick.chain.rpc import HttpTransport, Transport
-from tallystick.chain.scan import Page
-from tallystick.chain.sender import LedgerSender, TransactionReceipt, TransactionTooLarge, append_calldata_size
-from tallystick.chain.transaction import (
-    MAX_TRANSACTION_BYTES,
-    MAX_TRANSACTION_GAS,
-    Fees,
-    SignedTransaction,
-    contract_address,
+from tallystick.chain.faults import (
+    ChainMoved,
+    ContractMissing,
+    EventsWithheld,
+    LogMissing,
+    NodeBehind,
+    OtherChain,
+    OtherCode,
 )
-from tallystick.chain.wire import MalformedAnswer
+from tallystick.chain.packing import PackedRecord, PackingError, pack_records, packed_size, unpack_records
+from tallystick.chain.reader import Block, ChainTip, LedgerReader
+from tallystick.chain.reverts import ContractReverted
+from tallystick.chain.rpc import HttpTransport, Transport, node_name
+from tallystick.chain.scan import Page
+from tallystick.chain.transaction import contract_address
+from tallystick.chain.wire import AnswerTooLarge, AnswerTooSlow, MalformedAnswer, RateLimited
 
 __all__ = [
     "HttpTransport",
     "Transport",
+    "node_name",
     "LedgerReader",
-    "LedgerSender",
     "Block",
+    "ChainTip",
     "LogState",
     "LogTermsOnChain",
     "BatchInfo",
     "WriterSpan",
     "Page",
     "LedgerEvent",
+    "LedgerEntry",
     "LogPosition",
     "LogCreated",
     "BatchAppended",
@@ -63,18 +71,24 @@ __all__ = [
     "pack_records",
     "packed_size",
     "unpack_records",
+    "signer_of",
+    "Author",
+    "Mismatch",
+    "contract_address",
     "ContractArtifact",
     "load_artifact",
-    "Fees",
-    "SignedTransaction",
-    "TransactionReceipt",
-    "MAX_TRANSACTION_BYTES",
-    "MAX_TRANSACTION_GAS",
-    "append_calldata_size",
-    "contract_address",
+    "AnswerTooLarge",
+    "AnswerTooSlow",
+    "ChainMoved",
     "ContractMissing",
     "ContractReverted",
+    "EventsWithheld",
     "LogMissing",
     "MalformedAnswer",
-    "TransactionTooLarge",
+    "NodeBehind",
+    "NotAuthored",
+    "OtherChain",
+    "OtherCode",
+    "RateLimited",
+    "TransactionWithheld",
 ]

@@ -32,7 +32,7 @@ from tallystick.chain.events import (
     WriterRotated,
 )
 from tallystick.chain.rpc import Transport, node_name
-from tallystick.chain.shown import ShownTransaction, TransactionUnreadable, read_transaction
+from tallystick.chain.transaction import ShownTransaction, TransactionUnreadable, read_transaction
 from tallystick.errors import ChainError, SignatureError
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, Hash32, Head, LogId, checksum_address, to_hex

@@ -1,85 +1,153 @@
-"""EIP-1559 transactions, built and signed by hand so that their hash is known before they are sent."""
+"""A transaction as a node shows it: its hash and its signer follow from its fields, so that the node has to be believed in neither.
+
+Two types are read, the ones in which writers send: legacy (0) with a chain id, and fee market (2).
+Source: EIP-155, EIP-1559, EIP-2718, EIP-2930.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tallystick.chain.wire import (
+    UINT8_MAX,
+    UINT64_MAX,
+    UINT256_MAX,
+    read_data,
+    read_list,
+    read_object,
+    read_quantity,
+)
+from tallystick.errors import ChainError
 from tallystick.hashing import keccak256
-from tallystick.ids import Address, Hash32
-from tallystick.keys import Wallet
+from tallystick.ids import ADDRESS_BYTES, HASH_BYTES, Address, Hash32
+from tallystick.keys import recover
 
-MAX_TRANSACTION_BYTES: Final = 131_072
-"""Public nodes keep no longer transaction in their pools."""
-MAX_TRANSACTION_GAS: Final = 16_777_216
-"""No block may hold a transaction with a higher gas limit. Source: EIP-7825."""
-TYPE_FEE_MARKET: Final = b"\x02"
-
-GAS_TRANSACTION: Final = 21_000
-GAS_CREATE: Final = 32_000
-GAS_INIT_CODE_WORD: Final = 2
-GAS_CODE_BYTE: Final = 200
-_FLOOR_PER_TOKEN: Final = 10
-_GAS_PER_TOKEN: Final = 4
+LEGACY: Final = 0
+FEE_MARKET: Final = 2
+MAX_ACCESS_ITEMS: Final = 1024
+"""Of an access list, and of the slots of each address in it; a call of the contract needs none."""
+_LEGACY_V: Final = 35
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fees:
-    """What a transaction offers for each unit of gas, in wei."""
+class TransactionUnreadable(ChainError):
+    """The node shows a transaction of which the signer cannot be computed: a field is missing, or the type is another."""
 
-    max_fee_per_gas: int
-    max_priority_fee_per_gas: int
-
-    def raised(self) -> Fees:
-        """The least offer with which a node lets one transaction replace another of the same nonce, and a little more."""
-        return Fees(
-            max_fee_per_gas=self.max_fee_per_gas * 9 // 8 + 1,
-            max_priority_fee_per_gas=self.max_priority_fee_per_gas * 9 // 8 + 1,
-        )
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"transaction: {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A transaction before its signature. `to` is None for a deployment."""
+class ShownTransaction:
+    """What a transaction says, and what its bytes hash to. `chain_id` is None for one that is valid on every chain."""
 
-    chain_id: int
+    type: int
+    hash: Hash32
+    chain_id: int | None
     nonce: int
     to: Address | None
     data: bytes
-    gas: int
-    fees: Fees
-    value: int = 0
+    signing_hash: Hash32
+    signature: bytes
+
+    def signer(self) -> Address:
+        """Whose key signed it.
+
+        Raises: SignatureError.
+        """
+        return recover(self.signing_hash, self.signature)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedTransaction:
-    """A transaction's bytes, and the hash under which every node will know it."""
+def read_transaction(answer: object) -> ShownTransaction:
+    """Read what `eth_getTransactionByHash` gives, and compute the hash and what was signed.
 
-    hash: Hash32
-    raw: bytes
-    nonce: int
-
-
-def sign_call(wallet: Wallet, call: Call) -> SignedTransaction:
-    """Sign a transaction; the same call signed again gives the same bytes.
-
-    Source: EIP-1559, EIP-2718.
+    Raises: TransactionUnreadable, MalformedAnswer.
     """
-    fields: list[Rlp] = [
-        call.chain_id,
-        call.nonce,
-        call.fees.max_priority_fee_per_gas,
-        call.fees.max_fee_per_gas,
-        call.gas,
-        call.to or b"",
-        call.value,
-        call.data,
-        [],
-    ]
-    signature = wallet.sign_digest(keccak256(TYPE_FEE_MARKET + encode_rlp(fields)))
-    fields += [signature[64] - 27, int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")]
-    raw = TYPE_FEE_MARKET + encode_rlp(fields)
-    return SignedTransaction(hash=Hash32(keccak256(raw)), raw=raw, nonce=call.nonce)
+    fields = read_object(answer, "transaction")
+    kind = LEGACY if fields.get("type") is None else read_quantity(fields["type"], "transaction type", UINT8_MAX)
+    if kind == LEGACY:
+        return _read_legacy(fields)
+    if kind == FEE_MARKET:
+        return _read_fee_market(fields)
+    raise TransactionUnreadable(f"is of type {kind}; types {LEGACY} and {FEE_MARKET} are read")
+
+
+def _read_legacy(fields: Mapping[str, object]) -> ShownTransaction:
+    nonce, to, value, data = _common(fields)
+    parts: list[Rlp] = [nonce, _number(fields, "gasPrice"), _number(fields, "gas"), to or b"", value, data]
+    v, r, s = (_number(fields, name) for name in ("v", "r", "s"))
+    chain_id, parity = divmod(v - _LEGACY_V, 2) if v >= _LEGACY_V else (None, v - 27)
+    if parity not in (0, 1):
+        raise TransactionUnreadable(f"v is {v}, which no signature has")
+    signed = parts if chain_id is None else [*parts, chain_id, 0, 0]
+    return ShownTransaction(
+        type=LEGACY,
+        hash=Hash32(keccak256(encode_rlp([*parts, v, r, s]))),
+        chain_id=chain_id,
+        nonce=nonce,
+        to=to,
+        data=data,
+        signing_hash=Hash32(keccak256(encode_rlp(signed))),
+        signature=_signature(r, s, parity),
+    )
+
+
+def _read_fee_market(fields: Mapping[str, object]) -> ShownTransaction:
+    nonce, to, value, data = _common(fields)
+    chain_id = _number(fields, "chainId")
+    fees: list[Rlp] = [_number(fields, "maxPriorityFeePerGas"), _number(fields, "maxFeePerGas")]
+    tail: list[Rlp] = [_number(fields, "gas"), to or b"", value, data, _access_list(fields)]
+    parts: list[Rlp] = [chain_id, nonce, *fees, *tail]
+    parity = _number(fields, "v" if fields.get("yParity") is None else "yParity", 1)
+    r, s = _number(fields, "r"), _number(fields, "s")
+    prefix = bytes((FEE_MARKET,))
+    return ShownTransaction(
+        type=FEE_MARKET,
+        hash=Hash32(keccak256(prefix + encode_rlp([*parts, parity, r, s]))),
+        chain_id=chain_id,
+        nonce=nonce,
+        to=to,
+        data=data,
+        signing_hash=Hash32(keccak256(prefix + encode_rlp(parts))),
+        signature=_signature(r, s, parity),
+    )
+
+
+def _common(fields: Mapping[str, object]) -> tuple[int, Address | None, int, bytes]:
+    to = fields.get("to")
+    return (
+        _number(fields, "nonce", UINT64_MAX),
+        None if to is None else Address(read_data(to, "transaction to", ADDRESS_BYTES)),
+        _number(fields, "value"),
+        read_data(_required(fields, "data" if fields.get("input") is None else "input"), "transaction input"),
+    )
+
+
+def _access_list(fields: Mapping[str, object]) -> list[Rlp]:
+    items: list[Rlp] = []
+    for item in read_list(_required(fields, "accessList"), "access list", MAX_ACCESS_ITEMS):
+        entry = read_object(item, "access list item")
+        keys = read_list(entry.get("storageKeys"), "storage keys", MAX_ACCESS_ITEMS)
+        address = read_data(entry.get("address"), "access list address", ADDRESS_BYTES)
+        items.append([address, [read_data(key, "storage key", HASH_BYTES) for key in keys]])
+    return items
+
+
+def _number(fields: Mapping[str, object], name: str, most: int = UINT256_MAX) -> int:
+    return read_quantity(_required(fields, name), f"transaction {name}", most)
+
+
+def _required(fields: Mapping[str, object], name: str) -> object:
+    value = fields.get(name)
+    if value is None:
+        raise TransactionUnreadable(f"the node shows no {name}")
+    return value
+
+
+def _signature(r: int, s: int, parity: int) -> bytes:
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((27 + parity,))
 
 
 def contract_address(creator: Address, nonce: int) -> Address:
@@ -88,40 +156,6 @@ def contract_address(creator: Address, nonce: int) -> Address:
     Source: Yellow Paper, section 7.
     """
     return Address(keccak256(encode_rlp([creator, nonce]))[12:])
-
-
-def calldata_tokens(data: bytes) -> int:
-    """Count calldata in tokens: one for a zero byte, four for another.
-
-    Source: EIP-7623.
-    """
-    return 4 * len(data) - 3 * data.count(0)
-
-
-def calldata_floor(data: bytes) -> int:
-    """The least gas that a transaction with this calldata uses, however little it executes.
-
-    Source: EIP-7623.
-    """
-    return GAS_TRANSACTION + _FLOOR_PER_TOKEN * calldata_tokens(data)
-
-
-def intrinsic_gas(data: bytes) -> int:
-    """The gas that a call with this calldata pays before it executes.
-
-    Source: EIP-2028.
-    """
-    return GAS_TRANSACTION + _GAS_PER_TOKEN * calldata_tokens(data)
-
-
-def deployment_gas(code: bytes) -> int:
-    """A gas limit that suffices to deploy a contract without constructor logic.
-
-    Source: EIP-3860 for the words of initialisation code; its code deposit is counted as if all of it were kept.
-    """
-    words = (len(code) + 31) // 32
-    spent = intrinsic_gas(code) + GAS_CREATE + GAS_INIT_CODE_WORD * words + GAS_CODE_BYTE * len(code) + 50_000
-    return max(spent, calldata_floor(code))
 
 
 Rlp = bytes | int | list["Rlp"]

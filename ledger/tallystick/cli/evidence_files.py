@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from tallystick.bundle import FORMAT, Bundle, parse_bundle
-from tallystick.chain.depth import is_shallow
+from tallystick.strict_json import is_shallow
 from tallystick.cli.output import read_file
 from tallystick.errors import ReceiptFormatError, ReceiptsError, SignatureError
 from tallystick.receipts import SignedAdmission, SignedReceipt

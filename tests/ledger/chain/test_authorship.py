@@ -12,7 +12,7 @@ from tallystick.chain.events import (
     NumbersVoided,
     WriterRotated,
 )
-from tallystick.chain.shown import read_transaction
+from tallystick.chain.transaction import read_transaction
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainUnavailable
 from tallystick.keys import Wallet
