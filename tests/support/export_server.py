@@ -74,7 +74,7 @@ class ExportServer:
             for name, data in self.files.items()
         ]
         digest = to_hex(Manifest.of(entries).digest)
-        about = {"id": "e1", "state": self.state, "progress": 1.0, "record": EXPORT_RECORD_ID}
+        about = {"id": "e1", "state": self.state, "progress": 1.0, "ended_by": EXPORT_RECORD_ID}
         return {**about, "files": listed, "manifest_digest": digest}
 
     def file_requests(self) -> list[Request]:

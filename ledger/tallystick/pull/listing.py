@@ -76,7 +76,7 @@ def read_listing(url: str, body: bytes) -> Listing:
     expected = document.get("manifest_digest")
     if expected != to_hex(manifest.digest):
         raise ModelDigestError(f"the list of {url}", f"digest {expected!a:.80}", f"digest {to_hex(manifest.digest)}")
-    return Listing(manifest=manifest, wanted=files, record_id=shown_record_id(document.get("record")))
+    return Listing(manifest=manifest, wanted=files, record_id=shown_record_id(document.get("ended_by")))
 
 
 def shown_record_id(value: object) -> str | None:

@@ -13,7 +13,7 @@ from tallystick_platform.exchange import Event, HttpFacts
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
-TASK = "export"
+EXPORT_TASK, DOWNLOAD_TASK = "export", "download"
 EXPORTER = "exporter"
 DOWNLOAD = "download"
 DOCUMENT = "document"
@@ -32,20 +32,23 @@ class ExportFacts:
 
     def accepted(self, job: ExportJob, http: HttpFacts) -> Event:
         """What the record that takes a job states."""
-        return self._event(job, EXPORTER, _asked(job), http, gpu=self.gpu)
+        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), http, gpu=self.gpu)
 
     def ended(self, job: ExportJob) -> Event:
         """What the record that ends it states. It has no request of its own: it follows the one that has."""
-        return self._event(job, EXPORTER, _asked(job), _no_request(job), gpu=self.gpu, follows=job.record_id)
+        return self._event(
+            job, EXPORT_TASK, EXPORTER, _asked(job), _no_request(job), gpu=self.gpu, follows=job.record_id
+        )
 
     def download(self, job: ExportJob, file: str, span: str | None, http: HttpFacts) -> Event:
         """The event of a download; `span` is the part of the file as in Content-Range, None for the whole."""
         parameters: dict[str, Value] = {"export": job.id, "file": file, "range": span}
-        return self._event(job, DOWNLOAD, parameters, http, gpu=None)
+        return self._event(job, DOWNLOAD_TASK, DOWNLOAD, parameters, http, gpu=None)
 
     def _event(
         self,
         job: ExportJob,
+        task: str,
         engine: str,
         parameters: Mapping[str, Value],
         http: HttpFacts,
@@ -55,7 +58,7 @@ class ExportFacts:
     ) -> Event:
         return Event(
             follows=follows,
-            task=TASK,
+            task=task,
             model=Model(
                 id=job.model,
                 version=job.version,

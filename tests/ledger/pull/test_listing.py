@@ -37,7 +37,7 @@ def test_a_listing_gives_manifest_and_files():
 
 @pytest.mark.parametrize("record", [None, 7, "", "a\nb", "x" * 65])
 def test_a_record_id_that_is_none_is_left_out(record):
-    assert read(document(record=record)).record_id is None
+    assert read(document(ended_by=record)).record_id is None
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled", None, 7, "x" * 10_000])

@@ -189,7 +189,8 @@ def test_an_object_of_too_many_keys_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_the_record_will_hold_is_what_the_auditors_reader_gives() -> None:
     body = json.dumps(
-        HI | {"temperature": 1, "max_completion_tokens": 9, "stop": "x", "seed": -1, "user": "u", "stream": True, "n": 1}
+        HI
+        | {"temperature": 1, "max_completion_tokens": 9, "stop": "x", "seed": -1, "user": "u", "stream": True, "n": 1}
     ).encode()
     reading = parse_chat(body).request.reading
     assert reading == read("chat/openai/1", "POST", "/v1/chat/completions", "application/json", body)

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import hashlib
 import io
-import json
 import socket
 import tarfile
 from dataclasses import replace
@@ -26,9 +25,9 @@ from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.jobs.reading import CHUNK_BYTES
 from tallystick_platform.store.jobs import JobState
 from tests.support import api as api_module
-from tests.support.api import AUTH, OTHER_TOKEN, Api
+from tests.support.api import AUTH, OTHER_TOKEN, Api, from_header
 from tests.support.exchange import SENDER, unavailable
-from tests.support.export_jobs import FACTS, Exports, exports_at, said
+from tests.support.export_jobs import FACTS, LIMIT_S, Exports, exports_at, said
 from tests.support.fake_exporter import NAMES
 
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
@@ -39,10 +38,14 @@ LARGE_BYTES = 6 * CHUNK_BYTES
 class Served:
     """The API over a rig of exports; both write to one journal."""
 
-    def __init__(self, exports: Exports) -> None:
+    def __init__(self, exports: Exports, limit_s: float = 60) -> None:
         self.exports = exports
         self.downloads = Downloads(
-            exchange=exports.bench.exchange, folders=exports.folders, facts=FACTS, clock=exports.bench.clock
+            exchange=exports.bench.exchange,
+            folders=exports.folders,
+            facts=FACTS,
+            clock=exports.bench.clock,
+            limit_s=limit_s,
         )
         self.api = Api(exporting=exports.jobs)
         self.api.services = self.changed()
@@ -67,9 +70,9 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(home: Path, **options: object):
+async def served(home: Path, limit_s: float = 60, **options: object):
     async with exports_at(home, **options) as exports:
-        each = Served(exports)
+        each = Served(exports, limit_s)
         try:
             yield each
         finally:
@@ -83,8 +86,12 @@ async def test_an_export_is_taken_with_a_promise_and_ends_with_its_files(tmp_pat
         assert taken.status_code == 202
         assert taken.headers["location"] == f"/v1/exports/{export['id']}"
         assert taken.headers["x-tallystick-record"] == export["record"]
-        promise = json.loads(base64.urlsafe_b64decode(taken.headers["x-tallystick-admission"] + "=="))
-        assert promise["admission"]["record_id"] == export["record"]
+        promise = from_header(taken.headers["x-tallystick-admission"])
+        proof = export["tallystick"]
+        assert (proof["record_id"], proof["admission"]) == (export["record"], promise)
+        assert proof["receipt"] == from_header(taken.headers["x-tallystick-receipt"])
+        assert proof["request_salt"] == taken.headers["x-tallystick-request-salt"]
+        assert (export["ended_by"], export["due_by_us"]) == (None, export["created_at_us"] + LIMIT_S * 1_000_000)
         assert (export["state"], export["format"], export["quantization"]) == ("queued", "gguf", "Q8_0")
         job = await server.exports.ended(await server.exports.jobs.find(SENDER, export["id"]))
         found = (await client.get(taken.headers["location"])).json()
@@ -94,7 +101,10 @@ async def test_an_export_is_taken_with_a_promise_and_ends_with_its_files(tmp_pat
         listed = (await client.get("/v1/exports")).json()
         short = {name: value for name, value in found.items() if name not in {"files", "parity"}}
         assert (listed["data"], listed["has_more"]) == ([short], False)
-        assert server.records[0].http.path == "/v1/models/acme/tiny/exports"
+        taken_by, ended_by = server.records
+        assert (taken_by.request.target, taken_by.http.path) == ("/v1/models/acme/tiny/exports",) * 2
+        assert (found["record"], found["ended_by"]) == tuple(format_record_id(one.id) for one in server.records)
+        assert ended_by.follows == taken_by.id
 
 
 @pytest.mark.parametrize(
@@ -175,8 +185,10 @@ async def test_a_file_is_handed_out_whole_and_recorded(tmp_path: Path) -> None:
     assert (reply.headers["accept-ranges"], reply.headers["content-length"]) == ("bytes", str(len(data)))
     assert reply.headers["content-disposition"] == "attachment; filename*=UTF-8''model.onnx"
     assert reply.headers["x-tallystick-record"] == format_record_id(record.id)
+    assert from_header(reply.headers["x-tallystick-admission"])["admission"]["admission_seq"] == record.admission_seq
+    assert reply.headers["x-tallystick-request-salt"] == to_hex(record.request.salt)
     assert (record.task, record.state, record.http.method, record.http.streamed) == (
-        "export",
+        "download",
         State.COMPLETED,
         "GET",
         True,
@@ -217,7 +229,7 @@ async def test_what_sends_nothing_leaves_no_record(tmp_path: Path) -> None:
         other = await client.get(path, headers={"if-match": '"x"'})
         outside = await client.get(path, headers={"range": "bytes=99999-"})
         several = await client.get(path, headers={"range": "bytes=0-1,3-4"})
-        assert server.exports.bench.journal.admitted == 1  # the export itself
+        assert server.exports.bench.journal.admitted == 2  # the export itself
     size = next(file["size"] for file in export["files"] if file["name"] == "config.json")
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(size), b"")
     assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", head.headers["etag"])
@@ -294,6 +306,8 @@ async def test_a_file_that_is_not_what_was_published_is_not_handed_out(tmp_path:
         reply = await client.get(f"/v1/exports/{export['id']}/files/config.json")
         record = server.exports.bench.journal.only
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "file_changed")
+    assert reply.json()["error"]["message"] == record.error.message
+    assert reply.json()["tallystick"]["admission"] == from_header(reply.headers["x-tallystick-admission"])
     assert str(tmp_path) not in reply.text
     assert (record.state, record.error.code, record.response) == (State.FAILED, "file_changed", None)
 
@@ -422,6 +436,18 @@ async def test_a_client_that_hardly_reads_is_sent_away_and_cut_off(
         assert said(record)["bytes"] < len(data)
         rest = await reader.read(-1)  # what the kernel had taken, then the end
         assert 3 + len(rest) < len(data)
+        await closed(writer)
+
+
+async def test_a_download_that_outlasts_its_time_is_cut_off_and_recorded_as_far_as_it_came(tmp_path: Path) -> None:
+    async with served(tmp_path, 0.3, behaviour=f"bytes={LARGE_BYTES * 4}") as server, listening(server) as port:
+        path, data = await large(server)
+        reader, writer, _ = await connected(port, path)
+        await reader.readexactly(1_000)
+        await until(lambda: server.records)
+        record = server.exports.bench.journal.only
+        assert (record.state, record.error.code) == (State.TIMED_OUT, "timed_out")
+        assert said(record)["bytes"] < len(data)
         await closed(writer)
 
 

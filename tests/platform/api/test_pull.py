@@ -12,7 +12,7 @@ from tallystick.errors import PullRefused
 from tallystick.ids import format_record_id
 from tallystick.manifest import SIGNATURE_NAME, hash_folder
 from tallystick.pull import Pulled, Server, pull
-from tallystick.verify.file_lists import read_export_text
+from tallystick.verify.file_lists import exported_files
 from tallystick_platform.api import create_api
 from tallystick_platform.jobs.downloads import Downloads
 from tests.support.api import AUTH, OTHER_TOKEN, Api
@@ -39,7 +39,7 @@ async def pulled(exports: Exports, target: Path, token: str = TOKEN) -> Pulled:
     """Publish an export, and fetch it from another thread over a port."""
     job = await exports.finished()
     bench = exports.bench
-    downloads = Downloads(exchange=bench.exchange, folders=exports.folders, facts=FACTS, clock=bench.clock)
+    downloads = Downloads(exchange=bench.exchange, folders=exports.folders, facts=FACTS, clock=bench.clock, limit_s=60)
     api = Api(exporting=exports.jobs)
     services = replace(api.services, exports=exports.jobs, downloads=downloads, exchange=bench.exchange)
     try:
@@ -53,7 +53,7 @@ async def test_a_published_export_is_pulled_whole_and_each_file_is_a_record(tmp_
     target = tmp_path / "pulled"
     async with exports_at(tmp_path / "home") as exports:
         found = await pulled(exports, target)
-        made, *fetched = exports.bench.journal.records
+        _, made, *fetched = exports.bench.journal.records
     names = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     assert names == sorted((*NAMES, SIGNATURE_NAME))
     assert found.export_record == format_record_id(made.id)
@@ -65,12 +65,12 @@ async def test_the_record_of_the_export_names_what_lies_on_disk(tmp_path: Path) 
     target = tmp_path / "pulled"
     async with exports_at(tmp_path / "home") as exports:
         await pulled(exports, target)
-        made, fetched, *_ = exports.bench.journal.records
+        _, made, fetched, *_ = exports.bench.journal.records
     manifest = hash_folder(target)
-    digest, listed = read_export_text(made.response.choices[0].text)
+    digest, listed = exported_files(made.response.outputs[0].content)
     assert digest == manifest.digest == listed.digest
     assert dict(listed.files) == {entry.name: entry.sha256 for entry in manifest.files}
-    assert read_export_text(fetched.response.choices[0].text) == (manifest.digest, None)
+    assert exported_files(fetched.response.outputs[0].content) == (manifest.digest, None)
 
 
 async def test_somebody_elses_export_is_not_there(tmp_path: Path) -> None:
