@@ -19,6 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ledger")]
 from tests.support.vectors.bindings import binding_vectors  # noqa: E402
 from tests.support.vectors.bundles import bundle_vectors  # noqa: E402
 from tests.support.vectors.encoded_records import record_vectors  # noqa: E402
+from tests.support.vectors.heads import head_vectors, packed_vectors  # noqa: E402
+from tests.support.vectors.keys import key_vectors  # noqa: E402
 from tests.support.vectors.receipts import receipt_vectors  # noqa: E402
 from tests.support.vectors.seals import sealing_vectors  # noqa: E402
 from tests.support.vectors.trees import leaf_vectors, tree_vectors  # noqa: E402
@@ -31,6 +33,9 @@ FILES = {
     "sealing.json": sealing_vectors,
     "leaf.json": leaf_vectors,
     "tree.json": tree_vectors,
+    "head.json": head_vectors,
+    "packed.json": packed_vectors,
+    "key.json": key_vectors,
     "receipt.json": receipt_vectors,
     "bundle.json": bundle_vectors,
     "binding.json": binding_vectors,

@@ -1,82 +1,136 @@
-"""Vectors of sealed records, blobs, disclosures and epoch wraps (SPEC 2, 3, 4 and 6)."""
+"""Vectors of sealed records, disclosures and blobs (SPEC 2, 3, 4 and 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tallystick.compression import DICTIONARY_V1, compress
-from tallystick.encoding import encode_record, encode_value
+from tallystick.binding import response_digest, response_hash
+from tallystick.compression import DICTIONARY_V2, compress
+from tallystick.encoding import decode_record, encode_record, encode_value
 from tallystick.hashing import keccak256
 from tallystick.ids import FieldsRoot
 from tallystick.keys import hkdf_expand
-from tallystick.record import MAX_RECORD_BYTES, BlobRef, Response
-from tallystick.sealing import disclose, open_sealed, pad, record_secret, seal
-from tests.support.vectors.cast import AUDITOR, EPOCH_KEY, LOG_ID, bare_record, flipped, whole_record
+from tallystick.merkle import HEADER_BYTES
+from tallystick.record import MAX_RECORD_BYTES, BlobRef, Record, Request, Response
+from tallystick.sealing import (
+    SealedRecord,
+    disclose,
+    open_sealed,
+    pad,
+    padme,
+    record_secret,
+    response_salt,
+    seal,
+    sealed_header,
+)
+from tests.support.vectors.cast import (
+    EPOCH_KEY,
+    LOG_ID,
+    VAULT,
+    accepted_record,
+    bare_record,
+    ending_record,
+    flipped,
+    said,
+    signed_record,
+    stream,
+    whole_record,
+)
 
-# HPKE draws randomness, so this wrap of EPOCH_KEY was made once; what is tested is that it opens.
-FROZEN_WRAP = Path(__file__).parents[2] / "vectors" / "v1" / "wrap.hex"
-RECORDS = {"every field set": whole_record(), "every optional field null": bare_record()}
+INDEX = 40
+RECORDS = {
+    "every field set": whole_record(),
+    "every optional field null": bare_record(),
+    "a sender's signature": signed_record(),
+    "accepted work": accepted_record(),
+    "the end of accepted work": ending_record(),
+}
+
+
+def sealed_at(record: Record, index: int, vault: bytes = b"") -> SealedRecord:
+    """A record sealed with randomness that is the same in every run."""
+    return seal(record, epoch_key=EPOCH_KEY, index=index, random=stream(f"sealing {index}"), vault=vault)
 
 
 def sealing_vectors() -> dict[str, Any]:
     """Sealed records with the secrets that open them, and one fault each."""
     valid = list(_valid())
     good = valid[0]
-    part = {key: good[key] for key in ("log_id", "index", "secret", "fields_root", "sealed")}
+    part = {key: good[key] for key in ("log_id", "index", "epoch", "secret", "fields_root", "sealed")}
     faults = [*_faults_outside(good), *_faults_inside(good)]
     return {
-        "dictionary": DICTIONARY_V1.hex(),
+        "dictionary": DICTIONARY_V2.hex(),
         "compressed": compress(encode_record(whole_record())).hex(),
         "valid": valid,
         "invalid": [{"fault": fault, **part, **changes, "error": error} for fault, changes, error in faults],
-        "wrap": _wrap_vector(),
+        "padme": [[length, padme(length)] for length in (1, 2, 9, 100, 1000, 1025, 65_537, 122_880)],
         "disclosure": _disclosure_vector(),
         "blob": _blob_vector(),
     }
 
 
 def _valid() -> Iterator[dict[str, Any]]:
-    for index, (name, record) in enumerate(RECORDS.items(), start=40):
-        for custody, nonce in (("chain", b""), ("vault", keccak256(b"custody"))):
-            sealed = seal(record, epoch_key=EPOCH_KEY, index=index, custody_nonce=nonce)
-            yield {
-                "name": f"{name}, {custody} custody",
-                "log_id": LOG_ID.hex(),
-                "index": index,
-                "epoch": 3,
-                "epoch_key": EPOCH_KEY.secret.hex(),
-                "custody_nonce": nonce.hex(),
-                "secret": sealed.secret.hex(),
-                "fields_root": sealed.fields_root.hex(),
-                "leaf": sealed.leaf.hex(),
-                "sealed": sealed.sealed.hex(),
-                "record": encode_record(record).hex(),
-            }
+    for index, (name, record) in enumerate(RECORDS.items(), start=INDEX):
+        for custody, vault in (("chain", b""), ("vault", VAULT)):
+            yield _vector(f"{name}, {custody} custody", record, sealed_at(record, index, vault), vault)
+
+
+def _vector(name: str, record: Record, sealed: SealedRecord, vault: bytes) -> dict[str, Any]:
+    outputs = record.response.outputs if isinstance(record.response, Response) else ()
+    digest = response_digest(record.error, outputs)
+    assert sealed.response_hash == response_hash(response_salt(sealed.secret), digest)
+    return {
+        "name": name,
+        "log_id": LOG_ID.hex(),
+        "index": sealed.index,
+        "epoch": 3,
+        "epoch_key": EPOCH_KEY.secret.hex(),
+        "fresh": stream(f"sealing {sealed.index}")(32).hex(),
+        "nonce": sealed_header(sealed.sealed).nonce.hex(),
+        "vault": vault.hex(),
+        "secret": sealed.secret.hex(),
+        "fields_root": sealed.fields_root.hex(),
+        "leaf": sealed.leaf.hex(),
+        "request_hash": sealed.request_hash.hex(),
+        "response_hash": sealed.response_hash.hex(),
+        "sealed": sealed.sealed.hex(),
+        "record": encode_record(record).hex(),
+    }
 
 
 def _faults_outside(good: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
     raw = bytes.fromhex(good["sealed"])
     error = "OpenError"
-    yield "version 2", {"sealed": (b"\x02" + raw[1:]).hex()}, error
-    yield "unknown flags", {"sealed": (raw[:1] + b"\x02" + raw[2:]).hex()}, error
-    yield "another custody flag", {"sealed": (raw[:1] + b"\x01" + raw[2:]).hex()}, error
-    yield "epoch zero", {"sealed": (raw[:2] + bytes(4) + raw[6:]).hex()}, error
-    yield "another epoch in the header", {"sealed": (raw[:5] + b"\x04" + raw[6:]).hex()}, error
-    yield "one bit of the ciphertext", {"sealed": flipped(raw, 20).hex()}, error
+    yield "format 1", {"sealed": (b"\x10" + raw[1:]).hex()}, error
+    yield "unknown flags", {"sealed": (b"\x22" + raw[1:]).hex()}, error
+    yield "another custody flag", {"sealed": (b"\x21" + raw[1:]).hex()}, error
+    yield "admission number zero", {"sealed": (raw[:1] + bytes(8) + raw[9:]).hex()}, error
+    yield (
+        "an admission number beyond 53 bits",
+        {"sealed": (raw[:1] + (2**53).to_bytes(8, "big") + raw[9:]).hex()},
+        error,
+    )
+    yield "another admission number in the header", {"sealed": flipped(raw, 8).hex()}, error
+    yield "one bit of the nonce", {"sealed": flipped(raw, 24).hex()}, error
+    yield "one bit of the ciphertext", {"sealed": flipped(raw, 40).hex()}, error
     yield "one bit of the tag", {"sealed": flipped(raw, len(raw) - 1).hex()}, error
     yield "cut short", {"sealed": raw[:-1].hex()}, error
     yield "one byte too many", {"sealed": (raw + b"\x00").hex()}, error
-    yield "nothing but a header", {"sealed": raw[:6].hex()}, error
+    yield "nothing but a header and a tag", {"sealed": raw[: HEADER_BYTES + 16].hex()}, error
     yield "another index", {"index": good["index"] + 1}, error
+    yield "another epoch", {"epoch": 4}, error
     yield "another log", {"log_id": keccak256(b"another log").hex()}, error
     yield "another fields root", {"fields_root": flipped(bytes.fromhex(good["fields_root"]), 0).hex()}, error
-    yield "another secret", {"secret": record_secret(EPOCH_KEY, good["index"] + 1).hex()}, error
+    yield (
+        "another secret",
+        {"secret": record_secret(EPOCH_KEY, good["index"] + 1, bytes.fromhex(good["nonce"])).hex()},
+        error,
+    )
 
 
 def _faults_inside(good: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -104,11 +158,17 @@ def _faults_inside(good: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
     yield "a zstd frame of nothing", {"sealed": _sealed_of(good, pad(compress(b"")))}, error
     yield "a record in another encoding", {"sealed": _sealed_of(good, pad(compress(record + b"\x00")))}, "EncodingError"
     yield (
-        "a record of another version",
-        {"sealed": _sealed_of(good, pad(compress(b"\xb4av\x02" + record[4:])))},
+        "a record of version 1",
+        {"sealed": _sealed_of(good, pad(compress(b"\xb6av\x01" + record[4:])))},
         "RecordError",
     )
-    other = seal(RECORDS["every optional field null"], epoch_key=EPOCH_KEY, index=good["index"])
+    number = replace(decode_record(record), admission_seq=44)
+    yield (
+        "a record of another admission number",
+        {"sealed": _sealed_of(good, pad(compress(encode_record(number))))},
+        "RecordError",
+    )
+    other = sealed_at(RECORDS["every optional field null"], good["index"])
     yield (
         "the fields root of another record",
         {
@@ -122,44 +182,30 @@ def _faults_inside(good: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], 
 def _sealed_of(good: dict[str, Any], padded: bytes) -> str:
     """Encrypt any plaintext as the record's sealer would: faults behind the encryption are the writer's own."""
     fields_root, secret = bytes.fromhex(good["fields_root"]), bytes.fromhex(good["secret"])
-    header = bytes.fromhex(good["sealed"])[:6]
-    key = hkdf_expand(secret, b"tallystick/v1/dek" + fields_root)
-    associated = header + LOG_ID + good["index"].to_bytes(8, "big")
+    header = bytes.fromhex(good["sealed"])[:HEADER_BYTES]
+    key = hkdf_expand(secret, b"tallystick/v2/dek" + header + fields_root)
+    associated = header + LOG_ID + good["index"].to_bytes(8, "big") + good["epoch"].to_bytes(4, "big")
     return (header + AESGCM(key).encrypt(bytes(12), padded, associated)).hex()
 
 
 def _frame(data: bytes, *, content_size: bool = True, checksum: bool = False) -> bytes:
-    dictionary = zstandard.ZstdCompressionDict(DICTIONARY_V1, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    dictionary = zstandard.ZstdCompressionDict(DICTIONARY_V2, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     compressor = zstandard.ZstdCompressor(
         dict_data=dictionary, write_content_size=content_size, write_checksum=checksum, write_dict_id=False
     )
     return compressor.compress(data)
 
 
-def _wrap_vector() -> dict[str, Any]:
-    wrap = bytes.fromhex(FROZEN_WRAP.read_text().strip())
-    faults = [
-        ("another key id", flipped(wrap, 0)),
-        ("one bit of the ML-KEM ciphertext", flipped(wrap, 100)),
-        ("one bit of the X25519 share", flipped(wrap, 8 + 1088)),
-        ("one bit of the encrypted key", flipped(wrap, 8 + 1120)),
-        ("cut short", wrap[:-1]),
-    ]
-    return {
-        "auditor_key": AUDITOR.to_text(),
-        "auditor_public": AUDITOR.public.to_text(),
-        "key_id": AUDITOR.key_id.hex(),
-        "log_id": LOG_ID.hex(),
-        "epoch": 3,
-        "wrap": wrap.hex(),
-        "epoch_key": EPOCH_KEY.secret.hex(),
-        "invalid": [{"fault": fault, "wrap": data.hex(), "error": "OpenError"} for fault, data in faults],
-    }
-
-
 def _disclosure_vector() -> dict[str, Any]:
-    sealed = seal(whole_record(), epoch_key=EPOCH_KEY, index=40)
-    opened = open_sealed(sealed.sealed, log_id=LOG_ID, index=40, fields_root=sealed.fields_root, secret=sealed.secret)
+    sealed = sealed_at(whole_record(), INDEX)
+    opened = open_sealed(
+        sealed.sealed,
+        log_id=LOG_ID,
+        index=INDEX,
+        epoch=3,
+        fields_root=sealed.fields_root,
+        secret=sealed.secret,
+    )
     shown = disclose(opened, ["model", "price"])
     fields: dict[str, dict[str, Any]] = {
         name: {"field": f.field_bytes.hex(), "salt": f.salt.hex()} for name, f in shown.fields.items()
@@ -189,28 +235,44 @@ def _disclosure_vector() -> dict[str, Any]:
 
 
 def _blob_vector() -> dict[str, Any]:
-    text = "one line of a long answer, " * 1200
-    answer = whole_record().response
-    assert isinstance(answer, Response)
-    record = replace(whole_record(), response=Response(choices=(replace(answer.choices[0], text=text),)))
-    sealed = seal(record, epoch_key=EPOCH_KEY, index=44)
+    """A record whose request and response are each too large beside the other: the larger one moves."""
+    record = whole_record()
+    text = "one line of a long answer, " * 6_000
+    asked = replace(_request(record), body=b"[" + b"1," * 60_000 + b"1]")
+    record = replace(record, request=asked, response=Response(outputs=(said(text),)))
+    sealed = sealed_at(record, 50)
     (blob,) = sealed.blobs
+    value = {"outputs": [{"kind": "message", "content": said(text).content, "logprobs": None, "finish_reason": "stop"}]}
     ref = _ref_vector(blob.ref)
-    ciphertext, other = blob.ciphertext, encode_value({"choices": []})
+    ciphertext, other = blob.ciphertext, encode_value({"outputs": []})
     faults: list[tuple[str, dict[str, Any]]] = [
         ("one bit of the blob", {"ciphertext": flipped(ciphertext, 9).hex()}),
-        ("another record's secret", {"secret": record_secret(EPOCH_KEY, 45).hex()}),
+        ("another record's secret", {"secret": record_secret(EPOCH_KEY, 51, bytes(16)).hex()}),
         ("another digest", {"ref": {**ref, "digest": keccak256(other).hex()}}),
         ("another length", {"ref": {**ref, "length": ref["length"] + 1}}),
         ("another digest of the blob", {"ref": {**ref, "sealed_digest": bytes(32).hex()}}),
     ]
     good = {"secret": sealed.secret.hex(), "ref": ref, "ciphertext": ciphertext.hex()}
     return {
-        **good,
-        "value": encode_value({"choices": [{"text": text, "index": 0, "finish_reason": "stop"}]}).hex(),
+        "name": "the response in a blob",
+        "index": 50,
+        "epoch": 3,
+        "log_id": LOG_ID.hex(),
         "fields_root": sealed.fields_root.hex(),
+        "sealed": sealed.sealed.hex(),
+        "request_hash": sealed.request_hash.hex(),
+        "response_hash": sealed.response_hash.hex(),
+        "field": "response",
+        **good,
+        "value_length": len(encode_value(value)),
+        "value_digest": keccak256(encode_value(value)).hex(),
         "invalid": [{"fault": fault, **good, **changes, "error": "OpenError"} for fault, changes in faults],
     }
+
+
+def _request(record: Record) -> Request:
+    assert isinstance(record.request, Request)
+    return record.request
 
 
 def _ref_vector(ref: BlobRef) -> dict[str, Any]:

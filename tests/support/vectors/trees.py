@@ -1,32 +1,34 @@
-"""Vectors of leaves, trees and heads (SPEC 5)."""
+"""Vectors of leaves and trees (SPEC 5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tallystick.hashing import keccak256
-from tallystick.ids import FieldsRoot, Head
-from tallystick.merkle import inclusion_path, leaf_hash, next_head, tree_root
+from tallystick.ids import FieldsRoot
+from tallystick.merkle import inclusion_path, leaf_hash, tree_root
 from tests.support.vectors.cast import LOG_ID
 
 
 def leaf_vectors() -> dict[str, Any]:
-    """Leaves and heads."""
-    leaves, head, heads = [], Head(LOG_ID), []
+    """Leaves, and parts that no leaf has."""
+    leaves = []
     for index in (0, 1, 255, 2**32, 2**53 - 1):
         fields_root = FieldsRoot(keccak256(f"fields {index}".encode()))
-        sealed = f"sealed {index}".encode()
+        header = b"\x20" + (index + 1).to_bytes(8, "big") + keccak256(f"nonce {index}".encode())[:16]
+        sealed = header + f"a ciphertext of record {index}".encode()
         leaf = leaf_hash(LOG_ID, index, fields_root, sealed)
         leaves.append({"index": index, "fields_root": fields_root.hex(), "sealed": sealed.hex(), "leaf": leaf.hex()})
-    first = 0
-    for count in (1, 3, 1024):
-        root = tree_root([keccak256(bytes((count % 256, n % 256, n // 256))) for n in range(count)])
-        after = next_head(head, root, first, count)
-        heads.append(
-            {"previous": head.hex(), "root": root.hex(), "first_index": first, "count": count, "head": after.hex()}
-        )
-        head, first = after, first + count
-    return {"log_id": LOG_ID.hex(), "leaves": leaves, "heads": heads}
+    good = leaves[0]
+    faults = [
+        ("a ciphertext of 16 bytes", {"sealed": bytes(25 + 16).hex()}),
+        ("a fields root of 31 bytes", {"fields_root": bytes(31).hex()}),
+    ]
+    return {
+        "log_id": LOG_ID.hex(),
+        "leaves": leaves,
+        "invalid": [{"fault": fault, **good, **changes, "error": "MerkleError"} for fault, changes in faults],
+    }
 
 
 def tree_vectors() -> dict[str, Any]:
