@@ -148,7 +148,8 @@ class TrustError(TallystickError):
     """The file of trusted logs cannot be used, or does not hold what was asked for; `name` is the entry, where there is one."""
 
     def __init__(self, path: str, reason: str, *, name: str | None = None) -> None:
-        super().__init__(f"trust file {path}: {reason}" if name is None else f"trust file {path}, log {name}: {reason}")
+        entry = "" if name is None else f", log {_shortened(name if name.isprintable() else ascii(name))}"
+        super().__init__(f"trust file {path}{entry}: {reason}")
         self.path = path
         self.reason = reason
         self.name = name

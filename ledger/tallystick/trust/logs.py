@@ -104,7 +104,7 @@ def _checked(path: Path, log: TrustedLog) -> TrustedLog:
     """The log, if it can stand in a file and be read again from it. Raises: TrustError."""
 
     def refuse(reason: str) -> NoReturn:
-        raise TrustError(str(path), reason, name=f"{log.name!a:.80}")
+        raise TrustError(str(path), reason, name=log.name)
 
     if not 1 <= len(log.name) <= MAX_NAME_CHARS or not _NAME_CHARS.issuperset(log.name):
         refuse(f"a name has 1 to {MAX_NAME_CHARS} letters, digits, '_' or '-'")
