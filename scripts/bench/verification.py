@@ -21,15 +21,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger")]
 
-from tallystick.chain import LedgerReader, LogState, RecordAppended  # noqa: E402
-from tallystick.chain.rpc import MAX_ANSWER_BYTES, AnswerTooLarge  # noqa: E402
+from tallystick.chain import BatchAppended, LedgerReader, LogState, unpack_records  # noqa: E402
+from tallystick.chain.answers import MAX_ANSWER_BYTES  # noqa: E402
+from tallystick.chain.wire import AnswerTooLarge  # noqa: E402
 from tallystick.encoding import decode_record  # noqa: E402
 from tallystick.hashing import keccak256  # noqa: E402
 from tallystick.ids import Epoch, Head  # noqa: E402
 from tallystick.keys import EpochKey  # noqa: E402
 from tallystick.record import Record  # noqa: E402
-from tallystick.sealing import decrypt, record_secret  # noqa: E402
-from tallystick.verify import Outcome, VerifyOptions, verify_log  # noqa: E402
+from tallystick.sealing import decrypt, record_secret, sealed_header  # noqa: E402
+from tallystick.verify import Outcome, Step, VerifyOptions, verify_log  # noqa: E402
 from tests.support.synthetic_log import (  # noqa: E402
     ALICE,
     AUDITOR,
@@ -82,16 +83,23 @@ def generate(path: Path, count: int) -> None:
             line = json.dumps(block.events).encode() + b"\n"
             index.append([file.tell(), len(line), block.hash.hex(), block.timestamp])
             file.write(line)
-            last.append(block.state)
+            last.append(block)
 
-        last: deque[LogState] = deque(maxlen=1)
+        last: deque[SyntheticBlock] = deque(maxlen=1)
         log = SyntheticLog(on_block=put)
         log.open_epoch()
         for start in range(1, count + 1, BATCH):
             sealed = log.append([record(number) for number in range(start, min(start + BATCH, count + 1))])
             sealed_bytes += sum(len(one.sealed) for one in sealed)
-    state = last[0]
-    kept = {"size": state.size, "head": state.head.hex(), "batches": state.batch_count, "sealed_bytes": sealed_bytes}
+    state = last[0].state
+    kept = {
+        "size": state.size,
+        "entries": state.entries,
+        "head": state.head.hex(),
+        "batches": state.batch_count,
+        "sealed_bytes": sealed_bytes,
+        "transaction": last[0].transaction,
+    }
     path.with_suffix(".index").write_text(json.dumps({"blocks": index, **kept}))
 
 
@@ -102,27 +110,33 @@ class FileNode(SyntheticNode):
         kept = json.loads(path.with_suffix(".index").read_text())
         self.state = LogState(
             writer=WRITER.address,
-            pending_writer=None,
             size=kept["size"],
+            entries=kept["entries"],
             head=Head(bytes.fromhex(kept["head"])),
             batch_count=kept["batches"],
             epoch=Epoch(1),
+            epoch_open=True,
         )
         self.sealed_bytes = kept["sealed_bytes"]
         self._file = path.open("rb")
         self._places = [(start, size) for start, size, _, _ in kept["blocks"]]
         blocks = [
-            SyntheticBlock(number=number, hash=bytes.fromhex(block_hash), timestamp=timestamp, state=self.state)
+            SyntheticBlock(
+                number=number,
+                hash=bytes.fromhex(block_hash),
+                timestamp=timestamp,
+                state=self.state,
+                transaction={"hash": None},
+            )
             for number, (_, _, block_hash, timestamp) in enumerate(kept["blocks"])
         ]
-        super().__init__(blocks, [])
+        super().__init__(SyntheticLog(), blocks, [])
+        self.transactions = {kept["transaction"]["hash"]: kept["transaction"]}
 
     def _logs(self, query: object) -> list[dict[str, object]]:
         assert isinstance(query, dict)
         first, last = int(query["fromBlock"], 16), min(int(query["toBlock"], 16), len(self._places) - 1)
         start, end = self._places[first][0], sum(self._places[last])
-        if len(query["topics"]) < 2 or not isinstance(query["topics"][0], list):  # the search for the log's creation
-            end = sum(self._places[0])
         if end - start > MAX_ANSWER_BYTES:
             raise AnswerTooLarge("file", f"the answer has {end - start} bytes")
         self._file.seek(start)
@@ -139,7 +153,7 @@ def measure(path: Path, what: str) -> dict[str, float]:
     before = time.process_time()
     if what == "verify":
         verdict = verify_log(reader, VerifyOptions(auditor_keys=[AUDITOR]))
-        if verdict.outcome is not Outcome.PROVEN or verdict.check(7).held != node.state.size:
+        if verdict.outcome is not Outcome.PROVEN or verdict.check(Step.DECRYPTION).held != node.state.size:
             raise SystemExit(f"the log does not verify: {verdict.failures[:3]}")
     else:
         floor(reader, len(node.blocks) - 1)
@@ -151,12 +165,13 @@ def measure(path: Path, what: str) -> dict[str, float]:
 def floor(reader: LedgerReader, last_block: int) -> None:
     """Read, decrypt and decode every record, and check nothing."""
     key = EpochKey(LOG, 1, keccak256(b"epoch" + bytes([1])))
-    for event in reader.events(0, last_block):
-        if isinstance(event, RecordAppended):
-            secret = record_secret(key, event.index)
-            decode_record(
-                decrypt(event.sealed, log_id=LOG, index=event.index, fields_root=event.fields_root, secret=secret)
-            )
+    for event in reader.events(0, last_block, first_entry=0):
+        if not isinstance(event, BatchAppended):
+            continue
+        for index, packed in enumerate(unpack_records(event.records), event.first_index):
+            secret = record_secret(key, index, sealed_header(packed.sealed).nonce)
+            root = packed.fields_root
+            decode_record(decrypt(packed.sealed, log_id=LOG, index=index, epoch=1, fields_root=root, secret=secret))
 
 
 def in_child(*arguments: str) -> str:

@@ -124,7 +124,7 @@ class HttpTransport:
                 if not is_rate_limit(error):
                     raise
                 if busy == PATIENT_ATTEMPTS:
-                    raise RateLimited(error.code, f"{error.message}, {busy} times", error.data) from error
+                    raise RateLimited(self.name, f"{error.message}, {busy} times") from error
             except (AnswerTooLarge, AnswerTooSlow):
                 self._drop()
                 raise

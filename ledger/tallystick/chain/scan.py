@@ -94,7 +94,7 @@ def scan_events(
         end = min(to_block, start + span.blocks - 1)
         try:
             answer = transport.call("eth_getLogs", [log_query(contract, start, end, topics)])
-        except (ChainRejected, AnswerTooLarge, AnswerTooSlow) as error:
+        except (ChainRejected, AnswerTooLarge, AnswerTooSlow, RateLimited) as error:
             waits += isinstance(error, AnswerTooSlow | RateLimited)
             if waits == MAX_WAITS or (isinstance(error, ChainRejected) and error.code == METHOD_NOT_FOUND):
                 raise
@@ -103,7 +103,11 @@ def scan_events(
                 span.refused()
                 continue
             refused_blocks += 1
-            if on_refused is None or refused_blocks > MAX_REFUSED_BLOCKS or isinstance(error, AnswerTooSlow):
+            if (
+                on_refused is None
+                or refused_blocks > MAX_REFUSED_BLOCKS
+                or isinstance(error, AnswerTooSlow | RateLimited)
+            ):
                 raise
             on_refused(start, error)
             start += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.errors import ChainRejected, ChainUnavailable
+from tallystick.errors import ChainUnavailable
 
 UINT8_MAX: Final = 2**8 - 1
 UINT16_MAX: Final = 2**16 - 1
@@ -31,7 +31,7 @@ class AnswerTooSlow(ChainUnavailable):
     """The node took longer than the reader waits."""
 
 
-class RateLimited(ChainRejected):
+class RateLimited(ChainUnavailable):
     """The node goes on refusing because it is asked too often."""
 
 

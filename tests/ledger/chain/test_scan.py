@@ -86,13 +86,13 @@ def test_a_node_that_bounds_the_range_is_read_in_full(limit, error):
     assert len(node.calls) <= 3 * 1000 / limit + 20
 
 
-@pytest.mark.parametrize("error", [AnswerTooSlow("n", "slow"), RateLimited(-32005, "rate limited")])
+@pytest.mark.parametrize("error", [AnswerTooSlow("n", "slow"), RateLimited("n", "rate limited")])
 def test_a_narrower_page_is_tried_where_a_wide_one_took_too_long(error):
     node = node_with([3, 9], lambda first, last: error if last - first + 1 > FIRST_SPAN_BLOCKS // 4 else None)
     assert scan(node, last=30) == [3, 9]
 
 
-@pytest.mark.parametrize("error", [AnswerTooSlow("n", "slow"), RateLimited(-32005, "rate limited")])
+@pytest.mark.parametrize("error", [AnswerTooSlow("n", "slow"), RateLimited("n", "rate limited")])
 def test_a_node_that_goes_on_being_too_slow_is_given_up(error):
     node = node_with([], lambda first, last: error)
     with pytest.raises(type(error)):
