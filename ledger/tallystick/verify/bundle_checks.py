@@ -96,11 +96,8 @@ class _BundleVerification:
         evidence, tally, folder = self._evidence, self._tally, self._folder
         leaf = leaf_hash(evidence.log_id, evidence.index, evidence.fields_root, evidence.sealed)
         attested_by = self._attester()
-        gap = gap_of(self._vouch, evidence.terms, attested_by)
         on_chain = None if transport is None else BundleOnChain(evidence, transport, tally)
-        if on_chain is not None and gap is not None and self._vouch is not None and attested_by is not None:
-            # The log is known and its keeper may have named this writer since: the contract keeps whom.
-            gap = on_chain.gap_of_writer(attested_by) if self._vouch.log_known else gap
+        gap = self._gap(attested_by, on_chain)
         # 6 authorship
         if gap is None:
             tally.held[Step.AUTHORSHIP] += 1
@@ -108,7 +105,7 @@ class _BundleVerification:
             tally.block(Step.AUTHORSHIP, gap, 0)
             tally.writer_is = Party.MAKER
         self._check_structure(leaf, gap is None)
-        self._check_receipt(leaf)
+        self._check_receipt(leaf, on_chain)
         if on_chain is None:
             for step in (Step.CONTRACT_CODE, Step.COMPLETENESS):
                 tally.skip(step, OFFLINE if step is Step.CONTRACT_CODE else ONE_RECORD)
@@ -134,6 +131,12 @@ class _BundleVerification:
             steps=LEDGER_STEPS if folder is None else tuple(Step),
             grounded=True,
         )
+
+    def _gap(self, who: Address | None, on_chain: BundleOnChain | None) -> Gap | None:
+        gap = gap_of(self._vouch, self._evidence.terms, who)
+        if gap is None or on_chain is None or who is None or self._vouch is None or not self._vouch.log_known:
+            return gap
+        return on_chain.gap_of_writer(who)  # the log is known, and its keeper may have named this writer since
 
     def _attester(self) -> Address | None:
         try:
@@ -189,7 +192,7 @@ class _BundleVerification:
         if head != anchor.head:
             raise HeadsError(where, expected, to_hex(head), accused)
 
-    def _check_receipt(self, leaf: Leaf) -> None:
+    def _check_receipt(self, leaf: Leaf, on_chain: BundleOnChain | None) -> None:
         # 8 receipts: the receipt in the bundle is about this record, and keeps to the log's promise
         signed, evidence, tally = self._evidence.receipt, self._evidence, self._tally
         if signed is None:
@@ -201,7 +204,7 @@ class _BundleVerification:
         except SignatureError as error:
             tally.fail(ReceiptsError(where, "a signature", error.reason, Party.MAKER))
             return
-        gap = gap_of(self._vouch, evidence.terms, found)
+        gap = self._gap(found, on_chain)
         if gap is not None and self._vouch is not None:
             tally.block(Step.RECEIPTS, gap, 0)
         about = (receipt.log_id, receipt.index, signed.domain)

@@ -25,7 +25,6 @@ from tallystick.record import BlobRef, Record
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, decrypt, record_secret
 from tallystick.verify.binding_checks import (
     BLOBS_REMEDY,
-    NO_RECEIPT,
     Blobs,
     check_header,
     check_request,
@@ -192,8 +191,6 @@ class RecordChecks:
         # 14 sequences, for the log as a whole
         if self._sequences is not None and self._asked_for:
             self._sequences.finish(head_time_s)
-        if not self._tally.held[Step.RESPONSE_BINDING]:
-            self._tally.skip(Step.RESPONSE_BINDING, NO_RECEIPT)
 
     def _can_open(self, placed: Placed) -> bool:
         index, sequences = placed.index, self._sequences

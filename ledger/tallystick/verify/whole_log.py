@@ -25,7 +25,7 @@ from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
 from tallystick.sealing import sealed_header
 from tallystick.verify.author_checks import AuthorChecks
-from tallystick.verify.binding_checks import Blobs, without_blobs
+from tallystick.verify.binding_checks import NO_RECEIPT, Blobs, without_blobs
 from tallystick.verify.completeness import NUMBERS_HIDDEN, Completeness
 from tallystick.verify.contract_code import check_code
 from tallystick.verify.log_walk import ROOTS_ONLY, Entry, LogWalk, Standing
@@ -149,7 +149,10 @@ class _LogVerification:
         self._records.finish(head.timestamp)
         if self._completeness is not None:
             self._completeness.finish(head.timestamp)
+        # 8 receipts, with 13 where there is one to compare with
         erased = self._finish_promises(head, state)
+        if options.auditor_keys and not tally.held[Step.RESPONSE_BINDING]:
+            tally.skip(Step.RESPONSE_BINDING, NO_RECEIPT)
         self._check_place(head, state)
         reader.require_same(head)
         return self._conclude(code_hash, state, head, first_block, erased)
@@ -209,7 +212,6 @@ class _LogVerification:
             self._passed = self._walk.standing
 
     def _finish_promises(self, head: Block, state: LogState) -> int:
-        # 8 receipts
         terms = self._walk.terms
         if terms is None:
             return 0
