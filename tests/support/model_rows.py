@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert
-
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
+from tallystick_platform.store.row_writes import insert_row
 from tallystick_platform.store.tables import ModelRow, ModelVersionRow, UploadPartRow, UploadRow, table_of
 
 DIGEST = b"\x5d" * 32
@@ -83,4 +82,4 @@ def model_rows(database: Database, macs: RowMacs) -> None:
     with database.writing() as connection:
         for model, values in rows:
             table = table_of(model)
-            connection.execute(insert(table).values(**values, mac=macs.of_row(table, values)))
+            insert_row(connection, macs, table, values)
