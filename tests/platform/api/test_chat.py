@@ -11,6 +11,7 @@ import pytest
 from tallystick.ids import format_record_id
 from tallystick.record import Record, State
 from tallystick_platform.errors import (
+    AdmissionClosed,
     Backlogged,
     Draining,
     EngineFailed,
@@ -384,6 +385,17 @@ async def test_a_journal_that_cannot_admit_is_503(error: Exception) -> None:
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "journal_unavailable")
     assert "retry-after" in reply.headers
     assert api.dispatcher.requests == []
+
+
+async def test_while_the_log_is_not_compared_nothing_is_admitted_and_clients_are_told_when_to_come_back() -> None:
+    api = Api()
+    api.journal.admit_error = AdmissionClosed(reason="the journal is not compared with its chain yet", retry_after_s=6)
+    async with api.client() as client:
+        reply = await client.post(CHAT, json=HI)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "admission_closed")
+    assert "not compared with its chain" in reply.json()["error"]["message"]
+    assert reply.headers["retry-after"] == "6"
+    assert not [name for name in reply.headers if name.startswith("x-tallystick")]
 
 
 async def test_an_unknown_model_is_404() -> None:

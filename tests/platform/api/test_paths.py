@@ -13,6 +13,7 @@ import pytest
 from litestar import Litestar
 
 from tallystick.ids import checksum_address, format_record_id
+from tallystick.receipts import SignedHead, signer
 from tallystick.record import State
 from tallystick_platform.api import error_table, refusals
 from tallystick_platform.api.application import create_litestar
@@ -21,8 +22,8 @@ from tallystick_platform.api.openapi import document
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.errors import EngineFailed, PlatformError, UnknownModel
 from tallystick_platform.exchange import faults
-from tests.support.api import OTHER_TOKEN, TOKEN, Api
-from tests.support.exchange import MODEL, SENDER, Script, ask
+from tests.support.api import HEAD, OTHER_TOKEN, TOKEN, Api
+from tests.support.exchange import MODEL, PROMISE_S, SENDER, WRITER, Script, ask
 
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
@@ -194,6 +195,9 @@ async def test_the_ledger_and_its_batches_need_no_token() -> None:
         missing = await client.get("/v1/batches/9")
         malformed = await client.get("/v1/batches/x")
     assert ledger["log_id"].startswith("0x")
+    assert (ledger["entries"], ledger["terms"]["promise"], ledger["terms"]["mode"]) == (4, PROMISE_S, "append")
+    signed = SignedHead.from_json(ledger["signed_head"])
+    assert (signed.head, signer(signed)) == (HEAD, WRITER.address)
     assert ([batch["number"] for batch in page["data"]], page["has_more"]) == ([2, 1], True)
     assert ([batch["number"] for batch in rest["data"]], rest["has_more"]) == ([0], False)
     assert one["number"] == 1
@@ -295,6 +299,13 @@ async def test_answers_have_the_described_members() -> None:
         }
     for name, answer in shown.items():
         assert set(schemas[name]["required"]) <= set(answer) <= set(schemas[name]["properties"]), name
+    shown |= {"LogTerms": shown["Ledger"]["terms"], "SignedHead": shown["Ledger"]["signed_head"]}
+    shown |= {"SignedAdmission": shown["ChatCompletion"]["tallystick"]["admission"]}
+    for name in ("LogTerms", "SignedHead", "SignedAdmission", "SignedReceipt"):
+        assert set(schemas[name]["properties"]) == set(shown[name]), name
+        inner = shown[name].keys() & {"head", "admission", "receipt"}
+        for member in inner:
+            assert set(schemas[name]["properties"][member]["properties"]) == set(shown[name][member]), member
     assert set(shown["ChatCompletion"]["tallystick"]) == set(schemas["Proof"]["properties"])
 
 
