@@ -4,7 +4,6 @@ import json
 import pytest
 import rfc8785
 
-from tallystick import bundle as module
 from tallystick.bundle import (
     MAX_BUNDLE_BYTES,
     Bundle,
@@ -16,6 +15,7 @@ from tallystick.bundle import (
 )
 from tallystick.errors import BundleError, DisclosureError, EncodingError, OpenError, RecordError, SignatureError
 from tallystick.hashing import keccak256
+from tallystick.heads import derive_log_id
 from tallystick.ids import LogId
 from tallystick.receipts import bundle_digest
 from tallystick.sealing import check_commitments, check_disclosure, open_sealed, seal
@@ -260,4 +260,4 @@ def test_a_number_that_json_cannot_hold_is_refused_on_writing():
 
 def test_the_evidence_names_the_log_that_its_terms_lead_to():
     evidence = parse_bundle(WITH_SECRET).evidence
-    assert evidence.log_id == module.derive_log_id(DOMAIN.chain_id, DOMAIN.contract, evidence.terms) != LogId(bytes(32))
+    assert evidence.log_id == derive_log_id(DOMAIN.chain_id, DOMAIN.contract, evidence.terms) != LogId(bytes(32))

@@ -236,6 +236,8 @@ def test_values_are_compared_by_what_they_are(one, other, same):
         ("smollm2-135m-instruct@" + keccak256(b"weights").hex()[:12], True),
         ("smollm2-135m-instruct@" + keccak256(b"other").hex()[:12], False),
         ("smollm2-135m", False),
+        ("smollm2-135m-instruct@" + keccak256(b"weights").hex()[:12].upper(), False),
+        ("smollm2-135m-instru\u00e7t", False),
         ("ann/smollm2-135m-instruct", False),
         ("", False),
     ],

@@ -57,9 +57,9 @@ def disagreements(record: Record, reading: Reading) -> list[Disagreement]:
 
 
 def names_model(reference: str, model: Model) -> bool:
-    """Whether a reference, an id or `id@digits`, names this model: ids are the same but for case, digits begin the weights' digest."""
+    """Whether `id` or `id@digits` names this model: ids are the same but for ASCII case, digits begin the digest of the weights."""
     model_id, _, digits = reference.partition("@")
-    return model_id.lower() == model.id.lower() and model.weights_digest.hex().startswith(digits)
+    return model_id.encode().lower() == model.id.encode().lower() and model.weights_digest.hex().startswith(digits)
 
 
 def same_value(one: Value, other: Value) -> bool:

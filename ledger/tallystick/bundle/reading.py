@@ -1,20 +1,12 @@
-"""The evidence bundle: everything that proves one record, in one JSON file that verifies offline.
-
-The file may be formatted in any way; it is read strictly, and each value has one spelling. So whatever was read has one canonical form
-(RFC 8785), which the writer's attestation is over, and a change to a file either breaks the JSON, or its layout, or a value; and every
-value is bound by the attestation, or, for what a holder may add or remove, proves itself.
-"""
+"""A bundle file, read strictly: any JSON formatting, exactly the members of the specification, one spelling of each value."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import rfc8785
-
+from tallystick.bundle.evidence import FORMAT, Anchor, Bundle, Evidence
 from tallystick.errors import BundleError, IdError, JsonError, ReceiptFormatError, SignatureError
-from tallystick.hashing import keccak256
 from tallystick.heads import HeadError, LogTerms, derive_log_id
 from tallystick.ids import (
     MAX_EPOCH,
@@ -30,128 +22,14 @@ from tallystick.ids import (
     parse_hex,
     to_hex,
 )
-from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES, Wallet, recover
+from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES
 from tallystick.merkle import MAX_BATCH_RECORDS, MAX_PATH_LENGTH
-from tallystick.receipts import Domain, SignedReceipt, bundle_digest
+from tallystick.receipts import Domain, SignedReceipt
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Disclosure
 from tallystick.strict_json import read_json
 
-FORMAT: Final = "tallystick/bundle/v2"
 MAX_BUNDLE_BYTES: Final = 1_048_576
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
-    """Where the record stands on the chain: its batch, the path to the batch's root, the head's step, and the transaction.
-
-    Units: `block_time` is Unix seconds.
-    """
-
-    entry: int
-    batch: int
-    first_index: int
-    count: int
-    root: Root
-    path: tuple[bytes, ...]
-    previous_head: Head
-    head: Head
-    tx_hash: bytes
-    block_number: int
-    block_hash: bytes
-    block_time: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What the writer attests: whose log it is, the sealed record, its receipt if shown, and its anchor once there is one.
-
-    Requires: a `log_id` that follows from `domain` and `terms`; `parse_bundle` checks it.
-    """
-
-    domain: Domain
-    terms: LogTerms
-    log_id: LogId
-    index: int
-    epoch: int
-    fields_root: FieldsRoot
-    sealed: bytes = field(repr=False)
-    receipt: SignedReceipt | None
-    anchor: Anchor | None
-
-    def to_json(self) -> dict[str, object]:
-        """The JSON form. Source: SPEC 9."""
-        return {
-            "anchor": None if self.anchor is None else _anchor_to_json(self.anchor),
-            "chain_id": self.domain.chain_id,
-            "contract": checksum_address(self.domain.contract),
-            "epoch": self.epoch,
-            "fields_root": to_hex(self.fields_root),
-            "index": self.index,
-            "log_id": to_hex(self.log_id),
-            "receipt": None if self.receipt is None else self.receipt.to_json(),
-            "sealed": to_hex(self.sealed),
-            "terms": _terms_to_json(self.terms),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """Evidence with the writer's attestation, and what its holder chose to show of the record."""
-
-    evidence: Evidence
-    attestation: bytes
-    record_secret: bytes | None = field(default=None, repr=False)
-    disclosed: Disclosure | None = None
-
-    def to_bytes(self) -> bytes:
-        """The file in its canonical form. Source: SPEC 9; RFC 8785."""
-        document: dict[str, object] = {
-            "attestation": to_hex(self.attestation),
-            "evidence": self.evidence.to_json(),
-            "format": FORMAT,
-        }
-        if self.record_secret is not None:
-            document["record_secret"] = to_hex(self.record_secret)
-        if self.disclosed is not None:
-            document["disclosed"] = {
-                "commitments": [to_hex(one) for one in self.disclosed.commitments],
-                "fields": {
-                    name: {"field": to_hex(shown.field_bytes), "salt": to_hex(shown.salt)}
-                    for name, shown in self.disclosed.fields.items()
-                },
-            }
-        return _canonical(document)
-
-
-def evidence_digest(evidence: Evidence) -> bytes:
-    """The 32 bytes that the writer signs for this evidence. Source: SPEC 9."""
-    return bundle_digest(evidence.domain, keccak256(_canonical(evidence.to_json())))
-
-
-def sign_evidence(wallet: Wallet, evidence: Evidence) -> bytes:
-    """The writer's attestation of this evidence."""
-    return wallet.sign_digest(evidence_digest(evidence))
-
-
-def attester(bundle: Bundle) -> Address:
-    """Who attested the evidence, computed from the signature: anybody, until compared with a writer who is known.
-
-    Raises: SignatureError.
-    """
-    return recover(evidence_digest(bundle.evidence), bundle.attestation)
-
-
-def check_attestation(bundle: Bundle, writers: Collection[Address]) -> Address:
-    """Who attested the evidence: one of the log's writers. A receipt in it may be by another of them, who wrote before.
-
-    Raises: BundleError; SignatureError.
-    """
-    found = attester(bundle)
-    if found not in writers:
-        known = ", ".join(checksum_address(one) for one in writers) or "nobody"
-        raise BundleError("attestation", f"is by {checksum_address(found)}; the log's writers are {known}")
-    return found
 
 
 def parse_bundle(data: bytes) -> Bundle:
@@ -220,19 +98,6 @@ def _evidence_from(data: object) -> Evidence:
 _TERMS_MEMBERS = ("creator", "format", "keeper", "mode", "promise", "salt", "skew", "writer")
 
 
-def _terms_to_json(terms: LogTerms) -> dict[str, object]:
-    return {
-        "creator": checksum_address(terms.creator),
-        "format": terms.format,
-        "keeper": checksum_address(terms.keeper),
-        "mode": terms.mode,
-        "promise": terms.promise,
-        "salt": to_hex(terms.salt),
-        "skew": terms.skew,
-        "writer": checksum_address(terms.writer),
-    }
-
-
 def _terms_from(data: object) -> LogTerms:
     where = "evidence.terms"
     members = _object(data, where, _TERMS_MEMBERS)
@@ -265,23 +130,6 @@ _ANCHOR_MEMBERS = (
     "root",
     "tx_hash",
 )
-
-
-def _anchor_to_json(anchor: Anchor) -> dict[str, object]:
-    return {
-        "batch": anchor.batch,
-        "block_hash": to_hex(anchor.block_hash),
-        "block_number": anchor.block_number,
-        "block_time": anchor.block_time,
-        "count": anchor.count,
-        "entry": anchor.entry,
-        "first_index": anchor.first_index,
-        "head": to_hex(anchor.head),
-        "path": [to_hex(part) for part in anchor.path],
-        "previous_head": to_hex(anchor.previous_head),
-        "root": to_hex(anchor.root),
-        "tx_hash": to_hex(anchor.tx_hash),
-    }
 
 
 def _anchor_from(data: object) -> Anchor:
@@ -319,13 +167,6 @@ def _disclosure_from(data: object) -> Disclosure:
     return Disclosure(
         fields=fields, commitments=_hashes(outer, "disclosed", "commitments", len(FIELD_NAMES), len(FIELD_NAMES))
     )
-
-
-def _canonical(document: object) -> bytes:
-    try:
-        return rfc8785.dumps(document)  # type: ignore[arg-type]  # built above from what JSON can hold
-    except rfc8785.CanonicalizationError as error:  # what was made and not read may hold integers beyond JSON's 53 bits
-        raise BundleError("file", f"has no canonical form (RFC 8785): {error}") from error
 
 
 def _object(data: object, where: str, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
