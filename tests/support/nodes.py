@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -151,3 +153,59 @@ def http_node(*answers: tuple[int, bytes]) -> Iterator[HttpNode]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def raw_node(answer: bytes, context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[object]]]:
+    """A server that sends the same bytes to everyone and hangs up; gives its URL and the list of whom it served."""
+    served: list[object] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, peer = server.accept()
+            except OSError:
+                return
+            served.append(peer)
+            with (
+                suppress(OSError),
+                connection if context is None else context.wrap_socket(connection, server_side=True) as link,
+            ):
+                request = link.recv(65_536)
+                while request and not request.endswith(b"}"):  # what is left unread would turn the end into a reset
+                    request = link.recv(65_536)
+                link.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", served
+        finally:
+            server.shutdown(socket.SHUT_RDWR)  # or the thread waits for ever
+    thread.join()
+
+
+@contextmanager
+def dribbling_node(beginning: bytes, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server that sends a beginning, then one byte every twenty milliseconds for as long as anybody listens."""
+    over = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            with connection if context is None else context.wrap_socket(connection, server_side=True) as link:
+                link.recv(65_536)
+                link.sendall(beginning)
+                while not over.wait(0.02):
+                    link.sendall(b"1")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()

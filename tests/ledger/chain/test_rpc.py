@@ -1,23 +1,15 @@
 import json
 import socket
-import ssl
-import threading
 import time
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tallystick.chain import rpc
 from tallystick.chain.rpc import HttpTransport
 from tallystick.chain.wire import AnswerTooLarge, AnswerTooSlow, RateLimited
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tests.support.memory_peak import MIB, peak_below
-from tests.support.nodes import http_node, result
+from tests.support.nodes import dribbling_node, http_node, raw_node, result
 
 
 @pytest.fixture
@@ -247,75 +239,11 @@ def test_a_head_that_is_no_http_is_unavailable(head):
         transport.close()
 
 
-def test_a_node_with_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    start = datetime(2020, 1, 1, tzinfo=UTC)
-    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(days=36_500)).sign(
-        key, hashes.SHA256()
-    )
-    pem = tmp_path / "node.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    with raw_node(b"", context) as (url, _):
-        transport = HttpTransport(url.replace("http:", "https:"), sleep=lambda _: None)
-        with pytest.raises(ChainUnavailable, match="certificate verify failed"):
-            transport.call("a", [])
-
-
-@contextmanager
-def raw_node(answer, context=None):
-    """A server that sends the same bytes to everyone and hangs up; gives its URL and the list of whom it served."""
-    served = []
-
-    def serve():
-        while True:
-            try:
-                connection, peer = server.accept()
-            except OSError:
-                return
-            served.append(peer)
-            with (
-                suppress(OSError),
-                connection if context is None else context.wrap_socket(connection, server_side=True) as link,
-            ):
-                request = link.recv(65_536)
-                while request and not request.endswith(b"}"):  # what is left unread would turn the end into a reset
-                    request = link.recv(65_536)
-                link.sendall(answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}", served
-        finally:
-            server.shutdown(socket.SHUT_RDWR)  # or the thread waits for ever
-    thread.join()
-
-
-@contextmanager
-def dribbling_node(beginning):
-    """A server that sends a beginning, then one byte every twenty milliseconds for as long as anybody listens."""
-    over = threading.Event()
-
-    def serve():
-        with suppress(OSError):
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(beginning)
-                while not over.wait(0.02):
-                    connection.sendall(b"1")
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            over.set()
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
+def test_headers_as_long_as_they_may_be_stay_within_memory():
+    head = STATUS + b"".join(b"X-%d: %s\r\n" % (number, b"y" * 65_000) for number in range(90))
+    body = result("0x1")[1]
+    with raw_node(head + b"Content-Length: %d\r\n\r\n" % len(body) + body) as (url, _):
+        transport = HttpTransport(url)
+        with peak_below(64 * MIB):
+            assert transport.call("a", []) == "0x1"
+        transport.close()
