@@ -205,16 +205,41 @@ def test_several_transactions_may_be_in_flight_and_land_in_order():
     assert len({batch.mined.block_number for batch in rig.rows.batches}) < len(rig.rows.batches)
 
 
-def test_an_epoch_is_opened_with_nothing_else_in_flight():
+def test_an_epoch_may_fly_between_batches_since_each_names_the_head_before_it():
     rig = Rig(ModelChain(WALLET.address, auto_mine=False), policy(max_in_flight=4))
     rig.journal(6)
     rig.open_epoch()
     rig.journal(6)
-    for _ in range(30):
-        rig.turn()
-        under_way = [row for row in rig.rows.unfinished() if row.state is AnchorState.SENT]
-        kinds = {type(row).__name__ for row in under_way}
-        assert kinds != {"Epoch", "Batch"}
-        rig.chain.mine()
+    rig.turn()
+    rig.advance_ms(1_000)
+    rig.turn()
+    kinds = [type(row).__name__ for row in rig.rows.unfinished()]
+    assert kinds == ["Epoch", "Batch", "Batch", "Epoch"]
+    assert len(rig.chain.pool) == 4
     rig.settle()
+    rig.audit()
+    assert rig.service.status().reverts == 0
+
+
+def test_void_numbers_go_before_anything_else_and_once(rig):
+    rig.journal(3)
+    rig.settle()
+    rig.journal(2)
+    rig.rows.void(7, 9)
+    rig.rows.void(11, 40)
+    rig.settle()
+    rig.audit()
+    assert [void.entry for void in rig.rows.voids] == [2, 3]
+    assert rig.rows.batches[-1].entry == 4
+
+
+def test_a_crash_after_a_place_was_given_keeps_the_place(rig):
+    rig.open_epoch()
+    rig.store.arm("save_signed", Fault.FAILED)
+    rig.turn()
+    placed = rig.rows.epochs[0]
+    assert (placed.entry, placed.state) == (0, AnchorState.PLANNED)
+    rig.crash()
+    rig.settle()
+    assert (rig.rows.epochs[0].entry, rig.rows.epochs[0].head) == (0, placed.head)
     rig.audit()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.chain import LedgerSender
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, SLOW_RETRY_MS
-from tests.support.anchoring import WALLET, Rig, policy
+from tests.support.anchoring import WALLET, Rig, client_of, policy
 from tests.support.fault_plan import Fault
-from tests.support.model_chain import CHAIN_ID, ModelChain, parse_transaction
+from tests.support.model_chain import ModelChain, parse_transaction
 
 GWEI = 10**9
 
@@ -120,10 +119,8 @@ def test_a_nonce_that_another_transaction_used_is_replaced_by_the_next(rig):
     rig.turn()
     taken = waiting(rig)
     rig.chain.drop_pool()
-    other = LedgerSender(rig.chain, WALLET, rig.contract, None, CHAIN_ID)
-    rig.chain.call(
-        "eth_sendRawTransaction", ["0x" + other.build_create_log(taken.nonce, WALLET.address, b"\x01" * 32).raw.hex()]
-    )
+    other = client_of(rig.chain).build_deploy(taken.nonce)
+    rig.chain.call("eth_sendRawTransaction", ["0x" + other.raw.hex()])
     rig.chain.mine()
     rig.settle()
     rig.audit()

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerSender
+from tallystick.chain.packing import pack_records
 from tallystick.ids import Epoch, FieldsRoot, Head, Index, Leaf, Root
 from tallystick.keys import Wallet
-from tallystick_platform.anchor.planning import MAX_BATCH_BYTES
+from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES
 from tallystick_platform.store.rows import PendingRecord
 from tests.support.anchor_rows import MemoryRows
-from tests.support.anchoring import WALLET, Rig
-from tests.support.model_chain import CHAIN_ID
+from tests.support.anchoring import LOG, Rig, client_of, sealed_bytes
 
 
 @pytest.fixture
@@ -39,6 +38,14 @@ def halted_by(rig: Rig) -> str:
     return status.error_type
 
 
+def append_elsewhere(rig: Rig) -> None:
+    """Another server with the same key appends a record."""
+    client = client_of(rig.chain)
+    packed = pack_records([(FieldsRoot(b"f" * 32), sealed_bytes(99, 60))])
+    head = rig.reader.log_state().head
+    client.send(client.build_append(client.nonce(), LOG, head, packed, 1))
+
+
 def test_an_old_backup_of_the_journal_finds_the_chain_ahead(rig):
     rig.rows.batches.pop()
     rig.rows.sealed = rig.rows.sealed[: rig.rows.batches[-1].end]
@@ -46,7 +53,7 @@ def test_an_old_backup_of_the_journal_finds_the_chain_ahead(rig):
 
 
 def test_a_journal_that_starts_again_over_a_used_log_finds_the_chain_ahead(rig):
-    rig.rows = MemoryRows()
+    rig.rows = MemoryRows(rig.log_id)
     rig.store._target = rig.rows
     assert halted_by(rig) == "ChainAhead"
 
@@ -75,7 +82,7 @@ def test_a_record_that_no_transaction_carries_halts(rig):
     index = len(rig.rows.sealed)
     rig.rows.journal(
         PendingRecord(
-            index=Index(index), epoch=Epoch(1), fields_root=FieldsRoot(bytes(32)), sealed=bytes(MAX_BATCH_BYTES),
+            index=Index(index), epoch=Epoch(1), fields_root=FieldsRoot(bytes(32)), sealed=bytes(MAX_CALLDATA_BYTES),
             leaf=Leaf(bytes(32)), created_at_us=rig.clock.now_us(),
         )
     )  # fmt: skip
@@ -89,8 +96,7 @@ def test_a_record_of_an_epoch_without_a_row_halts(rig):
 
 
 def test_a_second_writer_with_the_same_key_is_found_before_anything_is_sent(rig):
-    sender = LedgerSender(rig.chain, WALLET, rig.contract, rig.log_id, CHAIN_ID)
-    sender.send(sender.build_append(sender.nonce(), Index(6), [FieldsRoot(b"f" * 32)], [b"sealed by another"]))
+    append_elsewhere(rig)
     assert halted_by(rig) == "ChainAhead"
 
 
@@ -100,8 +106,7 @@ def test_a_second_writer_that_takes_a_planned_batch_s_place_is_a_head_mismatch(r
     rig.advance_ms(1_000)
     rig.turn()
     rig.chain.drop_pool()
-    sender = LedgerSender(rig.chain, WALLET, rig.contract, rig.log_id, CHAIN_ID)
-    sender.send(sender.build_append(sender.nonce(), Index(6), [FieldsRoot(b"f" * 32)], [b"sealed by another"]))
+    append_elsewhere(rig)
     rig.chain.mine()
     assert halted_by(rig) == "HeadMismatch"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tallystick_platform.anchor.errors import LandingNotFound
@@ -46,9 +48,7 @@ def test_a_receipt_of_a_block_that_is_not_the_block_at_its_height_is_not_believe
 
 def test_an_epoch_and_a_batch_are_found_by_their_events_alone(rig):
     for row in (rig.rows.epochs[0], *rig.rows.batches):
-        unsigned = type(row)(
-            **{name: getattr(row, name) for name in row.__slots__ if name not in {"signed", "mined", "state"}}
-        )
+        unsigned = replace(row, signed=None, mined=None)
         assert find_landing(rig.reader, rig.sender, unsigned, lambda: 0) == row.mined
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from tallystick.ids import Address, LogId
+from tallystick.ids import Address
 from tallystick_platform.anchor.errors import LocationUnreadable
 from tallystick_platform.anchor.location import LedgerLocation, read_location, write_location
+from tests.support.anchoring import TERMS
 
-PLACE = LedgerLocation(chain_id=5, contract=Address(b"\xab" * 20), log_id=LogId(b"\xcd" * 32))
+PLACE = LedgerLocation(chain_id=5, contract=Address(b"\xab" * 20), terms=TERMS)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -21,7 +23,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_new_location_replaces_the_old_one(tmp_path):
     path = tmp_path / "ledger.json"
     write_location(path, PLACE)
-    other = LedgerLocation(chain_id=6, contract=PLACE.contract, log_id=PLACE.log_id)
+    other = LedgerLocation(chain_id=6, contract=PLACE.contract, terms=replace(TERMS, promise=60))
     write_location(path, other)
     assert read_location(path) == other
 
@@ -34,6 +36,9 @@ def test_no_file_is_no_location(tmp_path):
     "change",
     [
         {"format": 2},
+        {"terms": None},
+        {"terms": {}},
+        {"log_id": "0x" + "cd" * 32},
         {"chain_id": "5"},
         {"contract": "0x12"},
         {"contract": None},

@@ -4,73 +4,97 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader, LedgerSender, LogMissing, Transport, contract_address, derive_log_id
-from tallystick.chain.calldata import append, open_epoch
-from tallystick.chain.transaction import Call, Fees, sign_call
+from tallystick.chain import LedgerReader, LogMissing, Transport
+from tallystick.chain.calldata import append, open_epoch, rotate_writer, void_numbers
+from tallystick.chain.packing import pack_records
 from tallystick.errors import ChainRejected
-from tallystick.ids import Index, LogId
-from tallystick.keys import Wallet
-from tests.support.anchoring import SALT, WALLET
+from tallystick.ids import Epoch, FieldsRoot, Head, LogId
+from tallystick.keys import WRAP_BYTES, Wallet
+from tallystick_platform.ledger_chain import Fees, KeySigner, Unsigned
+from tests.support.anchoring import CONTRACT, KEEPER, LOG, TERMS, WALLET, client_of, sealed_bytes
 from tests.support.chains import direct_chain
 from tests.support.model_chain import CHAIN_ID, ModelChain
 
 STRANGER = Wallet(bytes.fromhex("22" * 32))
-CONTRACT = contract_address(WALLET.address, 0)
-LOG = derive_log_id(CHAIN_ID, CONTRACT, WALLET.address, SALT)
+ID = LOG.log_id
+WRAP = b"w" * WRAP_BYTES
 
 
 @contextmanager
 def both() -> Iterator[tuple[Transport, Transport]]:
-    with direct_chain(prefund=[WALLET.address, STRANGER.address]) as real:
-        yield ModelChain(WALLET.address, STRANGER.address), real
+    funded = [WALLET.address, STRANGER.address, KEEPER.address]
+    with direct_chain(prefund=funded) as real:
+        yield ModelChain(*funded), real
 
 
 def send(chain: Transport, wallet: Wallet, data: bytes) -> bool:
     """Sends a call of the contract; says whether it succeeded."""
-    account = LedgerSender(chain, wallet, CONTRACT, LOG, CHAIN_ID)
+    account = client_of(chain, wallet)
     fees = Fees(max_fee_per_gas=10**11, max_priority_fee_per_gas=10**9)
-    call = Call(chain_id=CHAIN_ID, nonce=account.nonce(), to=CONTRACT, data=data, gas=2_000_000, fees=fees)
-    transaction = sign_call(wallet, call)
+    call = Unsigned(chain_id=CHAIN_ID, nonce=account.nonce(), to=CONTRACT, data=data, gas=2_000_000, fees=fees)
+    transaction = KeySigner(wallet).sign(call)
     account.send(transaction)
     receipt = account.receipt(transaction.hash)
     assert receipt is not None
     return receipt.succeeded
 
 
+def packed(count: int, first: int) -> bytes:
+    """So many records of different sizes."""
+    return pack_records([(FieldsRoot(bytes([i]) * 32), sealed_bytes(i, 42 + i)) for i in range(first, first + count)])
+
+
 def script(chain: Transport) -> list[object]:
-    """Every function of the writer, rightly and wrongly; what can be observed of it."""
-    account = LedgerSender(chain, WALLET, CONTRACT, LOG, CHAIN_ID)
+    """Every function of writer and keeper, rightly and wrongly; what can be observed of it."""
+    account = client_of(chain)
     account.send(account.build_deploy(account.nonce()))
     seen: list[object] = []
-    reader = LedgerReader(chain, CONTRACT, LOG)
+    reader = LedgerReader(chain, CONTRACT, ID)
     with pytest.raises(LogMissing):
         reader.log_state()
-    account.send(account.build_create_log(account.nonce(), WALLET.address, SALT))
-    records = [(bytes([i]) * 32, b"sealed %d" % i * (i + 1)) for i in range(7)]
-    roots, texts = [r for r, _ in records], [t for _, t in records]
-    steps: list[tuple[Wallet, bytes]] = [
-        (WALLET, append(LOG, Index(0), roots[:1], texts[:1])),  # no epoch
-        (WALLET, open_epoch(LOG, 2, [b"wrap"])),  # out of order
-        (WALLET, open_epoch(LOG, 1, [])),  # no wraps
-        (STRANGER, open_epoch(LOG, 1, [b"wrap"])),  # not the writer
-        (WALLET, open_epoch(LOG, 1, [b"wrap one", b"wrap two"])),
-        (WALLET, append(LOG, Index(0), roots[:3], texts[:3])),
-        (WALLET, append(LOG, Index(2), roots[3:], texts[3:])),  # stale
-        (WALLET, append(LOG, Index(3), [], [])),  # empty
-        (WALLET, append(LOG, Index(3), roots[:2], texts[:1])),  # lengths differ
-        (WALLET, append(LOG, Index(3), roots[:1], [b""])),  # empty sealed
-        (STRANGER, append(LOG, Index(3), roots[3:], texts[3:])),  # not the writer
-        (WALLET, append(LogId(b"x" * 32), Index(0), roots[:1], texts[:1])),  # unknown log
-        (WALLET, append(LOG, Index(3), roots[3:], texts[3:])),
-        (WALLET, open_epoch(LOG, 2, [b"wrap"])),
+    account.send(account.build_create_log(account.nonce(), CONTRACT, TERMS))
+
+    def head() -> Head:
+        return reader.log_state().head
+
+    stale = Head(b"s" * 32)
+    steps: list[Callable[[], tuple[Wallet, bytes]]] = [
+        lambda: (WALLET, append(ID, head(), packed(1, 1))),  # no epoch
+        lambda: (WALLET, open_epoch(ID, head(), Epoch(2), WRAP)),  # out of order
+        lambda: (WALLET, open_epoch(ID, head(), Epoch(1), b"")),  # no wraps
+        lambda: (WALLET, open_epoch(ID, head(), Epoch(1), WRAP + b"x")),  # half a wrap
+        lambda: (STRANGER, open_epoch(ID, head(), Epoch(1), WRAP)),  # not the writer
+        lambda: (WALLET, open_epoch(ID, head(), Epoch(1), WRAP * 2)),
+        lambda: (WALLET, append(ID, head(), packed(3, 1))),
+        lambda: (WALLET, append(ID, stale, packed(4, 4))),  # stale
+        lambda: (WALLET, append(ID, head(), b"")),  # empty
+        lambda: (WALLET, append(ID, head(), packed(2, 4)[:-1])),  # cut short
+        lambda: (STRANGER, append(ID, head(), packed(4, 4))),  # not the writer
+        lambda: (WALLET, append(LogId(b"x" * 32), head(), packed(1, 4))),  # unknown log
+        lambda: (WALLET, append(ID, head(), packed(4, 4))),
+        lambda: (WALLET, void_numbers(ID, head(), 9, 20)),
+        lambda: (WALLET, void_numbers(ID, head(), 20, 9)),  # the wrong way round
+        lambda: (STRANGER, void_numbers(ID, head(), 21, 21)),  # not the writer
+        lambda: (WALLET, open_epoch(ID, head(), Epoch(2), WRAP)),
+        lambda: (WALLET, rotate_writer(ID, head(), STRANGER.address, 20)),  # not the keeper
+        lambda: (KEEPER, rotate_writer(ID, head(), STRANGER.address, 20)),
+        lambda: (WALLET, append(ID, head(), packed(1, 21))),  # not the writer any more
+        lambda: (STRANGER, append(ID, head(), packed(1, 21))),  # its epoch is not open
+        lambda: (STRANGER, open_epoch(ID, head(), Epoch(3), WRAP)),
+        lambda: (STRANGER, append(ID, head(), packed(1, 21))),
+        lambda: (KEEPER, rotate_writer(ID, head(), WALLET.address, 19)),  # numbers that were another's
     ]
-    for wallet, data in steps:
+    for step in steps:
+        wallet, data = step()
         seen.append(send(chain, wallet, data))
         seen.append(reader.log_state())
-    seen += [reader.batch(0), reader.batch(1), refusal(lambda: reader.batch(2))]
+    terms = reader.log_terms()
+    seen += [terms.keeper, terms.mode, terms.promise, terms.skew]
+    seen += [replace(reader.batch_at(n), time=0) for n in range(3)] + [refusal(lambda: reader.batch_at(3))]
     seen += [_without_place(event) for event in reader.events(0, reader.latest_block().number)]
     return seen
 
@@ -97,7 +121,7 @@ def test_the_model_does_what_the_compiled_contract_does():
 def test_a_mined_transaction_that_is_sent_again_changes_nothing_on_either():
     with both() as chains:
         for chain in chains:
-            account = LedgerSender(chain, WALLET, None, None, CHAIN_ID)
+            account = client_of(chain)
             deployment = account.build_deploy(0)
             account.send(deployment)
             account.send(deployment)

@@ -30,4 +30,4 @@ def test_a_node_s_words_tell_what_to_do(message: str, refusal: Refusal):
 
 
 def test_an_error_of_the_contract_is_a_revert_whatever_it_is_called():
-    assert classify(ContractReverted(3, "StaleIndex", {"expected": 1}, b"")) is Refusal.REVERTED
+    assert classify(ContractReverted(3, "StaleHead", {"expected": b"h" * 32}, b"")) is Refusal.REVERTED

@@ -26,7 +26,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def both(template: Path, tmp_path: Path) -> Iterator[tuple[Rig, Rig]]:
-    real, plain = JournaledRig(template, tmp_path, policy=POLICY), MemoryRows()
+    real = JournaledRig(template, tmp_path, policy=POLICY)
+    plain = MemoryRows(real.log_id)
     plain.sealed, plain.epochs = list(real.rows.sealed), list(real.rows.epochs)
     chain = ModelChain(WALLET.address, genesis_time=real.clock.now_us() // 1_000_000)
     yield Rig(chain, rows=plain, policy=POLICY, clock=FixedClock(real.clock.now_us())), real
@@ -43,9 +44,11 @@ def view(rig: Rig) -> dict[str, object]:
         "last_batch": last,
         "depth": rows.depth(),
         "totals": rows.totals(),
-        "ends": [rows.batch_ending_at(size) for size in range(11)],
+        "tip": rows.tip(),
+        "heads": [rows.head_at(entries) for entries in range(8)],
+        "next_void": rows.next_void(),
         "before": None if last is None else rows.block_before(last),
-        "beyond": [list(rows.rows_beyond(size, epoch)) for size in (0, 3, 9) for epoch in (0, 1, 2)],
+        "beyond": [list(rows.rows_beyond(entries)) for entries in range(6)],
         "records": list(rows.records(3, 4)),
     }
 
