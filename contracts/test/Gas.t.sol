@@ -13,7 +13,7 @@ contract GasTest is LedgerTest {
     function setUp() public override {
         vm.setEvmVersion("prague");
         super.setUp();
-        // Batch 0 pays for the log's own new slots; from batch 1 to 3 the ends share a slot; batch 4 opens the next one.
+        // The next batch shares its slot with this one; the one after it opens a new slot.
         _appendNew(1, 0);
     }
 
@@ -23,35 +23,34 @@ contract GasTest is LedgerTest {
     }
 
     function test_gas_of_creating_a_log() public {
-        ledger.createLog(WRITER, bytes32(0));
+        _newLog(APPEND, 0);
         vm.snapshotGasLastCall(GROUP, "createLog");
     }
 
     function test_gas_of_opening_an_epoch_for_one_auditor() public {
-        bytes[] memory wraps = _wraps(1);
-        vm.prank(WRITER);
-        ledger.openEpoch(logId, 2, wraps);
+        _openEpoch(2);
         vm.snapshotGasLastCall(GROUP, "openEpoch, 1 wrap");
     }
 
     function test_gas_of_rotating_the_writer() public {
+        _rotate(NEXT, 1);
+        vm.snapshotGasLastCall(GROUP, "rotateWriter");
+    }
+
+    function test_gas_of_voiding_numbers() public {
+        bytes32 head = _head();
         vm.prank(WRITER);
-        ledger.proposeWriter(logId, STRANGER);
-        vm.snapshotGasLastCall(GROUP, "proposeWriter");
-        vm.prank(STRANGER);
-        ledger.acceptWriter(logId);
-        vm.snapshotGasLastCall(GROUP, "acceptWriter");
+        ledger.voidNumbers(logId, head, 2, 9);
+        vm.snapshotGasLastCall(GROUP, "voidNumbers");
     }
 
     function test_gas_of_appending_1_record_of_1_kb() public {
         _snapshotAppend(1, 1024, "append 1 x 1024");
     }
 
-    function test_gas_of_appending_to_a_new_slot_of_ends() public {
-        for (uint256 batch = 1; batch < 4; ++batch) {
-            _appendNew(1, batch);
-        }
-        _snapshotAppend(1, 1024, "append 1 x 1024, every fourth batch");
+    function test_gas_of_appending_to_a_new_slot_of_batches() public {
+        _appendNew(1, 1);
+        _snapshotAppend(1, 1024, "append 1 x 1024, every second batch");
     }
 
     function test_gas_of_appending_4_records_of_1_kb() public {
@@ -70,6 +69,16 @@ contract GasTest is LedgerTest {
         _snapshotAppend(64, 1024, "append 64 x 1024");
     }
 
+    function test_gas_of_committing() public {
+        logId = _newLog(COMMIT, 0);
+        _openEpoch(1);
+        _commit(1, ROOT);
+        _commit(256, ROOT);
+        vm.snapshotGasLastCall(GROUP, "commit");
+        _commit(256, ROOT);
+        vm.snapshotGasLastCall(GROUP, "commit, every second batch");
+    }
+
     function test_gas_of_verifying_in_a_batch_of_64() public {
         Batch memory batch = _appendNew(64, 1);
         bytes32[] memory path = ReferenceTree.path(batch.leaves, 37);
@@ -78,9 +87,7 @@ contract GasTest is LedgerTest {
     }
 
     function _snapshotAppend(uint256 count, uint256 sealedBytes, string memory name) private {
-        (,, uint64 size,,,) = ledger.logState(logId);
-        Batch memory batch = _makeExactBatch(size, count, sealedBytes);
-        _append(batch);
+        _append(_makeExactBatch(count, sealedBytes));
         vm.snapshotGasLastCall(GROUP, name);
     }
 }

@@ -14,21 +14,12 @@ library ReferenceTree {
     }
 
     /// @notice leaf_i of SPEC section 5.
-    function leaf(bytes32 logId, uint64 index, bytes32 fieldsRoot, bytes memory sealed_)
+    function leaf(bytes32 logId, uint64 index, bytes32 fieldsRoot, bytes memory header, bytes memory ciphertext)
         internal
         pure
         returns (bytes32)
     {
-        return keccak256(bytes.concat(hex"00", logId, bytes8(index), fieldsRoot, keccak256(sealed_)));
-    }
-
-    /// @notice head_k of SPEC section 5.
-    function head(bytes32 previous, bytes32 batchRoot, uint64 firstIndex, uint32 count)
-        internal
-        pure
-        returns (bytes32)
-    {
-        return keccak256(bytes.concat(previous, batchRoot, bytes8(firstIndex), bytes4(count)));
+        return keccak256(bytes.concat(hex"00", logId, bytes8(index), fieldsRoot, header, keccak256(ciphertext)));
     }
 
     function _root(bytes32[] memory leaves, uint256 from, uint256 to) private pure returns (bytes32) {

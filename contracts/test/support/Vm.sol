@@ -13,6 +13,12 @@ interface Vm {
     /// @notice The next call comes from `caller`.
     function prank(address caller) external;
 
+    /// @notice Sets an account's balance.
+    function deal(address account, uint256 balance) external;
+
+    /// @notice Sets block.timestamp.
+    function warp(uint256 newTime) external;
+
     /// @notice Sets block.chainid.
     function chainId(uint256 newChainId) external;
 
