@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from tallystick.binding import record_request_hash, response_digest, response_hash
 from tallystick.encoding import encode_fields, encode_record
-from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf, LogId
+from tallystick.heads import MODE_APPEND, LogTerms
+from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf
 from tallystick.keys import Wallet
 from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, sign_admission, sign_receipt
 from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import chat_requests
+from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch import Delta, GenerationResult, Placement, Progress, ProviderInfo
 from tallystick_platform.errors import CannotFollow, JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
@@ -29,7 +31,19 @@ from tallystick_platform.store.entries import JournalEntry, Ticket
 WRITER = Wallet(bytes(31) + b"\x07")
 SENDER = Wallet(bytes(31) + b"\x08").address
 DOMAIN = Domain(chain_id=73_571, contract=Wallet(bytes(31) + b"\x09").address)
-LOG_ID = LogId(b"\x11" * 32)
+PROMISE_S = 3_600
+TERMS = LogTerms(
+    creator=WRITER.address,
+    salt=bytes(32),
+    writer=WRITER.address,
+    keeper=WRITER.address,
+    format=2,
+    mode=MODE_APPEND,
+    promise=PROMISE_S,
+    skew=300,
+)
+LOCATION = LedgerLocation(chain_id=DOMAIN.chain_id, contract=DOMAIN.contract, terms=TERMS)
+LOG_ID = LOCATION.log_id
 PRINCIPAL = Principal(token_id="tok-1", name="test", address=SENDER)
 HTTP = HttpFacts(
     method="POST",
@@ -41,7 +55,6 @@ HTTP = HttpFacts(
     streamed=False,
 )
 START_US = 1_760_000_000_000_000
-PROMISE_S = 3_600
 RECORD_SECRET = b"\x66" * 32
 
 MODEL = ModelInfo(

@@ -66,11 +66,12 @@ class Service:
         gate, dispatcher = self.running.gate, self.running.dispatcher
         status = await asyncio.to_thread(self.running.anchoring.status)
         anchoring = "ok" if status.error is None else f"{'halted' if status.halted else 'waiting'}: {status.error}"
-        fault = self.running.journal.fault
+        fault, held = self.running.journal.fault, self.running.journal.held
+        admission = "ok" if held is None else f"closed: {held}"
         parts = {
-            "admission": "draining" if gate.draining else "ok",
+            "admission": "draining" if gate.draining else admission,
             "anchoring": anchoring,
-            "journal": "ok" if fault is None else f"not ready: {fault}",
+            "journal": "ok" if fault is None or fault == held else f"not ready: {fault}",
             "workers": "ok" if dispatcher.ready else f"not ready: {dispatcher.last_fault or 'loading'}",
         }
         ready = dispatcher.ready and not gate.draining and not status.halted and fault is None

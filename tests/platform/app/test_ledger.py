@@ -10,19 +10,23 @@ from typing import Any, cast
 import pytest
 
 from tallystick.errors import ChainUnavailable
-from tallystick.keys import Wallet
+from tallystick.ids import Epoch, Head, Index, Root
+from tallystick.receipts import HeadStatement, SignedHead
 from tallystick_platform.app.ledger import LOOK_AGAIN_NS, LedgerDesk
 from tallystick_platform.settings import Settings
+from tallystick_platform.store.rows import Batch
 from tests.support.clocks import FixedClock
-from tests.support.exchange import DOMAIN, LOG_ID
+from tests.support.exchange import LOCATION, WRITER
+
+HEADS = [Head(bytes([number]) * 32) for number in range(8)]
 
 
 class Chain:
-    """A chain that counts how often it is looked at."""
+    """A chain that counts how often it is looked at. What it says of the log is what a test sets."""
 
     def __init__(self) -> None:
-        self.log_id = LOG_ID
-        self.size = 0
+        self.size = self.entries = 0
+        self.head = HEADS[0]
         self.looks = 0
         self.up = True
 
@@ -30,10 +34,43 @@ class Chain:
         self.looks += 1
         if not self.up:
             raise ChainUnavailable("http://chain", "no answer")
-        return SimpleNamespace(size=self.size, head=bytes(32), epoch=0)
+        return SimpleNamespace(size=self.size, entries=self.entries, head=self.head, epoch=0)
 
     def latest_block(self) -> SimpleNamespace:
         return SimpleNamespace(number=self.size)
+
+
+class FakeBatches:
+    """A journal's side of the log: one epoch, then batches of ten records, of which the first `final` entries are final."""
+
+    def __init__(self) -> None:
+        self.anchored_size = 0
+        self.entries = self.final = 0
+
+    def tip(self) -> SimpleNamespace:
+        return SimpleNamespace(entries=self.entries, size=_size(self.entries))
+
+    def unfinished(self) -> list[object]:
+        return [_batch(entry) for entry in range(self.final, self.entries)]
+
+    def head_at(self, entries: int) -> Head | None:
+        return HEADS[entries] if entries <= self.entries else None
+
+
+def _size(entries: int) -> int:
+    return 10 * max(0, entries - 1)
+
+
+def _batch(entry: int) -> Batch:
+    return Batch(
+        number=entry - 1,
+        entry=entry,
+        epoch=Epoch(1),
+        first_index=Index(_size(entry)),
+        count=10,
+        root=Root(bytes(32)),
+        head=HEADS[entry + 1],
+    )
 
 
 class Desk:
@@ -41,7 +78,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.chain, self.clock = Chain(), FixedClock()
-        self.batches = SimpleNamespace(anchored_size=0)
+        self.batches = FakeBatches()
         self.journal_size = 0
         status = lambda: SimpleNamespace(  # noqa: E731
             unanchored_records=self.journal_size - self.batches.anchored_size, lag_ms=0, error=None
@@ -51,8 +88,8 @@ class Desk:
             settings=Settings(),
             rpc_url="http://chain",
             reader=cast(Any, self.chain),
-            domain=DOMAIN,
-            wallet=Wallet.generate(),
+            location=LOCATION,
+            wallet=WRITER,
             batches=cast(Any, self.batches),
             anchoring=stand_ins,
             epoch_keys=cast(Any, None),
@@ -62,6 +99,13 @@ class Desk:
 
     def view(self) -> Any:
         return asyncio.run(self.desk.view())
+
+    def signed(self, *, entries: int, final: int, shown: int, head: Head | None = None) -> HeadStatement | None:
+        """What is signed while the chain shows so many of this journal's entries."""
+        self.batches.entries, self.batches.final = entries, final
+        self.chain.entries, self.chain.size, self.chain.head = shown, _size(shown), head or HEADS[shown]
+        found = self.view().signed_head
+        return None if found is None else SignedHead.from_json(found).head
 
 
 @pytest.fixture
@@ -92,3 +136,36 @@ def test_a_chain_that_does_not_answer_is_asked_once_a_second_whatever_was_anchor
     desk.journal_size = desk.batches.anchored_size = 5
     assert [desk.view().size for _ in range(5)] == [None] * 5
     assert desk.chain.looks == 1
+
+
+def test_the_terms_are_shown_by_name(desk: Desk) -> None:
+    terms = desk.view().terms
+    assert (terms.mode, terms.promise, terms.skew, terms.format) == ("append", 3_600, 300, 2)
+
+
+def test_the_final_entries_are_signed_with_the_size_after_them(desk: Desk) -> None:
+    statement = desk.signed(entries=3, final=3, shown=3)
+    assert (statement.entries, statement.size, statement.head) == (3, 20, HEADS[3])
+    assert (statement.log_id, statement.time) == (LOCATION.log_id, desk.clock.now_us() // 1_000_000)
+
+
+def test_what_may_still_come_back_otherwise_is_not_signed(desk: Desk) -> None:
+    statement = desk.signed(entries=4, final=2, shown=4)
+    assert (statement.entries, statement.size, statement.head) == (2, 10, HEADS[2])
+
+
+def test_a_log_without_a_final_entry_has_no_signed_head(desk: Desk) -> None:
+    assert desk.signed(entries=2, final=0, shown=2) is None
+
+
+def test_a_chain_that_shows_another_head_gets_no_signature(desk: Desk) -> None:
+    assert desk.signed(entries=3, final=3, shown=3, head=Head(b"\xff" * 32)) is None
+
+
+def test_a_chain_that_lacks_final_entries_gets_no_signature(desk: Desk) -> None:
+    assert desk.signed(entries=3, final=3, shown=2) is None
+
+
+def test_a_chain_that_does_not_answer_leaves_the_head_unsigned(desk: Desk) -> None:
+    desk.chain.up = False
+    assert desk.view().signed_head is None

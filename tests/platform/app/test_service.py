@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from tallystick_platform.admission import Gate
-from tallystick_platform.anchor import AnchorStatus, LedgerLocation
+from tallystick_platform.anchor import AnchorStatus
 from tallystick_platform.app import service as service_module
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running
 from tallystick_platform.errors import Draining
 from tallystick_platform.sealing import Keyring
 from tallystick_platform.settings import Settings
-from tests.support.exchange import DOMAIN, LOG_ID, PRINCIPAL, WRITER, Bench
+from tests.support.exchange import DOMAIN, LOCATION, PRINCIPAL, WRITER, Bench
 
 STATUS = AnchorStatus(
     halted=False,
@@ -47,7 +47,7 @@ class Rig(Bench):
         self.parts.gate = self.gate
         self.status = STATUS
         self.size = self.anchored = 0
-        self.journaled = SimpleNamespace(counts=lambda: SimpleNamespace(size=self.size), fault=None)
+        self.journaled = SimpleNamespace(counts=lambda: SimpleNamespace(size=self.size), fault=None, held=None)
         self.dispatcher.ready = True
         self.dispatcher.last_fault = None
         self.dispatcher.wait_ready = self._wait_ready
@@ -57,7 +57,7 @@ class Rig(Bench):
             metrics=self.metrics,
             keys=Keyring(operator=WRITER, auditors=()),
             rpc_url="http://127.0.0.1:1",
-            location=LedgerLocation(chain_id=DOMAIN.chain_id, contract=DOMAIN.contract, log_id=LOG_ID),
+            location=LOCATION,
             domain=DOMAIN,
             journal=self.journaled,
             batches=_Batches(self),
@@ -108,6 +108,17 @@ async def test_a_journal_that_does_not_write_makes_it_unready() -> None:
     rig.journaled.fault = "the last group could not be written"
     found = await rig.service.readiness()
     assert (found.ready, found.parts["journal"]) == (False, "not ready: the last group could not be written")
+
+
+async def test_a_log_that_is_not_compared_with_its_chain_is_unready_and_says_so_once() -> None:
+    rig = Rig()
+    rig.journaled.fault = rig.journaled.held = "the journal is not compared with its chain yet"
+    found = await rig.service.readiness()
+    assert (found.ready, found.parts["admission"], found.parts["journal"]) == (
+        False,
+        "closed: the journal is not compared with its chain yet",
+        "ok",
+    )
 
 
 async def test_a_chain_that_is_waited_for_does_not_make_it_unready_and_a_halt_does() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from tallystick.bundle import parse_bundle
 from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
-from tallystick.merkle import root_from_path
-from tallystick.receipts import SignedReceipt
+from tallystick.merkle import leaf_hash, root_from_path
+from tallystick.receipts import SignedHead, SignedReceipt, signer
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
@@ -73,6 +74,14 @@ async def test_one_question_goes_all_the_way_and_its_evidence_holds(tmp_path: Pa
             state = LedgerReader(node, running.location.contract, running.location.log_id).log_state()
         assert (ledger["size"], ledger["head"], ledger["writer"]) == (1, to_hex(state.head), proof["receipt"]["signer"])
         assert batches == [batch]
+        signed = SignedHead.from_json(ledger["signed_head"])
+        assert (signed.head.entries, signed.head.size, signed.head.head) == (state.entries, 1, state.head)
+        assert to_hex(signer(signed)) == ledger["writer"].lower()
+        assert ledger["terms"]["promise"] == running.location.terms.promise
+        assert (
+            derive_log_id(running.location.chain_id, running.location.contract, bundle.evidence.terms)
+            == running.location.log_id
+        )
         assert batch["tx_hash"] == to_hex(bundle.evidence.anchor.tx_hash)
         assert batch["confirmations"] >= 0
         assert "tallystick_workers_ready 1.0" in metrics
@@ -86,6 +95,7 @@ def check_evidence(bundle, proof: dict) -> None:
     evidence = bundle.evidence
     anchor = evidence.anchor
     leaf = evidence.receipt.receipt.leaf
+    assert leaf == leaf_hash(evidence.log_id, evidence.index, evidence.fields_root, evidence.sealed)
     assert SignedReceipt.from_json(proof["receipt"]) == evidence.receipt
     assert root_from_path(leaf, evidence.index - anchor.first_index, anchor.count, anchor.path) == anchor.root
     assert to_hex(bundle.record_secret) == proof["record_secret"]
@@ -93,9 +103,12 @@ def check_evidence(bundle, proof: dict) -> None:
         evidence.sealed,
         log_id=evidence.log_id,
         index=evidence.index,
+        epoch=evidence.epoch,
         fields_root=evidence.fields_root,
         secret=bundle.record_secret,
     )
     assert opened.record.prompt["messages"][0]["content"] == "Hello"
-    assert opened.record.response.choices[0].text
+    assert opened.record.response.outputs[0].content["content"]
+    assert opened.record.request.target == "/v1/chat/completions"
+    assert opened.record.time.started_at + opened.record.price.device_time_us <= opened.record.time.finished_at
     assert opened.record.gpu.kind in {"cpu", "gpu"}
