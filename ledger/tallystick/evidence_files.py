@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from tallystick.binding import request_digest, request_hash, response_digest, response_hash
 from tallystick.bundle import FORMAT, MAX_BUNDLE_BYTES, Bundle, bundle_from
-from tallystick.errors import AnswerError, EvidenceFileError, IdError, JsonError
+from tallystick.errors import AnswerError, EvidenceFileError, IdError, JsonError, RecordError
 from tallystick.ids import parse_hex
 from tallystick.keys import SECRET_BYTES
 from tallystick.receipts import SIGNED_KINDS, Signed, SignedAdmission, SignedReceipt
 from tallystick.record import REQUEST_SALT_BYTES
+from tallystick.sealing import response_salt
 from tallystick.strict_json import read_json, without_bom
 from tallystick.tasks import Received, received_answer, received_stream
 
@@ -68,6 +70,37 @@ def recognise(data: bytes) -> Recognised:
     if not isinstance(document, dict):
         raise EvidenceFileError("is JSON, but not an object: no bundle, receipt or answer")
     return _object(document, len(data))
+
+
+def response_hash_received(saved: SavedAnswer) -> bytes:
+    """The response hash that follows from what was received: a receipt for this answer must say the same.
+
+    Raises: AnswerError where the answer lacks what it takes, or broke off: then what arrived can only be compared with the record itself.
+    Source: SPEC 7.
+    """
+    if saved.record_secret is None:
+        raise AnswerError("record_secret", "is not there, and the salt of the response hash follows from it")
+    if saved.received is None:
+        raise AnswerError("body", "is not the answer to a chat")
+    if not saved.received.whole:
+        raise AnswerError("stream", "broke off before its end")
+    try:
+        digest = response_digest(saved.received.error, saved.received.outputs)
+    except RecordError as error:
+        raise AnswerError("body", f"is more than a record can hold: {error}") from error
+    return response_hash(response_salt(saved.record_secret), digest)
+
+
+def request_hash_sent(saved: SavedAnswer, method: str, target: str, content_type: str | None, body: bytes) -> bytes:
+    """The request hash that follows from what was sent: receipt and admission for this request must say the same.
+
+    Requires: `target` is path and query without credentials; `body` is as sent, before any content coding.
+    Raises: AnswerError where the answer does not hold the salt.
+    Source: SPEC 7.
+    """
+    if saved.request_salt is None:
+        raise AnswerError("request_salt", "is not there, and the request hash needs it")
+    return request_hash(saved.request_salt, request_digest(method, target, content_type, body))
 
 
 def _object(document: Mapping[str, object], size: int) -> Recognised:

@@ -2,18 +2,31 @@
 
 import dataclasses
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tallystick import errors, evidence_files
 from tallystick.bundle import Bundle
-from tallystick.errors import AnswerError, EvidenceFileError
-from tallystick.evidence_files import MAX_FILE_BYTES, SavedAnswer, read_events, recognise
+from tallystick.errors import AnswerError, EvidenceFileError, TallystickError
+from tallystick.evidence_files import (
+    MAX_FILE_BYTES,
+    SavedAnswer,
+    read_events,
+    recognise,
+    request_hash_sent,
+    response_hash_received,
+)
 from tallystick.ids import to_hex
-from tallystick.record import RecordFault
+from tallystick.receipts import SignedReceipt, sign_receipt
+from tallystick.record import Record, RecordFault, Response
+from tallystick.sealing import seal
 from tallystick.tasks import Received, chat_output
 from tests.support.vectors.bundles import bundles, formattings
-from tests.support.vectors.receipts import signed_messages
+from tests.support.vectors.cast import DOMAIN, EPOCH_KEY, WRITER, stream, whole_record
+from tests.support.vectors.receipts import INDEX, receipt_of, signed_messages
 
 RECEIPT, ADMISSION, HEAD, ERASURE = signed_messages()
 SECRET, SALT = b"\x11" * 32, b"\x22" * 16
@@ -45,6 +58,20 @@ def piece(delta: dict[str, object], reason: str | None = None, **more: object) -
     return json.dumps({"choices": [choice]} | more)
 
 
+NAMES = [
+    "tallystick",
+    "receipt",
+    "domain",
+    "choices",
+    "index",
+    "delta",
+    "message",
+    "content",
+    "error",
+    "code",
+    "evidence",
+    "tool_calls",
+]
 EVENTS = [
     piece({"role": "assistant", "content": ""}),
     piece({"content": "A "}),
@@ -203,3 +230,90 @@ def test_a_bundle_larger_than_any_is_refused():
     padded = b" " * evidence_files.MAX_BUNDLE_BYTES + bundles()["sealed"].to_bytes()
     with pytest.raises(EvidenceFileError, match="a bundle has at most"):
         recognise(padded)
+
+
+def served() -> tuple[Record, SignedReceipt, bytes]:
+    """A chat as the service serves it: its record, its receipt and the secret that goes with it."""
+    record = dataclasses.replace(whole_record(), response=Response(outputs=(chat_output("A tally.", "stop"),)))
+    sealed = seal(record, epoch_key=EPOCH_KEY, index=INDEX, random=stream("saved"))
+    return record, sign_receipt(WRITER, DOMAIN, receipt_of(record, sealed)), sealed.secret
+
+
+def saved_answer(receipt: SignedReceipt, **proofs: object) -> SavedAnswer:
+    found = recognise(json.dumps(ANSWER | {"tallystick": {"receipt": receipt.to_json()} | proofs}).encode())
+    assert isinstance(found, SavedAnswer)
+    return found
+
+
+def test_both_hashes_of_a_receipt_follow_from_what_was_sent_and_received():
+    record, receipt, secret = served()
+    salt = record.request.salt
+    saved = saved_answer(receipt, record_secret=to_hex(secret), request_salt=to_hex(salt))
+    sent = ("POST", record.request.target, record.request.content_type, record.request.body)
+    assert response_hash_received(saved) == receipt.receipt.response_hash
+    assert request_hash_sent(saved, *sent) == receipt.receipt.request_hash
+    assert request_hash_sent(saved, *sent[:3], record.request.body + b" ") != receipt.receipt.request_hash
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {**CHOICE, "finish_reason": "length"},
+        {**CHOICE, "message": {"role": "assistant", "content": "A tally"}},
+        {**CHOICE, "message": {"role": "assistant", "content": None}},
+        {**CHOICE, "logprobs": {"content": []}},
+    ],
+)
+def test_another_answer_has_another_hash(choice):
+    _, receipt, secret = served()
+    document = ANSWER | {
+        "choices": [choice],
+        "tallystick": {"receipt": receipt.to_json(), "record_secret": to_hex(secret)},
+    }
+    saved = recognise(json.dumps(document).encode())
+    assert isinstance(saved, SavedAnswer)
+    assert response_hash_received(saved) != receipt.receipt.response_hash
+
+
+@pytest.mark.parametrize(
+    ("lacking", "part"),
+    [
+        ({"record_secret": None}, "record_secret"),
+        ({"received": None}, "body"),
+        ({"received": dataclasses.replace(RECEIVED, whole=False)}, "stream"),
+        ({"received": dataclasses.replace(RECEIVED, outputs=(chat_output("\ud800", None),))}, "body"),
+    ],
+)
+def test_without_what_it_takes_there_is_no_hash(lacking, part):
+    with pytest.raises(AnswerError) as caught:
+        response_hash_received(dataclasses.replace(SAVED, **lacking))
+    assert caught.value.part == part
+
+
+def test_without_the_salt_there_is_no_request_hash():
+    with pytest.raises(AnswerError, match="request_salt"):
+        request_hash_sent(dataclasses.replace(SAVED, request_salt=None), "POST", "/", None, b"")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    json_values,
+    st.sampled_from(["%s", "data: %s\n\n", '{"tallystick": %s, "choices": []}', 'data: {"tallystick": %s}\n\n']),
+)
+def test_whatever_a_file_holds_it_is_recognised_or_refused_by_kind(value, form):
+    with suppress(TallystickError):  # anything else fails the test
+        assert recognise((form % json.dumps(value)).encode())
+
+
+@given(st.binary(max_size=40))
+def test_whatever_bytes_a_file_holds_they_are_refused_by_kind(data):
+    with suppress(TallystickError):  # anything else fails the test
+        assert recognise(data)

@@ -102,7 +102,7 @@ class _Joined:
 
     def __init__(self) -> None:
         self._texts: list[str] | None = None
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: dict[int, dict[str, list[str]]] = {}
         self._logprobs: dict[str, Value] | None = None
         self.finish_reason: str | None = None
 
@@ -124,27 +124,32 @@ class _Joined:
     def output(self) -> Output:
         """The choice as the record must hold it."""
         text = None if self._texts is None else "".join(self._texts)
-        calls: list[Value] = [dict(self._calls[index]) for index in sorted(self._calls)]
+        calls: list[Value] = [
+            {name: "".join(pieces) for name, pieces in self._calls[index].items()} for index in sorted(self._calls)
+        ]
         return chat_output(text, self.finish_reason, calls, self._logprobs)
 
     def _take_call(self, call: Mapping[str, object]) -> None:
         where = "choices.delta.tool_calls"
         index = _position(call.get("index"), f"{where}.index", MAX_TOOL_CALLS)
-        joined = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
+        joined = self._calls.setdefault(index, {"id": [], "name": [], "arguments": []})
         function = _object(call.get("function", {}), f"{where}.function")
         for name, piece in (
             ("id", call.get("id")),
             ("name", function.get("name")),
             ("arguments", function.get("arguments")),
         ):
-            joined[name] += _text_or_none(piece, f"{where}.{name}") or ""
+            joined[name].append(_text_or_none(piece, f"{where}.{name}") or "")
 
     def _take_logprobs(self, piece: Mapping[str, object]) -> None:
-        joined = self._logprobs if self._logprobs is not None else {}
+        if self._logprobs is None:
+            self._logprobs = {}
         for name, value in piece.items():
-            before = joined.get(name)
-            joined[name] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else _value(value)
-        self._logprobs = joined
+            before = self._logprobs.get(name)
+            if isinstance(before, list) and isinstance(value, list):
+                before.extend(value)
+            else:
+                self._logprobs[name] = list(value) if isinstance(value, list) else _value(value)
 
 
 def _is_beginning(received: Output, recorded: Output) -> bool:
