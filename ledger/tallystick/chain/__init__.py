@@ -16,12 +16,13 @@ Two errors matter to a caller: `ChainUnavailable`, nothing was learned and the q
 """
 
 from tallystick.chain.artifact import ContractArtifact, load_artifact
-from tallystick.chain.authorship import Author, LedgerEntry, Mismatch, NotAuthored, TransactionWithheld, signer_of
+from tallystick.chain.authorship import Author, Mismatch, NotAuthored, TransactionWithheld, signer_of
 from tallystick.chain.calldata import BatchInfo, LogState, LogTermsOnChain, WriterSpan
 from tallystick.chain.events import (
     BatchAppended,
     BatchCommitted,
     EpochOpened,
+    LedgerEntry,
     LedgerEvent,
     LogCreated,
     LogPosition,

@@ -28,6 +28,7 @@ from tallystick.chain.events import (
     BatchAppended,
     BatchCommitted,
     EpochOpened,
+    LedgerEntry,
     NumbersVoided,
     WriterRotated,
 )
@@ -36,8 +37,6 @@ from tallystick.chain.transaction import ShownTransaction, TransactionUnreadable
 from tallystick.errors import ChainError, SignatureError
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, Hash32, Head, LogId, checksum_address, to_hex
-
-LedgerEntry = BatchAppended | BatchCommitted | EpochOpened | WriterRotated | NumbersVoided
 
 
 class Mismatch(StrEnum):
@@ -80,18 +79,26 @@ class NotAuthored(ChainError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """Who signed the transaction of an entry."""
+    """Who signed the transaction of an entry, and the head that the signature says it follows."""
 
     signer: Address
+    previous_head: Head
     tx_hash: Hash32
     nonce: int
 
 
 def signer_of(
-    transport: Transport, *, chain_id: int, contract: Address, log_id: LogId, previous_head: Head, event: LedgerEntry
+    transport: Transport,
+    *,
+    chain_id: int,
+    contract: Address,
+    log_id: LogId,
+    previous_head: Head | None,
+    event: LedgerEntry,
 ) -> Author:
     """Fetch an entry's transaction, hold it against the entry, and give who signed it. Whether he may is for the caller to say.
 
+    Who does not know the head before the entry gives None, and holds the one in the answer against the entry's own: it must lead there.
     Raises: TransactionWithheld, NotAuthored; ChainError where the node gives no answer.
     """
     tx_hash = event.position.tx_hash
@@ -115,7 +122,7 @@ def author_of(
     chain_id: int,
     contract: Address,
     log_id: LogId,
-    previous_head: Head,
+    previous_head: Head | None,
     event: LedgerEntry,
 ) -> Author:
     """Hold a transaction against the entry that it should have made, and give who signed it.
@@ -131,12 +138,12 @@ def author_of(
     if shown.to != contract:
         found = "the creation of a contract" if shown.to is None else checksum_address(shown.to)
         raise NotAuthored(Mismatch.CONTRACT, where, checksum_address(contract), found)
-    _hold_call(where, _call_of(event, log_id, previous_head), shown.data)
+    followed = _hold_call(where, event, log_id, previous_head, shown.data)
     try:
         signer = shown.signer()
     except SignatureError as error:
         raise NotAuthored(Mismatch.SIGNATURE, where, "the one form of a signature", error.reason) from error
-    return Author(signer=signer, tx_hash=tx_hash, nonce=shown.nonce)
+    return Author(signer=signer, previous_head=followed, tx_hash=tx_hash, nonce=shown.nonce)
 
 
 def _call_of(event: LedgerEntry, log_id: LogId, head: Head) -> LedgerCall:
@@ -154,18 +161,21 @@ def _call_of(event: LedgerEntry, log_id: LogId, head: Head) -> LedgerCall:
             return VoidNumbersCall(log_id=log_id, head=head, first=event.first, last=event.last)
 
 
-def _hold_call(where: str, expected: LedgerCall, data: bytes) -> None:
+def _hold_call(where: str, event: LedgerEntry, log_id: LogId, head: Head | None, data: bytes) -> Head:
+    """Hold calldata against the entry; gives the head that it names."""
     try:
         found = read_call(data)
     except CallError as error:
-        raise NotAuthored(Mismatch.FUNCTION, where, type(expected).__name__, error.reason) from error
+        raise NotAuthored(Mismatch.FUNCTION, where, type(event).__name__, error.reason) from error
+    expected = _call_of(event, log_id, found.head if head is None else head)
     if type(found) is not type(expected):
-        raise NotAuthored(Mismatch.FUNCTION, where, type(expected).__name__, type(found).__name__)
+        raise NotAuthored(Mismatch.FUNCTION, where, type(event).__name__, type(found).__name__)
     for part in fields(expected):
         wanted, given = getattr(expected, part.name), getattr(found, part.name)
         if wanted != given:
             mismatch = {"log_id": Mismatch.LOG, "head": Mismatch.HEAD}.get(part.name, Mismatch.BODY)
             raise NotAuthored(mismatch, where, f"{part.name} {_text(wanted)}", _text(given))
+    return found.head
 
 
 def _text(value: object) -> str:

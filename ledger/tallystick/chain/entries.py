@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tallystick.chain.events import LedgerEvent, LogCreated
+from tallystick.chain.events import LedgerEntry, LedgerEvent, LogCreated
 from tallystick.chain.faults import EventsWithheld
 from tallystick.chain.rpc import Transport, node_name
 from tallystick.chain.scan import MAX_SPAN_BLOCKS, Page, Span, scan_events
@@ -70,7 +70,7 @@ class EntryWalk:
         if expected < end_entry:
             yield from self.recover(expected, end_entry, since, to_block)
 
-    def recover(self, first: int, end: int, from_block: int, to_block: int) -> Iterator[LedgerEvent]:
+    def recover(self, first: int, end: int, from_block: int, to_block: int) -> Iterator[LedgerEntry]:
         """Yield the entries from `first` up to and without `end`, asked for by their numbers.
 
         Raises: EventsWithheld; ChainError.
@@ -93,9 +93,9 @@ class EntryWalk:
                 raise EventsWithheld(node_name(self.transport), f"entry {entry}", end - entry) from self._refusal
             at_once, width = 1, width if at_once > 1 else width // 2
 
-    def _ask_for(self, first: int, end: int, from_block: int, to_block: int, width: int) -> list[LedgerEvent]:
+    def _ask_for(self, first: int, end: int, from_block: int, to_block: int, width: int) -> list[LedgerEntry]:
         """The entries from `first` on without a gap, as many of them as the node shows."""
-        found: list[LedgerEvent] = []
+        found: list[LedgerEntry] = []
         for event in scan_events(
             self.transport,
             contract=self.contract,

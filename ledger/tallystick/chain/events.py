@@ -127,7 +127,8 @@ class NumbersVoided:
     position: LogPosition
 
 
-LedgerEvent = LogCreated | BatchAppended | BatchCommitted | EpochOpened | WriterRotated | NumbersVoided
+LedgerEntry = BatchAppended | BatchCommitted | EpochOpened | WriterRotated | NumbersVoided
+LedgerEvent = LogCreated | LedgerEntry
 
 
 def decode_events(

@@ -18,6 +18,7 @@ from tallystick.chain.events import (
     BatchAppended,
     BatchCommitted,
     EpochOpened,
+    LedgerEntry,
     LedgerEvent,
     LogCreated,
 )
@@ -40,6 +41,7 @@ from tallystick.hashing import keccak256
 from tallystick.ids import Address, Hash32, Index, Leaf, LogId, to_hex
 
 MAX_RETURN_BYTES: Final = 4096
+MAX_WRITERS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +193,14 @@ class LedgerReader:
         return calldata.read_batch_number(self._call(calldata.batch_of(self.log_id, index), block))
 
     def writer_count(self, block: BlockTag = "latest") -> int:
-        """How many writers the log has had, the present one included."""
-        return calldata.read_writer_count(self._call(calldata.writer_count(self.log_id), block))
+        """How many writers the log has had, the present one included.
+
+        Raises: MalformedAnswer for more than MAX_WRITERS, since a reader asks for each of them.
+        """
+        count = calldata.read_writer_count(self._call(calldata.writer_count(self.log_id), block))
+        if not 1 <= count <= MAX_WRITERS:
+            raise MalformedAnswer("writerCount", f"is {count}, outside 1 to {MAX_WRITERS}")
+        return count
 
     def writer_at(self, number: int, block: BlockTag = "latest") -> WriterSpan:
         """The writer of this number, from 0, and from where on it wrote.
@@ -258,7 +266,7 @@ class LedgerReader:
             kinds=(kind,),
         )
 
-    def entry_event(self, entry: int, from_block: int, to_block: int) -> LedgerEvent:
+    def entry_event(self, entry: int, from_block: int, to_block: int) -> LedgerEntry:
         """The event of one entry that the contract counts, which stands in one of these blocks.
 
         Raises: EventsWithheld.

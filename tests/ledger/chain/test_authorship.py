@@ -41,12 +41,12 @@ CALLS = [
 NAMES = [type(event).__name__ for event, _ in CALLS]
 
 
-def ask(event, shown, *, asked_hash=None):
+def ask(event, shown, *, asked_hash=None, head=HEAD):
     """Ask who made an entry of a node that shows this transaction, whose own hash the entry names."""
     tx_hash = bytes.fromhex(shown["hash"][2:]) if asked_hash is None else asked_hash
     node = ScriptedNode({"eth_getTransactionByHash": lambda _: shown})
     placed = replace(event, position=replace(event.position, tx_hash=tx_hash))
-    author = signer_of(node, chain_id=CHAIN_ID, contract=CONTRACT, log_id=LOG, previous_head=HEAD, event=placed)
+    author = signer_of(node, chain_id=CHAIN_ID, contract=CONTRACT, log_id=LOG, previous_head=head, event=placed)
     assert node.calls == [("eth_getTransactionByHash", ["0x" + tx_hash.hex()])]
     return author
 
@@ -62,7 +62,16 @@ def refusal(event, shown, **options):
 @pytest.mark.parametrize("kind", [0, 2])
 def test_the_signer_of_each_entry_is_computed_from_its_transaction(event, data, kind):
     shown = shown_transaction(KEY, to=CONTRACT, data=data, kind=kind)
-    assert ask(event, shown) == Author(signer=WRITER, tx_hash=bytes.fromhex(shown["hash"][2:]), nonce=7)
+    assert ask(event, shown) == Author(
+        signer=WRITER, previous_head=HEAD, tx_hash=bytes.fromhex(shown["hash"][2:]), nonce=7
+    )
+
+
+def test_the_head_that_was_signed_is_given_to_who_does_not_know_it():
+    shown = shown_transaction(KEY, to=CONTRACT, data=calldata.append(LOG, OTHER, APPENDED.records))
+    assert ask(APPENDED, shown, head=None).previous_head == OTHER
+    changed = calldata.append(LOG, OTHER, b"something else")
+    assert refusal(APPENDED, shown_transaction(KEY, to=CONTRACT, data=changed), head=None).mismatch == Mismatch.BODY
 
 
 @pytest.mark.parametrize(("event", "data"), CALLS, ids=NAMES)

@@ -25,6 +25,7 @@ from tallystick.chain.faults import (
     OtherChain,
     OtherCode,
 )
+from tallystick.chain.reader import MAX_WRITERS
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body, writer_body
@@ -195,6 +196,12 @@ def test_an_unknown_log_is_named(ledger):
     for ask in (unknown.log_state, unknown.log_terms, unknown.creation_block, unknown.creation):
         with pytest.raises(LogMissing, match="ee" * 32):
             ask()
+
+
+@pytest.mark.parametrize("count", [0, MAX_WRITERS + 1, 2**64 - 1])
+def test_a_number_of_writers_that_nobody_could_ask_for_is_refused(count):
+    with pytest.raises(MalformedAnswer, match=f"is {count}"):
+        reader_of(eth_call="0x" + count.to_bytes(32, "big").hex()).writer_count()
 
 
 # -- where things stand in time
