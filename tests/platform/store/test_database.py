@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from tallystick_platform.errors import SchemaTooNew, StoreError
+from tallystick_platform.errors import SchemaTooNew, SchemaTooOld, StoreError
 from tallystick_platform.store import migration
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tables import METADATA
@@ -79,6 +79,15 @@ def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
     with pytest.raises(SchemaTooNew) as refused:
         Database.open(path)
     assert (refused.value.found, refused.value.known) == ("9999", migration.HEAD)
+
+
+@pytest.mark.parametrize("found", ["0001", "0003"])
+def test_a_journal_of_the_first_format_is_refused_with_a_sentence(path: Path, found: str) -> None:
+    database = Database.open(path)
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = ?", (found,))
+    with pytest.raises(SchemaTooOld, match=r"format version 1, which was never released .* start with another folder"):
+        Database.open(path)
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:

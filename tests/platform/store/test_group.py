@@ -14,6 +14,7 @@ from tallystick.ids import Address, Index
 from tallystick_platform.errors import NotAdmitted, StateConflict
 from tallystick_platform.store import counters, group, writer
 from tallystick_platform.store.counters import Counters
+from tallystick_platform.store.database import WriterConnection
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.group import Commit, GroupCommitter, Operation, Prepared
 from tallystick_platform.store.transaction import Transaction
@@ -49,9 +50,9 @@ async def test_owed_records_go_a_few_at_a_time(setting: Setting, monkeypatch: py
     sizes: list[int] = []
     write = Transaction.write
 
-    def counted(self: Transaction, connection: object) -> None:
+    def counted(self: Transaction, connection: WriterConnection, counts: Counters) -> None:
         sizes.append(len(self.done))
-        write(self, connection)  # type: ignore[arg-type]
+        write(self, connection, counts)
 
     monkeypatch.setattr(Transaction, "write", counted)
     async with Running(setting) as journal:
@@ -80,7 +81,7 @@ async def test_counters_notice_another_writer(setting: Setting) -> None:
         await record_many(journal, setting.clock, 2)
     database = setting.database()
     connection = database.writer()
-    known = Counters(connection)
+    known = Counters(connection, setting.macs)
     assert (known.next_seq, known.next_index) == (3, 2)
     known.confirm(connection, known.standing)
     with pytest.raises(StateConflict):

@@ -9,12 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.errors import RecordError
+from tallystick.binding import NO_REQUEST_HASH, record_request_hash, response_digest, response_hash
+from tallystick.errors import OpenError, RecordError
 from tallystick.keys import unwrap_epoch_key
-from tallystick.receipts import response_hash, signer
-from tallystick.record import Record, State
-from tallystick.sealing import check_commitments, open_blob, open_sealed, record_secret
-from tallystick_platform.errors import JournalClosed, NotAdmitted, Overloaded, StoreLocked
+from tallystick.receipts import signer
+from tallystick.record import BlobRef, Record, State
+from tallystick.sealing import (
+    OpenedRecord,
+    check_commitments,
+    open_blob,
+    open_sealed,
+    record_secret,
+    response_salt,
+    sealed_header,
+)
+from tallystick.tasks import chat_output
+from tallystick_platform.errors import (
+    AdmissionClosed,
+    CannotFollow,
+    JournalClosed,
+    JournalUnavailable,
+    NotAdmitted,
+    Overloaded,
+    RowTampered,
+    StoreLocked,
+)
 from tallystick_platform.store.group import Admit, Operation
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
@@ -23,15 +42,19 @@ from tallystick_platform.store.wraps import unpack_wraps
 from tallystick_platform.store.writer import Writer
 from tests.support.journals import (
     ALICE,
-    ANCHOR_DEADLINE_S,
     BOB,
     DOMAIN,
     LOG_ID,
+    PROMISE_S,
+    RANDOM,
     TOKEN_ID,
     WALLET,
     Running,
     Setting,
+    accepted,
     completed,
+    ending,
+    findings,
     record_many,
     record_one,
     would_be,
@@ -48,10 +71,22 @@ def opened(setting: Setting, stored: StoredRecord) -> Record:
     with setting.database().reading() as connection:
         row = connection.execute(table_of(EpochRow).select().where(EpochRow.number == stored.epoch)).one()
     key = unwrap_epoch_key(unpack_wraps(row.wraps)[0], setting.auditor, LOG_ID, stored.epoch)
-    secret = record_secret(key, stored.index)
-    found = open_sealed(stored.sealed, log_id=LOG_ID, index=stored.index, fields_root=stored.fields_root, secret=secret)
+    secret = record_secret(key, stored.index, sealed_header(stored.sealed).nonce)
+    found = opened_by(secret, stored)
     check_commitments(found, stored.fields_root)
     return found.record
+
+
+def opened_by(secret: bytes, stored: StoredRecord) -> OpenedRecord:
+    """What a secret opens of a stored record. Raises: OpenError."""
+    return open_sealed(
+        stored.sealed,
+        log_id=LOG_ID,
+        index=stored.index,
+        epoch=stored.epoch,
+        fields_root=stored.fields_root,
+        secret=secret,
+    )
 
 
 async def test_the_first_record_has_index_0_and_both_sequence_numbers_1(setting: Setting) -> None:
@@ -98,28 +133,84 @@ async def test_the_receipt_is_signed_by_the_writer_over_what_was_exchanged(setti
     assert signer(entry.receipt) == WALLET.address
     receipt = entry.receipt.receipt
     assert (receipt.log_id, receipt.index, receipt.leaf) == (LOG_ID, entry.index, entry.leaf)
-    assert receipt.request_hash == ticket.record.http.request_hash
-    assert receipt.response_hash == response_hash([b"yes"])
+    assert (receipt.admission_seq, receipt.sender) == (1, ALICE)
+    assert receipt.request_hash == record_request_hash(ticket.record.http, ticket.record.request)
+    digest = response_digest(None, (chat_output("yes", "stop"),))
+    assert receipt.response_hash == response_hash(response_salt(entry.record_secret), digest)
     assert receipt.issued_at == setting.clock.now_us() // 1_000_000
-    assert receipt.anchor_by == receipt.issued_at + ANCHOR_DEADLINE_S
+    assert receipt.anchor_by == receipt.issued_at + PROMISE_S
 
 
 async def test_a_record_without_an_output_has_the_hash_of_no_outputs_in_its_receipt(setting: Setting) -> None:
     async with Running(setting) as journal:
         ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
         entry = await journal.commit(replace(ticket.record, state=State.FAILED))
-    assert entry.receipt.receipt.response_hash == response_hash(())
+    digest = response_digest(ticket.record.error, ())
+    assert entry.receipt.receipt.response_hash == response_hash(response_salt(entry.record_secret), digest)
 
 
-async def test_the_admission_receipt_names_the_request_and_is_signed_once(setting: Setting) -> None:
+async def test_the_admission_is_signed_and_the_same_whenever_it_is_asked_for(setting: Setting) -> None:
     async with Running(setting) as journal:
         ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
-    signed = ticket.admission
-    assert signed is ticket.admission
+        await journal.commit(completed(ticket.record, setting.clock))
+    async with Running(setting) as journal:
+        stored = await journal.entry(ticket.record.id)
+    signed, admission, record = ticket.admission, ticket.admission.admission, ticket.record
     assert signer(signed) == WALLET.address
     assert signed.domain == DOMAIN
-    assert (signed.admission.record_id, signed.admission.sender_seq) == (ticket.record.id, 1)
-    assert signed.admission.anchor_by == signed.admission.admitted_at + ANCHOR_DEADLINE_S
+    assert (admission.log_id, admission.admission_seq, admission.sender_seq) == (LOG_ID, 1, 1)
+    assert (admission.sender, admission.admitted_at) == (ALICE, record.time.admitted_at // 1_000_000)
+    assert admission.request_hash == record_request_hash(record.http, record.request)
+    assert admission.record_by == admission.admitted_at + PROMISE_S
+    assert stored is not None
+    assert stored.admission.to_json() == signed.to_json()
+
+
+async def test_the_receipt_is_the_same_whenever_it_is_asked_for(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        entry = await record_one(journal, setting.clock)
+    setting.clock.advance(100)
+    async with Running(setting) as journal:
+        stored = await journal.entry(entry.record_id)
+    assert stored is not None
+    assert stored.receipt.to_json() == entry.receipt.to_json()
+
+
+async def test_a_receipt_promises_no_more_than_its_admission(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+        setting.clock.advance(600)
+        entry = await journal.commit(completed(ticket.record, setting.clock))
+    receipt = entry.receipt.receipt
+    assert receipt.issued_at == ticket.admission.admission.admitted_at + 600
+    assert receipt.anchor_by == ticket.admission.admission.record_by
+    assert receipt.anchor_by - receipt.issued_at <= PROMISE_S
+
+
+async def test_what_was_promised_stands_also_where_the_record_comes_too_late(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    setting.clock.advance(PROMISE_S + 100)
+    async with Running(setting) as journal:
+        await journal.recover()
+        stored = await journal.entry(ticket.record.id)
+    assert stored is not None
+    assert stored.receipt.receipt.anchor_by == ticket.admission.admission.record_by
+    assert stored.receipt.receipt.anchor_by < stored.receipt.receipt.issued_at
+
+
+async def test_the_receipt_and_the_admission_speak_of_one_request(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock, body=b"x" * 200_000), token_id=TOKEN_ID)
+        entry = await journal.commit(completed(ticket.record, setting.clock))
+    assert entry.receipt.receipt.request_hash == ticket.admission.admission.request_hash
+
+
+async def test_a_request_that_is_a_reference_already_is_not_admitted(setting: Setting) -> None:
+    ref = BlobRef(digest=bytes(32), length=2_000, sealed_digest=bytes(32))
+    async with Running(setting) as journal:
+        with pytest.raises(RecordError, match="request"):
+            await journal.admit(replace(would_be(setting.clock), request=ref), token_id=TOKEN_ID)
 
 
 async def test_the_auditor_opens_the_stored_record(setting: Setting) -> None:
@@ -140,24 +231,34 @@ async def test_the_record_secret_opens_that_record(setting: Setting) -> None:
         entry = await record_one(journal, setting.clock)
         stored = await journal.entry(entry.record_id)
     assert stored is not None
-    found = open_sealed(
-        stored.sealed, log_id=LOG_ID, index=entry.index, fields_root=entry.fields_root, secret=entry.record_secret
-    )
-    assert found.record.id == entry.record_id
+    assert opened_by(entry.record_secret, stored).record.id == entry.record_id
 
 
-async def test_a_large_prompt_goes_to_a_blob_that_is_stored_with_the_record(setting: Setting) -> None:
-    content = "tally " * 20_000
+async def test_a_large_request_goes_to_a_blob_that_is_given_to_who_names_its_record(setting: Setting) -> None:
+    body = RANDOM(300_000)
     async with Running(setting) as journal:
-        offered = replace(would_be(setting.clock), prompt={"messages": [{"role": "user", "content": content}]})
-        ticket = await journal.admit(offered, token_id=TOKEN_ID)
+        ticket = await journal.admit(would_be(setting.clock, body=body), token_id=TOKEN_ID)
         entry = await journal.commit(completed(ticket.record, setting.clock))
+        other = await record_one(journal, setting.clock)
         stored = await journal.entry(entry.record_id)
         assert stored is not None
-        ref = opened(setting, stored).prompt
-        blob = await journal.blob(ref.sealed_digest)
+        ref = opened(setting, stored).request
+        blob = await journal.blob(entry.record_id, ref.sealed_digest)
+        assert await journal.blob(other.record_id, ref.sealed_digest) is None
+        assert await journal.blob(entry.record_id, bytes(32)) is None
     assert blob is not None
-    assert open_blob(blob, ref, entry.record_secret) == offered.prompt
+    assert open_blob(blob, ref, entry.record_secret)["body"] == body
+
+
+async def test_a_changed_blob_is_not_given_out(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock, body=RANDOM(300_000)), token_id=TOKEN_ID)
+        entry = await journal.commit(completed(ticket.record, setting.clock))
+        with setting.database().writing() as connection:
+            digest = connection.exec_driver_sql("SELECT sealed_digest FROM blob").scalar()
+            connection.exec_driver_sql("UPDATE blob SET ciphertext = x'00'")
+        with pytest.raises(RowTampered):
+            await journal.blob(entry.record_id, digest)
 
 
 async def test_a_terminal_record_of_no_admission_is_refused(setting: Setting) -> None:
@@ -214,7 +315,9 @@ async def test_a_draft_too_large_to_seal_is_recorded_without_its_contents(settin
             await journal.commit(completed(ticket.record, setting.clock))
         stored = await journal.entry(ticket.record.id)
     assert stored is not None
-    assert opened(setting, stored).parameters == {}
+    found = opened(setting, stored)
+    assert (found.parameters, found.prompt) == ({}, None)
+    assert found.request == ticket.record.request  # its hash was promised
 
 
 async def test_a_request_that_cannot_be_written_down_is_refused_and_uses_no_number(setting: Setting) -> None:
@@ -317,8 +420,9 @@ async def test_a_draft_that_does_not_open_still_ends_in_a_record(setting: Settin
     assert found.state is State.INTERRUPTED
     assert found.error is not None
     assert "does not open" in found.error.message
-    assert found.http.request_hash == ticket.record.http.request_hash
-    assert found.prompt is None
+    assert (found.http.method, found.http.path) == ("POST", "/v1/chat/completions")
+    assert (found.prompt, found.request) == (None, None)
+    assert stored.receipt.receipt.request_hash == NO_REQUEST_HASH != ticket.admission.admission.request_hash
 
 
 async def test_a_deleted_draft_leaves_no_bytes_in_the_file(setting: Setting) -> None:
@@ -403,6 +507,7 @@ async def test_closing_finishes_what_waits(setting: Setting) -> None:
     database = setting.database()
     journal: Journal = setting.journal(database)
     await journal.start()
+    journal.release()
     waiting = [asyncio.create_task(journal.admit(would_be(setting.clock), token_id=TOKEN_ID)) for _ in range(3)]
     await asyncio.sleep(0)
     await journal.close()
@@ -418,3 +523,153 @@ async def test_a_journal_has_one_writer_process(setting: Setting) -> None:
     first.close()
     second.lock()
     second.close()
+
+
+# -- held: nobody has compared journal and chain
+
+
+async def held_journal(setting: Setting) -> Journal:
+    journal = setting.journal(setting.database())
+    await journal.start()
+    return journal
+
+
+async def test_a_journal_begins_held_and_admits_nothing(setting: Setting) -> None:
+    journal = await held_journal(setting)
+    assert "not compared with the chain" in str(journal.held)
+    assert journal.fault == journal.held
+    with pytest.raises(AdmissionClosed) as refused:
+        await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    with pytest.raises(AdmissionClosed):
+        await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+    with pytest.raises(AdmissionClosed):
+        await journal.recover()
+    assert refused.value.retry_after_s == 10
+    assert journal.counts().admitted == 0
+    journal.release()
+    assert journal.fault is None
+    await record_one(journal, setting.clock)
+    await journal.close()
+
+
+async def test_a_held_journal_seals_nothing_that_a_dead_process_left(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+    journal = await held_journal(setting)
+    with pytest.raises(AdmissionClosed):
+        await journal.recover()
+    assert journal.counts().size == 0
+    journal.release()
+    assert await journal.recover() == 1
+    assert await journal.entry(ticket.record.id) is not None
+    await journal.close()
+
+
+async def test_an_answer_that_ends_while_the_journal_is_held_is_withheld_and_recorded_so_later(
+    setting: Setting,
+) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+        journal.hold("the anchorer halted")
+        with pytest.raises(JournalUnavailable, match="halted"):
+            await journal.commit(completed(ticket.record, setting.clock))
+        assert journal.counts().size == 0
+        journal.release()
+        await journal.recover()
+        stored = await journal.entry(ticket.record.id)
+    assert stored is not None
+    found = opened(setting, stored)
+    assert (found.state, found.response) == (State.FAILED, None)
+    assert found.error is not None
+    assert found.error.code == "journal_unavailable"
+
+
+async def test_what_waits_when_the_journal_is_held_is_refused(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        waiting = [asyncio.create_task(journal.admit(would_be(setting.clock), token_id=TOKEN_ID)) for _ in range(2)]
+        at_once = asyncio.create_task(journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID))
+        journal.hold("the anchorer halted")
+        results = await asyncio.gather(*waiting, at_once, return_exceptions=True)
+        assert [type(result) for result in results] == [AdmissionClosed] * 3
+        assert journal.counts().admitted == 0
+
+
+# -- long work: accepted, and ended by a record that follows
+
+
+async def test_accepted_work_and_its_end_are_each_admitted_and_recorded_at_once(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket, entry = await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+        assert [stored.record_id for stored in await journal.unended()] == [entry.record_id]
+        setting.clock.advance(60)
+        end, later = await journal.record_at_once(ending(ticket.record, setting.clock), token_id=TOKEN_ID)
+        assert journal.counts().open == 0
+        assert await journal.unended() == []
+        follower = await journal.follower(entry.record_id)
+        assert await journal.follower(later.record_id) is None
+    assert (ticket.record.admission_seq, end.record.admission_seq, later.index) == (1, 2, 1)
+    assert follower is not None
+    assert (follower.record_id, follower.follows, follower.state) == (end.record.id, ticket.record.id, State.COMPLETED)
+    found = opened(setting, follower)
+    assert (found.follows, found.sender_seq, found.request) == (ticket.record.id, 2, None)
+    assert end.admission.admission.request_hash == later.receipt.receipt.request_hash == NO_REQUEST_HASH
+    assert signer(end.admission) == signer(later.receipt) == WALLET.address
+    assert findings(setting) == []
+
+
+async def test_accepted_work_has_one_end(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket, _ = await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+        together = await asyncio.gather(
+            *(journal.record_at_once(ending(ticket.record, setting.clock), token_id=TOKEN_ID) for _ in range(3)),
+            return_exceptions=True,
+        )
+        with pytest.raises(CannotFollow, match="follows it already"):
+            await journal.record_at_once(ending(ticket.record, setting.clock), token_id=TOKEN_ID)
+        assert journal.counts().size == 2
+    assert [isinstance(one, CannotFollow) for one in together] == [False, True, True]
+
+
+async def test_only_accepted_work_of_the_same_sender_can_be_ended(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        ticket, _ = await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+        entry = await record_one(journal, setting.clock)
+        stranger = ending(replace(ticket.record, sender=replace(ticket.record.sender, address=BOB)), setting.clock)
+        for record in (
+            stranger,
+            replace(ending(ticket.record, setting.clock), follows=entry.record_id),
+            replace(ending(ticket.record, setting.clock), follows=b"\x07" * 16),
+        ):
+            with pytest.raises(CannotFollow, match="not an accepted record of this sender"):
+                await journal.record_at_once(record, token_id=TOKEN_ID)
+        assert journal.counts().admitted == 2
+
+
+async def test_a_record_at_once_that_does_not_fit_the_format_uses_no_number(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        with pytest.raises(RecordError):
+            await journal.record_at_once(replace(accepted(setting.clock), task=""), token_id=TOKEN_ID)
+        ticket, entry = await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+    assert (ticket.record.admission_seq, entry.index) == (1, 0)
+
+
+# -- a restored backup
+
+
+async def test_after_a_restored_backup_the_secret_of_one_record_opens_nothing_of_the_other_at_its_index(
+    setting: Setting,
+) -> None:
+    async with Running(setting) as journal:
+        await record_one(journal, setting.clock)
+    backup = setting.journal_path.read_bytes()
+    async with Running(setting) as journal:
+        first = await record_one(journal, setting.clock, sender=ALICE)
+    setting.journal_path.write_bytes(backup)
+    async with Running(setting) as journal:
+        second = await record_one(journal, setting.clock, sender=BOB)
+        stored = await journal.entry(second.record_id)
+    assert stored is not None
+    assert (first.index, first.epoch) == (second.index, second.epoch)  # one key, one place, two records
+    assert opened_by(second.record_secret, stored).record.sender.address == BOB
+    with pytest.raises(OpenError):
+        opened_by(first.record_secret, stored)
