@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeGuard
+from typing import Final
 
 from tallystick.errors import RequestError
 from tallystick.hashing import keccak256
@@ -63,20 +62,21 @@ def names_model(reference: str, model: Model) -> bool:
 
 
 def same_value(one: Value, other: Value) -> bool:
-    """Whether two values are the same: numbers by value, so that 1 is 1.0; true and false are no numbers."""
+    """Whether two values are the same: numbers by value, so that 1 is 1.0; true and false are no numbers.
+
+    Requires: maps are dicts, lists are lists or tuples, as JSON and a decoded record have them.
+    """
+    if type(one) is str:
+        return one == other
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
         return one == other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
-    if _is_list(one) and _is_list(other):
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all([same_value(value, other[name]) for name, value in one.items()])
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same_value, one, other))
     return type(one) is type(other) and one == other
-
-
-def _is_list(value: Value) -> TypeGuard[Sequence[Value]]:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _shown(value: Value) -> str:

@@ -98,6 +98,7 @@ def _check_value(where: str, value: object, depth: int) -> None:
         if depth == 0:
             raise RequestError(where, f"nests deeper than the {MAX_DEPTH} levels of a record")
         for item in value.values() if isinstance(value, dict) else value:
-            _check_value(where, item, depth - 1)
+            if type(item) is not str:  # most are
+                _check_value(where, item, depth - 1)
     elif type(value) is int and not MIN_VALUE_INTEGER <= value <= MAX_VALUE_INTEGER:
         raise RequestError(where, "holds an integer beyond 64 bits")
