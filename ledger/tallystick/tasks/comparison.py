@@ -73,7 +73,7 @@ def same_value(one: Value, other: Value) -> bool:
     if isinstance(one, int | float) and isinstance(other, int | float):
         return one == other
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all([same_value(value, other[name]) for name, value in one.items()])
+        return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same_value, one, other))
     return type(one) is type(other) and one == other
