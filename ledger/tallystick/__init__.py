@@ -6,22 +6,27 @@ A tour, from the ground up. Each module imports only those above it.
     ids          names for bytes: record ids, hashes, addresses; and their texts
     hashing      keccak256
     manifest     a model folder's files and the digest that names them in every record
-    record       the twenty fields of one request, and their bounds
+    strict_json  JSON that can be read in one way only, within bounds
+    record       the twenty-two fields of one request, their bounds, and what is charged
     encoding     the one canonical encoding of a record, strictly decoded
-    compression  zstd with the dictionary of version 1
-    merkle       leaves, batch trees, inclusion paths, heads
+    compression  zstd with the dictionary of version 2
+    merkle       leaves, batch trees, inclusion paths
     keys         wallets, auditor keys, epoch keys and their wraps, key files
+    heads        the log's identifier, and the one hash chain over all that it says
+    binding      the hashes that tie a record to the request and response as they crossed the wire
     sealing      record -> sealed bytes, and every step back; disclosure of chosen fields
     receipts     what the log's writer signs, as EIP-712
-    chain        reading a log from any chain node; writing one
+    tasks        what a request asks and an answer says, read by pure functions
+    chain        reading a log from any chain node
     bundle       one file that proves one record
+    trust        whose logs a reader believes
     pull         fetching an export of a model, checked by digest
     verify       numbered checks over a log, or over a bundle and the model that it names
     report, cli  the verdict for people and for programs: the command `tallystick`
 
 Open a sealed record with its secret, and tie it to its leaf:
 
-    opened = open_sealed(sealed, log_id=log_id, index=40, fields_root=fields_root, secret=secret)
+    opened = open_sealed(sealed, log_id=log_id, index=40, epoch=3, fields_root=fields_root, secret=secret)
     check_commitments(opened, fields_root)
     print(opened.record.model, opened.record.price)
 

@@ -385,7 +385,7 @@ def _nonce(epoch_key: EpochKey, index: int, record_bytes: bytes, random: Callabl
 def _fitted(encoded: Sequence[bytes], secret: bytes) -> tuple[Sequence[bytes], bytes, tuple[SealedBlob, ...]]:
     """The fields as they are sealed, their padded frame, and the blobs: the largest field moves out until the rest fits."""
     fields = list(encoded)
-    inline = list(LARGE_FIELDS)
+    inline: list[str] = list(LARGE_FIELDS)
     blobs: list[SealedBlob] = []
     while True:
         record_bytes = RECORD_PREFIX + b"".join(fields)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tallystick.encoding import decode_record, decode_value, encode_record, encode_value
+from tallystick.encoding.items import has_more_items
 from tallystick.errors import EncodingError, RecordError
 from tallystick.record import Record, State
 from tests.support.records import records, values
@@ -47,6 +48,23 @@ def test_any_value_is_written_as_a_general_encoder_writes_it_and_comes_back(valu
     again = decode_value(data)
     assert again == value
     assert encode_value(again) == data
+
+
+def items_in(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(items_in, value.values()))
+    if isinstance(value, list):
+        return 1 + sum(map(items_in, value))
+    return 1
+
+
+@some
+@given(values)
+def test_the_items_of_any_value_are_counted_without_building_it(value: object) -> None:
+    items = items_in(value)
+    data = encode_value(value) + bytes(items)  # short data are never walked
+    assert has_more_items(data, items - 1)
+    assert not has_more_items(data, items)
 
 
 @some
