@@ -32,6 +32,7 @@ from tallystick.cli.output import put_json
 from tallystick.cli.program import COULD_NOT_CHECK, release
 from tallystick.errors import ChainError, KeyFileError
 from tallystick.ids import Address, LogId, to_hex
+from tallystick.keys import WRAP_BYTES
 
 PACKAGES: Final = {
     "cbor2": "cbor2",
@@ -117,7 +118,7 @@ def _keys(paths: tuple[Path, ...]) -> Iterator[Finding]:
         yield Finding(
             what="auditor key",
             state=State.NOTE,
-            detail=f"none given (--auditor-key or {AUDITOR_KEY_ENV}): records stay closed, checks 7 to 13 are not covered",
+            detail=f"none given (--auditor-key or {AUDITOR_KEY_ENV}): records stay closed, and checks 9 to 17 are not asked for",
         )
     for path in paths:
         try:
@@ -135,7 +136,7 @@ def _node(
     now_s: Callable[[], float],
 ) -> Iterator[Finding]:
     if rpc is None:
-        detail = f"none given (--rpc or {RPC_ENV}): only bundles can be checked, by themselves"
+        detail = f"none given (--rpc or {RPC_ENV}): only files can be checked, by themselves"
         yield Finding(what="chain node", state=State.NOTE, detail=detail)
         return
     try:
@@ -203,6 +204,10 @@ def _wraps(path: Path, opened: list[EpochOpened]) -> Finding:
         (key,) = load_auditor_keys((path,))
     except KeyFileError:
         return Finding(what="epochs", state=State.NOTE, detail=f"not looked at: {path} cannot be read")
-    mine = [event.epoch for event in opened if any(wrap.startswith(key.key_id) for wrap in event.wraps)]
+    mine = [
+        event.epoch
+        for event in opened
+        if any(event.wraps.startswith(key.key_id, at) for at in range(0, len(event.wraps), WRAP_BYTES))
+    ]
     detail = f"{len(mine)} of {len(opened)} have their key wrapped for {key.key_id.hex()}"
     return Finding(what="epochs", state=State.OK if mine else State.MISSING, detail=detail)

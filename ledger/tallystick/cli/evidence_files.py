@@ -1,63 +1,70 @@
-"""Bundles and receipts from files, in any of the forms in which a client may have kept them."""
+"""Files that somebody kept: bundles, signed messages and saved answers, each told by its content and read in any formatting."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
-from tallystick.bundle import FORMAT, Bundle, parse_bundle
-from tallystick.strict_json import is_shallow
+from tallystick.bundle import Bundle
 from tallystick.cli.output import read_file
-from tallystick.errors import ReceiptFormatError, ReceiptsError, SignatureError
-from tallystick.receipts import SignedAdmission, SignedReceipt
-from tallystick.verify import Held
+from tallystick.errors import EvidenceFileError
+from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer, recognise
+from tallystick.receipts import SignedErasure, SignedHead
+from tallystick.strict_json import read_json
+from tallystick.verify import Message
 
-S = TypeVar("S", SignedReceipt, SignedAdmission)
+
+def load(path: Path) -> Recognised:
+    """Read a file, whichever of the kinds it is.
+
+    Raises: ClickException if it is none of them; BundleError, ReceiptFormatError, SignatureError, AnswerError for one that is malformed.
+    """
+    try:
+        return recognise(read_file(path, MAX_FILE_BYTES))
+    except EvidenceFileError as error:
+        raise click.ClickException(f"{path} {error}") from error
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Read an evidence bundle.
-
-    Raises: BundleError if it is a bundle and a wrong one; ClickException if it is something else.
-    """
-    data = read_file(path)
-    if FORMAT.encode() not in data:
-        raise click.ClickException(f"{path} is not an evidence bundle: it does not name the format {FORMAT}")
-    return parse_bundle(data)
+    """Read an evidence bundle."""
+    found = load(path)
+    if not isinstance(found, Bundle):
+        raise click.ClickException(f"{path} is not an evidence bundle, but {kind_of(found)}")
+    return found
 
 
-def load_receipt(path: Path) -> Held:
-    """Read a receipt: by itself, as the `tallystick` object of an answer, inside a whole answer, or inside a bundle.
-
-    Raises: ReceiptsError if its signature is not by whom it names; ReceiptFormatError or ClickException if it is no receipt.
-    """
-    data = read_file(path)
-    if FORMAT.encode() in data:
-        return parse_bundle(data).evidence.receipt
-    if not is_shallow(data):
-        raise click.ClickException(f"{path} nests too deep")
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise click.ClickException(f"{path} is not JSON: {error!s:.100}") from error
-    for member in ("tallystick", "receipt", "admission"):  # from the outside in
-        if isinstance(document, dict) and "domain" not in document and member in document:
-            document = document[member]
-    if isinstance(document, dict) and "admission" in document:
-        return _signed(path, SignedAdmission.from_json, document)
-    return _signed(path, SignedReceipt.from_json, document)
+def load_messages(path: Path) -> list[Message]:
+    """Read what the writer signed: by itself, in a saved answer, or in a bundle."""
+    found = load(path)
+    if isinstance(found, Bundle):
+        messages: list[Message] = [] if found.evidence.receipt is None else [found.evidence.receipt]
+    elif isinstance(found, SavedAnswer):
+        messages = [one for one in (found.receipt, found.admission) if one is not None]
+    else:
+        messages = [found]
+    if not messages:
+        raise click.ClickException(f"{path} holds nothing that was signed for a log")
+    return messages
 
 
-def _signed(path: Path, read: Callable[[object], S], document: object) -> S:
-    try:
-        return read(document)
-    except SignatureError as error:
-        raise ReceiptsError(str(path), "a signature", error.reason) from error
-    except ReceiptFormatError as error:
-        if error.field != "signer":
-            raise
-        raise ReceiptsError(str(path), "a signature by whom it names", error.reason) from error
+def load_head(path: Path) -> SignedHead:
+    """Read a signed head."""
+    found = load(path)
+    if not isinstance(found, SignedHead):
+        raise click.ClickException(f"{path} is not a signed head, but {kind_of(found)}")
+    return found
+
+
+def load_erasures(path: Path) -> list[SignedErasure]:
+    """Read signed erasures: one, or a list of them."""
+    data = read_file(path, MAX_FILE_BYTES)
+    document = read_json(data, MAX_FILE_BYTES)
+    return [SignedErasure.from_json(one) for one in (document if isinstance(document, list) else [document])]
+
+
+def kind_of(found: Recognised) -> str:
+    """What a file is, in words."""
+    if isinstance(found, Bundle):
+        return "an evidence bundle"
+    return "a saved answer" if isinstance(found, SavedAnswer) else f"a signed {found.MEMBER}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from tallystick.chain.rpc import HttpTransport
 from tallystick.errors import IdError, KeyFileError
 from tallystick.ids import Address, LogId, parse_address, parse_hash
 from tallystick.keys import AuditorKey, read_secret_file
+from tallystick.trust import default_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,6 +22,7 @@ RPC_ENV: Final = "TALLYSTICK_RPC"
 CONTRACT_ENV: Final = "TALLYSTICK_CONTRACT"
 LOG_ENV: Final = "TALLYSTICK_LOG"
 AUDITOR_KEY_ENV: Final = "TALLYSTICK_AUDITOR_KEY"
+TRUST_FILE_ENV: Final = "TALLYSTICK_TRUST_FILE"
 
 
 def address(text: str) -> Address:
@@ -62,6 +65,43 @@ def node_options(command: F) -> F:
     ):
         command = decorator(command)
     return command
+
+
+def trust_file_option(command: F) -> F:
+    """Add --trust-file."""
+    return click.option(
+        "--trust-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar=TRUST_FILE_ENV,
+        show_envvar=True,
+        metavar="FILE",
+        help="The file of trusted logs; else trust.toml in your configuration folder.",
+    )(command)
+
+
+def trust_options(command: F) -> F:
+    """Add --trust and --trust-file: whose log is it?"""
+    return trust_file_option(
+        click.option("--trust", "trust_name", metavar="NAME", help="A log of the trust file, by its name there.")(
+            command
+        )
+    )
+
+
+def blobs_option(command: F) -> F:
+    """Add --blobs."""
+    return click.option(
+        "--blobs",
+        "blob_folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="A folder with large fields of records, as `tallystick fetch` fills one.",
+    )(command)
+
+
+def trust_path(given: Path | None) -> Path:
+    """Where the trust file is."""
+    return default_path(os.environ, Path.home()) if given is None else given
 
 
 def auditor_key_option(command: F) -> F:

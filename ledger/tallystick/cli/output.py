@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 MAX_FILE_BYTES: Final = 4_194_304
-"""Evidence and receipts are far smaller; a larger file is something else."""
+"""Lists of files and keys are far smaller; a larger file is something else."""
 
 
 class Page(Console):
@@ -62,16 +62,16 @@ def progress(what: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, in
         yield tell
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     """The bytes of a file that was named on the command line.
 
     Raises: ClickException, which ends with exit code 2.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise click.FileError(str(path), error.strerror or str(error)) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise click.FileError(str(path), f"is longer than {MAX_FILE_BYTES} bytes")
+    if len(data) > most:
+        raise click.FileError(str(path), f"is longer than {most} bytes")
     return data

@@ -1,7 +1,8 @@
 """The command and its edge: results on standard output, the rest on standard error, three exit codes.
 
-0 proven (or done), 1 proven wrong, 2 could not check: grep's convention. Nothing else ends with 1, not even a defect in this program,
-so that a script may take 1 for what it says.
+0 all that was asked for was checked and holds (or done), 1 somebody is proven to have contradicted himself, 2 something asked for could
+not be checked: grep's convention. Nothing else ends with 1, not a malformed file and not a defect in this program, so that a script may
+take 1 for what it says.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from tallystick.errors import BundleError, PullError, TallystickError, VerificationError
+from tallystick.errors import Party, PullError, TallystickError, VerificationError
 
 COULD_NOT_CHECK: Final = 2
 COMMANDS: Final = {
     "verify": "tallystick.cli.verifying:verify",
     "show": "tallystick.cli.records:show",
     "disclose": "tallystick.cli.records:disclose",
+    "trust": "tallystick.cli.trusting:trust",
+    "fetch": "tallystick.cli.fetching:fetch",
     "pull": "tallystick.cli.pulling:pull",
     "keys": "tallystick.cli.key_files:keys",
     "doctor": "tallystick.cli.doctor:doctor",
@@ -108,13 +111,18 @@ def _told(error: TallystickError, *, as_json: bool) -> int:
     """Say what went wrong, and whether that proves anything."""
     from tallystick.report import printable
 
-    wrong = isinstance(error, VerificationError | BundleError)
+    wrong = isinstance(error, VerificationError) and error.accused is not Party.NODE
     outcome = "proven wrong" if wrong else "could not check"
     said = "not fetched" if isinstance(error, PullError) else outcome
-    click.echo(f"{said}: {printable(str(error))}", err=True)
+    accuses = f" (accuses {error.accused})" if isinstance(error, VerificationError) else ""
+    click.echo(f"{said}: {printable(str(error))}{accuses}", err=True)
     if as_json:
         shown = {name: value for name, value in vars(error).items() if isinstance(value, str | int)}
-        document = {"outcome": outcome, "error": {"kind": type(error).__name__, "message": str(error), **shown}}
+        document = {
+            "outcome": outcome,
+            "exit_code": 1 if wrong else COULD_NOT_CHECK,
+            "error": {"kind": type(error).__name__, "message": str(error), **shown},
+        }
         click.echo(json.dumps(document, indent=2))
     return 1 if wrong else COULD_NOT_CHECK
 
@@ -131,7 +139,8 @@ def _unchecked(error: BaseException, message: str, *, as_json: bool) -> int:
     name="tallystick",
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 proven, 1 proven wrong, 2 could not check. Shell completion: "
+    epilog="Exit codes: 0 all that was asked for holds, 1 somebody is proven to have contradicted himself, "
+    "2 something asked for could not be checked. Shell completion: "
     'eval "$(_TALLYSTICK_COMPLETE=bash_source tallystick)".',
 )
 @click.version_option(version=release(), prog_name="tallystick", message="%(prog)s %(version)s")

@@ -17,11 +17,11 @@ from tallystick.cli.options import auditor_key_option, json_option, load_auditor
 from tallystick.cli.output import put_json, put_page
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import AuditorKey
-from tallystick.record import FIELD_NAMES
+from tallystick.record import FIELD_NAMES, Record
 from tallystick.report import found_record_document, record_document, render_record, shown_fields_document
-from tallystick.sealing import Disclosure, open_sealed
+from tallystick.sealing import Disclosure, OpenedRecord, open_sealed
 from tallystick.sealing import disclose as disclose_fields
-from tallystick.verify import FoundRecord, Outcome, find_record, verify_bundle
+from tallystick.verify import FoundRecord, find_record, verify_bundle
 from tallystick.verify.shown_fields import read_shown_fields
 
 SHOW_EXAMPLES: Final = """\b
@@ -58,7 +58,7 @@ def show(
     secret shows the fields that it discloses; with a node and an auditor's key it is opened all the same.
     """
     keys = load_auditor_keys(auditor_keys)
-    if record.isascii() and record.isdigit() and len(record) <= MAX_INDEX_DIGITS and not Path(record).exists():
+    if is_index(record):
         document = found_record_document(_find(open_reader(rpc, contract, log_id), int(record), keys))
     else:
         document = _from_bundle(load_bundle(Path(record)), rpc, keys)
@@ -107,6 +107,34 @@ def disclose(record: Path, names: str, output: Path | None, as_json: bool) -> No
         click.echo(f"{output}: record {bundle.evidence.index}, showing {', '.join(chosen)}")
 
 
+def is_index(text: str) -> bool:
+    """Whether RECORD is a record's index and not a file."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_INDEX_DIGITS and not Path(text).exists()
+
+
+def open_bundle(bundle: Bundle) -> Record:
+    """The record that a bundle opens, once the bundle was found sound.
+
+    Raises: ClickException if it carries no record secret.
+    """
+    _require_sound(bundle)
+    if bundle.record_secret is None:
+        raise click.ClickException("the bundle carries no record secret, so that what the record names stays closed")
+    return _open(bundle, bundle.record_secret).record
+
+
+def _open(bundle: Bundle, secret: bytes) -> OpenedRecord:
+    evidence = bundle.evidence
+    return open_sealed(
+        evidence.sealed,
+        log_id=evidence.log_id,
+        index=evidence.index,
+        epoch=evidence.epoch,
+        fields_root=evidence.fields_root,
+        secret=secret,
+    )
+
+
 def _find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> FoundRecord:
     if not keys:
         raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
@@ -121,13 +149,7 @@ def _from_bundle(bundle: Bundle, rpc: str | None, keys: list[AuditorKey]) -> dic
     if anchor is not None:
         place |= {"batch": anchor.batch, "block_number": anchor.block_number, "block_time": anchor.block_time}
     if bundle.record_secret is not None:
-        opened = open_sealed(
-            evidence.sealed,
-            log_id=evidence.log_id,
-            index=evidence.index,
-            fields_root=evidence.fields_root,
-            secret=bundle.record_secret,
-        )
+        opened = _open(bundle, bundle.record_secret)
         return {**place, "record": record_document(opened.record)}
     if bundle.disclosed is not None:
         shown = {name: field.field_bytes for name, field in bundle.disclosed.fields.items()}
@@ -142,22 +164,15 @@ def _from_bundle(bundle: Bundle, rpc: str | None, keys: list[AuditorKey]) -> dic
 
 
 def _require_sound(bundle: Bundle) -> None:
-    """Show and pass on nothing that is proven wrong. Raises: the first failure."""
+    """Show and pass on nothing that contradicts itself. Raises: the first failure."""
     verdict = verify_bundle(bundle)
-    if verdict.outcome is Outcome.WRONG:
+    if verdict.failures:
         raise verdict.failures[0]
 
 
 def _chosen_fields(bundle: Bundle, names: list[str]) -> Disclosure:
-    evidence = bundle.evidence
     if bundle.record_secret is not None:
-        opened = open_sealed(
-            evidence.sealed,
-            log_id=evidence.log_id,
-            index=evidence.index,
-            fields_root=evidence.fields_root,
-            secret=bundle.record_secret,
-        )
+        opened = _open(bundle, bundle.record_secret)
         return disclose_fields(opened, names)
     disclosed = bundle.disclosed
     missing = [name for name in names if disclosed is None or name not in disclosed.fields]

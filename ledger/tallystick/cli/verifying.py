@@ -1,49 +1,110 @@
-"""`tallystick verify`: a whole log, or one record's evidence."""
+"""`tallystick verify`: a whole log, one record's evidence, or what somebody signed."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
 from tallystick.bundle import Bundle
-from tallystick.cli.evidence_files import load_bundle, load_receipt
+from tallystick.chain import LedgerReader, load_artifact
+from tallystick.cli.evidence_files import kind_of, load, load_erasures, load_head, load_messages
 from tallystick.cli.model_folder import model_options, open_model
 from tallystick.cli.options import (
+    address,
     auditor_key_option,
+    blobs_option,
     json_option,
     load_auditor_keys,
     node_options,
     open_reader,
     open_transport,
+    trust_options,
 )
 from tallystick.cli.output import progress, put_json, put_page
 from tallystick.cli.program import release
+from tallystick.cli.trusting import ask_first_use, find_trusted, remember, standing_of, vouch_for
+from tallystick.evidence_files import Recognised, SavedAnswer
 from tallystick.ids import Address, LogId, to_hex
+from tallystick.pull import BlobFolder
+from tallystick.receipts import Domain
 from tallystick.report import render_verdict, verdict_document
-from tallystick.verify import Verdict, VerifyOptions, verify_bundle, verify_log
-from tallystick.verify.whole_log import DEFAULT_GRACE_S
+from tallystick.trust import TrustedLog
+from tallystick.verify import (
+    Message,
+    Outcome,
+    Verdict,
+    VerifyOptions,
+    Vouch,
+    default_max_age_s,
+    verify_answer,
+    verify_bundle,
+    verify_log,
+    verify_signed,
+)
+from tallystick.verify.binding_checks import Blobs, without_blobs
+from tallystick.verify.receipt_checks import log_of
 
-LOG_ONLY = frozenset(("auditor_keys", "first_index", "last_index", "receipts", "at_block", "grace_s"))
-EXAMPLES = """\b
+LOG_ONLY: Final = frozenset(("auditor_keys", "first_index", "last_index", "receipts", "at_block", "heads", "erasures"))
+ANY_AGE: Final = "none"
+EXAMPLES: Final = """\b
 Examples:
   tallystick verify --rpc http://127.0.0.1:8545 --contract 0x.. --log 0x.. --auditor-key auditor.key
-  tallystick verify --rpc ... --contract ... --log ... --receipt receipt.json
-  tallystick verify evidence.json
-  tallystick verify evidence.json --rpc http://127.0.0.1:8545 --json
-  tallystick verify --model ./model --bundle evidence.json --replay
+  tallystick verify --trust work --rpc https://node.example --receipt receipt.json
+  tallystick verify evidence.json --trust work
+  tallystick verify answer.json --rpc https://node.example --writer 0x..
+  tallystick verify --model ./model evidence.json --trust work --replay
 """
 
 
-@click.command(epilog=EXAMPLES, short_help="Check a log, or one record's evidence.")
-@click.argument("bundle", type=click.Path(path_type=Path), required=False, metavar="[BUNDLE.json]")
-@click.option(
-    "--bundle", "named_bundle", type=click.Path(path_type=Path), metavar="FILE", help="The same as BUNDLE.json."
-)
+def max_age(text: str) -> int | None:
+    """Parse --max-age, or fail as a usage error."""
+    if text == ANY_AGE:
+        return None
+    if text.isascii() and text.isdigit() and 0 < len(text) < 10:
+        return int(text)
+    raise click.BadParameter(f"{text!a:.40} is neither a number of seconds nor {ANY_AGE!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the command line and the trust file say about whose log it is."""
+
+    trusted: TrustedLog | None
+    log_id: LogId | None
+    chain_id: int | None
+    writers: tuple[Address, ...]
+    trust_file: Path | None
+    trust_name: str | None
+
+    def trusted_for(self, log_id: LogId) -> TrustedLog | None:
+        """The trusted log that evidence is about."""
+        found = self.trusted if self.trusted is not None else find_trusted(self.trust_file, None, log_id)
+        if found is not None and self.trust_name is not None and found.log_id != log_id:
+            raise click.UsageError(f"the evidence is about {to_hex(log_id)}, and {self.trust_name} is another log")
+        return found
+
+    def vouch(self, log_id: LogId, chain_id: int) -> Vouch | None:
+        """Who says whose log it is."""
+        if self.chain_id is not None and chain_id != self.chain_id:
+            raise click.ClickException(f"the evidence is about chain {chain_id}, not about chain {self.chain_id}")
+        return vouch_for(log_id, self.trusted_for(log_id), self.log_id, self.writers)
+
+
+@click.command(epilog=EXAMPLES, short_help="Check a log, one record's evidence, or a receipt.")
+@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
+@click.option("--bundle", "named_file", type=click.Path(path_type=Path), metavar="FILE", help="The same as FILE.")
 @model_options
 @node_options
+@trust_options
+@click.option(
+    "--writer", "writers", type=address, multiple=True, metavar="0x..", help="The writer of the log, if you know it."
+)
+@click.option("--chain-id", type=click.IntRange(1), metavar="NUMBER", help="The chain of the log, if you know it.")
 @auditor_key_option
 @click.option(
     "--from", "first_index", type=click.IntRange(0), default=0, metavar="INDEX", help="Open records from this one on."
@@ -55,101 +116,198 @@ Examples:
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="A receipt to hold against the log.",
+    help="A receipt, admission or saved answer to hold against the log.",
 )
+@click.option(
+    "--head",
+    "heads",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A signed head: the node must show at least that much.",
+)
+@click.option(
+    "--erasures",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Erasures that the writer signed.",
+)
+@blobs_option
 @click.option(
     "--at", "at_block", type=click.IntRange(0), metavar="BLOCK", help="Judge the log as of this block, not the newest."
 )
 @click.option(
-    "--grace",
-    "grace_s",
-    type=click.IntRange(0),
-    default=DEFAULT_GRACE_S,
-    show_default=True,
+    "--max-age",
+    "max_age_s",
+    type=max_age,
     metavar="SECONDS",
-    help="How long a request may be on its way before its missing number is a failure.",
+    help="How old the newest block may be; 'none' for any age. By default 600 where blocks come by the clock.",
 )
 @json_option
 @click.pass_context
-def verify(
-    ctx: click.Context,
-    bundle: Path | None,
-    named_bundle: Path | None,
-    model: Path | None,
-    manifest: Path | None,
-    base: Path | None,
-    replay: bool,
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    auditor_keys: tuple[Path, ...],
-    first_index: int,
-    last_index: int | None,
-    receipts: tuple[Path, ...],
-    at_block: int | None,
-    grace_s: int,
-    as_json: bool,
-) -> None:
-    """Check a whole log from a chain node, or one record's evidence from a file.
+def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **options: Any) -> None:
+    """Check a whole log from a chain node, or what is in FILE: one record's evidence, a receipt, or a saved answer.
 
-    Without BUNDLE.json the log is walked from its creation: every leaf, root and head is computed anew and compared with the
-    contract. With an auditor's key the records are opened and checked too. With BUNDLE.json one record's evidence is checked,
-    offline or against a node; with --model as well, whether the files in that folder are the model that gave the record's answer.
+    Without FILE the log is walked from its creation: every leaf, root and head is computed anew and compared with the contract, and the
+    transactions' signatures with the writer. With an auditor's key the records are opened and checked too. With FILE it is told by its
+    content what it is; with a node it is held against the log. Exit codes: 0, all that was asked for was checked and holds; 1,
+    somebody is proven to have contradicted himself; 2, something asked for could not be checked.
     """
-    bundle = _one_bundle(bundle, named_bundle)
-    if bundle is None and (model or manifest or base or replay):
-        raise click.UsageError("a model folder is held against one record: give its evidence, BUNDLE.json")
-    if bundle is not None:
-        _refuse_log_options(ctx)
-        evidence = load_bundle(bundle)
-        _require_same_log(ctx, evidence, contract, log_id)
-        folder = open_model(model, manifest, base, replay=replay)
-        verdict = verify_bundle(evidence, None if rpc is None else open_transport(rpc), folder)
+    path = _one_file(file, named_file)
+    as_json = options["as_json"]
+    known = _known(options)
+    if path is None:
+        if any(options[name] for name in ("model", "manifest", "base", "replay")):
+            raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
+        verdicts = [_verify_log(known, options)]
     else:
-        if last_index is not None and last_index < first_index:
-            raise click.UsageError(f"--to {last_index} is before --from {first_index}")
-        reader = open_reader(rpc, contract, log_id)
-        options = VerifyOptions(
-            auditor_keys=load_auditor_keys(auditor_keys),
-            receipts=[load_receipt(path) for path in receipts],
-            first_index=first_index,
-            last_index=last_index,
-            at_block=at_block,
-            grace_s=grace_s,
-        )
-        with progress("verifying") as tell:
-            verdict = verify_log(reader, options, tell)
-    _put(verdict, as_json=as_json)
-    ctx.exit(verdict.outcome.exit_code)
+        _refuse_log_options(ctx)
+        found = load(path)
+        if not isinstance(found, Bundle) and options["model"]:
+            raise click.UsageError(f"a model folder is held against one record's evidence; {path} is {kind_of(found)}")
+        verdicts = _verify_file(ctx, path, found, known, options)
+    for verdict in verdicts:
+        _put(verdict, as_json=as_json)
+    codes = [verdict.outcome.exit_code for verdict in verdicts]
+    ctx.exit(1 if 1 in codes else max(codes))
 
 
-def _one_bundle(argument: Path | None, option: Path | None) -> Path | None:
+def _known(options: dict[str, Any]) -> Known:
+    trusted = find_trusted(options["trust_file"], options["trust_name"], None) if options["trust_name"] else None
+    return Known(
+        trusted=trusted,
+        log_id=options["log_id"],
+        chain_id=options["chain_id"],
+        writers=options["writers"],
+        trust_file=options["trust_file"],
+        trust_name=options["trust_name"],
+    )
+
+
+def _verify_log(known: Known, options: dict[str, Any]) -> Verdict:
+    first, last = options["first_index"], options["last_index"]
+    if last is not None and last < first:
+        raise click.UsageError(f"--to {last} is before --from {first}")
+    contract, log_id, trusted = options["contract"], options["log_id"], known.trusted
+    if trusted is not None:
+        if log_id not in {None, trusted.log_id} or contract not in {None, trusted.contract}:
+            raise click.UsageError(f"--contract and --log name another log than {trusted.name}")
+        contract, log_id = trusted.contract, trusted.log_id
+    reader = open_reader(options["rpc"], contract, log_id)
+    messages: list[Message] = [one for path in options["receipts"] for one in load_messages(path)]
+    messages += [load_head(path) for path in options["heads"]]
+    messages += [one for path in options["erasures"] for one in load_erasures(path)]
+    return _walk(reader, known, options, messages, Vouch(how="named", log_known=True))
+
+
+def _walk(
+    reader: LedgerReader, known: Known, options: dict[str, Any], messages: list[Message], vouch: Vouch | None
+) -> Verdict:
+    trusted = known.trusted or find_trusted(known.trust_file, None, reader.log_id)
+    given = options["max_age_s"]
+    chosen = given if _was_given("max_age_s") else default_max_age_s(reader.chain_id())
+    settings = VerifyOptions(
+        auditor_keys=load_auditor_keys(options["auditor_keys"]),
+        messages=messages,
+        blobs=_blobs(options),
+        first_index=options["first_index"],
+        last_index=options["last_index"],
+        at_block=options["at_block"],
+        chain_id=known.chain_id if trusted is None else trusted.chain_id,
+        writers=known.writers,
+        seen=standing_of(trusted),
+        vouched=vouch is not None,
+        now_s=time.time(),
+        max_age_s=chosen,
+    )
+    with progress("verifying") as tell:
+        verdict = verify_log(reader, settings, tell)
+    if trusted is not None and verdict.outcome is Outcome.PROVEN and options["at_block"] is None:
+        remember(known.trust_file, verdict)
+    return verdict
+
+
+def _verify_file(
+    ctx: click.Context, path: Path, found: Recognised, known: Known, options: dict[str, Any]
+) -> list[Verdict]:
+    rpc = options["rpc"]
+    if isinstance(found, Bundle):
+        evidence = found.evidence
+        _require_same_log(ctx, evidence.domain, evidence.log_id, options)
+        folder = open_model(options["model"], options["manifest"], options["base"], replay=options["replay"])
+        vouch = known.vouch(evidence.log_id, evidence.domain.chain_id) or _ask(known, found)
+        transport = None if rpc is None else open_transport(rpc)
+        blobs = _blobs(options, beside=path)
+        return [verify_bundle(found, transport, folder, vouch=vouch, blobs=blobs)]
+    messages = load_messages(path)
+    domain, log_id = messages[0].domain, log_of(messages[0])
+    _require_same_log(ctx, domain, log_id, options)
+    vouch = known.vouch(log_id, domain.chain_id)
+    verdicts = []
+    if isinstance(found, SavedAnswer):
+        answer = verify_answer(found, vouch, held_against_log=rpc is not None)
+        verdicts = [] if answer is None else [answer]
+    elif rpc is None:
+        verdicts = [verify_signed(messages, vouch)]
+    if rpc is not None:
+        reader = open_reader(rpc, domain.contract, log_id)
+        reader.require_chain(domain.chain_id)
+        verdicts.append(_walk(reader, known, options, messages, vouch))
+    return verdicts
+
+
+def _ask(known: Known, bundle: Bundle) -> Vouch | None:
+    evidence = bundle.evidence
+    code_hash = load_artifact().code_hash
+    trusted = ask_first_use(
+        known.trust_file,
+        evidence.domain.chain_id,
+        evidence.domain.contract,
+        evidence.log_id,
+        evidence.terms,
+        code_hash,
+    )
+    return vouch_for(evidence.log_id, trusted, None)
+
+
+def _blobs(options: dict[str, Any], beside: Path | None = None) -> Blobs:
+    folder = options["blob_folder"]
+    if folder is None and beside is not None:
+        folder = beside.parent / "blobs"
+    return without_blobs if folder is None else BlobFolder(folder)
+
+
+def _one_file(argument: Path | None, option: Path | None) -> Path | None:
     if argument is not None and option is not None:
-        raise click.UsageError("BUNDLE.json and --bundle are the same: give one of them")
+        raise click.UsageError("FILE and --bundle are the same: give one of them")
     return argument or option
+
+
+def _was_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source is not ParameterSource.DEFAULT
 
 
 def _refuse_log_options(ctx: click.Context) -> None:
     for parameter in ctx.command.params:
         from_command_line = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
         if parameter.name in LOG_ONLY and from_command_line:
-            raise click.UsageError(f"{parameter.opts[0]} is for a log, not for a bundle")
+            raise click.UsageError(f"{parameter.opts[0]} is for a log, not for a file")
 
 
-def _require_same_log(ctx: click.Context, bundle: Bundle, contract: Address | None, log_id: LogId | None) -> None:
+def _require_same_log(ctx: click.Context, domain: Domain, log_id: LogId, options: dict[str, Any]) -> None:
     """Refuse an option that names another log; what stands in the environment may be about another."""
-    evidence = bundle.evidence
-    named = (("contract", contract, evidence.domain.contract), ("log_id", log_id, evidence.log_id))
+    named = (("contract", options["contract"], domain.contract), ("log_id", options["log_id"], log_id))
     for parameter, given, found in named:
         from_command_line = ctx.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
         if given is not None and given != found and from_command_line:
-            raise click.UsageError(f"the bundle is about {to_hex(found)}, not {to_hex(given)}")
+            raise click.UsageError(f"the file is about {to_hex(found)}, not {to_hex(given)}")
 
 
 def _put(verdict: Verdict, *, as_json: bool) -> None:
     checked_at_s = int(time.time())
     if as_json:
-        document = verdict_document(verdict, version=release(), checked_at_s=checked_at_s)
-        put_json({**document, "exit_code": verdict.outcome.exit_code})
+        put_json(verdict_document(verdict, version=release(), checked_at_s=checked_at_s))
     else:
         put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))

@@ -95,14 +95,18 @@ class Server:
 
     def listing(self) -> bytes:
         """The export's JSON. Raises: PullRefused; Interrupted."""
-        with self._answer("", {"Accept": "application/json"}) as response:
+        return self.whole("application/json", MAX_LISTING_BYTES)
+
+    def whole(self, kind: str, most: int) -> bytes:
+        """What lies at the address itself, of at most so many bytes. Raises: PullRefused; Interrupted."""
+        with self._answer("", {"Accept": kind}) as response:
             if response.status != HTTPStatus.OK:
                 raise self._refusal(response)
-            body = _reading(response.read, MAX_LISTING_BYTES + 1)
-            if len(body) > MAX_LISTING_BYTES:
-                raise PullRefused(self.url, 0, f"the answer is longer than {MAX_LISTING_BYTES} bytes")
+            body = _reading(response.read, most + 1)
+            if len(body) > most:
+                raise PullRefused(self.url, 0, f"the answer is longer than {most} bytes")
             if response.length:
-                raise Interrupted(f"the list of files broke off {response.length} bytes before its end")
+                raise Interrupted(f"the answer broke off {response.length} bytes before its end")
             return body
 
     @contextmanager

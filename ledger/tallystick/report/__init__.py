@@ -6,7 +6,7 @@ alone. `printable` keeps what a record holds from steering the terminal that sho
 
 from tallystick.report.documents import found_record_document, record_document, shown_fields_document, verdict_document
 from tallystick.report.printable import printable
-from tallystick.report.summary import summary
+from tallystick.report.summary import remedies, summary
 from tallystick.report.text import render_record, render_verdict
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "render_verdict",
     "render_record",
     "summary",
+    "remedies",
     "printable",
 ]

@@ -9,11 +9,11 @@ from typing import Final
 
 from tallystick.errors import VerificationError
 from tallystick.ids import checksum_address, format_record_id, to_hex
-from tallystick.record import BlobRef, ProofOfCompute, Record
-from tallystick.report.summary import summary
+from tallystick.record import BlobRef, ProofOfCompute, Record, Request
+from tallystick.report.summary import remedies, summary
 from tallystick.verify import BlockRef, BundleSubject, Check, FoundRecord, LogSubject, Verdict
 
-FORMAT: Final = "tallystick/verdict/v1"
+FORMAT: Final = "tallystick/verdict/v2"
 
 
 def verdict_document(verdict: Verdict, *, version: str, checked_at_s: int) -> dict[str, object]:
@@ -25,7 +25,10 @@ def verdict_document(verdict: Verdict, *, version: str, checked_at_s: int) -> di
     return {
         "format": FORMAT,
         "outcome": str(verdict.outcome),
+        "exit_code": verdict.outcome.exit_code,
         "summary": summary(verdict),
+        "accused": [{"party": str(party), "failures": count} for party, count in verdict.proven_found],
+        "remedies": remedies(verdict),
         "checked_by": f"tallystick {version}",
         "checked_at": checked_at_s,
         "subject": log_subject(subject) if isinstance(subject, LogSubject) else bundle_subject(subject),
@@ -43,6 +46,7 @@ def failure_document(failure: VerificationError) -> dict[str, object]:
         "where": failure.where,
         "expected": failure.expected,
         "found": failure.found,
+        "accused": str(failure.accused),
     }
 
 
@@ -55,11 +59,18 @@ def log_subject(subject: LogSubject) -> dict[str, object]:
         "code_hash": None if subject.code_hash is None else to_hex(subject.code_hash),
         "log_id": to_hex(subject.log_id),
         "writer": None if subject.writer is None else checksum_address(subject.writer),
+        "writers": [checksum_address(writer) for writer in subject.writers],
+        "keeper": None if subject.keeper is None else checksum_address(subject.keeper),
+        "promise_s": subject.promise_s,
         "size": subject.size,
+        "entries": subject.entries,
         "head": None if subject.head is None else to_hex(subject.head),
         "batch_count": subject.batch_count,
+        "voided": subject.voided,
+        "erased": subject.erased,
         "first_block": subject.first_block,
         "head_block": _block(subject.head_block),
+        "head_block_age_s": subject.age_s,
         "opened": {"from": subject.opened_from, "to": subject.opened_to},
         "auditor_keys": [key_id.hex() for key_id in subject.auditor_key_ids],
     }
@@ -68,12 +79,13 @@ def log_subject(subject: LogSubject) -> dict[str, object]:
 def bundle_subject(subject: BundleSubject) -> dict[str, object]:
     """Which record's evidence was checked, against what."""
     return {
-        "kind": "bundle",
+        "kind": subject.kind,
         "chain_id": subject.chain_id,
         "contract": checksum_address(subject.contract),
         "log_id": to_hex(subject.log_id),
         "index": subject.index,
         "signer": None if subject.signer is None else checksum_address(subject.signer),
+        "vouched": subject.vouched,
         "opened": subject.opened,
         "disclosed": list(subject.disclosed),
         "head_block": None if subject.head_block is None else _block(subject.head_block),
@@ -121,7 +133,15 @@ def _check(check: Check) -> dict[str, object]:
         "held": check.held,
         "failed": check.failed,
         "not_covered": check.not_covered,
-        "reasons": [{"count": reason.count, "text": reason.text} for reason in check.reasons],
+        "reasons": [
+            {
+                "count": reason.count,
+                "text": reason.text,
+                "blocks": reason.blocks,
+                **({} if reason.remedy is None else {"remedy": reason.remedy}),
+            }
+            for reason in check.reasons
+        ],
     }
 
 
@@ -129,12 +149,20 @@ def _block(block: BlockRef) -> dict[str, object]:
     return {"number": block.number, "hash": to_hex(block.hash), "timestamp": block.timestamp}
 
 
+def _body(request: Request) -> object:
+    """A body as text where it is text, else in hex."""
+    try:
+        return request.body.decode()
+    except UnicodeDecodeError:
+        return to_hex(request.body)
+
+
 def _names(record: Record) -> list[str]:
     return [field.name for field in fields(record)]
 
 
 def _field(name: str, value: object) -> object:
-    if name == "id" and isinstance(value, bytes):
+    if name in {"id", "follows"} and isinstance(value, bytes):
         return format_record_id(value)  # type: ignore[arg-type]  # a decoded record's id has its 16 bytes
     return _plain(value)
 
@@ -146,6 +174,8 @@ def _plain(value: object) -> object:
         return {"class": value.class_, "toploc": _plain(value.toploc)}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Request):
+        return {**{field.name: _plain(getattr(value, field.name)) for field in fields(value)}, "body": _body(value)}
     if isinstance(value, bytes):
         return checksum_address(value) if len(value) == 20 else to_hex(value)  # type: ignore[arg-type]
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The sentence under a verdict: what is proven, and what is not."""
+"""The sentences under a verdict: what is proven and about whom, and what is not."""
 
 from __future__ import annotations
 
@@ -11,26 +11,50 @@ def summary(verdict: Verdict) -> str:
     """Say the outcome in a few words; never without what was not covered."""
     checks = verdict.checks
     failed = [check for check in checks if check.status is Status.FAIL]
-    held = [check for check in checks if check.status is Status.PASS]
+    held = [check for check in checks if check.held and not check.failed]
+    blocked = [check for check in checks if check.blocks]
     if verdict.outcome is Outcome.WRONG:
-        count = verdict.failures_found
-        parts = [f"Proven wrong: {count} {'failure' if count == 1 else 'failures'} in {_names(failed)}."]
+        parts = [f"Proven wrong: {_accused(verdict)} contradicted itself, in {_names(failed)}."]
     elif verdict.outcome is Outcome.PROVEN:
-        parts = [f"Proven{_as_of(verdict)}: {len(held)} of {len(checks)} checks hold."]
-    elif held:
-        open_checks = [check for check in checks if check.number in verdict.asked and not check.held]
-        parts = [f"Could not check what was asked for: {_names(open_checks)}."]
+        parts = [f"Proven{_as_of(verdict)}: all that was asked for was checked and holds, in {len(held)} checks."]
+    elif failed:
+        parts = [f"Could not check: what was shown does not fit together, in {_names(failed)}. {_unproven(verdict)}"]
+    elif blocked:
+        parts = [f"Could not check all that was asked for: {_names(blocked)}."]
     else:
         parts = ["Nothing could be checked."]
-    partly = [check for check in held if check.not_covered]
+    if verdict.outcome is not Outcome.UNCHECKED and blocked:
+        parts.append(f"Not checked: {_names(blocked)}.")
     for title, some in (
-        ("Covered in part", partly),
-        ("Not covered", [check for check in checks if check.status is Status.NOT_COVERED]),
-        ("Skipped", [check for check in checks if check.status is Status.SKIPPED]),
+        ("Not covered", [one for one in checks if one.status is Status.NOT_COVERED and not one.blocks]),
+        ("Not asked for", [one for one in checks if one.status is Status.SKIPPED]),
     ):
         if some:
             parts.append(f"{title}: {_names(some)}.")
     return " ".join(parts)
+
+
+def remedies(verdict: Verdict) -> list[str]:
+    """What would make possible what could not be checked, each once, in the order of the checks."""
+    found: dict[str, None] = {}
+    for check in verdict.checks:
+        for reason in check.reasons:
+            if reason.blocks and reason.remedy:
+                found[reason.remedy] = None
+    return list(found)
+
+
+def _accused(verdict: Verdict) -> str:
+    counts = []
+    for party, count in verdict.proven_found:
+        counts.append(f"{party} ({count} {'failure' if count == 1 else 'failures'})")
+    return " and ".join(counts)
+
+
+def _unproven(verdict: Verdict) -> str:
+    if isinstance(verdict.subject, LogSubject):
+        return "The node contradicts itself or the signatures, and accuses nobody: ask another one."
+    return "Nobody is proven to have contradicted himself."
 
 
 def _names(checks: Sequence[Check]) -> str:
@@ -41,4 +65,4 @@ def _as_of(verdict: Verdict) -> str:
     block = verdict.subject.head_block
     if block is not None:
         return f" as of block {block.number}"
-    return "" if isinstance(verdict.subject, LogSubject) else " by the bundle alone, without a chain node"
+    return "" if isinstance(verdict.subject, LogSubject) else " offline, without a chain node"

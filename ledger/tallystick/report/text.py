@@ -7,10 +7,11 @@ from typing import Final
 
 from rich.text import Text
 
+from tallystick.errors import VerificationError
 from tallystick.ids import checksum_address, to_hex
 from tallystick.report.documents import utc
 from tallystick.report.printable import printable
-from tallystick.report.summary import summary
+from tallystick.report.summary import remedies, summary
 from tallystick.verify import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
 
 STYLES: Final = {
@@ -18,6 +19,7 @@ STYLES: Final = {
     Status.FAIL: "bold red",
     Status.SKIPPED: "dim",
     Status.NOT_COVERED: "yellow",
+    Status.IN_PART: "yellow",
 }
 OUTCOME_STYLES: Final = {Outcome.PROVEN: "bold green", Outcome.WRONG: "bold red", Outcome.UNCHECKED: "bold yellow"}
 MAX_SHOWN_TEXT: Final = 4_000
@@ -26,20 +28,24 @@ MAX_SHOWN_TEXT: Final = 4_000
 # What each check counts: one, and several.
 UNITS: Final = {
     1: ("contract", "contracts"),
-    2: ("event", "events"),
+    2: ("entry", "entries"),
     3: ("leaf", "leaves"),
     4: ("root", "roots"),
     5: ("head", "heads"),
-    6: ("receipt check", "receipt checks"),
-    7: ("record", "records"),
-    8: ("record", "records"),
+    6: ("signature", "signatures"),
+    7: ("number", "numbers"),
+    8: ("signed message", "signed messages"),
     9: ("record", "records"),
-    10: ("number", "numbers"),
+    10: ("record", "records"),
     11: ("record", "records"),
-    12: ("price", "prices"),
-    13: ("sender proof", "sender proofs"),
-    14: ("file", "files"),
-    15: ("answer", "answers"),
+    12: ("request", "requests"),
+    13: ("response", "responses"),
+    14: ("record", "records"),
+    15: ("record", "records"),
+    16: ("price", "prices"),
+    17: ("sender proof", "sender proofs"),
+    18: ("file", "files"),
+    19: ("answer", "answers"),
 }
 
 
@@ -58,9 +64,15 @@ def render_verdict(verdict: Verdict, *, version: str, checked_at_s: int) -> Text
         for failure in verdict.failures:
             page.append(f"check {failure.step} {failure.name}: {printable(failure.where)}\n", style="bold red")
             page.append(f"  expected {printable(failure.expected)}\n  found    {printable(failure.found)}\n")
+            page.append(f"  accuses  {failure.accused}{_proof(verdict, failure)}\n")
         left_out = verdict.failures_found - len(verdict.failures)
         if left_out:
             page.append(f"and {left_out} more\n", style="bold red")
+    wanted = remedies(verdict)
+    if wanted:
+        page.append("\nwhat would make the rest possible:\n", style="bold")
+        for remedy in wanted:
+            page.append(f"  {printable(remedy)}\n")
     page.append("\n")
     page.append(summary(verdict), style=OUTCOME_STYLES[verdict.outcome])
     return page
@@ -80,13 +92,19 @@ def _log_lines(subject: LogSubject) -> list[str]:
         f"log {to_hex(subject.log_id)}",
         f"on chain {subject.chain_id}, contract {checksum_address(subject.contract)}"
         + ("" if subject.code_hash is None else f", code hash {to_hex(subject.code_hash)}"),
-        f"from block {subject.first_block} to block {block.number} ({to_hex(block.hash)}, {utc(block.timestamp)})",
+        f"from block {subject.first_block} to block {block.number} ({to_hex(block.hash)}, {utc(block.timestamp)}"
+        + (f", {subject.age_s} s old)" if subject.age_s else ")"),
     ]
     if subject.writer is not None and subject.head is not None:
         records = "1 record" if subject.size == 1 else f"{subject.size} records"
         batches = "1 batch" if subject.batch_count == 1 else f"{subject.batch_count} batches"
-        lines.append(f"{records} in {batches}, head {to_hex(subject.head)}")
-        lines.append(f"written by {checksum_address(subject.writer)}")
+        lines.append(f"{records} in {batches}, {subject.entries} entries, head {to_hex(subject.head)}")
+        writers = ", then ".join(checksum_address(writer) for writer in subject.writers)
+        lines.append(f"written by {writers or checksum_address(subject.writer)}; promises {subject.promise_s} s")
+    if subject.voided:
+        lines.append(f"{subject.voided} admission numbers were declared lost by the writer: they excuse nothing")
+    if subject.erased:
+        lines.append(f"{subject.erased} records are erased, intact")
     if subject.opened_from or subject.opened_to is not None:
         last = "the last" if subject.opened_to is None else str(subject.opened_to)
         lines.append(f"opening records {subject.opened_from} to {last}; the structure is checked as a whole")
@@ -95,12 +113,14 @@ def _log_lines(subject: LogSubject) -> list[str]:
 
 
 def _bundle_lines(subject: BundleSubject) -> list[str]:
+    what = "evidence" if subject.kind == "bundle" else subject.kind
     lines = [
-        f"evidence of record {subject.index} of log {to_hex(subject.log_id)}",
+        what + ("" if subject.index is None else f" of record {subject.index}") + f" of log {to_hex(subject.log_id)}",
         f"on chain {subject.chain_id}, contract {checksum_address(subject.contract)}",
     ]
     if subject.signer is not None:
-        lines.append(f"signed by {checksum_address(subject.signer)}")
+        vouched = "whose log this is was not checked" if subject.vouched is None else f"vouched for: {subject.vouched}"
+        lines.append(f"signed by {checksum_address(subject.signer)}; {vouched}")
     if subject.opened:
         lines.append("opened with the record secret in the bundle")
     if subject.disclosed:
@@ -126,8 +146,12 @@ def _append_check(page: Text, check: Check) -> None:
     for position, reason in enumerate(check.reasons):
         page.append("" if not position and not counts else f"\n{'':37}")
         count = f"{reason.count} {UNITS[check.number][reason.count != 1]} " if reason.count else ""
-        page.append(printable(f"{count}{reason.text}"), style="dim")
+        page.append(printable(f"{count}{reason.text}"), style="yellow" if reason.blocks else "dim")
     page.append("\n")
+
+
+def _proof(verdict: Verdict, failure: VerificationError) -> str:
+    return "" if failure.accused in verdict.accused else " (not proven)"
 
 
 def _append_members(page: Text, members: Mapping[str, object], indent: str) -> None:

@@ -178,7 +178,7 @@ def _previous_head(reader: LedgerReader, event: BatchEvent) -> Head:
     if not event.entry:
         return Head(reader.log_id)
     before = reader.entry_event(event.entry - 1, reader.creation_block(), event.position.block_number)
-    head: Head = before.head  # type: ignore[union-attr]  # a numbered entry has one
+    head: Head = before.head
     return head
 
 

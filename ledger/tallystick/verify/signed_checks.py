@@ -46,8 +46,11 @@ def verify_signed(messages: Sequence[Message], vouch: Vouch | None = None) -> Ve
     return _verdict(tally, first, who, vouch)
 
 
-def verify_answer(answer: SavedAnswer, vouch: Vouch | None = None) -> Verdict | None:
-    """Check a saved answer by what came with it; None if nothing signed came with it."""
+def verify_answer(answer: SavedAnswer, vouch: Vouch | None = None, *, held_against_log: bool = False) -> Verdict | None:
+    """Check a saved answer by what came with it; None if nothing signed came with it.
+
+    With `held_against_log` somebody else looks into the log for what was promised.
+    """
     messages = [one for one in (answer.receipt, answer.admission) if one is not None]
     if not messages:
         return None
@@ -55,7 +58,8 @@ def verify_answer(answer: SavedAnswer, vouch: Vouch | None = None) -> Verdict | 
     for signed in messages[1:]:
         require_same_log(signed, messages[0].domain, log_of(messages[0]))
     who = _check_signatures(tally, messages, vouch)
-    tally.block(Step.RECEIPTS, NOT_HELD)
+    if not held_against_log:
+        tally.block(Step.RECEIPTS, NOT_HELD)
     _check_response(tally, answer)
     return _verdict(tally, messages[0], who, vouch)
 

@@ -32,6 +32,7 @@ from tallystick.verify.log_walk import ROOTS_ONLY, Entry, LogWalk, Standing
 from tallystick.verify.receipt_checks import Message, Promises, WriterSpan
 from tallystick.verify.record_checks import Placed, RecordChecks
 from tallystick.verify.verdict import BlockRef, Gap, LogSubject, Step, Tally, Verdict
+from tallystick.verify.vouching import NOBODY
 
 MAX_CLOCK_AHEAD_S: Final = 15
 """A newest block later than this machine's clock by more than so many seconds means that one of the two is wrong."""
@@ -66,7 +67,8 @@ class VerifyOptions:
 
     `first_index` and `last_index`, both included, say which records are opened; the structure is always checked as a whole.
     `at_block` is the block as of which the log is judged, the newest if None. `chain_id` and `writers` are what the log is known to
-    have, `seen` where it stood when it was last verified. `blobs` gives large fields that stand outside the records.
+    have, `seen` where it stood when it was last verified. `vouched` is False where evidence named the log, and nobody who knows it.
+    `blobs` gives large fields that stand outside the records.
     Units: `now_s` is Unix seconds; `max_age_s` is how old the newest block may be, None for any age.
     """
 
@@ -79,6 +81,7 @@ class VerifyOptions:
     chain_id: int | None = None
     writers: Sequence[Address] = ()
     seen: Standing | None = None
+    vouched: bool = True
     now_s: float | None = None
     max_age_s: int | None = None
 
@@ -235,6 +238,8 @@ class _LogVerification:
             else:
                 tally.held[Step.HEADS] += 1
         strangers = [span.writer for span in self._spans[:1] if options.writers and span.writer not in options.writers]
+        if not options.vouched:
+            tally.block(Step.AUTHORSHIP, NOBODY, 0)
         if strangers:
             named = ", ".join(checksum_address(writer) for writer in options.writers)
             gap = Gap(OTHER_WRITER.format(checksum_address(strangers[0]), named), OTHER_WRITER_REMEDY)

@@ -1,0 +1,107 @@
+"""`tallystick fetch`: the large fields of records, which stand neither in the record nor on the chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from tallystick.chain import LedgerReader
+from tallystick.cli.evidence_files import load_bundle
+from tallystick.cli.options import auditor_key_option, json_option, load_auditor_keys, node_options, open_reader
+from tallystick.cli.output import put_json
+from tallystick.cli.records import is_index, open_bundle
+from tallystick.ids import Address, LogId, RecordId, format_record_id
+from tallystick.keys import AuditorKey
+from tallystick.pull import BlobFolder, Fetched, fetch_blobs
+from tallystick.record import LARGE_FIELDS, BlobRef, Record
+from tallystick.verify import find_record
+
+SERVICE_ENV: Final = "TALLYSTICK_SERVICE"
+EXAMPLES: Final = """\b
+Examples:
+  tallystick fetch evidence.json --service https://host         into the folder blobs beside the bundle
+  tallystick fetch 41 42 --service https://host --blobs ./blobs --rpc ... --contract ... --log ... --auditor-key auditor.key
+  tallystick verify evidence.json --trust work
+"""
+
+
+@click.command(epilog=EXAMPLES, short_help="Fetch the large fields of records.")
+@click.argument("records", nargs=-1, required=True, metavar="RECORD...")
+@click.option(
+    "--service", required=True, envvar=SERVICE_ENV, show_envvar=True, metavar="URL", help="The service's address."
+)
+@click.option(
+    "--blobs",
+    "blob_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to keep them; else the folder blobs beside a bundle.",
+)
+@node_options
+@auditor_key_option
+@json_option
+def fetch(
+    records: tuple[str, ...],
+    service: str,
+    blob_folder: Path | None,
+    rpc: str | None,
+    contract: Address | None,
+    log_id: LogId | None,
+    auditor_keys: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Fetch what the opened records keep outside: each blob by its digest, which only the record tells.
+
+    RECORD is a bundle file with a record secret, or a record's index in the log that --rpc, --contract and --log name, with an auditor's
+    key. The blobs stay encrypted; `tallystick verify --blobs DIR` opens them.
+    """
+    keys = load_auditor_keys(auditor_keys)
+    done = []
+    for record in records:
+        if is_index(record):
+            if blob_folder is None:
+                raise click.UsageError("--blobs says where to keep the blobs of a record that is named by its index")
+            opened = _find(open_reader(rpc, contract, log_id), int(record), keys)
+            folder = blob_folder
+        else:
+            opened = open_bundle(load_bundle(Path(record)))
+            folder = blob_folder or Path(record).parent / "blobs"
+        done.append((opened, folder, fetch_blobs(service, RecordId(opened.id), digests(opened), BlobFolder(folder))))
+    _put(done, as_json=as_json)
+
+
+def digests(record: Record) -> list[bytes]:
+    """The blobs that a record names, by the digests of their sealed forms."""
+    references = [getattr(record, name) for name in LARGE_FIELDS]
+    return [reference.sealed_digest for reference in references if isinstance(reference, BlobRef)]
+
+
+def _find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> Record:
+    if not keys:
+        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
+    return find_record(reader, index, keys).opened.record
+
+
+def _put(done: list[tuple[Record, Path, Fetched]], *, as_json: bool) -> None:
+    if as_json:
+        put_json(
+            [
+                {
+                    "record": format_record_id(RecordId(record.id)),
+                    "folder": str(folder),
+                    "blobs": fetched.blobs,
+                    "there": fetched.there,
+                    "received_bytes": fetched.received,
+                }
+                for record, folder, fetched in done
+            ]
+        )
+        return
+    for record, folder, fetched in done:
+        name = format_record_id(RecordId(record.id))
+        if not fetched.blobs:
+            click.echo(f"{name}: all fields stand in the record; nothing to fetch")
+        else:
+            click.echo(f"{name}: {fetched.blobs} blobs in {folder}, {fetched.received} bytes received now")
