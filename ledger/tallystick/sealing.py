@@ -52,6 +52,7 @@ from tallystick.record import (
     MIN_BLOB_BYTES,
     BlobRef,
     Record,
+    Request,
     Value,
 )
 
@@ -182,11 +183,11 @@ def seal(
     Source: SPEC 2, 3, 4 and 8.
     """
     fields = encode_fields(record)
-    _check_inline(record)
+    request = _inline_request(record)
     nonce = _nonce(epoch_key, index, RECORD_PREFIX + b"".join(fields), random)
     secret = record_secret(epoch_key, index, nonce, vault)
     salts = _salts(secret)
-    request_hash = record_request_hash(record.http, record.request)  # type: ignore[arg-type]  # inline, as just checked
+    request_hash = record_request_hash(record.http, request)
     outcome = response_digest_of_fields(fields[_ERROR], fields[_RESPONSE])
     sealed_fields, padded, blobs = _fitted(fields, secret)
     fields_root = _fields_root(_commitments(sealed_fields, salts))
@@ -370,10 +371,11 @@ def unpad(padded: bytes) -> bytes:
     return data[:-1]
 
 
-def _check_inline(record: Record) -> None:
+def _inline_request(record: Record) -> Request | None:
     for name in LARGE_FIELDS:
         if isinstance(getattr(record, name), BlobRef):
             raise RecordError(name, "is a blob reference already; sealing makes these, under the record's own secret")
+    return record.request if isinstance(record.request, Request) else None
 
 
 def _nonce(epoch_key: EpochKey, index: int, record_bytes: bytes, random: Callable[[int], bytes]) -> bytes:

@@ -78,10 +78,9 @@ def _tool_call(call: object) -> bytes:
 
 
 def _vector(content: object) -> bytes:
-    encoded = byte_string(content, _CONTENT, 0, _UNBOUNDED)
-    if len(content) % FLOAT32_BYTES:  # type: ignore[arg-type]  # bytes, or the line above raised
-        raise RecordError(_CONTENT, f"is not a multiple of {FLOAT32_BYTES} bytes, as a vector is")
-    return encoded
+    if type(content) is not bytes or len(content) % FLOAT32_BYTES:
+        raise RecordError(_CONTENT, f"is not bytes, {FLOAT32_BYTES} for each number of a vector")
+    return byte_string(content, _CONTENT, 0, _UNBOUNDED)
 
 
 def _labels(content: object) -> bytes:
