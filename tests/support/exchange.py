@@ -231,7 +231,10 @@ def entry_of(record: Record, index: int) -> JournalEntry:
 
 @dataclass
 class Script:
-    """What the model does: texts in order, then an end or an error. `pauses[i]` is awaited before text i (and before the end)."""
+    """What the model does: texts in order, then an end or an error. `pauses[i]` is awaited before text i (and before the end).
+
+    The clock moves on by the engine time, unless it `stands_still`.
+    """
 
     texts: Sequence[str] = ("Hello", " world")
     error: Exception | None = None
@@ -239,14 +242,16 @@ class Script:
     finish_reason: str = "stop"
     input_tokens: int = 7
     device_time_us: int = 90_000
+    stands_still: bool = False
 
 
 class FakeGeneration:
     """Plays a script."""
 
-    def __init__(self, script: Script, started_at_us: int) -> None:
+    def __init__(self, script: Script, clock: TickingClock) -> None:
         self._script = script
-        self._started_at_us = started_at_us
+        self._clock = clock
+        self._started_at_us = clock.now_us()
         self._result: GenerationResult | None = None
         self.progress = Progress()
         self.cancelled = asyncio.Event()
@@ -260,7 +265,10 @@ class FakeGeneration:
             await self._pause(position)
             progress.started_at_us, progress.input_tokens = self._started_at_us, script.input_tokens
             progress.output_tokens += 1
-            progress.device_time_us = script.device_time_us * progress.output_tokens // len(script.texts)
+            used_us = script.device_time_us * progress.output_tokens // len(script.texts)
+            if not script.stands_still:
+                self._clock.us += used_us - progress.device_time_us
+            progress.device_time_us = used_us
             yield Delta(text=text, tokens=1)
         await self._pause(len(script.texts))
         if script.error is not None:
@@ -293,8 +301,9 @@ class FakeDispatcher:
     `claims` counts what was selected or loaded and not released.
     """
 
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, clock: TickingClock | None = None) -> None:
         self.script = script or Script()
+        self.clock = clock or TickingClock()
         self.start_error: PlatformError | None = None
         self.load_error: PlatformError | None = None
         self.hold_load: asyncio.Event | None = None
@@ -332,7 +341,7 @@ class FakeDispatcher:
         if self.start_error is not None:
             raise self.start_error
         self.requests.append(request)
-        self.generations.append(FakeGeneration(self.script, START_US + 5))
+        self.generations.append(FakeGeneration(self.script, self.clock))
         return self.generations[-1]
 
 
@@ -362,9 +371,9 @@ class Bench:
 
     def __init__(self, script: Script | None = None) -> None:
         self.journal = FakeJournal()
-        self.dispatcher = FakeDispatcher(script)
-        self.gate = FakeGate()
         self.clock = TickingClock()
+        self.dispatcher = FakeDispatcher(script, self.clock)
+        self.gate = FakeGate()
         self.random = CountingRandom()
         self.metrics = Metrics()
         self.parts = Parts(
@@ -377,11 +386,18 @@ class Bench:
         )
         self.exchange = Exchange(self.parts)
 
-    def line(self, request: ChatRequest | None = None, *, timeout_s: float = 30.0, streamed: bool = False):
+    def line(
+        self,
+        request: ChatRequest | None = None,
+        *,
+        timeout_s: float = 30.0,
+        streamed: bool = False,
+        http: HttpFacts = HTTP,
+    ):
         return self.exchange.chat(
             principal=PRINCIPAL,
             request=request or ask(),
-            http=replace(HTTP, streamed=streamed),
+            http=replace(http, streamed=streamed),
             timeout_s=timeout_s,
         )
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.receipts import response_hash
-from tallystick.record import Model, Price, Provider, RecordFault, State, charge_micros
-from tallystick_platform.errors import Draining, EngineFailed, JournalUnavailable
+from tallystick.record import Model, Output, Price, Provider, RecordFault, State
+from tallystick_platform.errors import Draining, EngineFailed, JournalUnavailable, RequestUnrecordable
 from tallystick_platform.exchange import AnswerWithheld, Cancelled, ClientLeft, Delivered, Event, StopReason, WorkFailed
 from tallystick_platform.exchange.exchange import Exchange
-from tests.support.exchange import HTTP, PRINCIPAL, SENDER, WRITER, Bench, unavailable
+from tests.support.exchange import HTTP, PRINCIPAL, SENDER, START_US, WRITER, Bench, unavailable
 
 MODEL = Model(
     id="test/model",
@@ -28,7 +27,7 @@ EVENT = Event(
     task="export",
     model=MODEL,
     parameters={"format": "gguf"},
-    http=replace(HTTP, path="/v1/models/test/model/exports"),
+    http=replace(HTTP, path="/v1/models/test/model/exports", target="/v1/models/test/model/exports"),
     gpu=None,
     provider=Provider(id="local", name="Local", address=WRITER.address),
     price=Price(per_hour_micros=500_000, currency="USD", device_time_us=0, charge_micros=0),
@@ -56,7 +55,11 @@ class Steps:
             raise self._error
 
     def delivered(self) -> Delivered:
-        return Delivered(text=f"{self.done} steps" if self.done else None, device_time_us=7_200, started_at=None)
+        return Delivered(outputs=steps(self.done), device_time_us=3, started_at=START_US)
+
+
+def steps(done: int) -> tuple[Output, ...]:
+    return (Output(kind="document", content={"steps": done}),) if done else ()
 
 
 def opened() -> asyncio.Event:
@@ -83,9 +86,10 @@ async def test_work_that_ends_becomes_one_completed_record() -> None:
     assert (recorded.failure, recorded.record) == (None, record)
     assert (record.task, record.state, record.error, record.prompt) == ("export", State.COMPLETED, None, None)
     assert (record.model, dict(record.parameters)) == (MODEL, {"format": "gguf"})
-    assert record.response.choices[0].text == "2 steps"
-    assert record.http.response_hash == response_hash((b"2 steps",))
-    assert record.price.charge_micros == charge_micros(500_000, 7_200)
+    assert record.response.outputs == steps(2)
+    assert (record.price.device_time_us, record.price.charge_micros) == (1, 1)  # held to the span from admission to end
+    assert (record.request.body, record.request.target) == (EVENT.http.body, EVENT.http.target)
+    assert recorded.ticket.admission.admission.admission_seq == record.admission_seq
     assert (record.sender.address, record.sender.token_id) == (SENDER, PRINCIPAL.token_id)
 
 
@@ -145,7 +149,7 @@ async def test_work_that_fails_becomes_a_failed_record(error: Exception, fault: 
     record = bench.journal.only
     assert recorded.failure is error
     assert (record.state, record.error) == (State.FAILED, fault)
-    assert record.response.choices[0].text == "1 steps"  # what was handed over before stays said
+    assert record.response.outputs == steps(1)  # what was handed over before stays said
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ async def test_stopping_breaks_the_work_off_and_records_how_far_it_came(
     await running
     record = bench.journal.only
     assert (record.state, record.error.code) == (state, code)
-    assert record.response.choices[0].text == "1 steps"
+    assert record.response.outputs == steps(1)
     assert not running.cancelled()
 
 
@@ -216,15 +220,16 @@ async def test_time_runs_out_on_work_that_has_a_limit() -> None:
 async def test_nothing_is_released_when_the_record_cannot_be_stored() -> None:
     bench = Bench()
     bench.journal.commit_error = unavailable()
-    with pytest.raises(AnswerWithheld):
+    with pytest.raises(AnswerWithheld) as withheld:
         await line(bench).run(Steps(opened()))
+    assert withheld.value.ticket.record.id == bench.journal.open[1].id
     assert bench.gate.inside == 0
 
 
 async def test_an_outcome_that_does_not_fit_a_record_is_withheld() -> None:
     class Endless(Steps):
         def delivered(self) -> Delivered:
-            return Delivered(text="x", device_time_us=10**12)
+            return Delivered(outputs=(Output(kind="nothing that is known", content="x"),))
 
     bench = Bench()
     with pytest.raises(AnswerWithheld):
@@ -240,3 +245,90 @@ async def test_the_server_stops_events_as_it_stops_chats() -> None:
     assert bench.exchange.stop_all() == 1
     await running
     assert bench.journal.only.error.code == "server_stopped"
+
+
+# -- work that may take longer than a record may
+
+DUE_BY = START_US + 86_400_000_000
+FOLLOWER_HTTP = replace(HTTP, body=b"", content_type=None, reader=None)
+
+
+async def accept(bench: Bench, **more: object):
+    return await bench.exchange.accept(principal=PRINCIPAL, event=EVENT, due_by=DUE_BY, **more)
+
+
+async def test_work_that_is_taken_on_is_recorded_at_once_with_its_time() -> None:
+    bench = Bench()
+    recorded = await accept(bench)
+    record = bench.journal.only
+    assert recorded.record == record
+    assert (record.state, record.time.due_by, record.time.started_at) == (State.ACCEPTED, DUE_BY, None)
+    assert (record.price, record.response, record.follows) == (None, None, None)
+    assert record.request.body == EVENT.http.body
+    assert recorded.ticket.admission.admission.admission_seq == record.admission_seq
+    assert recorded.entry is bench.journal.entries[0]
+    assert (bench.gate.entered, bench.gate.inside) == (1, 0)
+
+
+async def test_whoever_owes_the_end_knows_the_record_before_it_stands() -> None:
+    bench, announced = Bench(), []
+
+    async def announce(record_id: bytes) -> None:
+        announced.append((record_id, bench.journal.admitted))
+
+    recorded = await accept(bench, announce=announce)
+    assert announced == [(recorded.record.id, 0)]
+
+
+async def test_work_that_nobody_could_note_is_not_recorded() -> None:
+    async def announce(_: bytes) -> None:
+        raise OSError("disk full")
+
+    bench = Bench()
+    with pytest.raises(OSError, match="disk full"):
+        await accept(bench, announce=announce)
+    assert (bench.journal.admitted, bench.gate.inside) == (0, 0)
+
+
+async def test_a_closed_gate_takes_no_work_on() -> None:
+    bench = Bench()
+    bench.gate.error = Draining(retry_after_s=1)
+    with pytest.raises(Draining):
+        await accept(bench)
+    assert bench.journal.admitted == 0
+
+
+async def test_acceptance_that_is_not_known_to_stand_is_withheld_without_a_ticket() -> None:
+    bench = Bench()
+    bench.journal.admit_error = unavailable()
+    with pytest.raises(AnswerWithheld) as withheld:
+        await accept(bench)
+    assert withheld.value.ticket is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "state"), [(None, State.COMPLETED), (Cancelled(), State.CANCELLED), (ValueError("x"), State.FAILED)]
+)
+async def test_the_end_of_accepted_work_follows_it(failure: Exception | None, state: State) -> None:
+    bench = Bench()
+    accepted = (await accept(bench)).record
+    bench.gate.error = Draining(retry_after_s=1)  # it was promised: no gate is asked
+    bench.clock.us += 7_200_000_000
+    event = replace(EVENT, http=FOLLOWER_HTTP, follows=accepted.id)
+    began = accepted.time.admitted_at + 1_000_000  # long before its own admission
+    done = Delivered(outputs=steps(3), device_time_us=3_600_000_000, started_at=began)
+    recorded = await bench.exchange.end(principal=PRINCIPAL, event=event, failure=failure, done=done)
+    record = bench.journal.records[1]
+    assert (recorded.failure, recorded.record) == (failure, record)
+    assert (record.state, record.follows, record.request) == (state, accepted.id, None)
+    assert (record.time.started_at, record.time.due_by) == (began, None)
+    assert (record.price.device_time_us, record.price.charge_micros) == (3_600_000_000, 500_000)
+    assert record.response.outputs == steps(3)
+
+
+async def test_a_request_that_no_record_can_hold_is_not_admitted() -> None:
+    bench = Bench()
+    event = replace(EVENT, http=replace(HTTP, target="/" + "x" * 4_096))
+    with pytest.raises(RequestUnrecordable, match="target must have 1 to 4096 bytes"):
+        await bench.exchange.event(principal=PRINCIPAL, event=event, timeout_s=1).admit()
+    assert (bench.journal.admitted, bench.gate.inside) == (0, 0)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from tallystick.receipts import response_hash
-from tallystick.record import RecordFault, State, charge_micros
+from tallystick.binding import record_request_hash
+from tallystick.keys import EpochKey
+from tallystick.record import RecordFault, State
+from tallystick.sealing import seal
+from tallystick.tasks import Reading, chat_output
 from tallystick_platform.errors import (
     Draining,
     EngineFailed,
@@ -16,12 +20,15 @@ from tallystick_platform.errors import (
     PromptTooLong,
     QueueFull,
     RequestTimedOut,
+    RequestUnrecordable,
     UnknownModel,
     WorkerDied,
 )
 from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
 from tallystick_platform.exchange.faults import ParameterOutOfRange
-from tests.support.exchange import MODEL, PRINCIPAL, Bench, Script, ask, unavailable
+from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
+from tests.support.exchange import HTTP, LOG_ID, MODEL, PRINCIPAL, Bench, Script, TickingClock, ask, unavailable
+from tests.support.typical_record import typical_record
 
 
 class Transport:
@@ -50,12 +57,9 @@ async def test_a_whole_answer_becomes_one_completed_record() -> None:
     assert answer.text == "Hello world"
     assert record.state is State.COMPLETED
     assert record.error is None
-    assert record.response.choices[0].text == "Hello world"
-    assert record.response.choices[0].finish_reason == "stop"
-    assert record.http.response_hash == response_hash((b"Hello world",))
-    assert (record.usage.input_tokens, record.usage.output_tokens) == (7, 2)
-    assert record.price.device_time_us == 90_000
-    assert record.price.charge_micros == charge_micros(500_000, 90_000)
+    assert record.response.outputs == (chat_output("Hello world", "stop"),)
+    assert record.usage == {"input_tokens": 7, "output_tokens": 2}
+    assert (record.price.device_time_us, record.price.charge_micros) == (90_000, 13)
     assert record.sender.address == PRINCIPAL.address
     assert record.time.admitted_at <= record.time.started_at <= record.time.finished_at
     assert answer.entry is bench.journal.entries[0]
@@ -63,14 +67,15 @@ async def test_a_whole_answer_becomes_one_completed_record() -> None:
 
 async def test_the_record_holds_the_parameters_that_the_model_ran_with() -> None:
     bench = Bench()
-    await bench.line(ask(stop=("x",), top_k=3, user="u-1")).run(None)
+    reading = Reading(prompt={"messages": []}, system=None, asked={"stop": ["x"], "top_k": 3, "user": "u-1"})
+    await bench.line(ask(stop=("x",), top_k=3, reading=reading)).run(None)
     sent, record = bench.dispatcher.requests[0], bench.journal.only
     assert dict(record.parameters) == {
         "temperature": 1.0,
         "top_p": 1.0,
         "top_k": 3,
         "max_tokens": 1_024,
-        "stop": ("x",),
+        "stop": ["x"],
         "seed": sent.seed,
         "user": "u-1",
     }
@@ -94,8 +99,9 @@ async def test_a_seed_that_was_given_is_kept() -> None:
 
 async def test_system_messages_stand_in_the_instructions() -> None:
     bench = Bench()
-    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
-    await bench.line(ask(messages=turns, turns=turns)).run(None)
+    prompt = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]}
+    await bench.line(ask(reading=Reading(prompt=prompt, system="Be brief."))).run(None)
+    assert bench.journal.only.prompt == prompt
     instructions = bench.journal.only.instructions
     assert instructions.system == "Be brief."
     assert instructions.chat_template_digest == MODEL.chat_template_digest
@@ -120,7 +126,7 @@ async def test_deltas_are_delivered_as_they_come() -> None:
     pause.set()
     await running
     assert transport.taken == ["Hello", " world"]
-    assert bench.journal.only.response.choices[0].text == "Hello world"
+    assert bench.journal.only.response.outputs == (chat_output("Hello world", "stop"),)
 
 
 async def test_empty_deltas_are_not_delivered() -> None:
@@ -132,8 +138,7 @@ async def test_empty_deltas_are_not_delivered() -> None:
 async def test_an_empty_answer_is_an_answer() -> None:
     bench = Bench(Script(texts=()))
     await bench.line(streamed=True).run(Transport())
-    assert bench.journal.only.response.choices[0].text == ""
-    assert bench.journal.only.http.response_hash == response_hash((b"",))
+    assert bench.journal.only.response.outputs == (chat_output("", "stop"),)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,6 @@ async def test_a_failed_whole_answer_is_recorded_and_nothing_of_it_released(erro
     assert record.state is State.FAILED
     assert record.error == RecordFault(code=code, message=str(error))
     assert record.response is None
-    assert record.http.response_hash is None
     assert answer.outcome.failure is error
     assert bench.dispatcher.generations[0].cancelled.is_set()
 
@@ -162,9 +166,7 @@ async def test_a_failed_stream_is_recorded_with_what_was_delivered() -> None:
     await bench.line(streamed=True).run(transport)
     record = bench.journal.only
     assert record.state is State.FAILED
-    assert record.response.choices[0].text == "Hello world"
-    assert record.response.choices[0].finish_reason is None
-    assert record.http.response_hash == response_hash((b"Hello world",))
+    assert record.response.outputs == (chat_output("Hello world", None),)
 
 
 async def test_an_answer_that_the_worker_gave_up_is_no_answer() -> None:
@@ -208,11 +210,10 @@ async def test_a_client_that_leaves_is_recorded_as_cancelled_with_what_was_deliv
     record = bench.journal.only
     assert record.state is State.CANCELLED
     assert record.error.code == "client_disconnected"
-    assert record.response.choices[0].text == "Hello"
+    assert record.response.outputs == (chat_output("Hello", None),)
     assert isinstance(answer.outcome.failure, ClientLeft)
-    assert (record.usage.input_tokens, record.usage.output_tokens) == (7, 1)
-    assert record.price.device_time_us == 45_000
-    assert record.price.charge_micros == charge_micros(500_000, 45_000)
+    assert record.usage == {"input_tokens": 7, "output_tokens": 1}
+    assert (record.price.device_time_us, record.price.charge_micros) == (45_000, 7)
     assert bench.dispatcher.generations[0].cancelled.is_set()
     assert bench.gate.inside == 0
 
@@ -225,7 +226,7 @@ async def test_a_delta_that_the_transport_did_not_take_is_not_recorded_as_delive
     await asyncio.sleep(0)
     line.stop(StopReason.CLIENT_GONE)
     await running
-    assert bench.journal.only.response.choices[0].text == "Hello"
+    assert bench.journal.only.response.outputs == (chat_output("Hello", None),)
 
 
 async def test_a_client_that_leaves_a_whole_answer_got_nothing() -> None:
@@ -317,6 +318,7 @@ async def test_an_answer_whose_record_cannot_be_stored_is_withheld() -> None:
         await bench.line().run(None)
     assert caught.value.record_id == bench.journal.open[1].id
     assert caught.value.retry_after_s == 5
+    assert caught.value.ticket.record == bench.journal.open[1]
     assert bench.gate.inside == 0
 
 
@@ -358,12 +360,74 @@ async def test_as_many_tokens_as_the_context_holds_are_taken() -> None:
     assert bench.journal.only.parameters["max_tokens"] == MODEL.context_length
 
 
-async def test_a_worker_clock_that_runs_ahead_does_not_break_the_order_of_times() -> None:
+@pytest.mark.parametrize("shift_us", [-1_000_000, 1_000_000])
+async def test_a_worker_clock_that_is_off_does_not_break_the_order_of_times(shift_us: int) -> None:
     bench = Bench()
-    bench.clock.us -= 1_000_000
+    bench.dispatcher.clock = TickingClock()
+    bench.dispatcher.clock.us += shift_us
     await bench.line().run(None)
     time = bench.journal.only.time
     assert time.admitted_at <= time.started_at <= time.finished_at
+
+
+async def test_engine_time_never_exceeds_the_span_also_where_the_clock_was_set_back() -> None:
+    bench = Bench(Script(device_time_us=10**9, stands_still=True))
+    await bench.line().run(None)
+    record = bench.journal.only
+    span = record.time.finished_at - record.time.started_at
+    assert record.price.device_time_us == span
+    assert record.price.charge_micros == -(-500_000 * span // 3_600_000_000)
+
+
+async def test_the_request_stands_in_the_record_as_it_was_received_under_a_salt_of_its_own() -> None:
+    bench = Bench()
+    answers = [await bench.line().run(None) for _ in range(2)]
+    first, second = (record.request for record in bench.journal.records)
+    assert (first.reader, first.target, first.content_type, first.body) == (
+        HTTP.reader,
+        HTTP.target,
+        HTTP.content_type,
+        HTTP.body,
+    )
+    assert first.salt != second.salt
+    for answer, record in zip(answers, bench.journal.records, strict=True):
+        hashed = record_request_hash(record.http, record.request)
+        assert answer.admitted.ticket.admission.admission.request_hash == hashed
+        assert answer.entry.receipt.receipt.request_hash == hashed
+
+
+@pytest.mark.parametrize(
+    ("facts", "part"),
+    [
+        ({"method": ""}, "method"),
+        ({"path": "/" + "x" * 1_024}, "path"),
+        ({"target": "/" + "x" * 4_096}, "target"),
+        ({"target": "/\ud800"}, "target"),
+        ({"content_type": "x" * 513}, "content type"),
+        ({"body": bytes(MAX_RECORDED_BODY_BYTES + 1)}, "body"),
+    ],
+)
+async def test_a_request_that_no_record_can_hold_is_not_admitted(facts: dict[str, object], part: str) -> None:
+    bench = Bench()
+    with pytest.raises(RequestUnrecordable) as refused:
+        await bench.line(http=replace(HTTP, **facts)).run(None)
+    assert refused.value.part == part
+    assert (bench.journal.admitted, bench.gate.inside, bench.dispatcher.claims) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"path": "/" + "x" * 1_023},
+        {"target": "/" + "x" * 4_095, "content_type": "x" * 512},
+        {"body": bytes(MAX_RECORDED_BODY_BYTES)},
+    ],
+)
+async def test_a_request_at_its_bounds_is_recorded(facts: dict[str, object]) -> None:
+    http = replace(HTTP, **facts)
+    record = replace(typical_record(), http=http.exchange(), request=http.request(bytes))
+    sealed = seal(record, epoch_key=EpochKey.generate(LOG_ID, 1), index=0, random=bytes)
+    assert sum(len(blob.ciphertext) > 0 for blob in sealed.blobs) == (len(http.body) > 1_024)
 
 
 async def test_everything_under_way_can_be_ended_and_is_recorded() -> None:

@@ -11,7 +11,6 @@ from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch
 from tallystick.keys import AuditorKey
 from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
-from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.group import GroupCommitter
 from tallystick_platform.store.tables import EpochRow, table_of
 from tests.support.journals import (
@@ -128,7 +127,7 @@ async def test_epochs_wait_for_the_chain_in_their_order(setting: Setting) -> Non
         for _ in range(2):
             await record_one(journal, setting.clock)
             setting.clock.advance(setting.epoch_seconds)
-    batches = Batches(setting.database(), setting.macs)
+    batches = setting.batches(setting.database())
     first = batches.next_epoch()
     assert first is not None
     assert (first.number, first.first_index) == (1, 0)
@@ -136,7 +135,9 @@ async def test_epochs_wait_for_the_chain_in_their_order(setting: Setting) -> Non
 
 def committer(setting: Setting, sealer: LedgerSealer) -> GroupCommitter:
     """What the writer runs, without the writer."""
-    return GroupCommitter(setting.database(), sealer, setting.macs, clock=setting.clock, anchor_deadline_s=60)
+    made = GroupCommitter(setting.database(), sealer, setting.macs, clock=setting.clock, promise_s=60)
+    made.held = None
+    return made
 
 
 async def test_an_idle_journal_drops_the_key_of_an_epoch_that_is_over(setting: Setting) -> None:

@@ -47,13 +47,14 @@ def files(folder: Path) -> dict[str, int]:
 
 def test_development_makes_what_is_missing_for_the_owner_alone(settings: Settings) -> None:
     open_keyring(settings)
-    assert files(settings.paths.keys_dir) == {"operator.key": 0o600, "auditor.key": 0o600, "auditor.pub": 0o600}
+    names = ("operator.key", "keeper.key", "auditor.key", "auditor.pub")
+    assert files(settings.paths.keys_dir) == dict.fromkeys(names, 0o600)
     assert settings.paths.keys_dir.stat().st_mode & 0o777 == 0o700
 
 
 def test_development_finds_its_keys_again(settings: Settings) -> None:
     first, second = open_keyring(settings), open_keyring(settings)
-    assert first.operator.address == second.operator.address
+    assert first.operator.address == second.operator.address != first.keeper == second.keeper
     assert first.auditors == second.auditors
 
 
@@ -65,8 +66,9 @@ def test_a_crash_between_the_two_auditor_files_is_mended(settings: Settings) -> 
 
 def test_keys_that_the_settings_name_are_used_and_none_is_made(settings: Settings, tmp_path: Path) -> None:
     own = own_keys(tmp_path)
-    keyring = open_keyring(load_settings(home=settings.home, **own))
+    keyring = open_keyring(load_settings(home=settings.home, log_keeper="0x" + "33" * 20, **own))
     assert keyring.operator.address == Wallet(b"\x22" * 32).address
+    assert keyring.keeper == b"\x33" * 20
     assert len(keyring.auditors) == 2
     assert not settings.paths.keys_dir.exists()
 

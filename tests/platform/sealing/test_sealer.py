@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.ids import Epoch, Index
+from tallystick.ids import Epoch, Head, Index
 from tallystick.keys import AuditorKey, unwrap_epoch_key
-from tallystick.sealing import open_sealed, record_secret
+from tallystick.receipts import HeadStatement, signer
+from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
 from tests.support.clocks import FixedClock
-from tests.support.journals import EPOCH_SECONDS, LOG_ID, Setting, completed, would_be
+from tests.support.journals import DOMAIN, EPOCH_SECONDS, LOG_ID, WALLET, Setting, completed, would_be
 
 CLOCK = FixedClock()
 NOW = CLOCK.now_us()
@@ -84,9 +85,24 @@ def test_every_auditor_gets_a_wrap_that_opens_the_records(setting: Setting) -> N
     sealer.adopt_epoch(plan)
     sealed = sealer.seal(RECORD, Index(3))
     for wrap, auditor in zip(plan.wraps, auditors, strict=True):
-        secret = record_secret(unwrap_epoch_key(wrap, auditor, LOG_ID, 1), 3)
-        opened = open_sealed(sealed.sealed, log_id=LOG_ID, index=3, fields_root=sealed.fields_root, secret=secret)
-        assert opened.record == RECORD
+        nonce = sealed_header(sealed.sealed).nonce
+        secret = record_secret(unwrap_epoch_key(wrap, auditor, LOG_ID, 1), 3, nonce)
+        opened = open_sealed(
+            sealed.sealed, log_id=LOG_ID, index=3, epoch=1, fields_root=sealed.fields_root, secret=secret
+        )
+        assert opened.record.id == RECORD.id
+
+
+def test_one_record_sealed_twice_at_one_place_has_two_secrets(sealer: LedgerSealer) -> None:
+    first, second = sealer.seal(RECORD, Index(3)), sealer.seal(RECORD, Index(3))
+    assert first.secret != second.secret
+    assert first.sealed != second.sealed
+
+
+def test_what_stands_on_the_chain_is_signed_as_the_logs_writer(sealer: LedgerSealer) -> None:
+    signed = sealer.sign_head(HeadStatement(log_id=LOG_ID, entries=3, size=7, head=Head(b"\x09" * 32), time=5))
+    assert signer(signed) == WALLET.address
+    assert signed.domain == DOMAIN
 
 
 def test_a_lost_key_makes_another_epoch_due(setting: Setting, sealer: LedgerSealer) -> None:
