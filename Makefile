@@ -26,12 +26,13 @@ test: $(VENV)/.stamp-test contracts-tools    ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 	$(MAKE) --no-print-directory contracts
 
-contracts: contracts-tools   ## the contract's own tests (Foundry)
+contracts: contracts-tools   ## the contract's own tests (Foundry) and its static analysis (slither)
 	@if [ -n "$$TALLYSTICK_NO_NODE" ]; then echo "contracts: left out (TALLYSTICK_NO_NODE is set)"; \
-	else cd contracts && ./node_modules/@foundry-rs/forge-*/bin/forge fmt --check && ./node_modules/@foundry-rs/forge-*/bin/forge test; fi
+	else (cd contracts && ./node_modules/@foundry-rs/forge-*/bin/forge fmt --check && ./node_modules/@foundry-rs/forge-*/bin/forge test) \
+	&& $(PYTHON) scripts/analyse_contracts.py; fi
 
-contracts-tools:             ## solc, forge, anvil and cast from the npm registry
-	@sh scripts/install_contract_tools.sh
+contracts-tools:             ## solc, forge, anvil and cast from the npm registry, slither from PyPI
+	@PYTHON=$(PYTHON) sh scripts/install_contract_tools.sh
 
 check: $(VENV)/.stamp-test contracts-tools   ## format, lint, types, layers, dependencies, tests
 	$(BIN)/ruff format --check .
@@ -59,5 +60,5 @@ format: $(VENV)/.stamp-test    ## rewrite the code in the project's format
 
 clean:           ## remove the environment, caches and the development state
 	rm -rf $(VENV) .tallystick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache htmlcov .coverage*
-	rm -rf contracts/node_modules contracts/out contracts/cache
+	rm -rf contracts/node_modules contracts/.slither-venv contracts/out contracts/cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
