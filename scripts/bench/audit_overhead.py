@@ -41,6 +41,7 @@ from tallystick.hashing import keccak256  # noqa: E402
 from tallystick.ids import Address, LogId  # noqa: E402
 from tallystick.keys import AuditorKey, Wallet  # noqa: E402
 from tallystick.receipts import Domain  # noqa: E402
+from tallystick.record import FIELD_NAMES  # noqa: E402
 from tallystick.sealing import pad  # noqa: E402
 from tallystick_platform.admission import Gate  # noqa: E402
 from tallystick_platform.api import Services, create_api  # noqa: E402
@@ -256,25 +257,47 @@ class Client:
 
 
 def primitives_us(calls: int) -> float:
-    """CPU of the library calls that one record needs: signature, compression, encryption, hashes, MACs. The median of many."""
+    """CPU of the library calls that one record needs: signatures, compression, encryption, hashes, MACs. The median of many."""
     record = typical_record()
     fields, data = encode_fields(record), encode_record(record)
     wallet, cipher, keyed = Wallet.generate(), AESGCM(bytes(32)), hmac.new(bytes(32), digestmod=hashlib.sha256)
     committed = [bytes(33) + field for field in fields]
     sealed = pad(compress(data))
+    by_name = dict(zip(FIELD_NAMES, fields, strict=True))
+    request = (
+        4,
+        20,
+        16,
+        len(by_name["request"]) - 107,
+        128,
+        49,
+    )  # method, target, content type, body, the digest, the hash
+    response = (len(by_name["error"]) + len(by_name["response"]), 65)
+    hashed = (
+        705,
+        len(sealed) + 16,
+        130,
+        320,
+        66,
+        224,
+        66,
+        *request,
+        *response,
+    )  # root, ciphertext, leaf, receipt, admission
     spent = []
     for _ in range(calls):
         began = time.perf_counter_ns()
-        wallet.sign_digest(bytes(32))
+        wallet.sign_digest(bytes(32))  # the admission
+        wallet.sign_digest(bytes(32))  # the receipt
         compress(data)
         cipher.encrypt(bytes(12), sealed, b"")  # the record
         cipher.encrypt(bytes(12), data, b"")  # the draft
-        hashlib.shake_256(bytes(52)).digest(640)
+        hashlib.shake_256(bytes(52)).digest(704)
         for one in committed:
             keccak256(one)
-        for size in (641, len(sealed), 105, 65, 66, 256, 200, 200):  # root, sealed, leaf, receipt, request, response
+        for size in hashed:
             keccak256(bytes(size))
-        for size in (64, 64, 400, 1_600):  # two keys, two rows
+        for size in (len(data) + 40, 64, 64, 400, 1_600):  # the nonce, two keys, two rows
             mac = keyed.copy()
             mac.update(bytes(size))
             mac.digest()
