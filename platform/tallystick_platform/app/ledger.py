@@ -178,17 +178,14 @@ class LedgerDesk:
         It is given for what this journal put on the chain, and only while the chain shows it: a node that says otherwise does not get the
         writer to sign a head that its log does not pass through.
         """
-        tip, waiting = self._batches.tip(), self._batches.unfinished()
-        entries = min((row.entry for row in waiting if row.entry is not None), default=tip.entries)
-        head = self._batches.head_at(entries)
-        if head is None or not entries or look.entries < entries or (look.entries == entries and look.head != head):
+        tip = self._batches.standing(final=True)
+        if not tip.entries or look.entries < tip.entries or (look.entries == tip.entries and look.head != tip.head):
             return None
-        size = min((row.first_index for row in waiting if isinstance(row, Batch)), default=tip.size)
         statement = HeadStatement(
             log_id=self._location.log_id,
-            entries=entries,
-            size=size,
-            head=head,
+            entries=tip.entries,
+            size=tip.size,
+            head=tip.head,
             time=self._clock.now_us() // US_PER_S,
         )
         return sign_head(self._wallet, self._domain, statement).to_json()

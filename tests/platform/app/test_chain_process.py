@@ -30,7 +30,7 @@ OBEDIENT = """
 
 def chain(folder: Path, script: str = OBEDIENT) -> ChainProcess:
     command = (sys.executable, "-c", textwrap.dedent(script))
-    return ChainProcess(path=folder, port=0, chain_id=1, prefund=Address(b"\x01" * 20), command=command)
+    return ChainProcess(path=folder, port=0, chain_id=1, prefund=[Address(b"\x01" * 20)], command=command)
 
 
 def is_alive(pid: int) -> bool:
@@ -133,7 +133,7 @@ from pathlib import Path
 from tallystick.ids import Address
 from tallystick_platform.app.chain_process import ChainProcess
 async def main():
-    child = ChainProcess(path=Path({str(tmp_path)!r}), port=0, chain_id=1, prefund=Address(b"\\x01" * 20),
+    child = ChainProcess(path=Path({str(tmp_path)!r}), port=0, chain_id=1, prefund=[Address(b"\\x01" * 20)],
         command=(sys.executable, "-c", {textwrap.dedent(OBEDIENT)!r}))
     await child.start()
     print(child.pid, flush=True)

@@ -10,11 +10,10 @@ from typing import Any, cast
 import pytest
 
 from tallystick.errors import ChainUnavailable
-from tallystick.ids import Epoch, Head, Index, Root
+from tallystick.ids import Head
 from tallystick.receipts import HeadStatement, SignedHead
 from tallystick_platform.app.ledger import LOOK_AGAIN_NS, LedgerDesk
 from tallystick_platform.settings import Settings
-from tallystick_platform.store.rows import Batch
 from tests.support.clocks import FixedClock
 from tests.support.exchange import LOCATION, WRITER
 
@@ -41,36 +40,19 @@ class Chain:
 
 
 class FakeBatches:
-    """A journal's side of the log: one epoch, then batches of ten records, of which the first `final` entries are final."""
+    """A journal's side of the log: one epoch, then batches of ten records; the first `final` entries are final."""
 
     def __init__(self) -> None:
         self.anchored_size = 0
         self.entries = self.final = 0
 
-    def tip(self) -> SimpleNamespace:
-        return SimpleNamespace(entries=self.entries, size=_size(self.entries))
-
-    def unfinished(self) -> list[object]:
-        return [_batch(entry) for entry in range(self.final, self.entries)]
-
-    def head_at(self, entries: int) -> Head | None:
-        return HEADS[entries] if entries <= self.entries else None
+    def standing(self, *, final: bool) -> SimpleNamespace:
+        entries = self.final if final else self.entries
+        return SimpleNamespace(entries=entries, size=_size(entries), head=HEADS[entries])
 
 
 def _size(entries: int) -> int:
     return 10 * max(0, entries - 1)
-
-
-def _batch(entry: int) -> Batch:
-    return Batch(
-        number=entry - 1,
-        entry=entry,
-        epoch=Epoch(1),
-        first_index=Index(_size(entry)),
-        count=10,
-        root=Root(bytes(32)),
-        head=HEADS[entry + 1],
-    )
 
 
 class Desk:

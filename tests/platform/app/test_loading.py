@@ -60,6 +60,7 @@ async def recorded(running, client, answer: httpx.Response):
         log_id=evidence.log_id,
         index=evidence.index,
         fields_root=evidence.fields_root,
+        epoch=evidence.epoch,
         secret=bundle.record_secret,
     ).record
 

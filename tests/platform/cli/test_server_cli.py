@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tallystick.ids import LogId, checksum_address
+from tallystick.ids import checksum_address
 from tallystick.keys import Wallet
-from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, write_location
+from tallystick_platform.anchor.location import FILE_NAME, write_location
 from tallystick_platform.cli import main
 from tallystick_platform.cli.opening import opened
 from tallystick_platform.store.tokens import TokenStore, token_hash
+from tests.support.exchange import LOCATION
 
 ADDRESS = checksum_address(Wallet(bytes(31) + b"\x05").address)
 COMMANDS = (
@@ -164,10 +165,7 @@ def test_a_faulty_setting_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def with_a_log(home: Path) -> None:
-    write_location(
-        home / FILE_NAME,
-        LedgerLocation(chain_id=73_571, contract=Wallet(b"\x01" * 32).address, log_id=LogId(bytes(32))),
-    )
+    write_location(home / FILE_NAME, LOCATION)
 
 
 def test_a_whole_journal_checks_as_whole(home: Path) -> None:
