@@ -253,3 +253,11 @@ def test_a_sender_signs_what_stands_in_the_record():
 def test_hashes_and_signatures_are_written_in_lower_case():
     shown = SIGNED[0][0].to_json()
     assert shown["signature"] == to_hex(SIGNED[0][0].signature) == str(shown["signature"]).lower()
+
+
+@pytest.mark.parametrize("member", ["signature", "signer"])
+@pytest.mark.parametrize("value", [1, None, ["0x"], "", "0x", "0xzz"])
+def test_what_is_no_hex_is_refused_by_its_member(member, value):
+    with pytest.raises(ReceiptFormatError) as caught:
+        SignedReceipt.from_json(SIGNED[0][0].to_json() | {member: value})
+    assert caught.value.field == member

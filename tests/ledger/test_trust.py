@@ -201,6 +201,26 @@ def test_a_write_that_fails_leaves_the_old_file_whole(path, monkeypatch):
     assert not list(path.parent.glob("*.partial"))
 
 
+def test_a_file_that_could_not_be_read_again_is_not_written(path):
+    written(path, TRUSTED)
+    before = path.read_bytes()
+    many = tuple(
+        dataclasses.replace(UNSEEN, name=f"n{at}", log_id=LogId(at.to_bytes(32, "big")), writers=MANY[:-1])
+        for at in range(100)
+    )
+    with pytest.raises(TrustError, match=str(MAX_FILE_BYTES)):
+        written(path, *many)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_in_which_nothing_can_be_opened_is_told(path):
+    path.parent.parent.mkdir(parents=True)
+    path.parent.write_text("a file where the folder should be")
+    for use in (read_trust, written):
+        with pytest.raises(TrustError):
+            use(path)
+
+
 def test_changes_at_the_same_time_lose_none(path):
     logs = [dataclasses.replace(UNSEEN, name=f"log_{at}", log_id=LogId(keccak256(b"log %d" % at))) for at in range(12)]
     threads = [threading.Thread(target=written, args=(path, log)) for log in logs]
