@@ -18,8 +18,8 @@ LIMIT = 100_000
 
 
 def test_the_dictionary_is_the_one_of_version_2():
-    assert len(DICTIONARY_V2) == 4563
-    assert keccak256(DICTIONARY_V2).hex() == "32f4f2fc51f96284e6006c6b175b38b713c70fb966c68b8a254f11a4c7e7e7f2"
+    assert len(DICTIONARY_V2) == 4602
+    assert keccak256(DICTIONARY_V2).hex() == "98048ab14bb580de8d49f25c67f6fb871d0363ffb5392642909c60be2975c271"
 
 
 @pytest.mark.parametrize("data", [b"\x00", b"a" * 10_000, DATA, bytes(range(256)) * 40])
