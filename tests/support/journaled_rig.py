@@ -11,14 +11,14 @@ from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
 from tallystick.verify import Verdict, VerifyOptions, verify_log
 from tallystick_platform.sealing import LedgerSealer
-from tallystick_platform.store.batches import EPOCH, Batches
+from tallystick_platform.store.batches import EPOCH, VOID, Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
-from tallystick_platform.store.rows import Batch, Epoch, PendingRecord
-from tests.support.anchoring import WALLET, Rig
+from tallystick_platform.store.rows import Batch, Epoch, PendingRecord, Void
+from tests.support.anchoring import KEEPER, LOG, WALLET, Rig
 from tests.support.clocks import FixedClock
-from tests.support.journals import ANCHOR_DEADLINE_S, record_many
+from tests.support.journals import PROMISE_S, record_many
 from tests.support.model_chain import CHAIN_ID, ModelChain
 
 EPOCH_SECONDS = 3_600
@@ -37,7 +37,12 @@ class DatabaseRows(Batches):
     @property
     def epochs(self) -> Sequence[Epoch]:
         with self._database.reading() as connection:
-            return self._epochs(connection, EPOCH.c.number >= 1)
+            return self._read(connection, EPOCH)
+
+    @property
+    def voids(self) -> Sequence[Void]:
+        with self._database.reading() as connection:
+            return self._read(connection, VOID)
 
     @property
     def batches(self) -> Sequence[Batch]:
@@ -57,8 +62,9 @@ async def journal_template(home: Path, auditor: AuditorKey) -> Path:
     )
     path = home / "template" / "journal.sqlite"
     database = Database.open(path)
-    journal = Journal(database, sealer, MACS, clock=clock, anchor_deadline_s=ANCHOR_DEADLINE_S)
+    journal = Journal(database, sealer, MACS, clock=clock, promise_s=PROMISE_S)
     await journal.start()
+    journal.release()
     for count in RECORDS:
         await record_many(journal, clock, count)
         clock.advance(EPOCH_SECONDS + 1)
@@ -78,8 +84,8 @@ class JournaledRig(Rig):
         self.database = Database.open(path)
         clock = FixedClock()
         clock.advance(2 * EPOCH_SECONDS + 60)
-        chain = ModelChain(WALLET.address, genesis_time=clock.now_us() // 1_000_000)
-        super().__init__(chain, rows=DatabaseRows(self.database, MACS), clock=clock, **options)  # type: ignore[arg-type]
+        chain = ModelChain(WALLET.address, KEEPER.address, genesis_time=clock.now_us() // 1_000_000)
+        super().__init__(chain, rows=DatabaseRows(self.database, MACS, LOG.log_id), clock=clock, **options)  # type: ignore[arg-type]
 
     def verify(self, auditor: AuditorKey) -> Verdict:
         """The auditor's verdict on the log as the chain has it, with no record left unopened."""
@@ -88,7 +94,7 @@ class JournaledRig(Rig):
     def crash(self) -> None:
         self.database.close()
         self.database = Database.open(self.database.path)
-        self.rows = DatabaseRows(self.database, MACS)
+        self.rows = DatabaseRows(self.database, MACS, LOG.log_id)
         self.store._target = self.rows
         super().crash()
 

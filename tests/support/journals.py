@@ -84,7 +84,10 @@ RANDOM = Bytes("record ids")
 
 
 QUESTION = "What is a tally stick?"
-BODY = b'{"model":"smollm2-135m-instruct","messages":[{"role":"user","content":"What is a tally stick?"}]}'
+BODY = (
+    b'{"model":"smollm2-135m-instruct","messages":[{"role":"system","content":"You are a helpful assistant."},'
+    b'{"role":"user","content":"What is a tally stick?"}]}'
+)
 
 
 def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = BODY, streamed: bool = False) -> Record:
@@ -111,7 +114,12 @@ def would_be(clock: Clock, *, sender: Address = ALICE, body: bytes = BODY, strea
             body=body,
             salt=RANDOM(16),
         ),
-        prompt={"messages": [{"role": "user", "content": QUESTION}]},
+        prompt={
+            "messages": [
+                {"role": "system", "content": INSTRUCTIONS.system},
+                {"role": "user", "content": QUESTION},
+            ]
+        },
         instructions=INSTRUCTIONS,
         response=None,
         usage=None,

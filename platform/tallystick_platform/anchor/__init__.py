@@ -6,6 +6,7 @@
 - `ports`: what is asked of the chain, of the journal's database and of admission.
 - `service`: passes as a task, and what an error means for the next. `status`, `metrics`: what it has done and what waits.
 - `bootstrap`, `location`: finding the log before the service starts, or making it.
+- `adoption`, `foreign`: taking a log over with a journal that was restored from a backup.
 - `policy`: settings and bounds. `errors`: what can keep a record from the chain. `refusals`: what a node's words mean.
 """
 

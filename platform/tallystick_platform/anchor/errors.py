@@ -173,6 +173,25 @@ class TransactionRefused(AnchorError):
         self.reason = reason
 
 
+class AdoptionRefused(PlatformError):
+    """A journal cannot take its log over; nothing was changed."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the log cannot be taken over by this journal: {reason}")
+        self.reason = reason
+
+
+class NothingToAdopt(PlatformError):
+    """The chain holds nothing that the journal does not have."""
+
+    def __init__(self, *, entries: int) -> None:
+        super().__init__(
+            f"journal and chain agree on {entries} entries: there is nothing to adopt. If this journal was restored from a backup, "
+            "what was admitted since and not anchored is lost all the same: say --restored, and its numbers are declared void"
+        )
+        self.entries = entries
+
+
 # -- before the service starts ------------------------------------------------------------------------------------------
 
 

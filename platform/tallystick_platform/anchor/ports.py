@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from tallystick.chain import BatchInfo, Block, LedgerEvent, LogState
@@ -30,6 +30,10 @@ class ChainReader(Protocol):
     def creation_block(self) -> int: ...
 
     def entry_event(self, entry: int, from_block: int, to_block: int) -> LedgerEvent: ...
+
+    def events(
+        self, from_block: int, to_block: int, *, first_entry: int | None = None, end_entry: int | None = None
+    ) -> Iterator[LedgerEvent]: ...
 
 
 class ChainSender(Protocol):

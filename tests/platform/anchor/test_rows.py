@@ -40,7 +40,6 @@ def view(rig: Rig) -> dict[str, object]:
     return {
         "unfinished": list(rows.unfinished()),
         "next_epoch": rows.next_epoch(),
-        "last_epoch": rows.last_epoch(),
         "last_batch": last,
         "depth": rows.depth(),
         "totals": rows.totals(),
