@@ -442,3 +442,17 @@ def test_threads_share_the_encoder_without_mixing_records():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_the_keys_of_a_structure_out_of_order_are_refused():
+    data = encode_record(whole_record())
+    price = b"ebasiskdevice-timeerates\xf6"
+    assert price in data
+    with pytest.raises(EncodingError, match="keys of price are not in canonical order"):
+        decode_record(data.replace(price, b"erates\xf6ebasiskdevice-time"))
+
+
+def test_a_blob_reference_that_is_null_is_refused():
+    tree = cbor2.loads(encode_record(whole_record()))
+    with pytest.raises(RecordError, match=r"response.blob: is null"):
+        decode_record(cbor2.dumps({**tree, "response": {"blob": None}}, canonical=True))

@@ -615,3 +615,20 @@ def test_a_name_that_no_record_has_is_refused_with_the_names_that_exist():
         check_disclosure(
             dataclasses.replace(disclosure, fields={"colour": disclosure.fields["task"]}), SEALED.fields_root
         )
+
+
+@pytest.mark.parametrize(
+    ("field_bytes", "reason"),
+    [
+        (b"eusage\xa1ccat\x18\x01", "canonical"),
+        (b"dtaskdchat", "of the field 'task'"),
+        (b"ecolor\x01", "does not start with the key"),
+    ],
+)
+def test_what_a_writer_committed_to_is_still_read_strictly(field_bytes, reason):
+    salt, commitments = bytes(32), list(opened_and_shown("usage").commitments)
+    commitments[FIELD_NAMES.index("usage")] = keccak256(b"\x05" + salt + field_bytes)
+    root = FieldsRoot(keccak256(b"\x06" + b"".join(commitments)))
+    shown = sealing.DisclosedField(field_bytes=field_bytes, salt=salt)
+    with pytest.raises(DisclosureError, match=reason):
+        check_disclosure(sealing.Disclosure(fields={"usage": shown}, commitments=commitments), root)
