@@ -6,9 +6,9 @@ from tallystick import errors
 from tallystick.errors import TallystickError, VerificationError
 
 CHECKS = [
-    "contract-code", "index-continuity", "leaves", "roots", "heads", "receipts", "decryption", "canonical-encoding",
-    "field-commitments", "sequence-completeness", "time-order", "price-arithmetic", "sender-proof",
-    "model-digest", "replay",
+    "contract-code", "index-continuity", "leaves", "roots", "heads", "authorship", "completeness", "receipts",
+    "decryption", "canonical-encoding", "field-commitments", "request-binding", "response-binding", "sequences",
+    "times", "price-arithmetic", "sender-proof", "model-digest", "replay",
 ]  # fmt: skip
 STEPS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if "STEP" in vars(kind)]
 
@@ -30,6 +30,13 @@ def test_a_failed_check_names_record_expected_and_found(kind):
     assert (error.expected, error.found) == ("0xaa", "0xbb")
     for part in (str(kind.STEP), kind.NAME, "record 7", "0xaa", "0xbb"):
         assert part in str(error)
+
+
+def test_a_failure_accuses_whoever_it_is_said_to_and_otherwise_who_is_to_blame_by_its_kind():
+    assert errors.HeadsError("entry 0", "a", "b").accused is errors.Party.NODE
+    assert errors.TimesError("record 0", "a", "b").accused is errors.Party.WRITER
+    assert errors.HeadsError("batch 0", "a", "b", errors.Party.MAKER).accused is errors.Party.MAKER
+    assert errors.ReceiptsError("receipt", "a", "b", signed=True).signed
 
 
 def test_errors_keep_their_parts():

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from tallystick.chain import LedgerReader
 from tallystick.chain.events import (
     BATCH_APPENDED,
+    BATCH_COMMITTED,
     EPOCH_OPENED,
     LOG_CREATED,
-    RECORD_APPENDED,
-    WRITER_PROPOSED,
+    NUMBERS_VOIDED,
     WRITER_ROTATED,
 )
 from tallystick.ids import to_hex
@@ -23,37 +23,40 @@ Event = dict[str, object]
 PLACE = ("blockNumber", "blockHash", "transactionHash", "transactionIndex", "logIndex")
 KINDS = {
     to_hex(LOG_CREATED): "LogCreated",
-    to_hex(WRITER_PROPOSED): "WriterProposed",
-    to_hex(WRITER_ROTATED): "WriterRotated",
-    to_hex(EPOCH_OPENED): "EpochOpened",
-    to_hex(RECORD_APPENDED): "RecordAppended",
     to_hex(BATCH_APPENDED): "BatchAppended",
+    to_hex(BATCH_COMMITTED): "BatchCommitted",
+    to_hex(EPOCH_OPENED): "EpochOpened",
+    to_hex(WRITER_ROTATED): "WriterRotated",
+    to_hex(NUMBERS_VOIDED): "NumbersVoided",
 }
 
 # Where each field of an event lies: in a topic, or at a byte of its data.
 TOPICS = {
-    "LogCreated": {"writer": 2},
-    "WriterProposed": {"writer": 2, "proposed": 3},
-    "WriterRotated": {"previous": 2, "writer": 3},
-    "EpochOpened": {"epoch": 2},
-    "RecordAppended": {"index": 2},
-    "BatchAppended": {"batch": 2},
+    "LogCreated": {"creator": 2},
+    "BatchAppended": {"entry": 2},
+    "BatchCommitted": {"entry": 2},
+    "EpochOpened": {"entry": 2},
+    "WriterRotated": {"entry": 2},
+    "NumbersVoided": {"entry": 2},
 }
+_BATCH = {"batch": 31, "first_index": 63, "count": 95, "epoch": 127, "root": 140, "head": 170}
 DATA = {
-    "LogCreated": {},
-    "WriterProposed": {},
-    "WriterRotated": {},
-    # 32 first_index, 32 offset, 32 count of wraps, 32 offset of the wrap, 32 its length, then key id and encapsulation
-    "EpochOpened": {"first_index": 31, "wrap.key_id": 160, "wrap.encapsulation": 400},
-    # 32 fields_root, 32 offset, 32 length, then version, flags, epoch, ciphertext
-    "RecordAppended": {
-        "fields_root": 17,
-        "sealed.version": 96,
-        "sealed.flags": 97,
-        "sealed.epoch": 101,
-        "sealed.ciphertext": 150,
+    "LogCreated": {"salt": 5, "writer": 63, "keeper": 95, "format": 127, "mode": 159, "promise": 191, "skew": 223},
+    # after six words: 32 offset, 32 length, then length of the ciphertext, fields root, flags, admission number, nonce, ciphertext
+    "BatchAppended": {
+        **_BATCH,
+        "records.length": 258,
+        "records.fields_root": 270,
+        "records.flags": 291,
+        "records.admission_seq": 299,
+        "records.nonce": 305,
+        "records.ciphertext": 330,
     },
-    "BatchAppended": {"first_index": 31, "count": 63, "root": 70, "head": 100},
+    "BatchCommitted": _BATCH,
+    # 32 epoch, 32 first_index, 32 head, 32 offset, 32 length, then key id and encapsulation
+    "EpochOpened": {"epoch": 31, "first_index": 63, "head": 70, "wraps.key_id": 160, "wraps.encapsulation": 400},
+    "WriterRotated": {"previous": 31, "writer": 63, "size": 95, "last_admission": 127, "head": 140},
+    "NumbersVoided": {"first": 31, "last": 63, "head": 70},
 }
 
 
@@ -71,7 +74,7 @@ class TamperedNode(SyntheticNode):
     """A node that tells the truth about blocks and state, and shows events of somebody's choosing."""
 
     def __init__(self, log: SyntheticLog, events: list[Event]) -> None:
-        super().__init__(log.blocks, log.batches)
+        super().__init__(log, log.blocks, log.batches)
         numbers = [int(str(event["blockNumber"]), 16) for event in events]
         self._told = [
             (number, event) for number, event in zip(numbers, events, strict=True) if number < len(self.blocks)
@@ -84,7 +87,7 @@ class TamperedNode(SyntheticNode):
 
 
 def reader_of(log: SyntheticLog, events: list[Event]) -> LedgerReader:
-    """A reader that is shown these events; the log's creation is still found in the first block."""
+    """A reader that is shown these events; the log's creation is still looked for in the first block."""
     honest = log.reader()
     reader = LedgerReader(TamperedNode(log, events), honest.contract, honest.log_id)
     reader.creation_block = lambda: 0  # type: ignore[method-assign]

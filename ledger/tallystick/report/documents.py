@@ -172,10 +172,10 @@ def _plain(value: object) -> object:
         return {"blob": {field.name: _plain(getattr(value, field.name)) for field in fields(value)}}
     if isinstance(value, ProofOfCompute):
         return {"class": value.class_, "toploc": _plain(value.toploc)}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Request):
         return {**{field.name: _plain(getattr(value, field.name)) for field in fields(value)}, "body": _body(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, bytes):
         return checksum_address(value) if len(value) == 20 else to_hex(value)  # type: ignore[arg-type]
     if isinstance(value, Mapping):

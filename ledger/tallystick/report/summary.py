@@ -25,13 +25,24 @@ def summary(verdict: Verdict) -> str:
         parts = ["Nothing could be checked."]
     if verdict.outcome is not Outcome.UNCHECKED and blocked:
         parts.append(f"Not checked: {_names(blocked)}.")
-    for title, some in (
-        ("Not covered", [one for one in checks if one.status is Status.NOT_COVERED and not one.blocks]),
-        ("Not asked for", [one for one in checks if one.status is Status.SKIPPED]),
-    ):
-        if some:
-            parts.append(f"{title}: {_names(some)}.")
+    uncovered = [one for one in checks if one.status is Status.NOT_COVERED and not one.blocks]
+    if uncovered:
+        parts.append(f"Not covered: {_names(uncovered)}.")
+    skipped = [check.number for check in checks if check.status is Status.SKIPPED]
+    if skipped:
+        parts.append(f"Not asked for: {ranges(skipped)}.")
     return " ".join(parts)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers in order, in few words: `1, 7, 9 to 17`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def remedies(verdict: Verdict) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.text import Text
@@ -57,8 +57,11 @@ def render_verdict(verdict: Verdict, *, version: str, checked_at_s: int) -> Text
     for line in (*lines, f"checked by tallystick {version} at {utc(checked_at_s)}"):
         page.append(line + "\n")
     page.append("\n")
-    for check in verdict.checks:
-        _append_check(page, check)
+    for checks in _grouped(verdict.checks):
+        if len(checks) > 1:
+            _append_skipped(page, checks)
+        else:
+            _append_check(page, checks[0])
     if verdict.failures:
         page.append("\n")
         for failure in verdict.failures:
@@ -132,6 +135,25 @@ def _bundle_lines(subject: BundleSubject) -> list[str]:
         "offline: no chain node was asked" if block is None else f"against block {block.number} ({to_hex(block.hash)})"
     )
     return lines
+
+
+def _grouped(checks: Sequence[Check]) -> list[list[Check]]:
+    """The checks in order; those that were skipped one after another for the same reason together."""
+    groups: list[list[Check]] = []
+    for check in checks:
+        last = groups[-1][-1] if groups else None
+        skipped = check.status is Status.SKIPPED and last is not None and last.status is Status.SKIPPED
+        if skipped and last is not None and last.reasons == check.reasons:
+            groups[-1].append(check)
+        else:
+            groups.append([check])
+    return groups
+
+
+def _append_skipped(page: Text, checks: Sequence[Check]) -> None:
+    page.append(f"{checks[0].number:>2} {checks[0].name} to {checks[-1].number} {checks[-1].name}: ")
+    page.append(f"{Status.SKIPPED}", style=STYLES[Status.SKIPPED])
+    page.append(f"\n{'':37}{printable(checks[0].reasons[0].text)}\n", style="dim")
 
 
 def _append_check(page: Text, check: Check) -> None:

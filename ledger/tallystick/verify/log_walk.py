@@ -81,6 +81,9 @@ class LogWalk:
         if self.terms is not None:
             self._tally.fail(IndexContinuityError("the log's creation", "one", "another"))
             return
+        if self.entries:
+            expected = "before every entry"
+            self._tally.fail(IndexContinuityError("the log's creation", expected, f"after {self.entries} of them"))
         self.terms, self.writer = event.terms, event.terms.writer
         # 5 heads, the first one
         found = derive_log_id(self._domain.chain_id, self._domain.contract, event.terms)
@@ -189,6 +192,8 @@ class LogWalk:
         """Compare where the events end with what the contract keeps."""
         tally = self._tally
         # 2 index-continuity, at the end
+        if self.terms is None:
+            tally.fail(IndexContinuityError("the log's creation", "its event", "none"))
         pairs: tuple[tuple[str, object, object], ...] = (
             ("the number of entries", state.entries, self.entries),
             ("the number of records", state.size, self.size),

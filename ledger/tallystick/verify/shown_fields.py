@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Final
 
 from tallystick.encoding import RECORD_PREFIX, decode_record, encode_fields
+from tallystick.errors import RecordError
 from tallystick.ids import Address, RecordId
 from tallystick.record import FIELD_NAMES, HttpExchange, Record, RecordTime, Sender, State
+
+
+DUE_BY: Final = "time.due_by"
 
 
 def read_shown_fields(field_bytes: Mapping[str, bytes]) -> Record:
@@ -15,21 +20,30 @@ def read_shown_fields(field_bytes: Mapping[str, bytes]) -> Record:
 
     Raises: EncodingError or RecordError if a field is not in the canonical encoding, or beyond its bounds.
     """
-    blank = _blank_fields()
+    try:
+        return _filled(field_bytes, _blank_fields(State.INTERRUPTED))
+    except RecordError as error:
+        if error.field != DUE_BY:
+            raise
+        # Accepted work has a time by which it is due, and nothing else has: the blanks must not contradict what is shown of it.
+        return _filled(field_bytes, _blank_fields(State.ACCEPTED))
+
+
+def _filled(field_bytes: Mapping[str, bytes], blank: Sequence[bytes]) -> Record:
     fields = [field_bytes.get(name, blank[position]) for position, name in enumerate(FIELD_NAMES)]
     return decode_record(RECORD_PREFIX + b"".join(fields))
 
 
 @cache
-def _blank_fields() -> tuple[bytes, ...]:
+def _blank_fields(state: State) -> tuple[bytes, ...]:
     blank = Record(
         id=RecordId(bytes.fromhex("00000000000070008000000000000000")),
         admission_seq=1,
         sender_seq=1,
         task="blank",
-        state=State.INTERRUPTED,
+        state=state,
         error=None,
-        time=RecordTime(admitted_at=0, started_at=None, finished_at=0),
+        time=RecordTime(admitted_at=0, started_at=None, finished_at=0, due_by=0 if state is State.ACCEPTED else None),
         http=HttpExchange(method="-", path="-", streamed=False),
         gpu=None,
         provider=None,

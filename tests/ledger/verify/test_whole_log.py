@@ -1,336 +1,300 @@
+"""What an honest log proves, and what keeps a verdict from reading as proven although nobody did anything wrong."""
+
 from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader, LogMissing
-from tallystick.encoding import encode_record
-from tallystick.ids import LogId
-from tallystick.merkle import MAX_BATCH_RECORDS
-from tallystick.sealing import seal
-from tallystick.verify import ChainMoved, Outcome, Status, Step, VerifyOptions, verify_log
-from tallystick.verify.record_checks import CONTENT_STEPS, NO_KEY, NO_PRICE, NOT_ASKED, VAULT
-from tallystick.verify.whole_log import DEFAULT_GRACE_S, PROGRESS_RECORDS
-from tests.support.forgery import forge
-from tests.support.synthetic_log import ALICE, AUDITOR, BOB, CONTRACT, STRANGER, SyntheticLog
-from tests.support.tampering import kind_of, reader_of
+from tallystick.chain import LedgerReader
+from tallystick.chain.faults import ContractMissing, EventsWithheld, LogMissing, OtherChain, OtherCode
+from tallystick.errors import ReceiptFormatError
+from tallystick.heads import MODE_COMMIT
+from tallystick.ids import Head, LogId
+from tallystick.keys import Wallet
+from tallystick.verify import Outcome, Standing, Status, Step, VerifyOptions, default_max_age_s, verify_log
+from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS
+from tallystick.verify.whole_log import DEFAULT_MAX_AGE_S, MAX_CLOCK_AHEAD_S, PROGRESS_RECORDS
+from tests.support.synthetic_log import (
+    AUDITOR,
+    CONTRACT,
+    KEEPER,
+    STRANGER,
+    TERMS,
+    WRITER,
+    SyntheticLog,
+)
 
-WITH_KEY = VerifyOptions(auditor_keys=[AUDITOR])
+NEW_WRITER = Wallet(b"\x07" * 32)
 
 
-def log_of(*batch_sizes):
+def grown(*, auditors=(AUDITOR,)):
+    """Two epochs, a new writer between them, void numbers, ten records."""
     log = SyntheticLog()
-    log.open_epoch()
-    for size in batch_sizes:
-        log.append_requests(size)
+    log.open_epoch(auditors)
+    log.append_requests(3)
+    log.append_requests(2)
+    log.rotate_writer(NEW_WRITER)
+    log.open_epoch(auditors)
+    log.append_requests(4)
+    log.void(10, 20)
+    log.append_requests(1)
     return log
 
 
-def verified(log, options=WITH_KEY):
-    return verify_log(log.reader(), options)
+def opened(log, **options):
+    return verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR], **options))
 
 
-def texts(check):
-    return [reason.text for reason in check.reasons]
+def blocking(verdict, step):
+    return [reason.text for reason in verdict.check(step).reasons if reason.blocks]
 
 
-def only_failure(verdict):
-    assert verdict.outcome is Outcome.WRONG
-    (failure,) = verdict.failures
-    return failure
+def test_an_honest_log_is_proven_and_every_check_counts_what_it_computed():
+    log = grown()
+    messages = [*log.receipts, *map(log.admission, log.records[5:]), log.signed_head()]
+    verdict = opened(log, messages=messages)
+    assert verdict.failures == ()
+    assert verdict.outcome is Outcome.PROVEN
+    counts = {step: verdict.check(step).held for step in LEDGER_STEPS}
+    assert counts == {
+        Step.CONTRACT_CODE: 1,
+        Step.INDEX_CONTINUITY: 8,
+        Step.LEAVES: 10,
+        Step.ROOTS: 4,
+        Step.HEADS: 10,
+        Step.AUTHORSHIP: 2,
+        Step.COMPLETENESS: 10,
+        Step.RECEIPTS: len(messages),
+        Step.DECRYPTION: 10,
+        Step.CANONICAL_ENCODING: 10,
+        Step.FIELD_COMMITMENTS: 10,
+        Step.REQUEST_BINDING: 10,
+        Step.RESPONSE_BINDING: 10,
+        Step.SEQUENCES: 10,
+        Step.TIMES: 10,
+        Step.PRICE_ARITHMETIC: 10,
+        Step.SENDER_PROOF: 0,
+    }
+    subject = verdict.subject
+    assert subject.writers == (WRITER.address, NEW_WRITER.address)
+    assert (subject.keeper, subject.promise_s, subject.entries, subject.voided) == (KEEPER.address, 3600, 8, 11)
 
 
-def age(log, seconds):
-    """Let the chain go on for a while."""
+def test_without_a_key_structure_authorship_and_completeness_are_proven():
+    verdict = verify_log(grown().reader(), VerifyOptions())
+    assert verdict.outcome is Outcome.PROVEN
+    assert all(verdict.check(step).status is Status.SKIPPED for step in CONTENT_STEPS)
+    assert all(verdict.check(step).status is Status.PASS for step in LEDGER_STEPS if step <= Step.COMPLETENESS)
+
+
+def test_a_log_of_the_wrong_key_is_not_proven():
+    verdict = verify_log(grown().reader(), VerifyOptions(auditor_keys=[STRANGER]))
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert verdict.failures == ()
+    assert verdict.check(Step.DECRYPTION).held == 0
+    assert any("not wrapped for" in text for text in blocking(verdict, Step.DECRYPTION))
+
+
+def test_an_epoch_that_is_not_wrapped_for_the_key_blocks_the_proof_and_is_named():
+    log = SyntheticLog()
     log.open_epoch()
-    log.blocks[-1].timestamp += seconds
-
-
-def test_a_whole_log_is_proven_with_the_counts_of_what_was_computed():
-    verdict = verified(log_of(3, 2))
-    assert verdict.outcome is Outcome.PROVEN
-    counts = {check.number: check.held for check in verdict.checks}
-    assert counts == {1: 1, 2: 9, 3: 5, 4: 2, 5: 3, 6: 0, 7: 5, 8: 5, 9: 5, 10: 10, 11: 5, 12: 5, 13: 0}
-    assert verdict.check(Step.RECEIPTS).status is Status.SKIPPED
-    assert verdict.check(Step.SENDER_PROOF).status is Status.NOT_COVERED
-
-
-def test_the_verdict_says_what_was_checked_against_what():
-    log = log_of(3)
-    subject = verified(log).subject
-    block = log.blocks[-1]
-    assert (subject.size, subject.batch_count, subject.head) == (3, 1, log.head)
-    assert (subject.first_block, subject.head_block.number, subject.head_block.hash) == (0, block.number, block.hash)
-    assert subject.auditor_key_ids == (AUDITOR.key_id,)
-    assert subject.writer == log.writer.address
-
-
-def test_a_log_without_records_is_proven_to_be_empty_and_claims_no_more():
-    verdict = verified(SyntheticLog())
-    assert verdict.outcome is Outcome.PROVEN
-    assert {check.number for check in verdict.checks if check.status is Status.PASS} == {1, 2, 5}
-
-
-def test_without_a_key_nothing_of_the_content_is_covered():
-    verdict = verified(log_of(3), VerifyOptions())
-    assert verdict.outcome is Outcome.PROVEN
-    for step in (*CONTENT_STEPS, Step.SEQUENCE_COMPLETENESS):
-        check = verdict.check(step)
-        assert check.status is Status.NOT_COVERED
-        assert texts(check) == [NO_KEY]
-        assert check.not_covered == 3
-
-
-def test_a_stranger_s_key_covers_nothing_and_the_epoch_is_named():
-    check = verified(log_of(3), VerifyOptions(auditor_keys=[STRANGER])).check(Step.DECRYPTION)
-    assert check.status is Status.NOT_COVERED
-    assert texts(check) == ["of epoch 1, whose key was not wrapped for this auditor"]
-
-
-def test_an_epoch_without_a_wrap_leaves_its_records_uncovered_and_the_rest_covered():
-    log = log_of(2)
-    log.open_epoch([STRANGER])
     log.append_requests(3)
-    verdict = verified(log)
-    check = verdict.check(Step.DECRYPTION)
-    assert (check.status, check.held, check.not_covered) == (Status.PASS, 2, 3)
-    both = verified(log, VerifyOptions(auditor_keys=[AUDITOR, STRANGER]))
-    assert both.check(Step.DECRYPTION).held == 5
+    log.open_epoch([STRANGER])
+    log.append_requests(2)
+    verdict = opened(log)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert (verdict.check(Step.DECRYPTION).status, verdict.check(Step.DECRYPTION).held) == (Status.IN_PART, 3)
+    assert blocking(verdict, Step.DECRYPTION) == [f"of epoch 2, whose key was not wrapped for {AUDITOR.key_id.hex()}"]
 
 
-def test_a_record_in_vault_custody_is_intact_and_not_covered():
-    log = log_of(1)
-    record = log.request()
-    log.append([record], lambda one: seal(record, epoch_key=log.epoch_key, index=one.index, custody_nonce=b"\x07" * 32))
-    verdict = verified(log)
-    assert verdict.check(Step.LEAVES).held == 2
-    assert texts(verdict.check(Step.DECRYPTION)) == [VAULT]
+def test_two_keys_that_open_the_log_between_them_prove_it_and_one_that_opens_nothing_does_not():
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(3)
+    log.open_epoch([STRANGER])
+    log.append_requests(2)
+    assert verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR, STRANGER])).outcome is Outcome.PROVEN
+    verdict = verify_log(grown().reader(), VerifyOptions(auditor_keys=[AUDITOR, STRANGER]))
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert "opens no epoch" in blocking(verdict, Step.DECRYPTION)[0]
 
 
-def test_other_code_at_the_address_fails_and_the_walk_goes_on():
-    reader = log_of(2).reader()
-    reader.transport.code += b"\x00"
-    verdict = verify_log(reader, WITH_KEY)
-    failure = only_failure(verdict)
-    assert failure.step == Step.CONTRACT_CODE
-    assert verdict.check(Step.ROOTS).status is Status.PASS
+def test_an_empty_log_proves_nothing():
+    for log in (SyntheticLog(), SyntheticLog()):
+        verdict = verify_log(log.reader(), VerifyOptions())
+        assert verdict.outcome is Outcome.UNCHECKED
+        log.open_epoch()
+    assert blocking(opened(log), Step.INDEX_CONTINUITY) == ["of a log that holds no record"]
 
 
-def test_no_code_at_the_address_fails_and_nothing_else_is_claimed():
-    reader = log_of(2).reader()
-    reader.transport.code = b""
-    verdict = verify_log(reader, WITH_KEY)
-    assert only_failure(verdict).found == "no code"
-    assert {check.status for check in verdict.checks[1:]} == {Status.NOT_COVERED, Status.SKIPPED}
+def test_a_range_that_holds_nothing_proves_nothing():
+    verdict = opened(grown(), first_index=10)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert "holds no record" in blocking(verdict, Step.DECRYPTION)[0]
 
 
-def test_a_log_that_the_contract_does_not_have_cannot_be_checked():
-    node = log_of(1).node()
-    with pytest.raises(LogMissing):
-        verify_log(LedgerReader(node, CONTRACT, LogId(b"\x99" * 32)), WITH_KEY)
+def test_a_range_is_all_that_was_asked_for():
+    verdict = opened(grown(), first_index=2, last_index=4)
+    assert verdict.outcome is Outcome.PROVEN
+    assert verdict.check(Step.DECRYPTION).held == 3
+    assert verdict.check(Step.LEAVES).held == 10
+    assert any("only a part" in reason.text for reason in verdict.check(Step.SEQUENCES).reasons)
 
 
-def test_bytes_that_are_not_canonical_are_named_by_record_and_check():
-    log = log_of(1)
-    record = log.request()
-    log.append(
-        [record], lambda one: forge(record, log.epoch_key, one.index, record_bytes=encode_record(record) + b"\x00")
-    )
-    verdict = verified(log)
-    failure = only_failure(verdict)
-    assert (failure.step, failure.where) == (Step.CANONICAL_ENCODING, "record 1")
-    assert verdict.check(Step.TIME_ORDER).not_covered == 1
+def test_a_log_of_roots_alone_is_not_proven_and_says_where_its_records_are():
+    log = SyntheticLog(terms=replace(TERMS, mode=MODE_COMMIT))
+    log.open_epoch()
+    log.append_requests(3)
+    for keys in ([], [AUDITOR]):
+        verdict = verify_log(log.reader(), VerifyOptions(auditor_keys=keys))
+        assert verdict.outcome is Outcome.UNCHECKED
+        assert verdict.failures == ()
+        assert (verdict.check(Step.HEADS).held, verdict.check(Step.LEAVES).held) == (4, 0)
+        assert "roots alone" in blocking(verdict, Step.COMPLETENESS)[0]
 
 
-def test_a_fields_root_of_another_record_is_named():
-    log = log_of(1)
-    record = log.request()
-    log.append([record], lambda one: forge(record, log.epoch_key, one.index, fields_root=b"\x31" * 32))
-    failure = only_failure(verified(log))
-    assert (failure.step, failure.where) == (Step.FIELD_COMMITMENTS, "record 1")
+def test_vault_records_block_the_proof_until_their_erasure_is_shown():
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(2)
+    log.append([log.request()], vault=b"\x11" * 32)
+    verdict = opened(log)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert "vault" in blocking(verdict, Step.DECRYPTION)[0]
+    verdict = opened(log, messages=[log.erasure(2)])
+    assert verdict.failures == ()
+    assert verdict.outcome is Outcome.PROVEN
+    assert verdict.subject.erased == 1
+    assert any("erased, intact" in reason.text for reason in verdict.check(Step.DECRYPTION).reasons)
 
 
-def test_a_record_sealed_in_another_epoch_than_the_open_one_is_named():
-    log = log_of(1)
-    record = log.request()
-    header = bytes((1, 0)) + (7).to_bytes(4, "big")
-    log.append([record], lambda one: forge(record, log.epoch_key, one.index, header=header))
-    failure = next(f for f in verified(log).failures if f.step == Step.LEAVES)
-    assert (failure.where, failure.found) == ("record 1", "epoch 7")
+@pytest.mark.parametrize("wrong", ["another leaf", "another signer", "an open record"])
+def test_an_erasure_that_is_not_the_writers_for_this_record_excuses_nothing(wrong):
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(2)
+    log.append([log.request()], vault=b"\x11" * 32)
+    erasure = log.erasure(1 if wrong == "an open record" else 2)
+    if wrong == "another leaf":
+        log.sealed[2] = log.sealed[1]
+        erasure = log.erasure(2)
+        erasure = replace(erasure, erasure=replace(erasure.erasure, index=2))
+    if wrong == "another signer":
+        log.writer = NEW_WRITER
+        erasure = log.erasure(2)
+    assert opened(log, messages=[erasure]).outcome is Outcome.UNCHECKED
+
+
+def test_a_log_is_judged_as_of_a_block():
+    log = grown()
+    verdict = opened(log, at_block=3)
+    assert verdict.outcome is Outcome.PROVEN
+    assert (verdict.subject.size, verdict.check(Step.LEAVES).held) == (5, 5)
 
 
 @pytest.mark.parametrize(
-    ("step", "change"),
-    [
-        (Step.PRICE_ARITHMETIC, lambda r: replace(r, price=replace(r.price, charge_micros=r.price.charge_micros + 1))),
-        (Step.TIME_ORDER, lambda r: replace(r, time=replace(r.time, finished_at=r.time.finished_at + 20_000_000))),
-        (Step.TIME_ORDER, lambda r: replace(r, time=replace(r.time, started_at=r.time.admitted_at - 1))),
-        (Step.SENDER_PROOF, lambda r: replace(r, sender=replace(r.sender, proof="signature"))),
-    ],
-)
-def test_a_false_field_is_named_by_record_and_check(step, change):
-    log = log_of(2)
-    log.append([change(log.request())])
-    failure = only_failure(verified(log))
-    assert (failure.step, failure.where) == (step, "record 2")
+    ("age", "max_age", "outcome"),
+    [(600, 600, Outcome.PROVEN), (601, 600, Outcome.UNCHECKED), (10**6, None, Outcome.PROVEN),
+     (-MAX_CLOCK_AHEAD_S, 600, Outcome.PROVEN), (-MAX_CLOCK_AHEAD_S - 1, None, Outcome.UNCHECKED)],
+)  # fmt: skip
+def test_an_old_block_or_one_in_the_future_is_not_taken_for_the_present(age, max_age, outcome):
+    log = grown()
+    now = log.blocks[-1].timestamp + age
+    verdict = opened(log, now_s=now, max_age_s=max_age)
+    assert verdict.outcome is outcome
+    assert verdict.failures == ()
+    assert verdict.subject.age_s == age
+    assert opened(log, now_s=now, max_age_s=max_age, at_block=8).outcome is Outcome.PROVEN
 
 
-def test_a_record_without_a_price_is_not_covered_by_the_price_check():
-    log = log_of(1)
-    log.append([replace(log.request(), price=None)])
-    check = verified(log).check(Step.PRICE_ARITHMETIC)
-    assert (check.status, check.held, texts(check)) == (Status.PASS, 1, [NO_PRICE])
+def test_the_age_of_a_block_says_something_only_where_blocks_come_by_the_clock():
+    assert default_max_age_s(1) == DEFAULT_MAX_AGE_S
+    assert default_max_age_s(73_571) is None
 
 
-def test_a_missing_number_is_a_failure_once_its_time_is_over_and_is_named():
-    log = log_of(2)
-    log.append([log.request(ALICE, skip=1)])
-    age(log, DEFAULT_GRACE_S + 10)
-    verdict = verified(log)
-    found = {(failure.step, failure.where, failure.found) for failure in verdict.failures}
-    assert found == {
-        (Step.SEQUENCE_COMPLETENESS, "the log: admission_seq", "3 missing"),
-        (Step.SEQUENCE_COMPLETENESS, "sender 0xA1A1a1a1A1A1A1A1A1a1a1a1a1a1A1A1a1A1a1a1: sender_seq", "2 missing"),
-    }
+def test_another_chain_contract_or_log_than_was_asked_for_accuses_nobody():
+    log = grown()
+    with pytest.raises(OtherChain):
+        opened(log, chain_id=1)
+    node = log.node()
+    with pytest.raises(LogMissing):
+        verify_log(LedgerReader(node, CONTRACT, LogId(bytes(32))), VerifyOptions())
+    node.code = b"\x60\x00"
+    with pytest.raises(OtherCode):
+        verify_log(LedgerReader(node, CONTRACT, log.log_id), VerifyOptions())
+    node.code = b""
+    with pytest.raises(ContractMissing):
+        verify_log(LedgerReader(node, CONTRACT, log.log_id), VerifyOptions())
 
 
-def test_a_missing_number_that_may_still_be_on_its_way_is_named_and_not_covered():
-    log = log_of(2)
-    log.append([log.request(ALICE, skip=1)])
-    verdict = verified(log)
-    check = verdict.check(Step.SEQUENCE_COMPLETENESS)
-    assert verdict.outcome is Outcome.PROVEN
-    assert texts(check)[0] == "the log: admission_seq 3 missing so far: may still be on its way"
-    assert verified(log, replace(WITH_KEY, grace_s=0)).outcome is Outcome.WRONG
+def test_another_first_writer_than_was_named_is_not_proven():
+    log = grown()
+    assert opened(log, writers=[WRITER.address]).outcome is Outcome.PROVEN
+    verdict = opened(log, writers=[NEW_WRITER.address])
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert "written by" in blocking(verdict, Step.AUTHORSHIP)[0]
 
 
-def test_numbers_out_of_order_are_complete_once_all_came():
-    log = log_of(1)
-    first, second = log.request(ALICE), log.request(BOB)
-    log.append([second])
-    log.append([first])
-    assert verified(log, replace(WITH_KEY, grace_s=0)).check(Step.SEQUENCE_COMPLETENESS).status is Status.PASS
+def test_a_log_that_the_evidence_named_and_nobody_else_is_not_proven():
+    verdict = opened(grown(), vouched=False)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert verdict.check(Step.AUTHORSHIP).status is Status.IN_PART
 
 
-def test_a_number_that_two_records_have_is_named():
-    log = log_of(2)
-    record = log.request(ALICE)
-    log.append([record, replace(record, admission_seq=record.admission_seq + 1)])
-    failure = only_failure(verified(log))
-    assert failure.where == "record 3"
-    assert failure.found == "sender_seq 2 of 0xA1A1a1a1A1A1A1A1A1a1a1a1a1a1A1A1a1A1a1a1 again"
-
-
-def test_a_missing_number_may_lie_in_a_record_that_was_not_opened():
-    log = log_of(2)
-    log.open_epoch([STRANGER])
-    log.append_requests(1)
+def test_a_log_that_was_verified_before_goes_on_from_there():
+    log = SyntheticLog()
     log.open_epoch()
+    log.append_requests(3)
+    seen = Standing(log.entries, log.head)
+    assert opened(log, seen=seen).outcome is Outcome.PROVEN
     log.append_requests(2)
-    age(log, DEFAULT_GRACE_S + 10)
-    verdict = verified(log)
-    assert verdict.outcome is Outcome.PROVEN
-    assert all(
-        "may be in a record that could not be opened" in text
-        for text in texts(verdict.check(Step.SEQUENCE_COMPLETENESS))
-    )
+    assert opened(log, seen=seen).outcome is Outcome.PROVEN
+    assert opened(log, seen=Standing(0, Head(log.log_id))).outcome is Outcome.PROVEN
 
 
-def test_more_missing_numbers_than_closed_records_are_a_failure():
-    log = log_of(2)
-    log.open_epoch([STRANGER])
-    log.append_requests(1)
-    log.open_epoch()
-    log.append([log.request(ALICE, skip=1)])
-    age(log, DEFAULT_GRACE_S + 10)
-    assert verified(log).check(Step.SEQUENCE_COMPLETENESS).status is Status.FAIL
-
-
-def test_a_range_opens_only_its_records_and_checks_the_structure_as_a_whole():
-    verdict = verified(log_of(3, 3), replace(WITH_KEY, first_index=2, last_index=3))
-    assert verdict.check(Step.LEAVES).held == 6
-    assert verdict.check(Step.DECRYPTION).held == 2
-    assert verdict.check(Step.DECRYPTION).reasons[0].text == NOT_ASKED
-    assert verdict.check(Step.DECRYPTION).not_covered == 4
-    assert verdict.check(Step.SEQUENCE_COMPLETENESS).status is Status.NOT_COVERED
-    assert (verdict.subject.opened_from, verdict.subject.opened_to) == (2, 3)
-
-
-def test_a_repetition_inside_a_range_is_still_a_failure():
-    log = log_of(2)
-    record = log.request(ALICE)
-    log.append([record, replace(record, sender_seq=record.sender_seq + 1)])
-    assert only_failure(verified(log, replace(WITH_KEY, first_index=2))).step == Step.SEQUENCE_COMPLETENESS
-
-
-def test_a_log_is_judged_as_of_the_block_that_was_asked_for():
-    log = log_of(3, 2)
-    earlier = log.blocks[-2]
-    verdict = verified(log, replace(WITH_KEY, at_block=earlier.number))
-    assert verdict.outcome is Outcome.PROVEN
-    assert verdict.subject.size == 3
-    assert verdict.subject.head_block.number == earlier.number
-
-
-def test_a_chain_that_moves_during_the_walk_cannot_be_judged():
-    reader = log_of(2).reader()
-
-    def moving(done, total):
-        if done == total:
-            reader.transport.blocks[-1] = replace(reader.transport.blocks[-1], hash=b"\x0e" * 32)
-
-    with pytest.raises(ChainMoved, match="the chain moved"):
-        verify_log(reader, WITH_KEY, moving)
-
-
-def test_block_times_that_go_back_are_named():
-    log = log_of(1, 1)
-    log.blocks[-1].timestamp = log.blocks[-2].timestamp - 1
-    failure = next(f for f in verified(log).failures if f.where.startswith("block"))
-    assert failure.step == Step.TIME_ORDER
-
-
-def test_blocks_of_one_time_are_in_order():
-    log = log_of(1, 1)
-    log.blocks[-1].timestamp = log.blocks[-2].timestamp
-    assert not [failure for failure in verified(log).failures if failure.where.startswith("block")]
-
-
-def test_two_batches_in_one_block_are_two_batches():
-    log = log_of(2, 3)
-    log.merge_last_blocks()
-    verdict = verified(log)
-    assert verdict.outcome is Outcome.PROVEN
-    assert (verdict.check(Step.ROOTS).held, verdict.check(Step.DECRYPTION).held) == (2, 5)
-
-
-def test_a_batch_may_have_as_many_records_as_a_tree_has_leaves():
-    verdict = verified(log_of(MAX_BATCH_RECORDS), VerifyOptions())
-    assert (verdict.outcome, verdict.check(Step.LEAVES).held) == (Outcome.PROVEN, MAX_BATCH_RECORDS)
-
-
-def test_more_records_than_a_tree_has_leaves_are_named_where_a_batch_s_end_is_withheld():
-    log = log_of(MAX_BATCH_RECORDS // 2, MAX_BATCH_RECORDS // 2 + 1)
-    events = log.node().events()
-    first_end = next(at for at, event in enumerate(events) if kind_of(event) == "BatchAppended")
-    told = events[:first_end] + events[first_end + 1 :]
-    verdict = verify_log(reader_of(log, told), VerifyOptions())
+def test_a_log_that_does_not_pass_through_what_was_verified_is_proven_wrong():
+    log = grown()
+    verdict = opened(log, seen=Standing(3, Head(bytes(32))))
     assert verdict.outcome is Outcome.WRONG
-    assert {failure.step for failure in verdict.failures} == {Step.INDEX_CONTINUITY}
+    assert [failure.step for failure in verdict.failures] == [Step.HEADS]
 
 
-def test_each_record_that_does_not_open_may_hold_one_missing_number_and_no_more():
-    log = log_of(2)
-    broken = log.request(ALICE)
-    log.append([broken], lambda one: forge(broken, log.epoch_key, one.index, record_bytes=b"\xa0"))
-    log.append([log.request(ALICE)])
-    age(log, DEFAULT_GRACE_S + 10)
-    assert verified(log).check(Step.SEQUENCE_COMPLETENESS).status is Status.PASS
-    log.append([log.request(ALICE, skip=1)])
-    age(log, DEFAULT_GRACE_S + 10)
-    assert verified(log).check(Step.SEQUENCE_COMPLETENESS).status is Status.FAIL
+def test_a_node_that_shows_less_than_was_verified_accuses_nobody():
+    log = grown()
+    verdict = opened(log, seen=Standing(log.entries + 1, Head(bytes(32))))
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert verdict.failures == ()
 
 
-def test_progress_is_told_now_and_then_and_at_the_end():
+def test_a_node_that_cuts_its_answers_is_asked_again_and_named_if_it_stays_short():
+    log = grown()
+    node = log.node()
+    node.max_events = 2
+    assert verify_log(LedgerReader(node, CONTRACT, log.log_id), VerifyOptions()).outcome is Outcome.PROVEN
+    node.max_events = 0
+    with pytest.raises(EventsWithheld, match="the synthetic node"):
+        verify_log(LedgerReader(node, CONTRACT, log.log_id), VerifyOptions())
+
+
+def test_a_node_without_the_transactions_leaves_the_author_open():
+    log = grown()
+    node = log.node()
+    node.transactions = {}
+    verdict = verify_log(LedgerReader(node, CONTRACT, log.log_id), VerifyOptions())
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert verdict.check(Step.AUTHORSHIP).status is Status.NOT_COVERED
+
+
+def test_a_receipt_of_another_log_is_refused_before_anything_is_read():
+    log, other = grown(), SyntheticLog(terms=replace(TERMS, salt=b"\x01" * 32))
+    other.open_epoch()
+    other.append_requests(1)
+    with pytest.raises(ReceiptFormatError, match="this is the log"):
+        opened(log, messages=other.receipts)
+
+
+def test_progress_is_told_from_time_to_time_and_at_the_end():
+    log = grown()
     told = []
-    verify_log(log_of(300, 300).reader(), VerifyOptions(), lambda done, total: told.append((done, total)))
-    assert told == [(0, 600), (PROGRESS_RECORDS, 600), (2 * PROGRESS_RECORDS, 600), (600, 600)]
+    verify_log(log.reader(), VerifyOptions(), lambda done, total: told.append((done, total)))
+    assert told == [(0, 10), (10, 10)]
+    assert PROGRESS_RECORDS > 10
