@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tallystick.hashing import keccak256
-from tallystick.ids import Epoch, Hash32, Head, Index, Root
-from tallystick.merkle import next_head, tree_root
+from tallystick.ids import Hash32, Head, Index, LogId, Root
+from tallystick.merkle import tree_root
 from tallystick_platform.errors import RowTampered, StateConflict
 from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.rows import AnchorState, Batch, Mined, Signed, Totals
+from tallystick_platform.store.rows import AnchorState, Batch, Mined, Row, Signed, Tip, Totals
 from tallystick_platform.store.tables import BatchRow, table_of
 from tests.support.journals import LOG_ID, Running, Setting, record_many
 
@@ -42,14 +42,35 @@ async def batches(tmp_path: Path) -> Iterator[Batches]:
 
 
 def planned(batches: Batches, first_index: int = 0, count: int = FIRST_EPOCH) -> Batch:
-    last = batches.last_batch()
-    leaves = [record.leaf for record in batches.records(first_index, count)]
-    root = tree_root(leaves)
-    head = next_head(Head(LOG_ID) if last is None else last.head, root, first_index, count)
-    number = 0 if last is None else last.number + 1
-    batch = Batch(number=number, first_index=Index(first_index), count=count, root=root, head=head)
+    tip = batches.tip()
+    records = batches.records(first_index, count)
+    root = tree_root([record.leaf for record in records])
+    batch = Batch(
+        number=tip.batch_count,
+        entry=tip.entries,
+        epoch=records[0].epoch,
+        first_index=Index(first_index),
+        count=count,
+        root=root,
+        head=tip.head_after_batch(records[0].epoch, count, root),
+    )
     batches.plan_batch(batch, 5)
     return batch
+
+
+def opened(batches: Batches) -> Row:
+    """The next epoch, at its place."""
+    epoch, tip = batches.next_epoch(), batches.tip()
+    assert epoch is not None
+    head = tip.head_after(epoch)
+    batches.place(epoch, tip.entries, head)
+    return replace(epoch, entry=tip.entries, head=head)
+
+
+def some_batch(**changes: int) -> Batch:
+    """A batch that nothing is known of."""
+    fields = {"number": 0, "entry": 0, "epoch": 1, "first_index": 0, "count": 1} | changes
+    return Batch(**fields, root=Root(bytes(32)), head=Head(bytes(32)))  # type: ignore[arg-type]
 
 
 def test_records_come_in_order_from_the_index_asked_for(batches: Batches) -> None:
@@ -62,26 +83,28 @@ def test_a_planned_batch_is_the_last_one(batches: Batches) -> None:
     batch = planned(batches)
     assert batches.last_batch() == batch
     assert batches.batch(0) == batch
-    assert batches.batch_ending_at(3) == batch
-    assert batches.batch_ending_at(2) is None
-    assert batches.batch_ending_at(4) is None
+    assert batches.head_at(1) == batch.head
+    assert batches.head_at(2) is None
     assert batches.batch_holding(2) == batch
     assert batches.batch_holding(3) is None
 
 
 @pytest.mark.parametrize(
-    ("number", "first_index", "count"),
-    [(1, 0, 1), (0, 1, 1), (0, 0, 5), (0, 0, 6), (0, 0, 4)],
-    ids=["number", "first index", "all of two epochs", "more than journaled", "into the next epoch"],
+    "changes",
+    [
+        {"number": 1},
+        {"entry": 1},
+        {"first_index": 1},
+        {"epoch": 2},
+        {"count": 5},
+        {"count": 6},
+        {"count": 4},
+    ],
+    ids=["number", "entry", "first index", "epoch", "all of two epochs", "more than journaled", "into the next epoch"],
 )
-def test_a_batch_that_does_not_continue_the_log_is_refused(
-    batches: Batches, number: int, first_index: int, count: int
-) -> None:
-    batch = Batch(
-        number=number, first_index=Index(first_index), count=count, root=Root(bytes(32)), head=Head(bytes(32))
-    )
+def test_a_batch_that_does_not_continue_the_log_is_refused(batches: Batches, changes: dict[str, int]) -> None:
     with pytest.raises(StateConflict):
-        batches.plan_batch(batch, 5)
+        batches.plan_batch(some_batch(**changes), 5)
     assert batches.last_batch() is None
 
 
@@ -102,8 +125,7 @@ def test_a_row_goes_from_planned_to_sent_to_mined_to_final(batches: Batches) -> 
 
 
 def test_an_epoch_row_goes_the_same_way_and_keeps_its_wraps(batches: Batches) -> None:
-    epoch = batches.next_epoch()
-    assert epoch is not None
+    epoch = opened(batches)
     assert (epoch.number, epoch.first_index, len(epoch.wraps)) == (1, 0, 1)
     batches.save_signed(epoch, SIGNED, 6)
     batches.save_mined(epoch, mined(), 7)
@@ -111,7 +133,6 @@ def test_an_epoch_row_goes_the_same_way_and_keeps_its_wraps(batches: Batches) ->
     following = batches.next_epoch()
     assert following is not None
     assert (following.number, following.first_index) == (2, FIRST_EPOCH)
-    assert batches.last_epoch() == following
 
 
 @pytest.mark.parametrize("reached", [AnchorState.PLANNED, AnchorState.SENT, AnchorState.MINED, AnchorState.FINAL])
@@ -139,7 +160,7 @@ def test_each_change_is_refused_in_the_wrong_state(batches: Batches, reached: An
 
 
 def test_a_row_that_does_not_exist_cannot_change(batches: Batches) -> None:
-    batch = Batch(number=9, first_index=Index(0), count=1, root=Root(bytes(32)), head=Head(bytes(32)))
+    batch = some_batch(number=9)
     with pytest.raises(StateConflict, match="no such row"):
         batches.save_final(batch)
 
@@ -175,39 +196,68 @@ def test_taking_back_is_all_or_nothing(batches: Batches) -> None:
 
 
 def test_unfinished_rows_come_in_the_order_of_the_chain(batches: Batches) -> None:
+    opened(batches)
     first = planned(batches)
+    opened(batches)
     planned(batches, FIRST_EPOCH, SECOND_EPOCH)
-    for number in (1, 2):
-        epoch = batches.next_epoch()
-        assert epoch is not None
-        assert epoch.number == number
-        batches.save_signed(epoch, SIGNED, 6)
-    names = [(type(row).__name__, row.number) for row in batches.unfinished()]
-    assert names == [("Epoch", 1), ("Batch", 0), ("Epoch", 2), ("Batch", 1)]
+    names = [(type(row).__name__, row.number, row.entry) for row in batches.unfinished()]
+    assert names == [("Epoch", 1, 0), ("Batch", 0, 1), ("Epoch", 2, 2), ("Batch", 1, 3)]
     batches.save_mined(first, mined(), 7)
     batches.save_final(first)
-    assert [(type(row).__name__, row.number) for row in batches.unfinished()] == [
-        ("Epoch", 1),
-        ("Epoch", 2),
-        ("Batch", 1),
-    ]
+    assert [row.entry for row in batches.unfinished()] == [0, 2, 3]
 
 
-def test_planned_epochs_are_not_under_way_yet(batches: Batches) -> None:
+def test_an_epoch_without_a_place_is_not_under_way(batches: Batches) -> None:
     assert batches.unfinished() == []
 
 
+def test_a_place_is_the_log_s_next_entry_and_given_once(batches: Batches) -> None:
+    epoch, tip = batches.next_epoch(), batches.tip()
+    assert epoch is not None
+    with pytest.raises(StateConflict):
+        batches.place(epoch, tip.entries + 1, Head(bytes(32)))
+    row = opened(batches)
+    with pytest.raises(StateConflict):
+        batches.place(epoch, 1, Head(bytes(32)))
+    assert batches.head_at(1) == row.head
+
+
+def test_the_tip_is_the_log_as_it_will_stand_and_the_standing_as_it_does(batches: Batches) -> None:
+    assert batches.tip() == Tip.empty(LOG_ID)
+    epoch = opened(batches)
+    batch = planned(batches)
+    tip = batches.tip()
+    assert (tip.entries, tip.size, tip.batch_count, tip.epoch, tip.epoch_open) == (2, 3, 1, 1, True)
+    assert tip.head == batch.head
+    assert batches.standing(final=False) == Tip.empty(LOG_ID)
+    batches.save_mined(epoch, mined(), 6)
+    batches.save_final(epoch)
+    batches.save_mined(batch, mined(), 7)
+    assert batches.standing(final=False) == tip
+    assert batches.standing(final=True).head == epoch.head
+
+
+def test_a_journal_knows_whether_its_first_entry_is_of_this_log(batches: Batches) -> None:
+    assert batches.begins_here()
+    opened(batches)
+    assert batches.begins_here()
+    assert not Batches(batches._database, batches._macs, LogId(b"x" * 32)).begins_here()
+
+
+def test_the_block_of_the_entry_before_is_where_a_search_begins(batches: Batches) -> None:
+    epoch = opened(batches)
+    batch = planned(batches)
+    assert batches.block_before(epoch) is None
+    assert batches.block_before(batch) is None
+    batches.save_mined(epoch, mined(block=4), 6)
+    assert batches.block_before(batch) == 4
+
+
 def test_rows_beyond_a_shorter_chain_are_those_that_had_stood_past_it(batches: Batches) -> None:
-    for number in (1, 2):
-        epoch = batches.next_epoch()
-        assert epoch is not None
-        assert epoch.number == number
-        batches.save_mined(epoch, mined(), 6)
-    first = planned(batches)
-    second = planned(batches, FIRST_EPOCH, SECOND_EPOCH)
-    batches.save_mined(first, mined(), 7)
-    batches.save_mined(second, mined(), 8)
-    beyond = batches.rows_beyond(FIRST_EPOCH, Epoch(1))
+    rows = [opened(batches), planned(batches), opened(batches), planned(batches, FIRST_EPOCH, SECOND_EPOCH)]
+    for row in rows:
+        batches.save_mined(row, mined(), 7)
+    beyond = batches.rows_beyond(2)
     assert [(type(row).__name__, row.number) for row in beyond] == [("Epoch", 2), ("Batch", 1)]
 
 
@@ -235,9 +285,7 @@ def test_the_anchored_size_follows_mined_batches_and_reorgs(batches: Batches) ->
 
 
 def test_totals_sum_what_reached_the_chain(batches: Batches) -> None:
-    epoch = batches.next_epoch()
-    assert epoch is not None
-    batches.save_mined(epoch, mined(gas_used=11), 6)
+    batches.save_mined(opened(batches), mined(gas_used=11), 6)
     first = planned(batches)
     planned(batches, FIRST_EPOCH, SECOND_EPOCH)
     batches.save_mined(first, mined(block=12, gas_used=100), 7)
