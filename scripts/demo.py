@@ -1,8 +1,9 @@
 """The main job, end to end: one prompt in, one sealed record on the chain, one independent proof out.
 
-Starts the platform on its embedded chain, asks a real language model a real question, waits until the encrypted
-record stands on the contract, verifies it with a chain node and the auditor's key alone, then changes one byte of
-the evidence and shows that this is caught. Exits 0 only if every step held.
+Starts the platform on its embedded chain, asks a real language model a real question, and checks the receipt against what was sent and
+what came back. Adds the log to a trust file of its own, waits until the encrypted record stands on the contract, and verifies it with a
+chain node and the auditor's key alone. Then it shows what is refused: evidence with one changed byte, a stranger's forgery, and a record
+whose prompt the writer replaced. Exits 0 only if every step held. All its state lies in `.tallystick`.
 """
 
 from __future__ import annotations
@@ -16,24 +17,38 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import openai
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from tallystick.ids import checksum_address, parse_hex
-from tallystick.receipts import SignedReceipt, signer
+from tallystick.binding import request_digest, request_hash, response_digest, response_hash
+from tallystick.ids import checksum_address, parse_hex, to_hex
+from tallystick.keys import Wallet, read_secret_file
+from tallystick.receipts import SignedAdmission, SignedReceipt, signer
+from tallystick.sealing import response_salt
+from tallystick.tasks import received_answer
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.forgeries import by_a_stranger, by_the_writer  # noqa: E402
 
 QUESTION = "Why do people keep receipts? Answer in one sentence."
 START_LIMIT_S = 600  # the first start converts the model once
 ANCHOR_LIMIT_S = 60
 STOP_LIMIT_S = 30
 POLL_S = 0.1
+TRUST_NAME = "demo"
+WRONG, UNCHECKED = 1, 2  # exit codes of the auditor's tool
+BINDING_CHECK = "request-binding"
 
 console = Console(stderr=True, highlight=False)
 
@@ -133,27 +148,62 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def ask(platform: Platform, model: str) -> tuple[str, dict[str, object]]:
-    """Asks through the `openai` package, as any application would; returns the answer and its proof."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the client sent, and what came back, byte for byte."""
+
+    target: str
+    content_type: str
+    sent: bytes
+    received: bytes
+    admission_header: str
+
+    @property
+    def text(self) -> str:
+        return str(json.loads(self.received)["choices"][0]["message"]["content"])
+
+    @property
+    def proof(self) -> dict[str, Any]:
+        found = json.loads(self.received).get("tallystick")
+        if not isinstance(found, dict):
+            raise DemoFailed("the answer carries no `tallystick` object")
+        return found
+
+
+def ask(platform: Platform, model: str) -> Answer:
+    """Asks through the `openai` package, as any application would; the bytes on the wire are kept for the proof."""
     client = openai.OpenAI(base_url=platform.base_url + "/v1", api_key=platform.token, max_retries=0)
-    answer = client.chat.completions.create(
+    reply = client.chat.completions.with_raw_response.create(
         model=model, messages=[{"role": "user", "content": QUESTION}], max_tokens=60, temperature=0, seed=1
     )
-    proof = (answer.model_extra or {}).get("tallystick")
-    if not isinstance(proof, dict):
-        raise DemoFailed("the answer carries no `tallystick` object")
-    return answer.choices[0].message.content or "", proof
+    request = reply.http_request
+    return Answer(
+        target=request.url.raw_path.decode(),
+        content_type=request.headers["content-type"],
+        sent=request.content,
+        received=reply.content,
+        admission_header=reply.headers["x-tallystick-admission"],
+    )
 
 
-def check_receipt(proof: dict[str, object], ledger: dict[str, object]) -> str:
-    """Recovers who signed the receipt, from the receipt alone."""
-    receipt = proof["receipt"]
-    if not isinstance(receipt, dict):
-        raise DemoFailed("the receipt is not an object")
-    recovered = checksum_address(signer(SignedReceipt.from_json(receipt)))
+def check_receipt(answer: Answer, ledger: dict[str, Any]) -> tuple[str, str]:
+    """Whether the receipt is for what was sent and what came back. Gives who signed it, from the receipt alone, and the request hash."""
+    proof = answer.proof
+    receipt = SignedReceipt.from_json(proof["receipt"])
+    admission = SignedAdmission.from_json(json.loads(urlsafe_b64decode(answer.admission_header + "==")))
+    if receipt.receipt.admission_seq != admission.admission.admission_seq or signer(receipt) != signer(admission):
+        raise DemoFailed("the receipt is not that of the admission in the answer's header")
+    recovered = checksum_address(signer(receipt))
     if recovered.lower() != str(ledger["writer"]).lower():
         raise DemoFailed(f"the receipt was signed by {recovered}, the log's writer is {ledger['writer']}")
-    return recovered
+    asked = request_digest("POST", answer.target, answer.content_type, answer.sent)
+    if request_hash(parse_hex(proof["request_salt"]), asked) != receipt.receipt.request_hash:
+        raise DemoFailed("the receipt is for another request than the one that was sent")
+    received = received_answer(json.loads(answer.received))
+    answered = response_digest(received.error, received.outputs)
+    if response_hash(response_salt(parse_hex(proof["record_secret"])), answered) != receipt.receipt.response_hash:
+        raise DemoFailed("the receipt is for another answer than the one that came back")
+    return recovered, to_hex(receipt.receipt.request_hash)
 
 
 def wait_anchored(platform: Platform, record_id: str) -> dict[str, object]:
@@ -172,9 +222,11 @@ def tallystick(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def expect(result: subprocess.CompletedProcess[str], code: int, what: str) -> None:
-    if result.returncode != code:
-        raise DemoFailed(f"{what}: exit {result.returncode}, expected {code}\n{result.stdout}{result.stderr}")
+def expect(result: subprocess.CompletedProcess[str], codes: int | tuple[int, ...], what: str) -> None:
+    allowed = (codes,) if isinstance(codes, int) else codes
+    if result.returncode not in allowed:
+        wanted = " or ".join(str(code) for code in allowed)
+        raise DemoFailed(f"{what}: exit {result.returncode}, expected {wanted}\n{result.stdout}{result.stderr}")
 
 
 def flip_one_byte(bundle: bytes) -> tuple[bytes, int]:
@@ -189,41 +241,79 @@ def flip_one_byte(bundle: bytes) -> tuple[bytes, int]:
 def run(platform: Platform) -> None:
     ledger = json.loads(platform.get("/v1/ledger"))
     model = json.loads(platform.get("/v1/models"))["data"][0]["id"]
-    node = ["--rpc", str(ledger["rpc_url"]), "--contract", str(ledger["contract"]), "--log", str(ledger["log_id"])]
-
-    with step(2, f"Ask {model}") as note:
-        text, proof = ask(platform, model)
-        note(f"question: {QUESTION}")
-        note(f"answer:   {text.strip()}")
-    with step(3, "Check the signed receipt") as note:
-        note(f"signed by {check_receipt(proof, ledger)}, the writer of log {ledger['log_id']}")
-        note(f"record {proof['record_id']} at index {proof['index']}, leaf {proof['leaf']}")
-    with step(4, "Wait for the record on the contract") as note:
-        status = wait_anchored(platform, str(proof["record_id"]))
-        note(f"state {status['state']} on contract {ledger['contract']}")
-    with step(5, "Verify the whole log from the chain node and the auditor's key alone"):
-        key = platform.home / "keys" / "auditor.key"
-        verdict = tallystick("verify", *node, "--auditor-key", str(key))
-        expect(verdict, 0, "verification of the log")
-    console.print(Text(verdict.stdout.rstrip()))
+    rpc = ["--rpc", str(ledger["rpc_url"])]
+    node = [*rpc, "--contract", str(ledger["contract"]), "--log", str(ledger["log_id"])]
+    trust_file = platform.home / "trust.toml"
+    trusted = ["--trust", TRUST_NAME, "--trust-file", str(trust_file)]
     evidence = platform.home / "evidence"
     evidence.mkdir(exist_ok=True)
+
+    with step(2, "Trust the log, once, by a file of one's own") as note:
+        trust_file.unlink(missing_ok=True)  # of an earlier demonstration, whose chain may be gone
+        how = "made by this demonstration"
+        added = tallystick("trust", "add", TRUST_NAME, *node, "--trust-file", str(trust_file), "--yes", "--how", how)
+        expect(added, 0, "adding the log to the trust file")
+        note(f"log {ledger['log_id']} of writer {ledger['writer']}, in {trust_file}")
+        note(f"it promises each record on the chain within {ledger['terms']['promise']} s of its admission")
+    with step(3, f"Ask {model}") as note:
+        answer = ask(platform, model)
+        proof = answer.proof
+        answer_path = evidence / f"{proof['record_id']}.answer.json"
+        answer_path.write_bytes(answer.received)
+        note(f"question: {QUESTION}")
+        note(f"answer:   {answer.text.strip()}")
+    with step(4, "Check the signed receipt against what was sent and what came back") as note:
+        recovered, asked = check_receipt(answer, ledger)
+        note(f"signed by {recovered}, for request hash {asked}")
+        note(f"record {proof['record_id']}, number {proof['admission_seq']}, at index {proof['index']}")
+    with step(5, "Wait for the record on the contract") as note:
+        status = wait_anchored(platform, str(proof["record_id"]))
+        note(f"state {status['state']} on contract {ledger['contract']}")
+    with step(6, "Verify the whole log from the chain node and the auditor's key alone"):
+        key = platform.home / "keys" / "auditor.key"
+        verdict = tallystick("verify", *trusted, *rpc, "--auditor-key", str(key), "--receipt", str(answer_path))
+        expect(verdict, 0, "verification of the log")
+    console.print(Text(verdict.stdout.rstrip()))
     bundle_path = evidence / f"{proof['record_id']}.json"
-    with step(6, "Verify the evidence bundle, offline") as note:
+    with step(7, "Verify the evidence bundle, offline") as note:
         bundle = platform.get(f"/v1/records/{proof['record_id']}/proof")
         bundle_path.write_bytes(bundle)
-        expect(tallystick("verify", str(bundle_path)), 0, "verification of the bundle")
+        expect(tallystick("verify", str(bundle_path), *trusted), 0, "verification of the bundle")
         note(f"{len(bundle)} bytes in {bundle_path}")
-    with step(7, "Change one byte of the evidence") as note:
+    refused(bundle_path, trust_file, platform.home)
+
+
+def refused(bundle_path: Path, trust_file: Path, home: Path) -> None:
+    """What the auditor's tool must not take for a proof."""
+    bundle = bundle_path.read_bytes()
+
+    def show(name: str, content: bytes, codes: tuple[int, ...]) -> subprocess.CompletedProcess[str]:
+        path = bundle_path.with_suffix(f".{name}.json")
+        path.write_bytes(content)
+        verdict = tallystick("verify", str(path), "--trust-file", str(trust_file))  # the log is found by its identifier
+        expect(verdict, codes, f"verification of {path.name}")
+        return verdict
+
+    with step(8, "Change one byte of the evidence: refused") as note:
         changed, at = flip_one_byte(bundle)
-        changed_path = evidence / f"{proof['record_id']}.changed.json"
-        changed_path.write_bytes(changed)
-        caught = tallystick("verify", str(changed_path))
-        expect(caught, 1, "verification of the changed bundle")
-        note(f"byte {at} changed; the auditor's tool exits 1 and says:")
-    console.print(Text(caught.stdout.rstrip()))
-    if len(parse_hex(str(proof["leaf"]))) != 32:  # the shape that the last panel quotes
-        raise DemoFailed("the leaf is not 32 bytes")
+        verdict = show("changed", changed, (WRONG,))
+        note(f"byte {at} changed; exit {verdict.returncode}: {conclusion(verdict)}")
+    with step(9, "Show a stranger's forgery, whole in itself: not proven") as note:
+        verdict = show("forged", by_a_stranger(bundle), (WRONG, UNCHECKED))
+        note(f"another answer, in a log of the stranger's own; exit {verdict.returncode}: {conclusion(verdict)}")
+    with step(10, "Replace the prompt with the writer's own key: proven wrong") as note:
+        writer = Wallet.from_text(read_secret_file(home / "keys" / "operator.key"))
+        verdict = show("replaced", by_the_writer(bundle, writer), (WRONG,))
+        if BINDING_CHECK not in verdict.stdout:
+            raise DemoFailed(f"the verdict does not name the check {BINDING_CHECK}\n{verdict.stdout}")
+        note(f"every signature is genuine; exit {verdict.returncode}, and the tool says:")
+    console.print(Text(verdict.stdout.rstrip()))
+
+
+def conclusion(verdict: subprocess.CompletedProcess[str]) -> str:
+    """The line of a verdict that says how it came out."""
+    paragraphs = verdict.stdout.strip().split("\n\n")
+    return " ".join(paragraphs[-1].split())
 
 
 def main() -> int:
