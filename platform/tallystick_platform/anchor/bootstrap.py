@@ -263,7 +263,11 @@ class _Setup:
 
 
 def send_until(
-    client: LedgerClient, transaction: SignedTransaction, is_done: Callable[[], bool], what: str, sleep: Sleep
+    client: LedgerClient,
+    transaction: SignedTransaction,
+    is_done: Callable[[], bool],
+    what: str,
+    sleep: Sleep = time.sleep,
 ) -> None:
     """Send a transaction and wait until the chain shows its effect.
 

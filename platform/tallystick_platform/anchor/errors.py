@@ -181,6 +181,17 @@ class AdoptionRefused(PlatformError):
         self.reason = reason
 
 
+class NotAnchored(PlatformError):
+    """The writer is to change while this journal still has something to bring to the chain, which the next writer could not."""
+
+    def __init__(self, *, records: int) -> None:
+        super().__init__(
+            f"{records} records of this journal, or entries that belong to them, are not on the chain yet: start the server, "
+            "let it anchor everything, and stop it"
+        )
+        self.records = records
+
+
 class NothingToAdopt(PlatformError):
     """The chain holds nothing that the journal does not have."""
 

@@ -1,26 +1,40 @@
-"""`tallystick-server journal check`."""
+"""`tallystick-server journal check` and `journal adopt`."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
-from tallystick.ids import LogId, parse_address, parse_hash
+import click
+
+from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.errors import ChainError
 from tallystick.receipts import Domain
-from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, read_location
-from tallystick_platform.cli.opening import opened
+from tallystick_platform.anchor.adoption import Adopted, Adoption, adoption_margin
+from tallystick_platform.anchor.location import LedgerLocation
+from tallystick_platform.app.errors import ChainNotInstalled, ChainNotStarted
+from tallystick_platform.cli.chains import location_of, reached
+from tallystick_platform.cli.opening import Opened, opened
 from tallystick_platform.cli.output import EXIT_FOUND, fail, show
+from tallystick_platform.clock import SystemClock
+from tallystick_platform.errors import StoreLocked
+from tallystick_platform.ledger_chain import KeySigner, LedgerClient, read_key_file
 from tallystick_platform.sealing import LedgerSealer
-from tallystick_platform.settings import Settings
-from tallystick_platform.store.check import Checked, check_journal
+from tallystick_platform.store.adoption import AdoptionStore
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.check import ChainStanding, Checked, check_journal
+from tallystick_platform.store.rekey import rekey
+from tallystick_platform.store.row_macs import RowMacs
 
 MAX_SHOWN = 1_000  # findings; a journal that was replaced has as many as rows
+LOOK_TIMEOUT_S = 5.0
 
 
 def check(*, as_json: bool) -> None:
     """Walk the journal."""
     with opened() as home:
-        location = _location(home.settings)
+        location = location_of(home.settings)
         if location is None:
             fail("this home folder has no log yet: start the service once", as_json=as_json)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
@@ -32,6 +46,7 @@ def check(*, as_json: bool) -> None:
             keys_dir=home.settings.paths.epoch_keys_dir,
             epoch_seconds=home.settings.epoch_seconds,
         )
+        standing, not_asked = _standing(home, location)
         checked = Checked()
         findings = []
         for finding in check_journal(
@@ -42,6 +57,7 @@ def check(*, as_json: bool) -> None:
             writer=home.keys.operator.address,
             reveal=sealer.reveal_draft,
             checked=checked,
+            chain=standing,
         ):
             findings.append(finding)
             if len(findings) == MAX_SHOWN:
@@ -49,18 +65,93 @@ def check(*, as_json: bool) -> None:
     rows = dict(sorted(checked.rows.items()))
     lines = [str(finding) for finding in findings]
     lines += [f"{table}: {count} rows checked" for table, count in rows.items()]
+    lines.append(not_asked or "held against the chain")
     lines.append(f"{len(findings)} findings" if findings else "the journal is whole")
-    shown = {"whole": not findings, "checked": rows, "findings": [asdict(finding) for finding in findings]}
+    shown = {
+        "whole": not findings,
+        "chain": not_asked is None,
+        "checked": rows,
+        "findings": [asdict(finding) for finding in findings],
+    }
     show(shown, as_json=as_json, text="\n".join(lines))
     if findings:
         sys.exit(EXIT_FOUND)
 
 
-def _location(settings: Settings) -> LedgerLocation | None:
-    if settings.contract is not None and settings.log_id is not None:
-        return LedgerLocation(
-            chain_id=settings.chain_id,
-            contract=parse_address(settings.contract),
-            log_id=LogId(parse_hash(settings.log_id)),
-        )
-    return read_location(settings.paths.home / FILE_NAME)
+def adopt(*, restored: bool, margin: int | None, previous_key: Path | None, as_json: bool) -> None:
+    """Let a restored journal go on behind its chain."""
+    with opened() as home:
+        home.database.lock()
+        if previous_key is not None:
+            before = read_key_file(previous_key, home.settings.operator_password_file)
+            rows = rekey(home.database, RowMacs(before.secret), home.macs)
+            click.echo(f"{rows} rows are under the new key now", err=True)
+        with reached(home.settings, home.keys.operator.address) as transport:
+            location = location_of(home.settings, transport)
+            if location is None:
+                fail("this home folder has no log: set TALLYSTICK_CONTRACT and TALLYSTICK_LOG_ID", as_json=as_json)
+            adoption = Adoption(
+                batches=Batches(home.database, home.macs, location.log_id),
+                store=AdoptionStore(home.database, home.macs),
+                reader=LedgerReader(transport, location.contract, location.log_id),
+                sender=LedgerClient(transport, KeySigner(home.keys.operator), location.chain_id),
+                clock=SystemClock(),
+                confirmations=home.settings.confirmations,
+            )
+            chosen = adoption_margin(home.settings) if margin is None else margin
+            adopted = adoption.run(margin=chosen, restored=restored)
+    show(_shown(adopted), as_json=as_json, text=_told(adopted))
+
+
+def _shown(adopted: Adopted) -> dict[str, object]:
+    return {
+        "entries": adopted.entries,
+        "records": adopted.records,
+        "next_index": adopted.size,
+        "next_number": adopted.floor + 1,
+        "void": [list(span) for span in adopted.voids],
+    }
+
+
+def _told(adopted: Adopted) -> str:
+    spans = ", ".join(f"{first} to {last}" if first < last else str(first) for first, last in adopted.voids)
+    return "\n".join(
+        [
+            f"taken over: {adopted.entries} entries and {adopted.records} records that this journal did not have",
+            f"declared void: {adopted.void_numbers} admission numbers ({spans or 'none'}); every verdict will count them",
+            f"goes on: records from index {adopted.size}, numbers from {adopted.floor + 1}",
+            "Start the server: it puts the void numbers on the chain first, then opens a new epoch.",
+        ]
+    )
+
+
+def _standing(home: Opened, location: LedgerLocation) -> tuple[ChainStanding | None, str | None]:
+    """What the chain holds of the log, or why it was not asked: that is for the one who reads the result to judge."""
+    try:
+        url = home.settings.chain_rpc or _running(home)
+        if url is not None:
+            transport = HttpTransport(url, LOOK_TIMEOUT_S)
+            try:
+                return _look(transport, location), None
+            finally:
+                transport.close()
+        if not home.settings.paths.chain_path.exists():
+            return None, "not held against the chain: there is none yet"
+        with reached(home.settings, home.keys.operator.address) as transport:
+            return _look(transport, location), None
+    except (ChainError, ChainNotInstalled, ChainNotStarted) as error:
+        return None, f"not held against the chain: {error}"
+
+
+def _running(home: Opened) -> str | None:
+    """The embedded chain of a server that runs; None if none does."""
+    try:
+        home.database.lock()
+    except StoreLocked:
+        return f"http://127.0.0.1:{home.settings.chain_port}"
+    return None
+
+
+def _look(transport: HttpTransport, location: LedgerLocation) -> ChainStanding:
+    state = LedgerReader(transport, location.contract, location.log_id).log_state()
+    return ChainStanding(size=state.size, entries=state.entries)

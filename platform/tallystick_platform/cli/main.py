@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tallystick_platform.cli.model_commands import model
-from tallystick_platform.cli.output import json_option, reports_errors
+from tallystick_platform.cli.output import Command, json_option, reports_errors
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -110,26 +111,128 @@ def journal_check(as_json: bool) -> None:
     check(as_json=as_json)
 
 
+@journal.command("adopt", epilog="Example: tallystick-server journal adopt")
+@click.option(
+    "--restored", is_flag=True, help="The journal is a backup, although the chain holds nothing more than it."
+)
+@click.option(
+    "--margin",
+    type=click.IntRange(min=1),
+    help="Numbers to pass over: more than the lost server had admitted and not anchored. Unset: what the settings let it.",
+)
+@click.option(
+    "--previous-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The operator's key before the writer was changed: the journal is brought under the new one first.",
+)
+@json_option
+@reports_errors
+def journal_adopt(restored: bool, margin: int | None, previous_key: Path | None, as_json: bool) -> None:
+    """Let a journal that was restored from a backup go on behind its chain.
+
+    What the chain holds and the journal does not is read and checked; the numbers that nobody knows are declared void, in public and for
+    ever. The server must be stopped. Nothing is changed where journal and chain went apart.
+    """
+    from tallystick_platform.cli.journal import adopt
+
+    adopt(restored=restored, margin=margin, previous_key=previous_key, as_json=as_json)
+
+
 @main.group()
 def log() -> None:
     """The log on the chain."""
 
 
-@log.command("create", epilog="Example: tallystick-server log create --rpc https://node.example")
-@click.option("--rpc", required=True, help="JSON-RPC URL of the node.")
-@click.option("--contract", help="An InferenceLedger that is deployed already. Unset: one is deployed.")
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Wallet file of the log's writer. Unset: the operator's.",
+def signing_options(command: Command) -> Command:
+    """Who signs a command's transaction."""
+    for option in reversed(
+        (
+            click.option(
+                "--key",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="Wallet file or keystore of the account that signs and pays.",
+            ),
+            click.option(
+                "--password-file",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="File of mode 0600 with the keystore's password.",
+            ),
+            click.option("--signer-url", help="JSON-RPC URL of a signer (web3signer, clef) that signs in its place."),
+            click.option("--account", help="The account that the signer signs for."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@log.command(
+    "create",
+    epilog="Example: tallystick-server log create --rpc https://node.example --keeper 0x52908400098527886E0F7030069857D2E4169EE7",
 )
+@click.option("--rpc", required=True, help="JSON-RPC URL of the node.")
+@click.option(
+    "--keeper", required=True, help="Address that alone may name another writer, for life; its key can stay cold."
+)
+@click.option("--writer", help="Address that writes the log. Unset: the account that signs.")
+@click.option(
+    "--promise",
+    "promise_s",
+    type=click.IntRange(60, 2_592_000),
+    help="Seconds within which each admission's record is on the chain, for life. Unset: TALLYSTICK_LOG_PROMISE_S.",
+)
+@click.option(
+    "--skew",
+    "skew_s",
+    type=click.IntRange(0, 3_600),
+    help="Seconds that the writer's clock may be from the chain's, for life. Unset: TALLYSTICK_LOG_SKEW_S.",
+)
+@click.option("--contract", help="An InferenceLedger that is deployed already. Unset: one is deployed.")
+@signing_options
 @json_option
 @reports_errors
-def log_create(rpc: str, contract: str | None, key: Path | None, as_json: bool) -> None:
-    """Make a log on a chain of your choice, and print the settings that name it. The wallet pays."""
-    from tallystick_platform.cli.logs import create
+def log_create(
+    rpc: str,
+    keeper: str,
+    writer: str | None,
+    promise_s: int | None,
+    skew_s: int | None,
+    contract: str | None,
+    as_json: bool,
+    **signing: Any,
+) -> None:
+    """Make a log on a chain of your choice, and print the settings that name it. The account pays; unset, it is the operator's."""
+    from tallystick_platform.cli.logs import Signing, create
 
-    create(rpc=rpc, contract=contract, key=key, as_json=as_json)
+    create(
+        rpc=rpc,
+        keeper=keeper,
+        writer=writer,
+        promise_s=promise_s,
+        skew_s=skew_s,
+        contract=contract,
+        signing=Signing(**signing),
+        as_json=as_json,
+    )
+
+
+@log.command(
+    "rotate",
+    epilog="Example: tallystick-server log rotate --writer 0x52908400098527886E0F7030069857D2E4169EE7 --key keeper.key",
+)
+@click.option("--writer", required=True, help="Address that writes the log from now on.")
+@click.option(
+    "--last-admission",
+    type=click.IntRange(min=0),
+    help="Highest admission number of the present writer. Unset: by this home's journal, which must be anchored.",
+)
+@signing_options
+@json_option
+@reports_errors
+def log_rotate(writer: str, last_admission: int | None, as_json: bool, **signing: Any) -> None:
+    """Name another writer of this home's log, with the keeper's key. The server must be stopped."""
+    from tallystick_platform.cli.logs import Signing, rotate
+
+    rotate(writer=writer, last_admission=last_admission, signing=Signing(**signing), as_json=as_json)
 
 
 @main.command(epilog="Example: tallystick-server doctor --json")
