@@ -13,7 +13,7 @@ from tallystick.ids import FieldsRoot, LogId
 from tallystick.keys import EpochKey, hkdf_expand
 from tallystick.merkle import leaf_hash
 from tallystick.record import Record
-from tallystick.sealing import HEADER_BYTES, SealedRecord, pad, record_secret, seal
+from tallystick.sealing import HEADER_BYTES, SealedRecord, fields_root_of, pad, record_secret, seal
 
 
 def forge(
@@ -27,11 +27,11 @@ def forge(
 ) -> SealedRecord:
     """Seal a record, or other bytes in its place, under a fields root or header of the forger's choosing."""
     honest = seal(record, epoch_key=epoch_key, index=index, random=lambda count: keccak256(bytes([index]))[:count])
-    root = honest.fields_root if fields_root is None else FieldsRoot(fields_root)
     head = honest.sealed[:HEADER_BYTES] if header is None else header
-    plain = encode_record(record) if record_bytes is None else record_bytes
-    log_id = LogId(epoch_key.log_id)
     secret = record_secret(epoch_key, index, head[9:HEADER_BYTES])
+    plain = encode_record(record) if record_bytes is None else record_bytes
+    root = fields_root_of(encode_record(record), secret) if fields_root is None else FieldsRoot(fields_root)
+    log_id = LogId(epoch_key.log_id)
     key = hkdf_expand(secret, b"tallystick/v2/dek" + head + root)
     associated = head + log_id + index.to_bytes(8, "big") + epoch_key.epoch.to_bytes(4, "big")
     sealed = head + AESGCM(key).encrypt(bytes(12), pad(compress(plain)), associated)

@@ -268,6 +268,12 @@ class SyntheticLog:
             self.admitted, sender=sender, sender_seq=self._sender_seqs[sender], admitted_us=admitted_us
         )
 
+    def withhold(self, sender: Address = ALICE) -> Record:
+        """A request that got a number and no record; the sender's later numbers do not show it."""
+        record = self.request(sender)
+        self._sender_seqs[sender] -= 1
+        return record
+
     def append_requests(self, count: int, senders: Sequence[Address] = (ALICE, BOB)) -> list[SealedRecord]:
         """Append one batch of new requests, the senders in turn."""
         return self.append([self.request(senders[n % len(senders)]) for n in range(count)])
