@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import pytest
 
-from tallystick.errors import CanonicalEncodingError, DecryptionError, FieldCommitmentsError, OpenError, RootsError
-from tallystick.sealing import seal
-from tallystick.verify import RecordAbsent, find_record
+from tallystick.chain import LedgerReader
+from tallystick.chain.authorship import TransactionWithheld
+from tallystick.chain.faults import EventsWithheld
+from tallystick.errors import AuthorshipError, DecryptionError, FieldCommitmentsError, OpenError, Party, RootsError
+from tallystick.heads import MODE_COMMIT
+from tallystick.keys import Wallet
+from tallystick.verify import RecordAbsent, RecordOffChain, find_record
 from tests.support.forgery import forge
-from tests.support.synthetic_log import AUDITOR, STRANGER, SyntheticLog
-from tests.support.tampering import changed, reader_of
+from tests.support.synthetic_log import AUDITOR, CONTRACT, STRANGER, TERMS, SyntheticLog
 
 
 @pytest.fixture
@@ -26,10 +31,11 @@ def test_every_record_is_found_and_opened(log):
         assert (found.leaf, found.batch) == (log.sealed[index].leaf, int(index >= 3))
 
 
-def test_a_record_of_the_second_batch_in_a_block_is_found_in_its_batch(log):
-    log.append_requests(2)
-    log.merge_last_blocks()
-    assert [find_record(log.reader(), index, [AUDITOR]).batch for index in (7, 8)] == [1, 2]
+def test_a_record_of_a_later_writer_is_found(log):
+    log.rotate_writer(Wallet(b"\x07" * 32))
+    log.open_epoch()
+    log.append_requests(1)
+    assert find_record(log.reader(), 8, [AUDITOR]).opened.index == 8
 
 
 def test_an_index_beyond_the_log_is_absent(log):
@@ -42,35 +48,59 @@ def test_a_record_of_an_epoch_without_a_wrap_does_not_open(log):
         find_record(log.reader(), 4, [STRANGER])
 
 
-def test_a_record_in_vault_custody_does_not_open(log):
-    record = log.request()
-    log.append([record], lambda one: seal(record, epoch_key=log.epoch_key, index=one.index, custody_nonce=b"\x07" * 32))
+def test_a_vault_record_does_not_open(log):
+    log.append([log.request()], vault=b"\x11" * 32)
     with pytest.raises(OpenError, match="vault"):
         find_record(log.reader(), 8, [AUDITOR])
 
 
-def test_a_changed_record_does_not_give_the_root_that_the_contract_keeps(log):
-    lies = [lie for lie in changed(log.node().events()) if lie.field == "sealed.ciphertext"]
-    with pytest.raises(RootsError, match="as the contract keeps"):
-        find_record(reader_of(log, lies[1].events), 1, [AUDITOR])
+def test_a_record_of_a_log_of_roots_is_not_on_the_chain():
+    log = SyntheticLog(terms=replace(TERMS, mode=MODE_COMMIT))
+    log.open_epoch()
+    log.append_requests(1)
+    with pytest.raises(RecordOffChain):
+        find_record(log.reader(), 0, [AUDITOR])
 
 
-@pytest.mark.parametrize(
-    ("error", "forgery"),
-    [
-        (CanonicalEncodingError, {"record_bytes": b"\xa0"}),
-        (FieldCommitmentsError, {"fields_root": b"\x31" * 32}),
-    ],
-)
-def test_a_record_that_was_sealed_wrongly_is_named(log, error, forgery):
+def test_a_root_that_is_not_the_contracts_is_the_nodes_doing(log):
+    node = log.node()
+    node.batches[1] = replace(node.batches[1], root=b"\x31" * 32)
+    with pytest.raises(RootsError) as caught:
+        find_record(LedgerReader(node, CONTRACT, log.log_id), 4, [AUDITOR])
+    assert caught.value.accused is Party.NODE
+
+
+def test_a_batch_that_the_writer_did_not_sign_is_not_shown():
+    log = SyntheticLog()
+    log.writer = Wallet(b"\x66" * 32)
+    log.open_epoch()
+    log.append_requests(1)
+    with pytest.raises(AuthorshipError):
+        find_record(log.reader(), 0, [AUDITOR])
+
+
+def test_a_node_that_withholds_something_is_named(log):
+    node = log.node()
+    node.transactions = {}
+    with pytest.raises(TransactionWithheld):
+        find_record(LedgerReader(node, CONTRACT, log.log_id), 4, [AUDITOR])
+    node = log.node()
+    node.max_events = 0
+    with pytest.raises(EventsWithheld):
+        find_record(LedgerReader(node, CONTRACT, log.log_id), 4, [AUDITOR])
+
+
+def test_a_record_that_is_not_what_its_leaf_says_is_not_shown(log):
     record = log.request()
-    log.append([record], lambda one: forge(record, log.epoch_key, one.index, **forgery))
-    with pytest.raises(error, match="record 8"):
+    log.append([record], lambda sealed: forge(record, log.epoch_key, sealed.index, fields_root=b"\x12" * 32))
+    with pytest.raises(FieldCommitmentsError):
         find_record(log.reader(), 8, [AUDITOR])
 
 
-def test_a_record_sealed_with_another_key_is_named(log):
-    record, key = log.request(), log.epoch_key
-    log.append([record], lambda one: seal(record, epoch_key=type(key)(key.log_id, 2, b"\x31" * 32), index=one.index))
-    with pytest.raises(DecryptionError, match="record 8"):
+def test_a_record_under_another_epochs_key_does_not_open(log):
+    record = log.request()
+    other = SyntheticLog()
+    other.open_epoch()
+    log.append([record], lambda sealed: forge(record, other.epoch_key, sealed.index))
+    with pytest.raises(DecryptionError):
         find_record(log.reader(), 8, [AUDITOR])
