@@ -176,6 +176,15 @@ class Service:
         ledger = self.ledger()
         return ["--rpc", ledger["rpc_url"], "--contract", ledger["contract"], "--log", ledger["log_id"]]
 
+    def trusted(self) -> list[str]:
+        """Options that say whose log it is: a trust file of this home, to which the log is added when it is first asked for."""
+        path = self.home / "trust.toml"
+        if not path.exists():
+            added = tallystick("trust", "add", "service", *self.node(), "--trust-file", str(path), "--yes")
+            if added.returncode != 0:
+                raise AssertionError(f"the log was not added to the trust file:\n{added.stdout}{added.stderr}")
+        return ["--trust", "service", "--trust-file", str(path)]
+
     def verify(self, *more: str) -> subprocess.CompletedProcess[str]:
         """The auditor's command over the whole log with the auditor's key."""
         key = str(self.home / "keys" / "auditor.key")

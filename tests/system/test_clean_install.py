@@ -64,9 +64,9 @@ def test_the_clean_environment_verifies_a_bundle_offline(auditor: Path, service:
     record_id = service.get("/v1/records").json()["data"][0]["record_id"]
     bundle = tmp_path / "bundle.json"
     bundle.write_bytes(service.get(f"/v1/records/{record_id}/proof").content)
-    run(auditor / "tallystick", "verify", bundle)
+    run(auditor / "tallystick", "verify", bundle, "--log", service.ledger()["log_id"])
 
 
 def test_every_command_of_the_clean_environment_has_help(auditor: Path) -> None:
-    for command in ("verify", "show", "disclose", "keys", "doctor"):
+    for command in ("verify", "trust", "fetch", "show", "disclose", "keys", "doctor"):
         assert "Usage" in run(auditor / "tallystick", command, "--help")

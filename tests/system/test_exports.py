@@ -72,14 +72,14 @@ def outcome(service: Service, record_id: str) -> str:
     return str(service.get(f"/v1/records/{record_id}").json()["outcome"])
 
 
-def test_a_killed_export_goes_on_under_a_new_record(
+def test_a_killed_export_goes_on_and_has_one_end(
     service: Service, killed: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     before, after = killed
     assert (after["state"], after["error"]) == ("finished", None)
-    assert after["record"] != before["record"]
-    assert outcome(service, before["record"]) == "interrupted"
-    assert outcome(service, after["record"]) == "completed"
+    assert (after["record"], before["ended_by"]) == (before["record"], None)
+    assert outcome(service, after["record"]) == "accepted"
+    assert outcome(service, after["ended_by"]) == "completed"
     assert after["parity"]["passed"]
     assert not list((service.home / "exports" / "staging").iterdir())
 
@@ -120,8 +120,9 @@ def test_a_pulled_export_is_what_the_record_and_the_log_say(
     service.wait_anchored()
     assert {outcome(service, record) for record in json.loads(pulled.stdout)["records"]} == {"completed"}
     bundle = tmp_path / "bundle.json"
-    bundle.write_bytes(service.get(f"/v1/records/{export['record']}/proof").content)
-    assert tallystick("verify", str(bundle)).returncode == 0
+    bundle.write_bytes(service.get(f"/v1/records/{export['ended_by']}/proof").content)
+    checked = tallystick("verify", str(bundle), *service.trusted(), "--model", str(target))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     whole = service.verify()
     assert whole.returncode == 0, whole.stdout + whole.stderr
 
@@ -153,5 +154,6 @@ def test_an_orderly_stop_in_the_middle_keeps_the_job(service: Service) -> None:
     before = state_of(service, export, "running")
     assert service.stop() == 0
     service.start()
-    assert outcome(service, before["record"]) == "failed"
-    assert state_of(service, export, "finished", "failed")["state"] == "finished"
+    assert outcome(service, before["record"]) == "accepted"
+    ended = state_of(service, export, "finished", "failed")
+    assert (ended["state"], outcome(service, ended["ended_by"])) == ("finished", "completed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_a_stream_carries_the_admission_receipt_in_its_first_headers(service: Se
     with httpx.stream("POST", service.base_url + "/v1/chat/completions", headers=service.headers, json=body) as reply:
         assert reply.headers["X-Tallystick-Admission"]
         assert reply.headers["X-Tallystick-Record"]
+        assert reply.headers["X-Tallystick-Request-Salt"]
         lines = [line for line in reply.iter_lines() if line]
     assert lines[-1] == "data: [DONE]"
 
@@ -70,10 +72,10 @@ def test_every_answer_is_one_record_and_the_whole_log_verifies(service: Service)
     assert result.returncode == 0, result.stdout + result.stderr
     verdict = json.loads(result.stdout)
     by_name = {check["name"]: check["status"] for check in verdict["checks"]}
-    # Receipts were not handed to this run, and a token is the operator's word for who asked.
-    expected_pass = set(by_name) - {"receipts", "sender-proof"}
+    # Receipts, which a response is held against, were not handed to this run, and a token is the operator's word for who asked.
+    expected_pass = set(by_name) - {"receipts", "response-binding", "sender-proof"}
     assert {name for name in expected_pass if by_name[name] == "pass"} == expected_pass
-    assert by_name["receipts"] != "pass"
+    assert {by_name["receipts"], by_name["response-binding"]} == {"skipped"}
     assert by_name["sender-proof"] == "not covered"
 
 
@@ -85,16 +87,46 @@ def test_a_bundle_verifies_offline_and_against_the_node_and_one_changed_byte_is_
     bundle = service.get(f"/v1/records/{record_id}/proof").content
     path = tmp_path / "bundle.json"
     path.write_bytes(bundle)
-    assert tallystick("verify", str(path)).returncode == 0
-    online = tallystick("verify", str(path), "--rpc", service.ledger()["rpc_url"])
+    offline = tallystick("verify", str(path), *service.trusted())
+    assert offline.returncode == 0, offline.stdout + offline.stderr
+    assert tallystick("verify", str(path), "--trust-file", str(tmp_path / "none.toml")).returncode == 2
+    online = tallystick("verify", str(path), *service.trusted(), "--rpc", service.ledger()["rpc_url"])
     assert online.returncode == 0, online.stdout + online.stderr
     sealed = json.loads(bundle)["evidence"]["sealed"].encode()
     at = bundle.index(sealed) + len(sealed) // 2
     digit = b"1" if bundle[at : at + 1] == b"0" else b"0"
     path.write_bytes(bundle[:at] + digit + bundle[at + 1 :])
-    caught = tallystick("verify", str(path), "--json")
+    caught = tallystick("verify", str(path), *service.trusted(), "--json")
     assert caught.returncode == 1, caught.stdout + caught.stderr
     assert any(check["status"] == "fail" for check in json.loads(caught.stdout)["checks"])
+
+
+def test_a_saved_answer_and_the_signed_head_hold_against_the_log(service: Service, tmp_path: Path) -> None:
+    answer, head = tmp_path / "answer.json", tmp_path / "head.json"
+    answer.write_bytes(service.chat("kept for later").content)
+    signed = service.wait_anchored()["signed_head"]
+    head.write_text(json.dumps(signed, indent=2))
+    result = service.verify("--receipt", str(answer), "--head", str(head))
+    assert result.returncode == 0, result.stdout + result.stderr
+    by_name = {check["name"]: check["status"] for check in json.loads(result.stdout)["checks"]}
+    assert by_name["receipts"] == "pass"
+
+
+def test_a_large_question_lies_in_blobs_that_its_sender_fetches(service: Service, tmp_path: Path) -> None:
+    """Random text does not compress, so that it does not fit one transaction."""
+    text = random.Random(7).randbytes(200_000).hex()
+    answer = service.chat(text, max_tokens=4)
+    assert answer.status_code == 200, answer.text
+    record_id = answer.json()["tallystick"]["record_id"]
+    service.wait_anchored()
+    bundle, blobs = tmp_path / "bundle.json", tmp_path / "blobs"
+    bundle.write_bytes(service.get(f"/v1/records/{record_id}/proof").content)
+    without = tallystick("verify", str(bundle), *service.trusted(), "--blobs", str(tmp_path / "empty"))
+    assert without.returncode == 2, without.stdout + without.stderr
+    fetched = tallystick("fetch", str(bundle), "--service", service.base_url, "--blobs", str(blobs))
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+    checked = tallystick("verify", str(bundle), *service.trusted(), "--blobs", str(blobs))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_a_disclosure_shows_the_chosen_fields_and_hides_the_rest(service: Service, tmp_path: Path) -> None:
@@ -104,7 +136,7 @@ def test_a_disclosure_shows_the_chosen_fields_and_hides_the_rest(service: Servic
     whole.write_bytes(service.get(f"/v1/records/{record_id}/proof").content)
     made = tallystick("disclose", str(whole), "--fields", "model,gpu,price", "-o", str(part))
     assert made.returncode == 0, made.stderr
-    checked = tallystick("verify", str(part))
+    checked = tallystick("verify", str(part), *service.trusted())
     assert checked.returncode == 0, checked.stdout + checked.stderr
     shown = tallystick("show", str(part))
     assert service.model in shown.stdout
