@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,23 +22,24 @@ import pytest
 from tallystick.ids import RecordId
 from tallystick.keys import EpochKey
 from tallystick.record import Record, RecordFault, State
-from tallystick.sealing import open_sealed, record_secret
-from tallystick_platform.errors import JournalClosed, JournalUnavailable
+from tallystick.sealing import open_sealed, record_secret, sealed_header
+from tallystick_platform.errors import CannotFollow, JournalClosed, JournalUnavailable
 from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.store import writer
-from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.group import GroupCommitter
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import (
-    ANCHOR_DEADLINE_S,
     LOG_ID,
+    PROMISE_S,
     RANDOM,
     TOKEN_ID,
     Setting,
+    accepted,
     carried_out,
     completed,
+    ending,
     findings,
     record_many,
     record_one,
@@ -62,6 +63,7 @@ async def database(setting: Setting) -> FaultyDatabase:
 async def started(setting: Setting, database: FaultyDatabase) -> Journal:
     journal = setting.journal(database)
     await journal.start()
+    journal.release()
     return journal
 
 
@@ -70,10 +72,14 @@ def states(setting: Setting, database: FaultyDatabase) -> dict[RecordId, Record]
     key = EpochKeyFiles(setting.keys_dir, LOG_ID).load(1)
     assert isinstance(key, EpochKey)
     opened = {}
-    for stored in Batches(database, setting.macs).records(0, 1_000):
-        secret = record_secret(key, stored.index)
+    for stored in setting.batches(database).records(0, 1_000):
         found = open_sealed(
-            stored.sealed, log_id=LOG_ID, index=stored.index, fields_root=stored.fields_root, secret=secret
+            stored.sealed,
+            log_id=LOG_ID,
+            index=stored.index,
+            epoch=stored.epoch,
+            fields_root=stored.fields_root,
+            secret=record_secret(key, stored.index, sealed_header(stored.sealed).nonce),
         )
         opened[found.record.id] = found.record
     return opened
@@ -135,7 +141,6 @@ async def test_a_failing_commit_gives_no_entry_and_the_journal_records_that_it_w
     assert found.error.code == "journal_unavailable"
     assert (found.response is not None) == streamed
     assert (found.price is not None) == streamed
-    assert (found.http.response_hash is not None) == streamed
 
 
 async def test_an_outcome_that_told_the_truth_already_is_recorded_as_it_was_offered(
@@ -150,7 +155,42 @@ async def test_an_outcome_that_told_the_truth_already_is_recorded_as_it_was_offe
     await journal.recover()
     await journal.close()
     audit(setting, database)
-    assert states(setting, database)[ticket.record.id] == offered
+    found = states(setting, database)[ticket.record.id]
+    assert (found.state, found.error, found.time) == (offered.state, offered.error, offered.time)
+
+
+@pytest.mark.parametrize("point", [Point.BEGIN, Point.INSERT, Point.COMMIT, Point.COMMITTED])
+async def test_work_whose_acceptance_fails_is_not_owed_and_its_record_tells_whether_it_stands(
+    setting: Setting, database: FaultyDatabase, point: Point
+) -> None:
+    journal = await started(setting, database)
+    await record_one(journal, setting.clock)
+    record = accepted(setting.clock)
+    database.fail(point)
+    with pytest.raises(JournalUnavailable):
+        await journal.record_at_once(record, token_id=TOKEN_ID)
+    await record_one(journal, setting.clock)
+    assert (await journal.entry(record.id) is not None) == (point in PERSISTED)
+    assert len(await journal.unended()) == (point in PERSISTED)
+    await journal.close()
+    audit(setting, database)
+
+
+@pytest.mark.parametrize("point", [Point.BEGIN, Point.INSERT, Point.COMMIT, Point.COMMITTED])
+async def test_an_end_whose_commit_fails_is_told_again_and_stands_once(
+    setting: Setting, database: FaultyDatabase, point: Point
+) -> None:
+    journal = await started(setting, database)
+    ticket, _ = await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+    database.fail(point)
+    with pytest.raises(JournalUnavailable):
+        await journal.record_at_once(ending(ticket.record, setting.clock), token_id=TOKEN_ID)
+    with pytest.raises(CannotFollow) if point in PERSISTED else nullcontext():
+        await journal.record_at_once(ending(ticket.record, setting.clock), token_id=TOKEN_ID)
+    assert await journal.unended() == []
+    assert await journal.follower(ticket.record.id) is not None
+    await journal.close()
+    audit(setting, database)
 
 
 async def test_every_caller_of_a_failing_group_is_refused(setting: Setting, database: FaultyDatabase) -> None:
@@ -254,8 +294,7 @@ async def test_a_crash_while_recording_leaves_the_record_or_an_interrupted_one(
 async def test_a_crash_while_an_epoch_opens_changes_no_key_that_was_used(
     setting: Setting, database: FaultyDatabase, point: Point
 ) -> None:
-    journal = setting.journal(database)
-    await journal.start()
+    journal = await started(setting, database)
     await crash(database, point, journal.admit(would_be(setting.clock), token_id=TOKEN_ID))
     key = EpochKeyFiles(setting.keys_dir, LOG_ID).load(1)
     journal = await started(setting, database)
@@ -332,9 +371,8 @@ async def test_an_idle_journal_that_cannot_close_its_epoch_goes_on(setting: Sett
     journal = await started(setting, database)
     await record_one(journal, setting.clock)
     await journal.close()
-    committer = GroupCommitter(
-        database, setting.sealer(), setting.macs, clock=setting.clock, anchor_deadline_s=ANCHOR_DEADLINE_S
-    )
+    committer = GroupCommitter(database, setting.sealer(), setting.macs, clock=setting.clock, promise_s=PROMISE_S)
+    committer.held = None
     committer.connect()
     setting.clock.advance(setting.epoch_seconds)
     database.fail(Point.COMMIT)
@@ -348,11 +386,17 @@ async def test_an_idle_journal_that_cannot_close_its_epoch_goes_on(setting: Sett
     audit(setting, database)
 
 
-async def test_something_else_that_wrote_the_journal_is_noticed(setting: Setting, database: FaultyDatabase) -> None:
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM record", "DELETE FROM admission", "DELETE FROM inventory", "UPDATE inventory SET box = zeroblob(99)"],
+)
+async def test_something_else_that_wrote_the_journal_is_noticed(
+    setting: Setting, database: FaultyDatabase, change: str
+) -> None:
     journal = await started(setting, database)
     await record_one(journal, setting.clock)
     with database.writing() as connection:
-        connection.exec_driver_sql("DELETE FROM record")
+        connection.exec_driver_sql(change)
     with pytest.raises(JournalUnavailable):
         await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
     await journal.close()

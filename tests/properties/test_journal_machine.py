@@ -8,24 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Coroutine
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
+from tallystick.errors import OpenError
 from tallystick.ids import Address
 from tallystick.record import Record, State
-from tallystick_platform.errors import JournalUnavailable
+from tallystick.sealing import open_sealed
+from tallystick_platform.errors import AdmissionClosed, CannotFollow, JournalUnavailable
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
+from tallystick_platform.store.tokens import TokenStore
 from tests.support.faulty_store import FaultyDatabase, Point
-from tests.support.journals import ALICE, BOB, TOKEN_ID, Setting, completed, findings, record_one, would_be
+from tests.support.journals import (
+    ALICE,
+    BOB,
+    LOG_ID,
+    TOKEN_ID,
+    Setting,
+    accepted,
+    completed,
+    ending,
+    findings,
+    record_one,
+    would_be,
+)
 
 ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
 POINTS = [Point.BEGIN, Point.INSERT, Point.DELETE, Point.COMMIT, Point.COMMITTED]
@@ -39,6 +65,7 @@ class JournalMachine(RuleBasedStateMachine):
     """Callers of one journal, and what they were told."""
 
     tickets = Bundle("tickets")
+    long_work = Bundle("long_work")
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +76,9 @@ class JournalMachine(RuleBasedStateMachine):
         self.admitted: dict[bytes, Record] = {}
         self.recorded: dict[bytes, tuple[State, JournalEntry]] = {}
         self.refused: set[bytes] = set()
+        self.accepted: dict[bytes, Record] = {}
+        self.entries: list[JournalEntry] = []
+        self.backup: tuple[Path, set[bytes], dict[bytes, Record]] | None = None
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Until it is done, in the machine's own event loop."""
@@ -59,10 +89,12 @@ class JournalMachine(RuleBasedStateMachine):
         self.database = FaultyDatabase.open(self.setting.journal_path)
         self.start()
         self.run(record_one(self.journal, self.setting.clock))
+        self.back_up()
 
     def start(self) -> None:
         self.journal = self.setting.journal(self.database)
         self.run(self.journal.start())
+        self.journal.release()
         self.run(self.journal.recover())
 
     @rule(target=tickets, senders=st.lists(SENDERS, min_size=1, max_size=4), streamed=st.booleans(), fault=FAULTS)
@@ -71,29 +103,126 @@ class JournalMachine(RuleBasedStateMachine):
         self.database.fail(fault)
         offered = [would_be(self.setting.clock, sender=sender, streamed=streamed) for sender in senders]
         results = self.run(self.all_of([self.journal.admit(record, token_id=TOKEN_ID) for record in offered]))
-        given = []
         for record, result in zip(offered, results, strict=True):
             if isinstance(result, JournalUnavailable):
                 self.refused.add(record.id)
             else:
                 self.admitted[record.id] = result.record
-                given.append(result.record)
-        return multiple(*given)
+        return multiple(
+            *[record.id for record in offered]
+        )  # all of them: what is drawn must not depend on what threads do
 
     @rule(ended=st.lists(consumes(tickets), min_size=1, max_size=4), state=ENDINGS, fault=FAULTS)
-    def commit(self, ended: list[Record], state: State, fault: Point | None) -> None:
+    def commit(self, ended: list[bytes], state: State, fault: Point | None) -> None:
         """Some of them end at once, and perhaps a fault in their group; what was withheld is recorded soon after."""
         self.database.fail(fault)
-        records = [terminal(record, self.setting, state) for record in ended if record.id in self.admitted]
+        records = [terminal(self.admitted[name], self.setting, state) for name in ended if name in self.admitted]
         results = self.run(self.all_of([self.journal.commit(record) for record in records]))
         for record, result in zip(records, results, strict=True):
             if not isinstance(result, JournalUnavailable):
                 assert isinstance(result, JournalEntry), result
                 self.recorded[record.id] = (record.state, result)
+                self.entries.append(result)
             del self.admitted[record.id]
         self.database.heal()
         self.run(self.journal.recover())
         assert self.journal.counts().open == len(self.admitted)
+
+    @rule(target=long_work, sender=SENDERS, fault=FAULTS)
+    def accept(self, sender: Address, fault: Point | None) -> bytes:
+        """Long work is taken on, and perhaps a fault; who was refused finds out whether it stands."""
+        self.database.fail(fault)
+        record = accepted(self.setting.clock, sender=sender)
+        (result,) = self.run(self.all_of([self.journal.record_at_once(record, token_id=TOKEN_ID)]))
+        self.database.heal()
+        if isinstance(result, JournalUnavailable):
+            if self.run(self.journal.entry(record.id)) is not None:
+                self.accepted[record.id] = record
+            return record.id
+        ticket, entry = result
+        self.accepted[record.id] = ticket.record
+        self.recorded[record.id] = (State.ACCEPTED, entry)
+        self.entries.append(entry)
+        return record.id
+
+    @rule(name=consumes(long_work), fault=FAULTS)
+    def end(self, name: bytes, fault: Point | None) -> None:
+        """Long work ends, told twice: the second time it is recorded already, unless a fault undid the first."""
+        record = self.accepted.pop(name, None)
+        if record is None:
+            return
+        self.database.fail(fault)
+        calls = [self.journal.record_at_once(ending(record, self.setting.clock), token_id=TOKEN_ID) for _ in range(2)]
+        first = self.run(self.all_of([calls[0]]))[0]
+        self.database.heal()
+        second = self.run(self.all_of([calls[1]]))[0]
+        stands = [result for result in (first, second) if isinstance(result, tuple)]
+        assert len(stands) <= 1
+        assert isinstance(second, tuple | CannotFollow)
+        for ticket, entry in stands:
+            self.recorded[ticket.record.id] = (State.COMPLETED, entry)
+            self.entries.append(entry)
+        assert self.run(self.journal.follower(record.id)) is not None
+
+    @rule(sender=SENDERS)
+    def make_a_token(self, sender: Address) -> None:
+        """Something else of the service writes another table meanwhile."""
+        tokens = TokenStore(self.database, self.setting.macs)
+        made = tokens.create(name="machine", address=sender, now_us=self.setting.clock.now_us())
+        tokens.revoke(made.info.id, now_us=self.setting.clock.now_us())
+
+    @rule()
+    def hold_and_release(self) -> None:
+        """While it is held nothing is admitted; afterwards all is as before."""
+        size = self.journal.counts().size
+        self.journal.hold("a test")
+        refused = self.run(self.refusal())
+        assert isinstance(refused, AdmissionClosed)
+        assert self.journal.counts().size == size
+        self.journal.release()
+
+    async def refusal(self) -> BaseException | None:
+        try:
+            await self.journal.admit(would_be(self.setting.clock), token_id=TOKEN_ID)
+        except AdmissionClosed as error:
+            return error
+        return None
+
+    @rule()
+    def back_up_again(self) -> None:
+        """Another backup takes the place of the last one."""
+        self.back_up()
+
+    def back_up(self) -> None:
+        """A copy of the database as it stands."""
+        copy = self.setting.home / "backup.sqlite"
+        copy.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self.setting.journal_path)) as live, closing(sqlite3.connect(copy)) as into:
+            live.backup(into)
+        with self.database.reading() as connection:
+            known = {row.record_id for row in connection.execute(RECORD.select())}
+        self.backup = (copy, known, dict(self.accepted))
+
+    @rule()
+    def restore(self) -> None:
+        """The journal is put back to its backup; what was told since is known to its callers alone. One index at least has two records."""
+        if self.backup is None:
+            return
+        self.database.heal()
+        self.entries.append(self.run(record_one(self.journal, self.setting.clock, ALICE)))
+        copy, known, accepted_then = self.backup
+        self.run(self.journal.close())
+        self.database.close()
+        shutil.copyfile(copy, self.setting.journal_path)
+        self.database = FaultyDatabase.open(self.setting.journal_path)
+        self.recorded = {name: told for name, told in self.recorded.items() if name in known}
+        self.refused.clear()
+        self.forget_open()
+        self.accepted = accepted_then
+        self.start()
+        entry = self.run(record_one(self.journal, self.setting.clock, BOB))
+        self.recorded[entry.record_id] = (State.COMPLETED, entry)
+        self.entries.append(entry)
 
     @rule(sender=SENDERS)
     def leave_before_admission(self, sender: Address) -> None:
@@ -184,11 +313,31 @@ class JournalMachine(RuleBasedStateMachine):
                 recorded = {row.record_id for row in connection.execute(RECORD.select())}
                 assert connection.execute(DRAFT.select()).fetchall() == []
             assert admitted == recorded
-            assert recorded >= self.recorded.keys() | self.admitted.keys()
+            assert recorded >= self.recorded.keys() | self.admitted.keys() | self.accepted.keys()
             assert findings(self.setting, self.database) == []
+            self.check_secrets()
             self.database.close()
         self.loop.close()
         shutil.rmtree(self.setting.home)
+
+    def check_secrets(self) -> None:
+        """Every secret that was ever given out opens its own record, and no other that stands at its index."""
+        with self.database.reading() as connection:
+            rows = {row.log_index: row for row in connection.execute(RECORD.select())}
+        for entry in self.entries:
+            row = rows.get(entry.index)
+            if row is None:
+                continue
+            own = row.record_id == entry.record_id
+            with nullcontext() if own else pytest.raises(OpenError):
+                open_sealed(
+                    row.sealed,
+                    log_id=LOG_ID,
+                    index=entry.index,
+                    epoch=row.epoch,
+                    fields_root=row.fields_root,
+                    secret=entry.record_secret,
+                )
 
 
 def terminal(record: Record, setting: Setting, state: State) -> Record:

@@ -36,9 +36,10 @@ async def ask(journal: Journal, clock: SystemClock, sender: Address) -> None:
 async def main(home: Path) -> None:
     """Recover, then work until killed."""
     clock = SystemClock()
-    setting = Setting(home, clock=clock, auditor=AuditorKey(b"\x01" * 64, b"\x02" * 32))
+    setting = Setting(home, clock=clock, auditor=AuditorKey(b"\x01" * 32))
     journal = setting.journal(setting.database())
     await journal.start()
+    journal.release()
     say(f"recovered {await journal.recover()}")
     await asyncio.gather(*(ask(journal, clock, ALICE if caller % 2 else BOB) for caller in range(CALLERS)))
 

@@ -41,7 +41,7 @@ class Counters:
         return self.next_seq, self.next_index
 
     def confirm(self, connection: WriterConnection, began: Standing) -> None:
-        """Compare what a group started from with the database, inside its transaction: nothing else may have advanced the counters.
+        """Compare what a group started from with the database, inside its transaction: nothing else may have advanced or removed anything.
 
         Raises: StateConflict, InventoryUnreadable
         """
@@ -52,6 +52,7 @@ class Counters:
         if found != began:
             expected = f"next admission {began[0]}, next index {began[1]}"
             raise StateConflict(table="inventory", row=1, expected=expected, found=f"{found[0]} and {found[1]}")
+        _check_tail(connection, self._inventory)
 
     def save(self, connection: WriterConnection, marks: Mapping[str, Sequence[bytes]]) -> None:
         """Write the advanced counters and count the inserted rows, inside the group's transaction after `confirm`."""
