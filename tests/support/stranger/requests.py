@@ -1,0 +1,317 @@
+"""The readers of requests, and the answers that a client gets (section 7)."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from tests.support.stranger.errors import REQUEST, Refused
+from tests.support.stranger.fields import strict_json
+
+MAX_DEPTH = 16
+
+
+class Read(NamedTuple):
+    """What a reader finds in a request."""
+
+    prompt: dict[str, Any] | None
+    system: str | None
+    asked: dict[str, Any]
+    model: str | None
+
+
+def _fail(param: str, text: str) -> Refused:
+    return Refused(REQUEST, f"{param or 'the body'}: {text}", param)
+
+
+def _check(param: str, value: Any, level: int) -> None:
+    """Integers of at most 64 bits, and no deeper than a field of a record."""
+    if isinstance(value, dict | list):
+        if level > MAX_DEPTH:
+            raise _fail(param, "nested deeper than a record may be")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check(param, item, level + 1)
+    elif type(value) is int and not -(2**63) <= value < 2**63:
+        raise _fail(param, "an integer beyond 64 bits")
+
+
+def _json_body(body: bytes) -> dict[str, Any]:
+    value = strict_json(REQUEST, body)
+    if not isinstance(value, dict):
+        raise _fail("", "is no object")
+    for name, member in value.items():
+        _check(name, member, 2)
+    return value
+
+
+def _parts(target: str) -> list[str]:
+    """The parts of a target's path, decoded."""
+    path = target.split("?", 1)[0]
+    if not path.startswith("/"):
+        raise _fail("target", "does not start with a slash")
+    try:
+        return [unquote_to_bytes(part).decode() for part in path[1:].split("/")]
+    except UnicodeDecodeError:
+        raise _fail("target", "is not UTF-8") from None
+
+
+def _message_text(message: dict[str, Any], where: str) -> str:
+    content = message.get("content")
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise _fail(f"{where}.content", "is neither text nor parts")
+    texts = []
+    for position, part in enumerate(content):
+        name = f"{where}.content[{position}]"
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise _fail(name, "is no part with a type")
+        if part["type"] != "text":
+            continue
+        if not isinstance(part.get("text"), str):
+            raise _fail(f"{name}.text", "is no text")
+        texts.append(part["text"])
+    return "".join(texts)
+
+
+def _system(messages: list[Any]) -> str | None:
+    texts = []
+    for position, message in enumerate(messages):
+        where = f"messages[{position}]"
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise _fail(where, "is no message with a role")
+        if message["role"] in ("system", "developer"):
+            texts.append(_message_text(message, where))
+    return "\n\n".join(texts) if texts else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _nests(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict | list) for item in value))
+
+
+def _stop(value: Any) -> list[str]:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
+        raise _fail("stop", "is neither text nor a list of texts")
+    return stops
+
+
+def _max_tokens(body: dict[str, Any]) -> Any:
+    given = body.get("max_completion_tokens")
+    if given is not None and not _is_number(given):
+        raise _fail("max_completion_tokens", "is no number")
+    other = body.get("max_tokens")
+    if other is None:
+        return given
+    if given is not None and (not _is_number(other) or other != given):
+        raise _fail("max_tokens", "is another number than max_completion_tokens")
+    return other
+
+
+def _chat(method: str, _target: str, body: bytes) -> Read:
+    if method != "POST":
+        raise _fail("method", "is not POST")
+    members = _json_body(body)
+    messages = members.get("messages")
+    if not isinstance(messages, list):
+        raise _fail("messages", "is no list")
+    system = _system(messages)
+    model = members.get("model")
+    if model is not None and not isinstance(model, str):
+        raise _fail("model", "is no text")
+    prompt: dict[str, Any] = {"messages": messages}
+    asked: dict[str, Any] = {}
+    for name, value in members.items():
+        if value is None or name in ("messages", "model", "stream", "stream_options"):
+            continue
+        if name == "stop":
+            asked[name] = _stop(value)
+        elif name in ("max_tokens", "max_completion_tokens") and (name != "max_tokens" or not _nests(value)):
+            asked["max_tokens"] = _max_tokens(members)
+        elif not _nests(value):
+            asked[name] = value
+        elif name == "blob":
+            raise _fail("blob", "is a name that records keep for themselves")
+        else:
+            prompt[name] = value
+    return Read(prompt, system, asked, model)
+
+
+def _plain(value: Any) -> bool:
+    return all(map(_plain, value)) if isinstance(value, list) else not isinstance(value, dict)
+
+
+def _export(method: str, target: str, body: bytes) -> Read:
+    if method != "POST":
+        raise _fail("method", "is not POST")
+    parts = _parts(target)
+    model = "/".join(parts[2:-1])
+    if (
+        parts[:2] != ["v1", "models"]
+        or parts[-1] != "exports"
+        or not all(parts[2:-1])
+        or not 3 < len(parts) < 6
+        or model.count("/") > 1
+    ):
+        raise _fail("target", "is no export of a model")
+    members = _json_body(body)
+    for name, value in members.items():
+        if not _plain(value):
+            raise _fail(name, "is no parameter")
+    return Read(None, None, {name: value for name, value in members.items() if value is not None}, model)
+
+
+def _download(method: str, target: str, body: bytes) -> Read:
+    if method != "GET":
+        raise _fail("method", "is not GET")
+    parts = _parts(target)
+    file = "archive.tar" if parts[3:] == ["archive.tar"] else "/".join(parts[4:])
+    if parts[:2] != ["v1", "exports"] or len(parts) < 4 or not all(parts):
+        raise _fail("target", "is no download of an export")
+    if parts[3:] != ["archive.tar"] and (parts[3] != "files" or len(parts) < 5):
+        raise _fail("target", "is no download of a file")
+    if body:
+        raise _fail("body", "is not empty")
+    return Read(None, None, {"export": parts[2], "file": file}, None)
+
+
+READERS: dict[str, Callable[[str, str, bytes], Read]] = {
+    "chat/openai/1": _chat,
+    "export/tallystick/1": _export,
+    "download/tallystick/1": _download,
+}
+
+
+def read_request(reader: str, method: str, target: str, content_type: str | None, body: bytes) -> Read:
+    """What the named reader finds; no reader of version 2 looks at the content type."""
+    del content_type
+    if reader not in READERS:
+        raise _fail("reader", f"{reader} is no reader of version 2")
+    return READERS[reader](method, target, body)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal: numbers by value, true and false being none."""
+    if _is_number(one) and _is_number(other):
+        return bool(one == other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _lower(text: str) -> str:
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+
+
+def same_model(named: str, model: dict[str, Any]) -> bool:
+    """Whether a request's model is the record's."""
+    if _lower(named) == _lower(model["id"]):
+        return True
+    name, at, digits = named.rpartition("@")
+    digest = model["weights_digest"].hex()
+    return bool(at and digits) and _lower(name) == _lower(model["id"]) and digest.startswith(digits)
+
+
+def check_binding(record: dict[str, Any], missing: list[str]) -> list[str]:
+    """Where a whole record differs from what its reader reads; fields whose blob is missing are left out."""
+    request = record["request"]
+    if request is None or "request" in missing:
+        return []
+    try:
+        read = read_request(
+            request["reader"], record["http"]["method"], request["target"], request["content_type"], request["body"]
+        )
+    except Refused as error:
+        return [f"its reader refuses the request: {error.text}"]
+    wrong = []
+    if "prompt" not in missing and not same(read.prompt, record["prompt"]):
+        wrong.append("prompt is not what the request says")
+    if "instructions" not in missing:
+        system = record["instructions"]["system"] if record["instructions"] is not None else None
+        if system != read.system:
+            wrong.append("instructions.system is not what the request says")
+    parameters = record["parameters"]
+    wrong += [
+        f"parameters.{name} is not what was asked for"
+        for name, value in read.asked.items()
+        if name not in parameters or not same(value, parameters[name])
+    ]
+    if read.model is not None and record["model"] is not None and not same_model(read.model, record["model"]):
+        wrong.append("model is not the one that the request names")
+    return wrong
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    return {"id": call["id"], "name": call["function"]["name"], "arguments": call["function"]["arguments"]}
+
+
+def _output(message: dict[str, Any], finish_reason: Any, logprobs: Any) -> dict[str, Any]:
+    content = {
+        "role": message.get("role", "assistant"),
+        "content": message.get("content"),
+        "tool_calls": list(map(_call, message.get("tool_calls") or [])),
+    }
+    return {"kind": "message", "content": content, "finish_reason": finish_reason, "logprobs": logprobs}
+
+
+def _error(document: dict[str, Any]) -> dict[str, str] | None:
+    error = document.get("error")
+    return None if error is None else {"code": error["code"], "message": error["message"]}
+
+
+def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]]]:
+    """The error and the outputs of a chat's whole answer."""
+    document = json.loads(file)
+    choices = sorted(document.get("choices", []), key=lambda choice: choice["index"])
+    outputs = [_output(c["message"], c.get("finish_reason"), c.get("logprobs")) for c in choices]
+    return _error(document), outputs
+
+
+def _join_call(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
+    call = calls.setdefault(piece["index"], {"id": "", "function": {"name": "", "arguments": ""}})
+    call["id"] += piece.get("id") or ""
+    for name in ("name", "arguments"):
+        call["function"][name] += piece.get("function", {}).get(name) or ""
+
+
+def _join(choice: dict[str, Any], piece: dict[str, Any]) -> None:
+    delta = piece.get("delta", {})
+    if delta.get("role"):
+        choice["message"]["role"] = delta["role"]
+    if delta.get("content") is not None:
+        choice["message"]["content"] = (choice["message"].get("content") or "") + delta["content"]
+    for call in delta.get("tool_calls") or []:
+        _join_call(choice["calls"], call)
+    if piece.get("finish_reason") is not None:
+        choice["finish_reason"] = piece["finish_reason"]
+    for name, items in (piece.get("logprobs") or {}).items():
+        choice["logprobs"] = choice["logprobs"] or {}
+        choice["logprobs"][name] = (choice["logprobs"].get(name) or []) + (items or [])
+
+
+def read_stream(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]]]:
+    """The error and the outputs of a chat's answer that came as a stream of events."""
+    error = None
+    choices: dict[int, dict[str, Any]] = {}
+    for event in re.findall(r"^data: ?(.*)$", file.decode(), re.MULTILINE):
+        if event.strip() == "[DONE]":
+            break
+        document = json.loads(event)
+        error = _error(document) or error
+        for piece in document.get("choices", []):
+            blank: dict[str, Any] = {"message": {}, "calls": {}, "finish_reason": None, "logprobs": None}
+            _join(choices.setdefault(piece["index"], blank), piece)
+    outputs = []
+    for _, choice in sorted(choices.items()):
+        calls = [call for _, call in sorted(choice["calls"].items())]
+        outputs.append(_output({**choice["message"], "tool_calls": calls}, choice["finish_reason"], choice["logprobs"]))
+    return error, outputs
