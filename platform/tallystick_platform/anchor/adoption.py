@@ -35,7 +35,7 @@ from tallystick_platform.settings import Settings
 from tallystick_platform.store.adoption import AdoptionStore, Span, Taking, gaps
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.journal import MAX_OPEN_ADMISSIONS
-from tallystick_platform.store.rows import Epoch, Row
+from tallystick_platform.store.rows import Epoch, Row, Void
 
 
 def adoption_margin(settings: Settings) -> int:
@@ -164,14 +164,17 @@ class Adoption:
         floor = highest + margin
         if floor > MAX_NUMBER:
             raise AdoptionRefused(reason=f"no admission numbers are left above {floor}")
+        voids = list(gaps(known, floor))
+        voided = [last for _, last in voids] + [row.last for row, _ in found.foreign if isinstance(row, Void)]
         return Taking(
             settled=found.settled,
             foreign=found.foreign,
             rotations=found.rotations,
             records=found.records,
-            voids=list(gaps(known, floor)),
+            voids=voids,
             size=Index(max(found.tip.size, next_index)),
             floor=floor,
+            void=max([self._store.highest_void(), *voided]),
         )
 
     def _require_sendable(self, found: Found) -> None:

@@ -13,11 +13,15 @@ from enum import StrEnum
 
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.errors import ChainError, TallystickError
-from tallystick.ids import LogId
-from tallystick_platform.app.errors import AddressUnavailable
+from tallystick.ids import Address, LogId, checksum_address
+from tallystick_platform.anchor.bootstrap import check_log
+from tallystick_platform.app.chain_process import embedded_chain_installed
+from tallystick_platform.app.errors import AddressUnavailable, ChainNotInstalled
 from tallystick_platform.app.listening import bind
+from tallystick_platform.cli.chains import location_of
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.ledger_chain import Fees, KeySigner, LedgerClient, RemoteSigner, Unsigned
 from tallystick_platform.sealing import open_keyring
 from tallystick_platform.settings import Mode, Settings, load_settings
 from tallystick_platform.store.database import Database
@@ -25,6 +29,10 @@ from tallystick_platform.store.database import Database
 MIN_FREE_BYTES = 1_073_741_824
 MAX_CLOCK_SKEW_S = 60
 RPC_TIMEOUT_S = 5.0
+TEST_TRANSACTION = Unsigned(
+    chain_id=1, nonce=2**63, to=None, data=b"", gas=0, fees=Fees(max_fee_per_gas=0, max_priority_fee_per_gas=0)
+)
+"""What a signer is asked to sign to see whether it does: no chain can take it, whoever may get hold of it."""
 
 
 class Mark(StrEnum):
@@ -66,6 +74,8 @@ def _examinations() -> Iterator[Examined]:
         ("disk", _disk),
         ("api port", _api_port),
         ("chain", _chain),
+        ("log", _log),
+        ("signer", _signer),
         ("model", _model),
         ("device", _device),
     ):
@@ -75,7 +85,7 @@ def _examinations() -> Iterator[Examined]:
 def _examined(what: str, look: Callable[[Settings], tuple[Mark, str]], settings: Settings) -> Examined:
     try:
         mark, detail = look(settings)
-    except (PlatformError, TallystickError, OSError) as error:
+    except (PlatformError, TallystickError, OSError, ValueError) as error:
         mark, detail = Mark.BAD, str(error)
     return Examined(what=what, mark=mark, detail=detail)
 
@@ -130,10 +140,10 @@ def _answers(host: str, port: int) -> bool:
 
 def _chain(settings: Settings) -> tuple[Mark, str]:
     if settings.chain_rpc is None:
-        if importlib.util.find_spec("eth") is None:
-            return Mark.BAD, "the embedded chain needs py-evm: install tallystick[server]"
+        if not embedded_chain_installed():
+            return Mark.BAD, str(ChainNotInstalled())
         return Mark.GOOD, "embedded"
-    reader = LedgerReader(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S), bytes(20), LogId(bytes(32)))  # type: ignore[arg-type]
+    reader = LedgerReader(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S), Address(bytes(20)), LogId(bytes(32)))
     try:
         chain_id, block = reader.chain_id(), reader.latest_block()
     except ChainError as error:
@@ -144,6 +154,36 @@ def _chain(settings: Settings) -> tuple[Mark, str]:
     if skew_s > MAX_CLOCK_SKEW_S:
         return Mark.BAD, f"the newest block is {skew_s} s ahead of this machine's clock"
     return Mark.GOOD, f"chain {chain_id}, block {block.number}, {-skew_s} s old"
+
+
+def _log(settings: Settings) -> tuple[Mark, str]:
+    """The log on a node of the operator's own: its contract, its writer, and whether that can pay."""
+    if settings.chain_rpc is None:
+        return Mark.NOT_EXAMINED, "the embedded chain's is found or made when the service starts"
+    if settings.contract is None or settings.log_id is None:
+        return Mark.BAD, "set TALLYSTICK_CONTRACT and TALLYSTICK_LOG_ID; `tallystick-server log create` makes a log"
+    transport = HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S)
+    location = location_of(settings, transport)
+    if location is None:
+        return Mark.BAD, "the settings name no log"
+    operator = open_keyring(settings).operator
+    check_log(transport, operator.address, location)
+    settings.check_promise(location.terms.promise)
+    balance = LedgerClient(transport, KeySigner(operator), location.chain_id).balance()
+    what = f"{checksum_address(operator.address)} writes it and holds {balance} wei; promise {location.terms.promise} s"
+    return (Mark.GOOD if balance else Mark.BAD), what
+
+
+def _signer(settings: Settings) -> tuple[Mark, str]:
+    if settings.signer_url is None:
+        return Mark.GOOD, "the operator's key signs transactions here"
+    transport = HttpTransport(settings.signer_url, RPC_TIMEOUT_S)
+    operator = open_keyring(settings).operator
+    RemoteSigner(transport, operator.address, transport.name).sign(TEST_TRANSACTION)
+    return (
+        Mark.GOOD,
+        f"{transport.name} signs transactions for {checksum_address(operator.address)}; receipts are signed here",
+    )
 
 
 def _model(settings: Settings) -> tuple[Mark, str]:

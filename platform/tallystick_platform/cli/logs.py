@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tallystick.chain import HttpTransport, LedgerReader
-from tallystick.ids import checksum_address, parse_address, to_hex
+from tallystick.ids import Address, checksum_address, parse_address, to_hex
 from tallystick.keys import Wallet
 from tallystick_platform.anchor import Promises, create_log
 from tallystick_platform.anchor.bootstrap import send_until
@@ -98,12 +98,21 @@ def rotate(*, writer: str, last_admission: int | None, signing: Signing, as_json
             return reader.log_state().writer == new_writer
 
         send_until(client, transaction, done, "the change of the writer")
+        if settings.embedded_chain:
+            _fund(client, new_writer)
     shown = {"log_id": to_hex(log.log_id), "writer": checksum_address(new_writer), "last_admission": last}
     text = (
         f"{checksum_address(new_writer)} writes the log from now on; numbers up to {last} are its predecessor's.\n"
         "Set TALLYSTICK_OPERATOR_KEY_FILE to its key, then: tallystick-server journal adopt --previous-key FILE"
     )
     show(shown, as_json=as_json, text=text)
+
+
+def _fund(keeper: LedgerClient, writer: Address) -> None:
+    """On the embedded chain only the keeper has something that the new writer can pay its gas with: half of it."""
+    if not keeper.balance(writer):
+        transfer = keeper.build_transfer(keeper.nonce(), writer, keeper.balance() // 2)
+        send_until(keeper, transfer, lambda: keeper.balance(writer) > 0, "the new writer's balance")
 
 
 def _signer(signing: Signing, default: Wallet | None) -> Signer:

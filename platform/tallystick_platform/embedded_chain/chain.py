@@ -17,7 +17,7 @@ from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
 from tallystick.ids import Address
 from tallystick_platform.embedded_chain import index
 from tallystick_platform.embedded_chain.errors import TransactionRefused
-from tallystick_platform.embedded_chain.genesis import open_genesis, require_head
+from tallystick_platform.embedded_chain.genesis import open_genesis, require_funded, require_head
 from tallystick_platform.embedded_chain.index import BlockRow
 from tallystick_platform.embedded_chain.intake import check_funds, check_transaction
 from tallystick_platform.embedded_chain.nodes import BlockNodes, StoredNodes
@@ -58,11 +58,13 @@ class EmbeddedChain:
         self._nodes = BlockNodes(self.stored)
         try:
             open_genesis(self.storage, self._nodes, chain_id=chain_id, prefund=prefund, now_s=now_s())
+            self._chain = rules_for(chain_id)(self._nodes)
+            self._headers = ChainDB(self.stored)
+            with self.state() as state:
+                require_funded(self.storage, prefund, lambda address: int(state.get_balance(address)))
         except BaseException:
             self.storage.close()
             raise
-        self._chain = rules_for(chain_id)(self._nodes)
-        self._headers = ChainDB(self.stored)
         self.pool = TransactionPool()
         self._making = threading.Lock()
         lead_s = self.head().timestamp - now_s()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import rlp
 from eth.constants import BLANK_ROOT_HASH
@@ -22,11 +21,13 @@ def open_genesis(
 ) -> None:
     """Write the genesis of a new chain, or check that the chain on disk is the one meant.
 
-    Raises: GenesisMismatch when the chain id differs, or when an address to prefund got nothing in the genesis.
+    Raises: GenesisMismatch when the chain id differs.
     """
     meta = storage.meta()
     if "chain_id" in meta:
-        _compare(storage.folder, meta, chain_id, prefund)
+        if meta["chain_id"] != str(chain_id):
+            stored = meta["chain_id"]
+            raise GenesisMismatch(path=storage.folder, what="chain id", stored=stored, asked=str(chain_id))
         return
     account = {"balance": PREFUND_WEI, "nonce": 0, "code": b"", "storage": {}}
     parameters = {
@@ -48,14 +49,16 @@ def open_genesis(
     nodes.clear()
 
 
-def _compare(folder: Path, meta: dict[str, str], chain_id: int, prefund: Sequence[Address]) -> None:
-    if meta["chain_id"] != str(chain_id):
-        raise GenesisMismatch(path=folder, what="chain id", stored=meta["chain_id"], asked=str(chain_id))
-    funded: list[str] = json.loads(meta["prefund"])
-    for address in map(checksum_address, prefund):
-        if address not in funded:
-            stored = ", ".join(funded) or "nobody"
-            raise GenesisMismatch(path=folder, what="list of prefunded addresses", stored=stored, asked=address)
+def require_funded(storage: ChainStorage, prefund: Sequence[Address], balance: Callable[[Address], int]) -> None:
+    """Refuse an address that was to have a balance, got none in the genesis and has none now: it could not send anything.
+
+    Raises: GenesisMismatch
+    """
+    funded: list[str] = json.loads(storage.meta()["prefund"])
+    for address in prefund:
+        if checksum_address(address) not in funded and not balance(address):
+            stored, asked = ", ".join(funded) or "nobody", checksum_address(address)
+            raise GenesisMismatch(path=storage.folder, what="list of prefunded addresses", stored=stored, asked=asked)
 
 
 def require_head(storage: ChainStorage) -> BlockRow:

@@ -73,12 +73,13 @@ class LedgerClient:
         """
         return self._asked("transaction count", lambda: int(self._eth.get_transaction_count(self._account, "latest")))
 
-    def balance(self) -> int:
-        """The account's balance. Units: wei.
+    def balance(self, of: Address | None = None) -> int:
+        """The account's balance, or another's. Units: wei.
 
         Raises: ChainUnavailable, ChainRejected
         """
-        return self._asked("balance", lambda: int(self._eth.get_balance(self._account, "latest")))
+        account = self._account if of is None else checksum_address(of)
+        return self._asked("balance", lambda: int(self._eth.get_balance(account, "latest")))
 
     def fees(self) -> Fees:
         """The offer that the node's next blocks should take: twice the base fee, and the tip that it suggests, within the cap.
@@ -182,6 +183,10 @@ class LedgerClient:
         arguments = (log.log_id, head, checksum_address(writer), last_admission)
         return self._call(log.contract, "rotateWriter", arguments, 0, nonce, fees)
 
+    def build_transfer(self, nonce: int, to: Address, value_wei: int, *, fees: Fees | None = None) -> SignedTransaction:
+        """Sign a payment to another account, which may be a new writer's."""
+        return self._sign(to, b"", call_gas(b"", 0), nonce, fees, value_wei)
+
     # -- web3.py
 
     @cached_property
@@ -212,10 +217,20 @@ class LedgerClient:
         data = bytes.fromhex(self._interface.encode_abi(function, args=list(arguments)).removeprefix("0x"))
         return self._sign(contract, data, call_gas(data, items), nonce, fees)
 
-    def _sign(self, to: Address | None, data: bytes, gas: int, nonce: int, fees: Fees | None) -> SignedTransaction:
+    def _sign(
+        self, to: Address | None, data: bytes, gas: int, nonce: int, fees: Fees | None, value_wei: int = 0
+    ) -> SignedTransaction:
         if gas > MAX_TRANSACTION_GAS:
             raise TransactionTooLarge(unit="gas", found=gas, limit=MAX_TRANSACTION_GAS)
-        unsigned = Unsigned(chain_id=self.chain_id, nonce=nonce, to=to, data=data, gas=gas, fees=fees or self.fees())
+        unsigned = Unsigned(
+            chain_id=self.chain_id,
+            nonce=nonce,
+            to=to,
+            data=data,
+            gas=gas,
+            fees=fees or self.fees(),
+            value=value_wei,
+        )
         signed = self._signer.sign(unsigned)
         if len(signed.raw) > MAX_TRANSACTION_BYTES:
             raise TransactionTooLarge(unit="bytes", found=len(signed.raw), limit=MAX_TRANSACTION_BYTES)

@@ -48,6 +48,8 @@ def read_key_text(text: str) -> Wallet:
 
 def _keystore_text(path: Path) -> str | None:
     """The file's text if it looks like a keystore, which is JSON; else None."""
+    if not path.is_file():
+        return None  # what is wrong with it is said where wallet files are read
     try:
         with path.open("rb") as file:
             data = file.read(MAX_KEYSTORE_BYTES + 1)

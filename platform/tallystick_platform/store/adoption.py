@@ -61,7 +61,7 @@ class Taking:
     """Everything that one adoption writes. Rows are as they stand on the chain, in the order of their entries.
 
     `settled` are rows of this journal that stand there, `foreign` those of another, `voids` the numbers that nobody knows. Indices go on
-    from `size`, and admission numbers and every sender's numbers above `floor`.
+    from `size`, admission numbers above `floor`, and every sender's numbers above `void`, the highest void number (0 if there is none).
     """
 
     settled: Sequence[tuple[Row, Mined]]
@@ -71,6 +71,7 @@ class Taking:
     voids: Sequence[Span]
     size: Index
     floor: int
+    void: int
 
 
 class AdoptionStore:
@@ -136,6 +137,11 @@ class AdoptionStore:
             stored = merged((row.first, row.last) for row in rows)
         return merged(sorted([*stored, *also]))
 
+    def highest_void(self) -> int:
+        """The highest number that this journal knows to be void."""
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.max(VOID.c.last))).scalar() or 0)
+
     def highest_bound(self) -> int:
         """The highest number of an earlier writer, by the changes of the writer that this journal knows."""
         with self._database.reading() as connection:
@@ -158,7 +164,7 @@ class AdoptionStore:
             connection.exec_driver_sql(
                 "DELETE FROM draft"
             )  # each was recorded by the lost journal, or its number is void
-            adopt(connection, self._macs, size=taking.size, floor=taking.floor)
+            adopt(connection, self._macs, size=taking.size, highest=taking.floor, void=taking.void)
 
     def _settle(self, connection: Connection, row: Row, mined: Mined, at_us: int) -> None:
         """A row of this journal that stands on the chain: for good, since what comes after it was read there."""

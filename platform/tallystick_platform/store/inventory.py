@@ -93,14 +93,17 @@ class Inventory:
         holding = self._of(table)
         holding.total = (holding.total + weight_of(new) - weight_of(old)) % _MODULUS
 
-    def adopt(self, *, size: Index, floor: int) -> None:
-        """Go on behind a chain that knows more than this journal: indices from `size` on, numbers above `floor`.
+    def adopt(self, *, size: Index, highest: int, void: int) -> None:
+        """Go on behind a chain that knows more than this journal: indices from `size` on, admission numbers above `highest`.
+
+        Every sender's numbers go on above `void`, the highest number that was declared void; 0 where none was.
 
         Raises: ValueError if that is below what was given out here.
         """
-        if size < self.next_index or floor < self.next_seq - 1:
+        if size < self.next_index or highest < self.next_seq - 1:
             raise ValueError("an inventory goes on above what it has given out, never below")
-        self.next_index, self.base, self.next_seq, self.floor = size, size, floor + 1, floor
+        self.next_index, self.base, self.next_seq = size, size, highest + 1
+        self.floor = max(self.floor, void)
 
     def _of(self, table: str) -> Holding:
         holding = self.tables.get(table)

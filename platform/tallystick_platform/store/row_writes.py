@@ -48,12 +48,12 @@ def delete_rows(connection: Connection, macs: RowMacs, table: Table, *where: Any
     return len(marks)
 
 
-def adopt(connection: Connection, macs: RowMacs, *, size: Index, floor: int) -> None:
-    """Go on behind a chain that knows more than this journal (a backup was restored): indices from `size` on, numbers above `floor`.
+def adopt(connection: Connection, macs: RowMacs, *, size: Index, highest: int, void: int) -> None:
+    """Go on behind a chain that knows more than this journal (a backup was restored); see Inventory.adopt.
 
     Raises: ValueError if that is below what was given out here.
     """
-    change_inventory(connection, macs, lambda inventory: inventory.adopt(size=size, floor=floor))
+    change_inventory(connection, macs, lambda inventory: inventory.adopt(size=size, highest=highest, void=void))
 
 
 def read_inventory(connection: Connection, macs: RowMacs) -> Inventory | None:

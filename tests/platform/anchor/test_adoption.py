@@ -12,6 +12,7 @@ from tallystick.chain.packing import unpack_records
 from tallystick.errors import OpenError
 from tallystick.ids import to_hex
 from tallystick.sealing import open_sealed
+from tallystick.verify import Outcome
 from tallystick_platform.anchor.adoption import adoption_margin
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, NothingToAdopt, WriterChanged
 from tallystick_platform.errors import AdmissionClosed
@@ -110,7 +111,8 @@ async def test_an_adopted_journal_goes_on_behind_the_chain_above_every_number_an
     assert [bob.receipt.receipt.admission_seq, alice.receipt.receipt.admission_seq] == [6 + MARGIN, 7 + MARGIN]
     verdict = home.verify()
     assert verdict.failures == ()
-    assert verdict.proven
+    assert verdict.outcome is Outcome.PROVEN
+    assert verdict.subject.voided == MARGIN
     assert home.findings() == []
 
 
@@ -289,10 +291,27 @@ async def test_a_change_of_the_writer_and_back_is_adopted_and_its_numbers_are_pa
         head = home.reader.log_state().head
         keeper.send(keeper.build_rotate(keeper.nonce(), LOG, head, writer, 50))
     adopted = home.adopt()
-    assert (adopted.entries, adopted.floor) == (2, 50 + MARGIN)
+    assert (adopted.entries, adopted.floor, list(adopted.voids)) == (2, 50, [(2, 50)])
     (bob,) = await answered(home, BOB)
-    assert bob.epoch == 2
+    assert (bob.epoch, bob.receipt.receipt.admission_seq) == (2, 51)
     assert home.findings() == []
+
+
+async def test_a_change_of_the_writer_that_lost_nothing_voids_nothing_and_no_sender_jumps(home):
+    await answered(home, ALICE, ALICE, ALICE)
+    for writer in (KEEPER.address, client_of(home.chain).address):
+        keeper = client_of(home.chain, KEEPER)
+        head = home.reader.log_state().head
+        keeper.send(keeper.build_rotate(keeper.nonce(), LOG, head, writer, 3))
+    adopted = home.adopt()
+    assert (list(adopted.voids), adopted.floor) == ([], 3)
+    async with home.serving() as serving:
+        ticket = await serving.journal.admit(would_be(home.clock, sender=BOB), token_id=TOKEN_ID)
+        assert (ticket.record.admission_seq, ticket.record.sender_seq) == (4, 1)
+        await serving.journal.commit(completed(ticket.record, home.clock))
+        serving.anchor()
+    assert home.findings() == []
+    assert home.verify().failures == ()
 
 
 def test_the_margin_is_more_than_the_gate_and_the_journal_let_through():

@@ -378,7 +378,7 @@ def test_numbers_and_indices_that_a_restored_backup_lost_are_no_gaps(setting: Se
             insert_row(connection, setting.macs, ADOPTED, {"log_index": index, "admission_seq": seq, "leaf": bytes(32)})
         for number, (first, last) in enumerate([(6, 6), (8, 60)]):
             insert_row(connection, setting.macs, VOID, void_row(number=number, first=first, last=last))
-        adopt(connection, setting.macs, size=Index(6), floor=60)
+        adopt(connection, setting.macs, size=Index(6), highest=60, void=60)
     database.close()
     entries = asyncio.run(recorded(setting, 2))
     assert [(entry.index, entry.admission_seq) for entry in entries] == [(6, 61), (7, 62)]

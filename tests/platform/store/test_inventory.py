@@ -88,14 +88,14 @@ def test_another_operators_box_does_not_open() -> None:
 
 def test_an_adoption_goes_on_above_the_chain() -> None:
     inventory = full()
-    inventory.adopt(size=Index(20), floor=100)
-    assert (inventory.next_index, inventory.base, inventory.next_seq, inventory.floor) == (20, 20, 101, 100)
+    inventory.adopt(size=Index(20), highest=100, void=90)
+    assert (inventory.next_index, inventory.base, inventory.next_seq, inventory.floor) == (20, 20, 101, 90)
 
 
-@pytest.mark.parametrize(("size", "floor"), [(6, 100), (20, 7)])
-def test_an_adoption_never_goes_back(size: int, floor: int) -> None:
+@pytest.mark.parametrize(("size", "highest"), [(6, 100), (20, 7)])
+def test_an_adoption_never_goes_back(size: int, highest: int) -> None:
     with pytest.raises(ValueError, match="never below"):
-        full().adopt(size=Index(size), floor=floor)
+        full().adopt(size=Index(size), highest=highest, void=0)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ async def test_after_an_adoption_every_number_is_above_the_floor(setting: Settin
     async with Running(setting) as journal:
         await record_one(journal, setting.clock, sender=ALICE)
     with setting.database().writing() as connection:
-        adopt(connection, setting.macs, size=Index(5), floor=1_000)
+        adopt(connection, setting.macs, size=Index(5), highest=1_000, void=1_000)
     async with Running(setting) as journal:
         tickets = [
             await journal.admit(would_be(setting.clock, sender=sender), token_id=TOKEN_ID)
