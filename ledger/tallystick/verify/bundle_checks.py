@@ -43,6 +43,7 @@ from tallystick.verify.binding_checks import (
     without_blobs,
 )
 from tallystick.verify.bundle_on_chain import BundleOnChain
+from tallystick.verify.claims import note_shown
 from tallystick.verify.field_checks import Window, check_device_time, check_price, check_times
 from tallystick.verify.model_checks import ModelFolder, check_model, leave_model
 from tallystick.verify.receipt_checks import Arrived, check_deadline, check_promise, check_receipt
@@ -251,6 +252,7 @@ class _BundleVerification:
         self._check_fields(record, shown)
         if self._folder is not None:
             check_model(tally, self._where, record, shown, self._folder)
+        note_shown(tally, record, shown, replayed=bool(tally.held[Step.REPLAY]))
 
     def _open(self, secret: bytes) -> OpenedRecord:
         evidence, where, held = self._evidence, self._where, self._tally.held

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from tallystick.errors import CompletenessError
+from tallystick.verify.claims import NEWEST
 from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
 from tallystick.verify.verdict import Step, Tally
 
 WHERE: Final = "the log: admission numbers"
 NUMBERS_HIDDEN: Final = "of a log that keeps roots alone on the chain: the numbers stand in the sealed records"
-VOIDED: Final = "that the writer declared lost: they excuse no receipt and no admission"
+VOIDED: Final = "that the writer declared lost, within {}: they excuse no receipt and no admission"
 
 
 class Voids:
@@ -77,7 +78,7 @@ class Completeness:
         given_up = self._numbers.give_up(first, last, time_s)
         self._given_up += given_up
         if given_up:
-            self._tally.note(Step.COMPLETENESS, VOIDED, given_up)
+            self._tally.note(Step.COMPLETENESS, VOIDED.format(shown(Gap(first, last, time_s))), given_up)
         return given_up
 
     @property
@@ -98,6 +99,8 @@ class Completeness:
                 self._tally.fail(CompletenessError(WHERE, expected, f"{shown(gap)} missing at {head_time_s}"))
             else:
                 self._tally.note(Step.COMPLETENESS, f"{shown(gap)} missing so far: not due yet", gap.missing)
+        if self._numbers.highest:
+            self._tally.note(Step.COMPLETENESS, NEWEST.format(self._numbers.highest), 0)
 
     def _failure(self, index: int, number: int, arrival: Arrival) -> CompletenessError:
         where = f"record {index}"

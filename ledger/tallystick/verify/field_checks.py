@@ -10,7 +10,6 @@ from tallystick.receipts import Domain, sender_request, sender_request_signer
 from tallystick.record import HttpExchange, Price, RecordTime, Request, Sender, Usage, charge_micros
 
 US: Final = 1_000_000
-TOKEN_PROOF: Final = "proved by token only: the operator's word that this sender asked"  # noqa: S105 - a sentence
 
 
 class Window(NamedTuple):

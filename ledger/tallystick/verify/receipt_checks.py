@@ -29,6 +29,7 @@ from tallystick.receipts import (
     SignedReceipt,
     signer,
 )
+from tallystick.verify.claims import Claims
 from tallystick.verify.verdict import Gap, Step, Tally
 
 NO_RECEIPTS: Final = "no receipt was given"
@@ -125,8 +126,17 @@ class Promises:
         self._erased.add(index)
         return True
 
-    def finish(self, spans: Sequence[WriterSpan], *, promise: int, skew: int, entries: int, head_time: int) -> int:
-        """Judge every message; gives how many erasures hold. Units: seconds, and Unix seconds."""
+    def finish(
+        self,
+        spans: Sequence[WriterSpan],
+        claims: Claims,
+        *,
+        promise: int,
+        skew: int,
+        entries: int,
+        head_time: int,
+    ) -> int:
+        """Judge every message, and tell `claims` what was compared; gives how many erasures hold. Units: seconds, and Unix seconds."""
         judge = _Judge(self._tally, spans, promise, skew, head_time)
         receipts = [one for one in self._receipts if judge.binds(_where(one), one, one.receipt.admission_seq)]
         admissions = [one for one in self._admissions if judge.binds(_where(one), one, one.admission.admission_seq)]
@@ -134,6 +144,12 @@ class Promises:
             judge.receipt(receipt.receipt, self._by_index.get(receipt.receipt.index))
         for admission in admissions:
             judge.admission(admission.admission, self._by_number.get(admission.admission.admission_seq))
+        met = [(self._by_index.get(one.receipt.index), True) for one in receipts]
+        met += [(self._by_number.get(one.admission.admission_seq), False) for one in admissions]
+        for arrived, is_receipt in met:
+            if arrived is not None:
+                answer = is_receipt and arrived.response_hash is not None
+                claims.compare(arrived.index, request=arrived.request_hash is not None, answer=answer)
         check_pairs(self._tally, receipts, admissions)
         for head in self._heads:
             self._judge_head(judge, head, entries)

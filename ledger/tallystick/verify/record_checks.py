@@ -32,9 +32,9 @@ from tallystick.verify.binding_checks import (
     request_hash_of,
     response_hash_of,
 )
+from tallystick.verify.claims import SENDER, Claims
 from tallystick.verify.completeness import Voids
 from tallystick.verify.field_checks import (
-    TOKEN_PROOF,
     Window,
     check_device_time,
     check_price,
@@ -117,6 +117,8 @@ class RecordChecks:
         self._window = Window(0, 0, 0, None)
         self._waiting: list[Placed] = []
         self._asked_for = 0
+        self.claims = Claims()
+        """What the opened records leave to the writer's word."""
         if not keys:
             for step in CONTENT_STEPS:
                 tally.skip(step, NO_KEY)
@@ -282,6 +284,7 @@ class RecordChecks:
         check_fields(tally, where, self._domain, self._log_id, record, window, work_admitted_at)
         if sequences is not None:
             sequences.note_nonce(record, index)
+        self.claims.take(record)
         if self._promises.awaits(index, placed.header.admission_seq):
             self._promises.meet(_arrived(placed, opened))
 
@@ -318,7 +321,7 @@ def check_sender(tally: Tally, where: str, domain: Domain, log_id: LogId, record
     """Check 17 over one opened record."""
     sender, request = record.sender, record.request
     if sender.proof == "token":
-        tally.note(Step.SENDER_PROOF, TOKEN_PROOF)
+        tally.note(Step.SENDER_PROOF, SENDER)
     elif isinstance(request, BlobRef):
         tally.block(Step.SENDER_PROOF, Gap("whose signed request lies in a blob that nobody showed", BLOBS_REMEDY))
     elif request is None:

@@ -154,6 +154,7 @@ class _LogVerification:
             self._completeness.finish(head.timestamp)
         # 8 receipts, with 13 where there is one to compare with
         erased = self._finish_promises(head, state)
+        self._records.claims.tell(tally)
         if options.auditor_keys and not tally.held[Step.RESPONSE_BINDING]:
             tally.skip(Step.RESPONSE_BINDING, NO_RECEIPT)
         self._check_place(head, state)
@@ -219,7 +220,12 @@ class _LogVerification:
         if terms is None:
             return 0
         return self._promises.finish(
-            self._spans, promise=terms.promise, skew=terms.skew, entries=state.entries, head_time=head.timestamp
+            self._spans,
+            self._records.claims,
+            promise=terms.promise,
+            skew=terms.skew,
+            entries=state.entries,
+            head_time=head.timestamp,
         )
 
     def _check_place(self, head: Block, state: LogState) -> None:
