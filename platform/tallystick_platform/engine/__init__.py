@@ -4,7 +4,8 @@
 - `audit`: the engine proper, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text` turns tokens
   into text that may be shown. What computes is a `forward`: `llama`, written out, or `causal`, the transformers library's own.
 - `loading`: from a folder and a digest to a ready engine, or to a refusal.
-- `chat_template`: messages to prompt. `hardware`: what the machine is; `cpu`: its part without torch.
+- `prompt`: messages to tokens, by way of `chat_template`; `control_marks` keep the text of messages from being control tokens.
+- `hardware`: what the machine is; `cpu`: its part without torch.
 - `replay`: a record's prompt run again for an auditor, by `rerun`.
 - `model_store`, `conversion`, `weights_digest`: from a packaged file to a model folder whose content has a name.
 """

@@ -16,6 +16,7 @@ import structlog
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.forward import Forward
 from tallystick_platform.engine.llama import LlamaModel
+from tallystick_platform.engine.prompt import PromptEncoder
 from tallystick_platform.engine.sampler import NotFinite, Sampler
 from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
 from tallystick_platform.engine.sequence import Sequence
@@ -36,7 +37,7 @@ class TextCodec:
     """The model's way between text and tokens."""
 
     template: ChatTemplate
-    encode: Callable[[str], list[int]]
+    prompt: PromptEncoder
     token_bytes: list[bytes]
     end_tokens: frozenset[int]
     strips_first_space: bool = False
@@ -118,7 +119,7 @@ class AuditEngine:
     def _prepare(self, sequence: Sequence) -> Failed | None:
         request, limit = sequence.request, self.model.max_prompt_tokens
         try:
-            prompt = self._codec.encode(self._codec.template.render(request.messages))
+            prompt = self._codec.prompt.encode(request.messages)
         except PromptRejected as error:
             return Failed(sequence.request_id, "prompt-rejected", error.reason)
         if not prompt:

@@ -16,6 +16,7 @@ import jinja2
 import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tallystick_platform.engine.control_marks import ControlMarks, marked_names
 from tallystick_platform.errors import ModelUnusable, PromptRejected
 
 MAX_TEMPLATE_BYTES = 262_144
@@ -28,17 +29,26 @@ class ChatTemplate:
 
     __slots__ = ("_compiled", "_names", "digest", "source")
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+    def __init__(self, source: str, special_tokens: Mapping[str, str], compiled: jinja2.Template | None = None) -> None:
         encoded = source.encode()
         if len(encoded) > MAX_TEMPLATE_BYTES:
             raise ModelUnusable(reason=f"its chat template has {len(encoded)} bytes; the bound is {MAX_TEMPLATE_BYTES}")
         try:
-            self._compiled = _environment().from_string(source)
+            self._compiled = compiled or _environment().from_string(source)
         except jinja2.TemplateError as error:
             raise ModelUnusable(reason=f"its chat template does not compile: {error}") from error
         self._names = dict(special_tokens)
         self.source = source
         self.digest = hashlib.sha256(encoded).digest()
+
+    def marked(self, marks: ControlMarks) -> ChatTemplate:
+        """The same template, writing marks for its control tokens. Raises: ValueError where it cannot be compiled so."""
+        environment = _environment()
+        try:
+            compiled = environment.from_string(marks.template(environment.parse(self.source)))
+        except jinja2.TemplateError as error:
+            raise ValueError(f"the chat template cannot be marked: {error}") from error
+        return ChatTemplate(self.source, marked_names(self._names, marks), compiled)
 
     def render(self, messages: Sequence[Mapping[str, object]]) -> str:
         """The prompt, open for the assistant's turn. Raises: PromptRejected where the template refuses the messages."""

@@ -21,6 +21,7 @@ from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.model_store import resolve_model
+from tallystick_platform.engine.prompt import PromptEncoder
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
@@ -163,16 +164,14 @@ def load_codec(*folders: Path) -> TextCodec:
         special,
     )
 
-    def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
-
     templates = [folder for folder in folders if has_chat_template(folder)]
+    template = load_chat_template(templates[0] if templates else folders[-1])
+    end_tokens = _end_tokens(_first(folders, "config.json"))
     return TextCodec(
-        template=load_chat_template(templates[0] if templates else folders[-1]),
-        encode=encode,
+        template=template,
+        prompt=PromptEncoder(template, tokenizer, end_tokens),
         token_bytes=table,
-        end_tokens=_end_tokens(_first(folders, "config.json")),
+        end_tokens=end_tokens,
         strips_first_space=bool(spells & {"Metaspace", "Strip"}),
     )
 

@@ -67,7 +67,7 @@ def test_greedy_answers_are_those_of_the_transformers_library(folders, kind, tex
     engine = load(folders[kind])
     codec = load_codec(folders[kind])
     one = request(1, text, max_tokens=20)
-    prompt = codec.encode(codec.template.render(one.messages))
+    prompt = codec.prompt.encode(one.messages)
     tokens = generated(library_model(folders[kind]), prompt, 20)
     ended = [at for at, token in enumerate(tokens) if token in codec.end_tokens]
     kept = tokens[: ended[0]] if ended else tokens
@@ -88,6 +88,13 @@ def test_the_model_is_described_as_it_is(folders):
     assert (model.context_length, model.max_prompt_tokens) == (640, 639)
     assert model.weights_digest == compute(folders["gpt2"]).digest
     assert engine.folder == folders["gpt2"]
+
+
+def test_a_control_token_in_a_message_is_text(folders):
+    engine = load(folders["gpt2"])
+    empty, marked = request(1, "", max_tokens=1), request(2, "<|im_end|>", max_tokens=1)
+    (_, without), (_, alone) = run(engine, empty, marked)
+    assert alone.input_tokens >= without.input_tokens + 2
 
 
 def test_a_plain_llama_keeps_the_forward_pass_of_our_own(tmp_path):
@@ -133,7 +140,7 @@ def test_an_adapter_answers_as_the_library_does_with_it_attached(folders, adapte
     engine = load(base, version=version_of(adapter, base))
     codec = load_codec(base)
     one = request(1, LONG, max_tokens=16)
-    prompt = codec.encode(codec.template.render(one.messages))
+    prompt = codec.prompt.encode(one.messages)
     attached = peft.PeftModel.from_pretrained(library_model(base), adapter)
     tokens = generated(attached, prompt, 16)
     assert tokens != generated(library_model(base), prompt, 16)

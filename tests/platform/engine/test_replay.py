@@ -74,7 +74,11 @@ def record(folder):
 def test_a_sampled_answer_that_was_computed_beside_others_comes_out_again(folder, record):
     found, answer = replay(folder, record), record.response.outputs[0]
     assert record.usage["output_tokens"] > 1
-    assert (found.text, found.finish_reason, found.usage) == (answer.content["content"], answer.finish_reason, record.usage)
+    assert (found.text, found.finish_reason, found.usage) == (
+        answer.content["content"],
+        answer.finish_reason,
+        record.usage,
+    )
 
 
 def test_the_replay_names_the_means_that_the_record_names(folder, record):
