@@ -238,6 +238,8 @@ class Party(StrEnum):
     WRITER = "the log's writer"
     MAKER = "the file's maker"
     """Whoever made a bundle, or changed it since: its signer, or somebody it passed through."""
+    ANSWERER = "whoever sent this answer, or changed it since"
+    """A saved answer does not fit the receipt that came with it. Whoever saved it himself knows which of the two it was."""
     SIGNER = "the receipt's signer"
     FOLDER = "the model folder"
     NODE = "the chain node"

@@ -16,8 +16,9 @@ that somebody can bring. Only the last keeps a verdict from reading as proven.
      9 decryption           record_checks.py       18 model-digest, 19 replay   model_checks.py
 
 `whole_log.py` puts them in order for a log, `bundle_checks.py` and `bundle_on_chain.py` for a bundle, `signed_checks.py` for the rest;
-`one_record.py` fetches and opens a single record. `claims.py` counts what a record says that nothing here can contradict. `vouching.py` says whose log it is; `sequences.py` and `memories.py` are what a walk
-remembers, within bounds. `verdict.py` has the result and the `Tally` that collects it.
+`one_record.py` fetches and opens a single record. `vouching.py` says whose log it is; `sequences.py` and `memories.py` are what a walk
+remembers, within bounds. `claims.py` counts what a record says that nothing can contradict. `verdict.py` has the result and the `Tally`
+that collects it.
 """
 
 from tallystick.verify.binding_checks import Blobs

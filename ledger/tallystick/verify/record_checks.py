@@ -55,6 +55,8 @@ VAULT: Final = Gap(
     "for erased records the writer's signed erasures: --erasures FILE; for others, bundles from the operator",
 )
 NOT_WRAPPED: Final = "of epoch {}, whose key was not wrapped for {}"
+WRAP_CLOSED: Final = "of epoch {}, whose wrap does not open with the auditor's key {}"
+"""It accuses nobody: a key's id has eight bytes, and an auditor who makes two keys of one id can have one wrapped and judge with the other."""
 WRAP_REMEDY: Final = "the auditor's key that it was wrapped for; the operator can wrap later epochs for yours"
 IDLE_KEY: Final = Gap(
     "with an auditor's key that opens no epoch of this log", "the key that the log's epochs were wrapped for"
@@ -135,6 +137,7 @@ class RecordChecks:
         names = ", ".join(key.key_id.hex() for key in self._keys)
         self._why_closed = Gap(NOT_WRAPPED.format(event.epoch, names), WRAP_REMEDY)
         wraps = [event.wraps[at : at + WRAP_BYTES] for at in range(0, len(event.wraps), WRAP_BYTES)]
+        unopened = []
         for key in self._keys:
             for wrap in wraps:
                 if not wrap.startswith(key.key_id):
@@ -143,8 +146,9 @@ class RecordChecks:
                 try:
                     self._epoch_key = unwrap_epoch_key(wrap, key, self._log_id, event.epoch)
                 except OpenError as error:
-                    where, expected = f"epoch {event.epoch}", f"a wrap that opens with key {key.key_id.hex()}"
-                    self._tally.fail(DecryptionError(where, expected, error.reason))
+                    unopened.append(f"{key.key_id.hex()} ({error.reason})")
+        if self._epoch_key is None and unopened:
+            self._why_closed = Gap(WRAP_CLOSED.format(event.epoch, ", ".join(unopened)), WRAP_REMEDY)
 
     def take(self, placed: Placed) -> None:
         """Take the next record; it is checked with the ones around it."""

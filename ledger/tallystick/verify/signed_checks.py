@@ -105,12 +105,12 @@ def _check_response(tally: Tally, answer: SavedAnswer) -> None:
     try:
         found = response_hash(response_salt(secret), response_digest(received.error, received.outputs))
     except (OpenError, RecordError) as error:
-        tally.fail(ResponseBindingError(where, expected, str(error), Party.MAKER))
+        tally.fail(ResponseBindingError(where, expected, str(error), Party.ANSWERER))
         return
     if found == receipt.receipt.response_hash:
         tally.held[Step.RESPONSE_BINDING] += 1
     else:
-        tally.fail(ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.MAKER))
+        tally.fail(ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.ANSWERER))
 
 
 def _verdict(tally: Tally, signed: Message, who: Address | None, vouch: Vouch | None) -> Verdict:
