@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +35,10 @@ from tallystick.receipts import Domain
 from tallystick.report import render_verdict, verdict_document
 from tallystick.trust import TrustedLog
 from tallystick.verify import (
+    LogSubject,
     Message,
     Outcome,
+    Step,
     Verdict,
     VerifyOptions,
     Vouch,
@@ -245,16 +247,27 @@ def _verify_file(
     _require_same_log(ctx, domain, log_id, options)
     vouch = known.vouch(log_id, domain.chain_id)
     verdicts = []
-    if isinstance(found, SavedAnswer):
-        answer = verify_answer(found, vouch, held_against_log=rpc is not None)
-        verdicts = [] if answer is None else [answer]
-    elif rpc is None:
-        verdicts = [verify_signed(messages, vouch)]
     if rpc is not None:
         reader = open_reader(rpc, domain.contract, log_id)
         reader.require_chain(domain.chain_id)
-        verdicts.append(_walk(reader, known, options, messages, vouch))
+        verdicts = [_walk(reader, known, options, messages, vouch)]
+        vouch = _with_writers(vouch, verdicts[0])
+    if isinstance(found, SavedAnswer):
+        answer = verify_answer(found, vouch, held_against_log=rpc is not None)
+        verdicts = verdicts if answer is None else [answer, *verdicts]
+    elif rpc is None:
+        verdicts = [verify_signed(messages, vouch)]
     return verdicts
+
+
+def _with_writers(vouch: Vouch | None, walked: Verdict) -> Vouch | None:
+    """The same word about whose log it is, with the writers that the walk over the log found, if their signatures hold."""
+    authorship = walked.check(Step.AUTHORSHIP)
+    if vouch is None or not vouch.log_known or not isinstance(walked.subject, LogSubject):
+        return vouch
+    if not authorship.held or authorship.failed or authorship.blocks:
+        return vouch
+    return replace(vouch, writers=(*vouch.writers, *walked.subject.writers))
 
 
 def _ask(known: Known, bundle: Bundle) -> Vouch | None:
