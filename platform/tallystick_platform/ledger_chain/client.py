@@ -71,7 +71,9 @@ class LedgerClient:
 
         Raises: ChainUnavailable, ChainRejected
         """
-        return self._asked("transaction count", lambda: int(self._eth.get_transaction_count(self._account, "latest")))
+        return self._asked(
+            "transaction count", lambda: _count(self._eth.get_transaction_count(self._account, "latest"))
+        )
 
     def balance(self, of: Address | None = None) -> int:
         """The account's balance, or another's. Units: wei.
@@ -79,15 +81,15 @@ class LedgerClient:
         Raises: ChainUnavailable, ChainRejected
         """
         account = self._account if of is None else checksum_address(of)
-        return self._asked("balance", lambda: int(self._eth.get_balance(account, "latest")))
+        return self._asked("balance", lambda: _count(self._eth.get_balance(account, "latest")))
 
     def fees(self) -> Fees:
         """The offer that the node's next blocks should take: twice the base fee, and the tip that it suggests, within the cap.
 
         Raises: ChainUnavailable, ChainRejected
         """
-        base_fee = self._asked("base fee", lambda: int(self._eth.get_block("latest")["baseFeePerGas"]))
-        tip = self._asked("priority fee", lambda: int(self._eth.max_priority_fee))
+        base_fee = self._asked("base fee", lambda: _count(self._eth.get_block("latest")["baseFeePerGas"]))
+        tip = self._asked("priority fee", lambda: _count(self._eth.max_priority_fee))
         return Fees(
             max_fee_per_gas=min(2 * base_fee + tip, self._fee_cap_wei),
             max_priority_fee_per_gas=min(tip, self._fee_cap_wei),
@@ -108,9 +110,9 @@ class LedgerClient:
             receipt = TransactionReceipt(
                 tx_hash=Hash32(bytes(found["transactionHash"])),
                 succeeded=int(found["status"]) == 1,
-                block_number=int(found["blockNumber"]),
+                block_number=_count(found["blockNumber"]),
                 block_hash=Hash32(bytes(found["blockHash"])),
-                gas_used=int(found["gasUsed"]),
+                gas_used=_count(found["gasUsed"]),
             )
             if receipt.tx_hash != tx_hash or len(receipt.block_hash) != len(tx_hash):
                 raise ValueError("is another transaction's")
@@ -256,6 +258,13 @@ def contract_address(creator: Address, nonce: int) -> Address:
     from web3.utils import get_create_address
 
     return parse_address(get_create_address(HexAddress(HexStr(to_hex(creator))), Nonce(nonce)))
+
+
+def _count(value: object) -> int:
+    """A number as web3.py gives it, which hands through what is none."""
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("is no count")
+    return value
 
 
 @contextmanager
