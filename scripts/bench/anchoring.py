@@ -24,13 +24,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
 
 from prometheus_client import CollectorRegistry  # noqa: E402
 
-from tallystick.chain import HttpTransport, LedgerReader, LedgerSender  # noqa: E402
+from tallystick.chain import HttpTransport, LedgerReader  # noqa: E402
 from tallystick.ids import new_record_id  # noqa: E402
 from tallystick.keys import AuditorKey, Wallet  # noqa: E402
 from tallystick.receipts import Domain  # noqa: E402
-from tallystick.record import State  # noqa: E402
+from tallystick.record import RecordTime, State  # noqa: E402
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
+from tallystick_platform.ledger_chain import KeySigner, LedgerClient  # noqa: E402
 from tallystick_platform.sealing import LedgerSealer  # noqa: E402
 from tallystick_platform.settings import load_settings  # noqa: E402
 from tallystick_platform.store import settlement  # noqa: E402
@@ -45,6 +46,7 @@ SHORT_RECORDS = 300
 IN_FLIGHT = (1, 4)
 GROUP = 100
 LIMIT_S = 300
+SPAN_US = 1_000_000
 
 
 @contextmanager
@@ -65,20 +67,19 @@ def embedded_chain(home: Path, wallet: Wallet) -> Iterator[str]:
 async def fill(database: Database, sealer: LedgerSealer, macs: RowMacs, count: int) -> None:
     """Journal copies of a typical record."""
     clock, template = SystemClock(), typical_record()
-    journal = Journal(database, sealer, macs, clock=clock, anchor_deadline_s=3_600)
+    journal = Journal(database, sealer, macs, clock=clock, promise_s=3_600)
     await journal.start()
+    journal.release()  # the log is new: there is nothing to compare
 
     async def one(number: int) -> None:
-        now = clock.now_us()
-        identity = new_record_id(now + number * 1_000, os.urandom)
-        open_record = replace(
-            template, id=identity, admission_seq=0, sender_seq=0, state=State.INTERRUPTED, error=settlement.INTERRUPTED
+        now = clock.now_us() + number * 1_000
+        moments = {"admitted_at": now, "started_at": now, "finished_at": now + SPAN_US}
+        same = replace(
+            template, id=new_record_id(now, os.urandom), admission_seq=0, sender_seq=0, time=RecordTime(**moments)
         )
-        ticket = await journal.admit(open_record, token_id=str(template.sender.token_id))
-        numbers = ticket.record
-        await journal.commit(
-            replace(template, id=identity, admission_seq=numbers.admission_seq, sender_seq=numbers.sender_seq)
-        )
+        open_record = replace(same, state=State.INTERRUPTED, error=settlement.INTERRUPTED)
+        numbers = (await journal.admit(open_record, token_id=str(template.sender.token_id))).record
+        await journal.commit(replace(same, admission_seq=numbers.admission_seq, sender_seq=numbers.sender_seq))
 
     for first in range(0, count, GROUP):
         await asyncio.gather(*(one(number) for number in range(first, min(first + GROUP, count))))
@@ -89,10 +90,11 @@ async def anchor(url: str, wallet: Wallet, place: LedgerLocation, batches: Batch
     """Anchor everything. Units: seconds."""
     transport = HttpTransport(url)
     reader = LedgerReader(transport, place.contract, place.log_id)
-    sender = LedgerSender(transport, wallet, place.contract, place.log_id, place.chain_id)
+    sender = LedgerClient(transport, KeySigner(wallet), place.chain_id)
     anchorer = Anchorer(store=batches, reader=reader, sender=sender, policy=policy, clock=SystemClock())
     service = AnchorService(anchorer, batches, SystemClock(), CollectorRegistry())
     started = time.monotonic()
+    await service.compare()
     await service.start()
     while batches.depth().records:
         if time.monotonic() - started > LIMIT_S or service.status().halted:
@@ -112,7 +114,7 @@ def measure(count: int, in_flight: int) -> float:
     ):
         home = Path(folder)
         settings = load_settings(home=home)
-        place = bootstrap(settings, HttpTransport(url), wallet)
+        place = bootstrap(settings, HttpTransport(url), KeySigner(wallet), wallet.address)
         sealer = LedgerSealer(
             wallet=wallet,
             domain=Domain(chain_id=place.chain_id, contract=place.contract),
@@ -125,7 +127,7 @@ def measure(count: int, in_flight: int) -> float:
         database = Database.open(settings.paths.journal_path)
         asyncio.run(fill(database, sealer, macs, count))
         policy = replace(AnchorPolicy.from_settings(settings), max_in_flight=in_flight)
-        batches = Batches(database, macs)
+        batches = Batches(database, macs, place.log_id)
         taken_s = asyncio.run(anchor(url, wallet, place, batches, policy))
         totals = batches.totals()
         database.close()

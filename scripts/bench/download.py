@@ -107,7 +107,6 @@ def publish(running: Running, size: int) -> ExportJob:
                 model_owner=None,
                 token_id="",
                 path="/",
-                request_hash=bytes(32),
                 model="bench",
                 version="0" * 12,
                 source_digest=bytes(32),
@@ -119,12 +118,14 @@ def publish(running: Running, size: int) -> ExportJob:
                 progress=1.0,
                 attempts=1,
                 record_id=RecordId(bytes(16)),
+                ended_by=None,
                 error=None,
                 files=tuple(StoredFile(name=e.name, size=e.size, sha256=e.sha256) for e in manifest.files),
                 signature=None,
                 digest=manifest.digest,
                 parity=None,
                 created_at=1,
+                due_by=1,
                 finished_at=1,
             )
         )
