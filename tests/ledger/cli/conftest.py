@@ -33,15 +33,37 @@ def key_file(tmp_path):
     return path
 
 
-@pytest.fixture
-def run():
-    """Run the command; no variable of the environment reaches it."""
+VARIABLES = (
+    "TALLYSTICK_RPC",
+    "TALLYSTICK_CONTRACT",
+    "TALLYSTICK_LOG",
+    "TALLYSTICK_AUDITOR_KEY",
+    "TALLYSTICK_SERVICE",
+)
 
-    def run(*arguments, env=None):
-        cleared = dict.fromkeys(("TALLYSTICK_RPC", "TALLYSTICK_CONTRACT", "TALLYSTICK_LOG", "TALLYSTICK_AUDITOR_KEY"))
-        return CliRunner().invoke(program, [str(argument) for argument in arguments], env={**cleared, **(env or {})})
+
+@pytest.fixture
+def trust_file(tmp_path):
+    """Where the command keeps the trusted logs."""
+    return tmp_path / "config" / "trust.toml"
+
+
+@pytest.fixture
+def run(trust_file):
+    """Run the command; no variable of the environment reaches it, and it trusts nothing but what the test lets it."""
+
+    def run(*arguments, env=None, typed=None):
+        cleared = {**dict.fromkeys(VARIABLES), "TALLYSTICK_TRUST_FILE": str(trust_file)}
+        words = [str(argument) for argument in arguments]
+        return CliRunner().invoke(program, words, input=typed, env={**cleared, **(env or {})})
 
     return run
+
+
+@pytest.fixture
+def trusted(run, node):
+    """The log is trusted under the name work."""
+    assert run("trust", "add", "work", *node, "--yes").exit_code == 0
 
 
 @pytest.fixture
