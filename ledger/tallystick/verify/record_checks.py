@@ -56,7 +56,7 @@ VAULT: Final = Gap(
 )
 NOT_WRAPPED: Final = "of epoch {}, whose key was not wrapped for {}"
 WRAP_CLOSED: Final = "of epoch {}, whose wrap does not open with the auditor's key {}"
-"""It accuses nobody: a key's id has eight bytes, and an auditor who makes two keys of one id can have one wrapped and judge with the other."""
+"""It accuses nobody: a key's id has eight bytes, and an auditor with two keys of one id can have one wrapped and judge with the other."""
 WRAP_REMEDY: Final = "the auditor's key that it was wrapped for; the operator can wrap later epochs for yours"
 IDLE_KEY: Final = Gap(
     "with an auditor's key that opens no epoch of this log", "the key that the log's epochs were wrapped for"

@@ -145,7 +145,7 @@ class Auditor:
 
     def run(self, *arguments: object, as_json: bool = True) -> Judged:
         """Run the command line; nothing of this machine's environment reaches it."""
-        environment = {f"TALLYSTICK_{name}": None for name in VARIABLES}
+        environment: dict[str, str | None] = {f"TALLYSTICK_{name}": None for name in VARIABLES}
         environment["TALLYSTICK_TRUST_FILE"] = str(self._folder / "trust.toml")
         words = [str(argument) for argument in (*arguments, *(["--json"] if as_json else []))]
         result = CliRunner().invoke(program, words, env=environment)

@@ -10,7 +10,7 @@ from tallystick.heads import LogTerms
 from tallystick.ids import Address
 from tallystick.keys import Wallet
 from tallystick.receipts import Domain, sender_request, sign_sender_request
-from tallystick.record import Record, Request, Response, Sender, SenderSignature
+from tallystick.record import Instructions, Record, Request, Response, Sender, SenderSignature
 from tallystick.tasks import chat_output, read
 from tests.support.synthetic_log import ALICE, BOB, CHAIN_ID, CONTRACT, GRACE_S, TERMS, SyntheticLog
 
@@ -35,7 +35,7 @@ def asking(record: Record, question: str, **members: Any) -> Record:
     """The record of the same request with another question, and other members of its body: all that follows from the body changes too."""
     request = record.request
     assert isinstance(request, Request)
-    assert record.instructions is not None
+    assert isinstance(record.instructions, Instructions)
     body = json.loads(request.body)
     body |= {"messages": [{"role": "user", "content": question}], **members}
     changed = replace(request, body=json.dumps(body).encode())
