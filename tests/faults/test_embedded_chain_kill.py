@@ -15,14 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.chain import HttpTransport, LedgerReader, LedgerSender, contract_address, derive_log_id
+from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.packing import pack_records
 from tallystick.errors import ChainUnavailable
+from tallystick.heads import derive_log_id
+from tallystick.ids import Epoch, FieldsRoot
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain import index
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.integrity import replay
+from tallystick_platform.ledger_chain import KeySigner, LedgerClient, contract_address
+from tallystick_platform.ledger_chain.client import LogOnChain
 from tests.support.accounts import Account, deployer, logger
-from tests.support.chains import SALT, START_S
+from tests.support.anchoring import sealed_bytes
+from tests.support.chains import START_S, WRAPS, terms_of
 from tests.support.embedded_chain import start_chain
 
 ROUNDS = int(os.environ.get("TALLYSTICK_FAULT_ROUNDS", "5"))
@@ -208,45 +214,43 @@ def test_a_kill_while_the_genesis_is_written_leaves_a_folder_that_opens(tmp_path
 
 def test_kills_of_the_process_lose_no_receipt_that_a_client_has_seen(tmp_path):
     chance = random.Random(20_260_102)
-    contract = contract_address(WALLET.address, 0)
-    log_id = derive_log_id(CHAIN_ID, contract, WALLET.address, SALT)
+    terms = terms_of(WALLET.address)
+    log = LogOnChain(contract=LOGGER, log_id=derive_log_id(CHAIN_ID, LOGGER, terms))
     seen: dict[bytes, object] = {}
     for _ in range(PROCESS_ROUNDS):
         chain = start_chain(tmp_path, prefund=[WALLET.address])
         transport = HttpTransport(chain.url, sleep=lambda _: None)
-        reader, sender = (
-            LedgerReader(transport, contract, log_id),
-            LedgerSender(transport, WALLET, contract, log_id, CHAIN_ID),
-        )
+        reader = LedgerReader(transport, log.contract, log.log_id)
+        client = LedgerClient(transport, KeySigner(WALLET), CHAIN_ID)
         for tx_hash, receipt in seen.items():
-            assert sender.receipt(tx_hash) == receipt
+            assert client.receipt(tx_hash) == receipt
         deadline = time.monotonic() + chance.uniform(0.2, 1.5)
-        write_until_killed(chain, sender, reader, seen, deadline)
+        write_until_killed(chain, client, reader, log, seen, deadline)
         transport.close()
         chain.process.communicate()
     assert len(seen) >= 2
     assert replay_all(tmp_path) >= len(seen)
 
 
-def write_until_killed(chain, sender, reader, seen, deadline) -> None:
+def write_until_killed(chain, client, reader, log, seen, deadline) -> None:
     """Write batch after batch; at the deadline the node is killed with a transaction on its way."""
     try:
         while True:
-            nonce = sender.nonce()
+            nonce = client.nonce()
             if nonce < 3:
                 builds = (
-                    sender.build_deploy,
-                    lambda n: sender.build_create_log(n, WALLET.address, SALT),
-                    lambda n: sender.build_open_epoch(n, 1, [b"wrap"]),
+                    client.build_deploy,
+                    lambda n: client.build_create_log(n, log.contract, terms_of(WALLET.address)),
+                    lambda n: client.build_open_epoch(n, log, reader.log_state().head, Epoch(1), WRAPS[0]),
                 )
                 signed = builds[nonce](nonce)
             else:
-                records = [bytes([nonce % 256]) * 32] * 16
-                signed = sender.build_append(
-                    nonce, reader.log_state().size, records, [os.urandom(1024) for _ in records]
-                )
-            sender.send(signed)
-            while (receipt := sender.receipt(signed.hash)) is None:
+                state = reader.log_state()
+                numbers = range(state.size + 1, state.size + 17)
+                packed = pack_records([(FieldsRoot(os.urandom(32)), sealed_bytes(n, 1_024)) for n in numbers])
+                signed = client.build_append(nonce, log, state.head, packed, len(numbers))
+            client.send(signed)
+            while (receipt := client.receipt(signed.hash)) is None:
                 if time.monotonic() > deadline:
                     chain.kill()
             assert receipt.succeeded

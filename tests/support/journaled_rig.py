@@ -22,6 +22,8 @@ from tests.support.journals import PROMISE_S, record_many
 from tests.support.model_chain import CHAIN_ID, ModelChain
 
 EPOCH_SECONDS = 3_600
+CREATED_BEFORE_S = 60
+"""The log is that much older than its first record."""
 RECORDS = (5, 4)
 """Records of the first epoch and of the second."""
 MACS = RowMacs(WALLET.secret)
@@ -83,9 +85,11 @@ class JournaledRig(Rig):
         shutil.copyfile(template, path)
         self.database = Database.open(path)
         clock = FixedClock()
+        created_s = clock.now_us() // 1_000_000 - CREATED_BEFORE_S
         clock.advance(2 * EPOCH_SECONDS + 60)
-        chain = ModelChain(WALLET.address, KEEPER.address, genesis_time=clock.now_us() // 1_000_000)
+        chain = ModelChain(WALLET.address, KEEPER.address, genesis_time=created_s)
         super().__init__(chain, rows=DatabaseRows(self.database, MACS, LOG.log_id), clock=clock, **options)  # type: ignore[arg-type]
+        chain.now_s = lambda: self.clock.now_us() // 1_000_000
 
     def verify(self, auditor: AuditorKey) -> Verdict:
         """The auditor's verdict on the log as the chain has it, with no record left unopened."""

@@ -8,7 +8,7 @@ wait in a pool until then; blocks can be taken back, with or without their trans
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import rlp
@@ -130,6 +130,8 @@ class ModelChain:
     ) -> None:
         self.auto_mine = auto_mine
         self.base_fee = 10**9
+        self.now_s: Callable[[], int] = lambda: 0
+        """The wall clock, which a block's time is never behind."""
         self.out_of_gas = 0
         """So many of the next calls of the contract fail as if their gas had run out."""
         self.pool: dict[tuple[bytes, int], Transaction] = {}
@@ -143,7 +145,7 @@ class ModelChain:
         """Add blocks; the first takes every transaction of the pool that pays enough and is next for its sender."""
         for _ in range(count):
             head = self.blocks[-1]
-            number, timestamp = head.number + 1, head.timestamp + 1
+            number, timestamp = head.number + 1, max(head.timestamp + 1, self.now_s())
             digest = keccak256(head.hash + number.to_bytes(8, "big") + self._forks.to_bytes(8, "big"))
             block = Block(number, digest, timestamp, copy.deepcopy(head.state))
             while (chosen := self._next(block.state)) is not None:
