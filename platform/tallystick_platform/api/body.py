@@ -1,29 +1,35 @@
-"""Reading a request's body, up to a bound."""
+"""Reading a request's body, up to a bound, and without its content coding: that is what a record holds, and what its hash is of."""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 from litestar.types import Receive, Scope
 
-from tallystick_platform.api.refusals import BadRequest, BodyTooLarge, ClientGone, TooSlow
+from tallystick_platform.api.refusals import BadRequest, BodyTooLarge, ClientGone, CodingNotTaken, TooSlow
 
 MAX_LENGTH_DIGITS = 18
+_GZIP = 16 + zlib.MAX_WBITS  # what zlib calls the gzip format
 MAX_DISCARD_BYTES = 67_108_864
 """A refused body up to this size is let pass unread, so that its sender gets to read the refusal; beyond, the connection is closed."""
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, limit_s: float) -> bytes:
-    """The whole body. One that says it is too large is refused before a byte of it is read, another as soon as it is.
+    """The whole body, decompressed where it came as gzip; both forms are held to the bound.
 
-    Raises: BodyTooLarge, TooSlow, ClientGone, BadRequest.
+    One that says it is too large is refused before a byte of it is read, another as soon as it is.
+
+    Raises: BodyTooLarge, TooSlow, ClientGone, CodingNotTaken, BadRequest.
     """
     announced = announced_bytes(scope, limit_bytes)
+    compressed = _is_gzip(scope)
     try:
         async with asyncio.timeout(limit_s):
-            return await _read(receive, limit_bytes, announced)
+            body = await _read(receive, limit_bytes, announced)
     except TimeoutError as error:
         raise TooSlow(what="The body", limit_s=limit_s) from error
+    return _decompressed(body, limit_bytes) if compressed else body
 
 
 def announced_bytes(scope: Scope, limit_bytes: int) -> int | None:
@@ -37,6 +43,28 @@ def announced_bytes(scope: Scope, limit_bytes: int) -> int | None:
             if announced > limit_bytes:
                 raise BodyTooLarge(limit_bytes=limit_bytes, announced_bytes=announced)
     return announced
+
+
+def _is_gzip(scope: Scope) -> bool:
+    codings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
+    if not codings or codings == [b"identity"]:
+        return False
+    if codings == [b"gzip"]:
+        return True
+    raise CodingNotTaken
+
+
+def _decompressed(body: bytes, limit_bytes: int) -> bytes:
+    reader = zlib.decompressobj(_GZIP)
+    try:
+        plain = reader.decompress(body, limit_bytes + 1)
+    except zlib.error as error:
+        raise BadRequest("The body is not the gzip that Content-Encoding says.", code="invalid_encoding") from error
+    if len(plain) > limit_bytes:
+        raise BodyTooLarge(limit_bytes=limit_bytes, announced_bytes=None)
+    if not reader.eof or reader.unused_data:
+        raise BadRequest("The body is not one whole gzip stream.", code="invalid_encoding")
+    return plain
 
 
 async def _read(receive: Receive, limit_bytes: int, announced: int | None) -> bytes:

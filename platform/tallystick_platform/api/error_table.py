@@ -69,6 +69,8 @@ class ErrorAnswer:
             found.append((b"retry-after", str(self.retry_after_s).encode()))
         if self.total_bytes is not None:
             found.append((b"content-range", f"bytes */{self.total_bytes}".encode()))
+        if self.status == 415:
+            found.append((b"accept-encoding", b"gzip"))
         if self.status == 401:
             found.append((b"www-authenticate", b"Bearer"))
         return found
@@ -78,6 +80,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     refusals.BadRequest: Row(status=400, type=INVALID_REQUEST, code="bad_request"),
     refusals.BodyTooLarge: Row(status=413, type=INVALID_REQUEST, code="body_too_large"),
     refusals.HeadTooLarge: Row(status=431, type=INVALID_REQUEST, code="head_too_large"),
+    refusals.CodingNotTaken: Row(status=415, type=INVALID_REQUEST, code="unsupported_encoding"),
     refusals.TargetTooLong: Row(status=414, type=INVALID_REQUEST, code="target_too_long"),
     refusals.TooSlow: Row(status=408, type=INVALID_REQUEST, code="too_slow"),
     refusals.NothingHere: Row(status=404, type=INVALID_REQUEST, code="not_found"),

@@ -194,6 +194,10 @@ SCHEMAS: dict[str, Schema] = {
             "task": TEXT,
             "model": maybe(TEXT),
             "sender": ADDRESS,
+            "follows": {
+                **maybe({"type": "string", "format": "uuid"}),
+                "description": "The record in state `accepted` whose work this one ends.",
+            },
             "sender_seq": {**COUNT, "description": "Gap-free per sender: a missing number is a missing record."},
             "admission_seq": {**COUNT, "description": "Gap-free over the whole log."},
             "epoch": COUNT,

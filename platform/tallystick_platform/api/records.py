@@ -117,6 +117,7 @@ def status_of(record: StoredRecord) -> dict[str, object]:
         "task": record.task,
         "model": record.model,
         "sender": checksum_address(record.sender),
+        "follows": None if record.follows is None else format_record_id(record.follows),
         "sender_seq": record.sender_seq,
         "admission_seq": record.admission_seq,
         "epoch": record.epoch,

@@ -48,6 +48,13 @@ class TargetTooLong(PlatformError):
         self.limit_bytes = limit_bytes
 
 
+class CodingNotTaken(PlatformError):
+    """The body comes in a content coding that is not taken."""
+
+    def __init__(self) -> None:
+        super().__init__("The only Content-Encoding that is taken is gzip.")
+
+
 class TooSlow(PlatformError):
     """A part of the request did not arrive in its time. Units: seconds."""
 

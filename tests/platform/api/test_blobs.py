@@ -9,7 +9,7 @@ from tests.support.api import CHAT, HI, Api
 
 DIGEST = b"\xab" * 32
 BLOB = bytes(range(256))
-OTHER_ID = format_record_id(new_record_id(1_760_000_000_000_000, lambda size: bytes(size)))
+OTHER_ID = format_record_id(new_record_id(1_760_000_000_000_000, bytes))
 
 
 async def with_blob(api: Api) -> str:

@@ -1,15 +1,17 @@
-"""Reading a body: the time that it may take, and how a request states its own."""
+"""Reading a body: the time that it may take, how a request states its own, and what is compressed."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import zlib
 
 import pytest
 
 from tallystick_platform.api.chat import timeout_of
 from tallystick_platform.api.refusals import BadRequest
-from tests.support.api import TOKEN, Api
+from tests.support.api import CHAT, HI, MAX_BODY_BYTES, TOKEN, Api
 
 SLOW = (
     f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -38,3 +40,44 @@ def test_a_time_is_a_plain_number(text: bytes) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [(b"5", 5.0), (b" 0.5 ", 0.5), (b"1e1", 10.0), (b"inf", 120.0)])
 def test_a_stated_time_counts_up_to_the_servers_own(text: bytes, seconds: float) -> None:
     assert timeout_of([(b"x-request-timeout", text)], 120.0) == seconds
+
+
+PLAIN = json.dumps(HI).encode()
+ZIPPED = gzip.compress(PLAIN)
+
+
+async def answer_to(body: bytes, coding: str | None, api: Api | None = None):
+    headers = {} if coding is None else {"content-encoding": coding}
+    async with (api or Api()).client() as client:
+        return await client.post(CHAT, content=body, headers=headers)
+
+
+@pytest.mark.parametrize(("body", "coding"), [(PLAIN, None), (PLAIN, "identity"), (ZIPPED, "gzip"), (ZIPPED, " GZIP ")])
+async def test_the_record_holds_the_body_without_its_coding(body: bytes, coding: str | None) -> None:
+    reply = await answer_to(body, coding, api := Api())
+    assert reply.status_code == 200
+    assert api.journal.only.request.body == PLAIN
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "x", ""])
+async def test_another_coding_is_refused_with_the_one_that_is_taken(coding: str) -> None:
+    reply = await answer_to(ZIPPED, coding, api := Api())
+    assert (reply.status_code, reply.json()["error"]["code"]) == (415, "unsupported_encoding")
+    assert reply.headers["accept-encoding"] == "gzip"
+    assert api.journal.admitted == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [PLAIN, b"", ZIPPED[:-1], ZIPPED[:20], ZIPPED + b"x", ZIPPED + ZIPPED, zlib.compress(PLAIN)],
+    ids=["plain", "empty", "short", "cut", "more", "twice", "zlib"],
+)
+async def test_a_body_that_is_not_one_gzip_stream_is_refused(body: bytes) -> None:
+    reply = await answer_to(body, "gzip")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_encoding")
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY_BYTES, 200), (MAX_BODY_BYTES + 1, 413), (200_000_000, 413)])
+async def test_what_a_body_decompresses_to_is_held_to_the_bound(size: int, status: int) -> None:
+    reply = await answer_to(gzip.compress(PLAIN + b" " * (size - len(PLAIN)), 1), "gzip")
+    assert reply.status_code == status
