@@ -68,7 +68,7 @@ class WriterSpan:
 class Arrived:
     """A record that something was promised for: where it came, and what it says if it was opened.
 
-    The hashes are None where the record was not opened, or keeps what they are about in a blob that nobody showed.
+    Units: `batch_time` and `admitted_at_s` are Unix seconds. The hashes are None where the record was not opened, or keeps what they are about in a blob that nobody showed.
     """
 
     index: int
@@ -78,6 +78,7 @@ class Arrived:
     opened: bool
     sender: Address | None = None
     sender_seq: int | None = None
+    admitted_at_s: int | None = None
     request_hash: bytes | None = None
     response_hash: bytes | None = None
 
@@ -291,6 +292,7 @@ def check_admission(where: str, admission: AdmissionReceipt, arrived: Arrived) -
     """
     _same(where, "sender", admission.sender, arrived.sender)
     _same(where, "number of the sender", admission.sender_seq, arrived.sender_seq)
+    _same(where, "time of admission", admission.admitted_at, arrived.admitted_at_s)
     _same_hashes(where, admission.request_hash, None, arrived)
 
 

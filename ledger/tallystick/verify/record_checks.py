@@ -35,6 +35,7 @@ from tallystick.verify.binding_checks import (
 from tallystick.verify.claims import SENDER, Claims
 from tallystick.verify.completeness import Voids
 from tallystick.verify.field_checks import (
+    US,
     Window,
     check_device_time,
     check_price,
@@ -359,6 +360,7 @@ def _arrived(placed: Placed, opened: OpenedRecord) -> Arrived:
         opened=True,
         sender=record.sender.address,
         sender_seq=record.sender_seq,
+        admitted_at_s=record.time.admitted_at // US,
         request_hash=request_hash_of(record),
         response_hash=response_hash_of(opened),
     )
