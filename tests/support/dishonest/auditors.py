@@ -51,14 +51,20 @@ class Judged:
         ]
 
     @property
+    def told(self) -> str:
+        """The verdicts in short: for a test that fails."""
+        sentences = [one.get("summary", one.get("error")) for one in self.documents]
+        return f"{self.exit_code}: {sentences} {self.failures}" if sentences else self.written
+
+    @property
     def accused(self) -> set[str]:
         """Who is proven to have contradicted himself."""
         return {one["party"] for document in self.documents for one in document.get("accused", ())}
 
     def proves(self, *checks: str, against: str = WRITER, saying: str = "") -> None:
         """Exactly these checks failed, that party alone is named in the summary, and the sentence says what was found."""
-        assert self.exit_code == WRONG, self.written
-        assert {failure["name"] for failure in self.failures} == set(checks), self.written
+        assert self.exit_code == WRONG, self.told
+        assert {failure["name"] for failure in self.failures} == set(checks), self.told
         assert self.accused == {against}
         assert any(
             f"Proven wrong: {against} (" in document["summary"]
@@ -70,14 +76,14 @@ class Judged:
 
     def finds_nothing(self, *claims: tuple[str, str]) -> None:
         """All that was asked for holds, and each of these checks says what of it is the writer's word."""
-        assert self.exit_code == PROVEN, self.written
+        assert self.exit_code == PROVEN, self.told
         assert not self.failures
         for check, text in claims:
             assert any(check == name and text in reason for name, reason in self.reasons), (text, self.reasons)
 
     def leaves_open(self, saying: str, *, check: str | None = None) -> None:
         """Nothing is proven about anybody, and what could not be checked is named."""
-        assert self.exit_code == UNCHECKED, self.written
+        assert self.exit_code == UNCHECKED, self.told
         assert self.accused == set()
         if check is None:
             assert saying in self.written
