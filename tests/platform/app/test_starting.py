@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -19,7 +22,7 @@ from tallystick.receipts import SignedHead, SignedReceipt, signer
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
-from tallystick_platform.app.starting import started
+from tallystick_platform.app.starting import Running, started
 from tallystick_platform.errors import StoreLocked
 from tallystick_platform.settings import Settings
 
@@ -112,3 +115,58 @@ def check_evidence(bundle, proof: dict) -> None:
     assert opened.record.request.target == "/v1/chat/completions"
     assert opened.record.time.started_at + opened.record.price.device_time_us <= opened.record.time.finished_at
     assert opened.record.gpu.kind in {"cpu", "gpu"}
+
+
+class Client:
+    """A client of a service in this process."""
+
+    def __init__(self, running: Running, service: Service) -> None:
+        self._token = json.loads(running.client_file.read_text())["token"]
+        self._transport = httpx.ASGITransport(create_api(service.services))
+
+    async def ask(self, method: str, path: str, **given: object) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self._token}"}
+        async with httpx.AsyncClient(transport=self._transport, base_url=BASE_URL, headers=headers) as client:
+            return await client.request(method, path, **given)
+
+    async def anchored(self) -> str:
+        """Ask a question and wait until it is on the chain; gives the record's id."""
+        asked = await self.ask("POST", "/v1/chat/completions", json=QUESTION)
+        record_id = str(asked.json()["tallystick"]["record_id"])
+
+        async def stands() -> bool:
+            return (await self.ask("GET", f"/v1/records/{record_id}")).json()["state"] in {"anchored", "final"}
+
+        await until(stands)
+        return record_id
+
+
+@asynccontextmanager
+async def serving(home: Path) -> AsyncIterator[Client]:
+    async with started(settings(home), base_url=BASE_URL) as running:
+        with closing(Service(running)) as service:
+            await running.dispatcher.wait_ready()
+            yield Client(running, service)
+            await service.drain()
+
+
+async def test_a_journal_that_was_restored_from_a_backup_is_shown_and_admits_nothing(tmp_path: Path) -> None:
+    home, backup = tmp_path / "home", tmp_path / "backup"
+    async with serving(home) as client:
+        first = await client.anchored()
+    shutil.copytree(home / "journal", backup)
+    async with serving(home) as client:
+        await client.anchored()
+    shutil.rmtree(home / "journal")
+    shutil.copytree(backup, home / "journal")
+    async with serving(home) as client:
+        refused = await client.ask("POST", "/v1/chat/completions", json=QUESTION)
+        ready = await client.ask("GET", "/readyz")
+        shown = await client.ask("GET", f"/v1/records/{first}")
+        ledger = (await client.ask("GET", "/v1/ledger")).json()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "admission_closed")
+    assert int(refused.headers["retry-after"]) > 0
+    assert (ready.status_code, ready.json()["parts"]["admission"].startswith("closed: ")) == (503, True)
+    assert (shown.status_code, shown.json()["admission_seq"]) == (200, 1)
+    assert (ledger["journal_size"], ledger["size"]) == (1, 2)
+    assert ledger["signed_head"] is None or ledger["signed_head"]["head"]["size"] <= 1
