@@ -194,3 +194,22 @@ def test_every_setting_is_shown_and_described() -> None:
 def test_the_page_of_settings_is_the_code(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     assert render_settings_table() in page
+
+
+def test_a_key_is_never_shown_and_a_signer_s_address_only_in_part() -> None:
+    key = "ab" * 32
+    shown = redacted(load_settings(operator_key=key, signer_url="https://user:secret@signer.example:9000/path"))
+    assert shown["operator_key"] == "[redacted]"
+    assert shown["signer_url"] == "https://signer.example:9000/[redacted]"
+    assert key not in str(shown)
+
+
+def test_two_keys_of_one_writer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="set one of them"):
+        load_settings(operator_key="ab" * 32, operator_key_file=tmp_path / "key")
+
+
+def test_a_signer_is_reached_over_http() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(signer_url="ipc:///signer")
+    assert caught.value.setting == "TALLYSTICK_SIGNER_URL"

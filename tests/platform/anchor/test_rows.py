@@ -29,8 +29,10 @@ def both(template: Path, tmp_path: Path) -> Iterator[tuple[Rig, Rig]]:
     real = JournaledRig(template, tmp_path, policy=POLICY)
     plain = MemoryRows(real.log_id)
     plain.sealed, plain.epochs = list(real.rows.sealed), list(real.rows.epochs)
-    chain = ModelChain(WALLET.address, genesis_time=real.clock.now_us() // 1_000_000)
-    yield Rig(chain, rows=plain, policy=POLICY, clock=FixedClock(real.clock.now_us())), real
+    chain = ModelChain(WALLET.address, genesis_time=real.chain.blocks[0].timestamp)
+    rig = Rig(chain, rows=plain, policy=POLICY, clock=FixedClock(real.clock.now_us()))
+    chain.now_s = lambda: rig.clock.now_us() // 1_000_000
+    yield rig, real
     real.close()
 
 

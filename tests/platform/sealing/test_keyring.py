@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eth_keyfile import create_keyfile_json
 
 from tallystick.errors import KeyFileError
-from tallystick.ids import parse_address, parse_hex
+from tallystick.ids import checksum_address, parse_address, parse_hex
 from tallystick.keys import AuditorKey, Wallet, write_secret_file
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.sealing import ensure_client, open_keyring
-from tallystick_platform.settings import Settings, load_settings
+from tallystick_platform.settings import Settings, load_settings, redacted
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tokens import TokenStore
 from tests.support.clocks import FixedClock
@@ -187,3 +188,39 @@ def test_a_client_file_that_is_no_client_is_replaced(settings: Settings, tokens:
     write_secret_file(settings.paths.client_file, text)
     client = json.loads(ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK).read_text())
     assert client["base_url"] == URL
+
+
+def test_the_operator_s_key_may_be_a_keystore(tmp_path: Path) -> None:
+    wallet = Wallet(b"\x21" * 32)
+    keystore, password = tmp_path / "UTC--key", tmp_path / "password"
+    keystore.write_text(json.dumps(create_keyfile_json(wallet.secret, b"horse", iterations=2)))
+    write_secret_file(password, "horse")
+    settings = load_settings(home=tmp_path / "home", operator_key_file=keystore, operator_password_file=password)
+    assert open_keyring(settings).operator.address == wallet.address
+    assert not settings.paths.operator_key.exists()
+
+
+def test_the_operator_s_key_may_stand_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wallet = Wallet(b"\x21" * 32)
+    monkeypatch.setenv("TALLYSTICK_OPERATOR_KEY", "0x" + wallet.secret.hex())
+    settings = load_settings(home=tmp_path / "home")
+    assert open_keyring(settings).operator.address == wallet.address
+    assert wallet.secret.hex() not in str(redacted(settings))
+
+
+def test_the_keeper_is_whom_the_settings_name_and_nobody_in_production_where_they_do_not(tmp_path: Path) -> None:
+    keeper = Wallet(b"\x22" * 32).address
+    named = load_settings(home=tmp_path / "home", log_keeper=checksum_address(keeper))
+    assert open_keyring(named).keeper == keeper
+    assert not named.paths.keeper_key.exists()
+    auditor = AuditorKey.generate()
+    public = tmp_path / "auditor.pub"
+    public.write_text(auditor.public.to_text())
+    production = load_settings(
+        home=tmp_path / "other",
+        mode="production",
+        operator_key=(b"\x23" * 32).hex(),
+        auditor_public_keys=(public,),
+    )
+    assert open_keyring(production).keeper is None
+    assert not production.paths.keeper_key.exists()
