@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -22,9 +23,10 @@ from tallystick.receipts import SignedHead, SignedReceipt, signer
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
-from tallystick_platform.app.starting import Running, started
-from tallystick_platform.errors import StoreLocked
+from tallystick_platform.app.starting import Running, _check_promise, started
+from tallystick_platform.errors import SettingsError, StoreLocked
 from tallystick_platform.settings import Settings
+from tests.support.exchange import LOCATION
 
 pytestmark = [pytest.mark.xdist_group("system")]
 
@@ -115,6 +117,13 @@ def check_evidence(bundle, proof: dict) -> None:
     assert opened.record.request.target == "/v1/chat/completions"
     assert opened.record.time.started_at + opened.record.price.device_time_us <= opened.record.time.finished_at
     assert opened.record.gpu.kind in {"cpu", "gpu"}
+
+
+def test_settings_that_do_not_fit_an_existing_log_stop_the_start_by_name() -> None:
+    short = replace(LOCATION, terms=replace(LOCATION.terms, promise=200))
+    _check_promise(Settings(request_timeout_s=100), short)
+    with pytest.raises(SettingsError, match=r"TALLYSTICK_REQUEST_TIMEOUT_S: .* within 200 s .* 100 s at most"):
+        _check_promise(Settings(request_timeout_s=100.5), short)
 
 
 class Client:
