@@ -251,11 +251,21 @@ class VerificationError(TallystickError):
     """One numbered check did not hold.
 
     `where` names the record, batch or field; `expected` and `found` are what was derived and what stands there; `accused` is who
-    contradicted himself. `signed` is true where the accused party's own signatures prove it, whatever a node says.
+    contradicted himself. `signed` is true where the accused party's own signatures prove it, whatever a node says; `timed` where it rests
+    on block times, or on nothing newer being there: nobody signs these, and a node can lie about them.
     """
 
     def __init__(
-        self, step: int, name: str, where: str, expected: str, found: str, accused: Party, *, signed: bool = False
+        self,
+        step: int,
+        name: str,
+        where: str,
+        expected: str,
+        found: str,
+        accused: Party,
+        *,
+        signed: bool = False,
+        timed: bool = False,
     ) -> None:
         super().__init__(f"check {step} {name}: {where}: expected {expected}, found {found}")
         self.step = step
@@ -265,6 +275,7 @@ class VerificationError(TallystickError):
         self.found = found
         self.accused = accused
         self.signed = signed
+        self.timed = timed
 
 
 class _StepError(VerificationError):
@@ -275,9 +286,17 @@ class _StepError(VerificationError):
     ACCUSED: ClassVar[Party] = Party.WRITER
 
     def __init__(
-        self, where: str, expected: str, found: str, accused: Party | None = None, *, signed: bool = False
+        self,
+        where: str,
+        expected: str,
+        found: str,
+        accused: Party | None = None,
+        *,
+        signed: bool = False,
+        timed: bool = False,
     ) -> None:
-        super().__init__(self.STEP, self.NAME, where, expected, found, accused or self.ACCUSED, signed=signed)
+        accused = accused or self.ACCUSED
+        super().__init__(self.STEP, self.NAME, where, expected, found, accused, signed=signed, timed=timed)
 
 
 class ContractCodeError(_StepError):

@@ -47,6 +47,7 @@ def failure_document(failure: VerificationError) -> dict[str, object]:
         "expected": failure.expected,
         "found": failure.found,
         "accused": str(failure.accused),
+        "rests_on_times": failure.timed,
     }
 
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tallystick.verify import Check, LogSubject, Outcome, Status, Verdict
+
+
+ONE_NODE: Final = (
+    "This rests on block times and on nothing newer being there, as one node shows it and nobody signs it: "
+    "ask a second node before you accuse anybody."
+)
 
 
 def summary(verdict: Verdict) -> str:
@@ -15,6 +22,8 @@ def summary(verdict: Verdict) -> str:
     blocked = [check for check in checks if check.blocks]
     if verdict.outcome is Outcome.WRONG:
         parts = [f"Proven wrong: {_accused(verdict)} contradicted itself, in {_names(failed)}."]
+        if verdict.rests_on_times:
+            parts.append(ONE_NODE)
     elif verdict.outcome is Outcome.PROVEN:
         parts = [f"Proven{_as_of(verdict)}: all that was asked for was checked and holds, in {len(held)} checks."]
     elif failed:

@@ -111,7 +111,8 @@ class BundleOnChain:
             # 15 times: the block's time is the one that the bundle says
             if found.batch_time != anchor.block_time:
                 expected = f"{found.batch_time}, as the contract keeps"
-                tally.fail(TimesError(f"batch {anchor.batch}", expected, str(anchor.block_time), accused))
+                found_time = str(anchor.block_time)
+                tally.fail(TimesError(f"batch {anchor.batch}", expected, found_time, accused, timed=True))
         if receipt is not None:
             # 8 receipts
             where = f"receipt for {self._where}"
@@ -163,6 +164,6 @@ class BundleOnChain:
         by = receipt.receipt.anchor_by
         if self._head.timestamp > by:
             where, found = f"receipt for {self._where}", f"{size} records at the block of {self._head.timestamp}"
-            tally.fail(ReceiptsError(where, f"a record on the chain by {by}, as promised", found))
+            tally.fail(ReceiptsError(where, f"a record on the chain by {by}, as promised", found, timed=True))
         else:
             tally.note(Step.RECEIPTS, NOT_DUE)

@@ -96,7 +96,8 @@ class Completeness:
                 expected = (
                     f"every number within {self._grace_s} s of the batch of {gap.since_s}, which holds a higher one"
                 )
-                self._tally.fail(CompletenessError(WHERE, expected, f"{shown(gap)} missing at {head_time_s}"))
+                found = f"{shown(gap)} missing at {head_time_s}"
+                self._tally.fail(CompletenessError(WHERE, expected, found, timed=True))
             else:
                 self._tally.note(Step.COMPLETENESS, f"{shown(gap)} missing so far: not due yet", gap.missing)
         if self._numbers.highest:
@@ -106,7 +107,7 @@ class Completeness:
         where = f"record {index}"
         if arrival is Arrival.LATE:
             expected = f"a number within {self._grace_s} s of the first batch with a higher one"
-            return CompletenessError(where, expected, f"admission number {number}, later")
+            return CompletenessError(where, expected, f"admission number {number}, later", timed=True)
         if number in self.voids:
             return CompletenessError(
                 where, "a number that is in the log's keeping", f"admission number {number}, which is void"

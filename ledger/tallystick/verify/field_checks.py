@@ -56,12 +56,13 @@ def _check_window(where: str, admitted: int, finished: int, window: Window) -> N
     latest = (batch_time + skew) * US
     if finished > latest:
         expected = f"finished_at within {skew} s of its batch's time, {batch_time} s"
-        raise TimesError(where, expected, f"{finished} us")
+        raise TimesError(where, expected, f"{finished} us", timed=True)
     if admitted < (batch_time - promise - skew) * US:
         expected = f"admitted_at within {promise} + {skew} s before its batch's time, {batch_time} s"
-        raise TimesError(where, expected, f"{admitted} us")
+        raise TimesError(where, expected, f"{admitted} us", timed=True)
     if created_at is not None and admitted < (created_at - skew) * US:
-        raise TimesError(where, f"admitted_at after the log's creation at {created_at} s", f"{admitted} us")
+        expected = f"admitted_at after the log's creation at {created_at} s"
+        raise TimesError(where, expected, f"{admitted} us", timed=True)
 
 
 def check_device_time(where: str, time: RecordTime, price: Price) -> None:

@@ -68,7 +68,8 @@ class WriterSpan:
 class Arrived:
     """A record that something was promised for: where it came, and what it says if it was opened.
 
-    Units: `batch_time` and `admitted_at_s` are Unix seconds. The hashes are None where the record was not opened, or keeps what they are about in a blob that nobody showed.
+    The hashes are None where the record was not opened, or keeps what they are about in a blob that nobody showed.
+    Units: `batch_time` and `admitted_at_s` are Unix seconds.
     """
 
     index: int
@@ -250,7 +251,7 @@ class _Judge:
     def _absent(self, where: str, by: int) -> None:
         if self._head_time > by:
             found = f"none in the log at the block of {self._head_time}"
-            raise ReceiptsError(where, f"a record on the chain by {by}, as promised", found)
+            raise ReceiptsError(where, f"a record on the chain by {by}, as promised", found, timed=True)
         self._tally.note(Step.RECEIPTS, NOT_DUE)
 
 
@@ -270,7 +271,7 @@ def check_deadline(where: str, by: int, batch_time: int) -> None:
     Raises: ReceiptsError.
     """
     if batch_time > by:
-        raise ReceiptsError(where, f"a batch by {by}, as promised", f"the batch of {batch_time}")
+        raise ReceiptsError(where, f"a batch by {by}, as promised", f"the batch of {batch_time}", timed=True)
 
 
 def check_receipt(where: str, receipt: Receipt, arrived: Arrived) -> None:

@@ -119,7 +119,7 @@ class SequenceChecks:
         expected = "a number that no record before has"
         if arrival is Arrival.LATE:
             expected = f"a number within {self._grace_s} s of the first batch with a higher one"
-        self._tally.fail(SequencesError(where, expected, found))
+        self._tally.fail(SequencesError(where, expected, found, timed=arrival is Arrival.LATE))
         return False
 
     def _note_id(self, record: Record, where: str, batch_time: int) -> bool:
@@ -147,7 +147,7 @@ class SequenceChecks:
         late_by = batch_time - self._promise_s - work.due_by // US
         if late_by > 0:
             expected = f"an end of the work of record {work.index} within {self._promise_s} s after it was due"
-            tally.fail(SequencesError(where, expected, f"one {late_by} s later"))
+            tally.fail(SequencesError(where, expected, f"one {late_by} s later", timed=True))
         if work.sender != record.sender.address:
             expected = f"the sender {checksum_address(work.sender)} of record {work.index}"
             tally.fail(SequencesError(where, expected, checksum_address(record.sender.address)))
@@ -170,7 +170,7 @@ class SequenceChecks:
             if explained:
                 tally.note(step, f"{name}: {shown(gap)} {IN_CLOSED}", gap.missing)
             else:
-                tally.fail(SequencesError(name, "every number once", f"{shown(gap)} missing"))
+                tally.fail(SequencesError(name, "every number once", f"{shown(gap)} missing", timed=True))
 
     def _judge_work(self, head_time_s: int) -> None:
         tally, step = self._tally, Step.SEQUENCES
@@ -183,7 +183,7 @@ class SequenceChecks:
             else:
                 due = work.due_by // US
                 expected = f"a record that ends it within {self._promise_s} s after {due}"
-                tally.fail(SequencesError(where, expected, f"none at {head_time_s}"))
+                tally.fail(SequencesError(where, expected, f"none at {head_time_s}", timed=True))
         if waiting := len(self._work) - len(overdue):
             tally.note(step, "accepted and not ended, not due yet", waiting)
         if self._work.left_out:

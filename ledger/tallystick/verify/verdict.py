@@ -210,6 +210,8 @@ class Verdict:
     failures: tuple[VerificationError, ...]
     failures_found: int
     proven_found: tuple[tuple[Party, int], ...]
+    rests_on_times: bool = False
+    """Whether all of the proof rests on block times, or on nothing newer being there: one node shows these, and nobody signs them."""
 
     @property
     def outcome(self) -> Outcome:
@@ -244,7 +246,7 @@ class Tally:
         steps = len(STEP_ERRORS) + 1  # position 0 is not used
         self.held = [0] * steps
         self._failed = [0] * steps
-        self._found: Counter[tuple[Party, bool]] = Counter()
+        self._found: Counter[tuple[Party, bool, bool]] = Counter()
         self._blocked: list[Counter[Gap]] = [Counter() for _ in range(steps)]
         self._noted: list[Counter[str]] = [Counter() for _ in range(steps)]
         self._skipped: list[str | None] = [None] * steps
@@ -261,7 +263,7 @@ class Tally:
 
     def blames(self, party: Party) -> bool:
         """Whether any failure accuses this party."""
-        return any(found for (accused, _), found in self._found.items() if accused is party)
+        return any(found for (accused, _, _), found in self._found.items() if accused is party)
 
     def is_blocked(self, step: int) -> bool:
         """Whether something asked of this check could not be computed."""
@@ -282,7 +284,7 @@ class Tally:
         if failure.accused is Party.WRITER:
             failure.accused = self.writer_is
         self._failed[failure.step] += 1
-        self._found[failure.accused, failure.signed] += 1
+        self._found[failure.accused, failure.signed, failure.timed] += 1
         if len(self._failures) < MAX_FAILURES_REPORTED:
             self._failures.append(failure)
 
@@ -314,15 +316,18 @@ class Tally:
         Requires: `steps` are the first ones, in order.
         """
         proven: Counter[Party] = Counter()
-        for (party, signed), count in self._found.items():
+        untimed = 0
+        for (party, signed, timed), count in self._found.items():
             if party is not Party.NODE and (signed or grounded or party is not Party.WRITER):
                 proven[party] += count
+                untimed += 0 if timed else count
         return Verdict(
             subject=subject,
             checks=tuple(self._check(step) for step in steps),
             failures=tuple(sorted(self._failures, key=lambda failure: failure.step)),
             failures_found=self.failures_found,
             proven_found=tuple(proven.items()),
+            rests_on_times=bool(proven) and not untimed,
         )
 
     def _check(self, step: Step) -> Check:
