@@ -114,7 +114,11 @@ def _told(error: TallystickError, *, as_json: bool) -> int:
     wrong = isinstance(error, VerificationError) and error.accused is not Party.NODE
     outcome = "proven wrong" if wrong else "could not check"
     said = "not fetched" if isinstance(error, PullError) else outcome
-    accuses = f" (accuses {error.accused})" if isinstance(error, VerificationError) else ""
+    accuses = ""
+    if (
+        isinstance(error, VerificationError) and error.accused is not Party.FOLDER
+    ):  # nobody made a folder's files but who has them
+        accuses = f" (accuses {error.accused})"
     click.echo(f"{said}: {printable(str(error))}{accuses}", err=True)
     if as_json:
         shown = {name: value for name, value in vars(error).items() if isinstance(value, str | int)}

@@ -7,7 +7,7 @@ from tallystick.cli import model_folder
 from tallystick.manifest import hash_folder
 from tallystick.record import ProofOfCompute
 from tallystick.verify import Replayed
-from tests.support.synthetic_log import CPU, MODEL, SyntheticLog, synthetic_record
+from tests.support.synthetic_log import CPU, MODEL, WRITER, SyntheticLog, synthetic_record
 
 
 @pytest.fixture
@@ -36,6 +36,12 @@ def bundle(record, tmp_path):
     return path
 
 
+@pytest.fixture
+def run(run):
+    """Run the command where the log's writer is known."""
+    return lambda *arguments: run(*arguments, "--writer", "0x" + WRITER.address.hex())
+
+
 class Worker:
     """An installed entry point."""
 
@@ -59,9 +65,9 @@ def install(monkeypatch):
 
 
 def same_answer(folder, record, base):
-    answer = record.response.choices[0]
+    answer = record.response.outputs[0]
     return Replayed(
-        text=answer.text,
+        text=answer.content["content"],
         finish_reason=answer.finish_reason,
         usage=record.usage,
         engine=MODEL.engine,
@@ -79,8 +85,8 @@ def another_answer(folder, record, base):
 def test_the_model_that_answered_ends_with_0_and_shows_the_check(run, folder, bundle):
     result = run("verify", "--model", folder, "--bundle", bundle)
     assert result.exit_code == 0
-    assert "14 model-digest          pass        2 files" in result.stdout
-    assert "15 replay                skipped     not asked for: --replay runs the prompt again" in result.stdout
+    assert "18 model-digest          pass        2 files" in result.stdout
+    assert "19 replay                skipped     not asked for: --replay runs the prompt again" in result.stdout
     assert f"held against a model folder of digest {hash_folder(folder).digest.hex()}" in result.stdout
 
 
@@ -90,7 +96,7 @@ def test_a_changed_file_ends_with_1_and_is_named_where_a_manifest_lists_it(run, 
     (folder / "config.json").write_bytes(b"[]")
     result = run("verify", bundle, "--model", folder, "--manifest", kept)
     assert result.exit_code == 1
-    assert "check 14 model-digest: model file config.json" in result.stdout
+    assert "check 18 model-digest: model file config.json" in result.stdout
     assert "model.safetensors" not in result.stdout
 
 
@@ -106,21 +112,21 @@ def test_an_export_says_from_which_model_it_was_made(run, folder, record, bundle
     own = json.dumps({"source_digest": record.model.weights_digest.hex()}).encode()
     (folder / "provenance.json").write_bytes(own if provenance is None else provenance)
     result = run("verify", bundle, "--model", folder)
-    assert result.exit_code == 1
-    assert ("made from the record's model" in result.stdout) is (provenance is None)
+    assert result.exit_code == (2 if provenance is None else 1)
+    assert ("derived from the model that answered" in result.stdout) is (provenance is None)
 
 
 def test_json_names_the_folders_digest(run, folder, bundle):
     document = json.loads(run("verify", bundle, "--model", folder, "--json").stdout)
     assert document["subject"]["model_digest"] == hash_folder(folder).digest.hex()
-    assert [check["number"] for check in document["checks"]] == list(range(1, 16))
+    assert [check["number"] for check in document["checks"]] == list(range(1, 20))
 
 
 def test_the_same_answer_again_ends_with_0(run, folder, bundle, install):
     install(same_answer)
     result = run("verify", bundle, "--model", folder, "--replay")
     assert result.exit_code == 0
-    assert "15 replay                pass        1 answer" in result.stdout
+    assert "19 replay                pass        1 answer" in result.stdout
 
 
 def test_an_adapters_base_is_handed_on(run, folder, bundle, install, tmp_path):
@@ -157,7 +163,7 @@ def test_a_replay_that_says_nothing_ends_with_2(run, folder, record, tmp_path, i
     path.write_bytes(log.bundle(0).to_bytes())
     result = run("verify", path, "--model", folder, "--replay")
     assert result.exit_code == 2
-    assert result.stdout.splitlines()[-1].startswith("Could not check what was asked for: 15 replay.")
+    assert result.stdout.splitlines()[-1].startswith("Could not check all that was asked for: 19 replay.")
 
 
 def torchless(folder, record, base):
@@ -175,7 +181,7 @@ def test_without_the_workers_packages_it_ends_with_2_and_says_what_to_install(ru
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "{folder}"], "give its evidence, BUNDLE.json"),
+        (["--model", "{folder}"], "give its evidence, FILE"),
         (["{bundle}", "--replay"], "--replay is about a model folder"),
         (["{bundle}", "--manifest", "{bundle}"], "--manifest is about a model folder"),
         (["{bundle}", "--base", "{folder}"], "--base is about a model folder"),

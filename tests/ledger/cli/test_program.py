@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 import pytest
 
-from tallystick.cli import output
+from tallystick.cli import evidence_files, output
 from tallystick.cli import program as module
 from tallystick.cli.program import COMMANDS, program, release
 
 ROOT = Path(__file__).parents[3]
+WITH_EXAMPLES = [["verify"], ["show"], ["disclose"], ["trust", "add"], ["fetch"], ["pull"], ["keys", "new"]]
 
 
 def test_the_version_is_printed(run):
@@ -26,12 +27,27 @@ def test_every_command_has_help_that_ends_with_0(run, command):
     assert result.stdout.startswith("Usage: tallystick")
 
 
-@pytest.mark.parametrize("command", [["verify"], ["show"], ["disclose"], ["pull"], ["keys", "new"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["verify"],
+        ["show"],
+        ["disclose"],
+        ["trust", "add"],
+        ["trust", "list"],
+        ["fetch"],
+        ["pull"],
+        ["keys", "new"],
+        ["doctor"],
+    ],
+)
 def test_every_command_can_print_json(run, command):
     assert "--json" in run(*command, "--help").stdout
 
 
-@pytest.mark.parametrize("command", [["verify"], ["show"], ["disclose"], ["pull"], ["keys", "new"]])
+@pytest.mark.parametrize(
+    "command", [["verify"], ["show"], ["disclose"], ["trust", "add"], ["fetch"], ["pull"], ["keys", "new"]]
+)
 def test_help_has_examples(run, command):
     assert f"tallystick {' '.join(command)} " in run(*command, "--help").stdout.partition("Examples:")[2]
 
@@ -62,9 +78,10 @@ def test_a_reader_that_went_away_ends_with_2_and_no_complaint(bundle_file):
     assert result.stderr == b""
 
 
-def test_the_script_is_the_command(bundle_file):
+def test_the_script_is_the_command(bundle_file, log):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "ledger")}
-    command = [sys.executable, str(ROOT / "scripts" / "verify_ledger.py"), str(bundle_file), "--json"]
+    known = ["--writer", "0x" + log.writer.address.hex()]
+    command = [sys.executable, str(ROOT / "scripts" / "verify_ledger.py"), str(bundle_file), *known, "--json"]
     result = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
     assert result.returncode == 0
     assert json.loads(result.stdout)["outcome"] == "proven"
@@ -86,7 +103,7 @@ def test_the_progress_bar_goes_to_standard_error(capsys, monkeypatch):
 
 
 def test_a_file_beyond_the_bound_is_refused(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(output, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(evidence_files, "MAX_FILE_BYTES", 10)
     path = tmp_path / "large"
     path.write_bytes(b"x" * 11)
     result = run("verify", path)

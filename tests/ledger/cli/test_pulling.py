@@ -81,7 +81,7 @@ def test_content_that_is_not_what_was_listed_ends_with_1(run, export, token_file
     export.sent["config.json"] = b"[]"
     result = run("pull", export.url, tmp_path / "out", "--token-file", token_file)
     assert result.exit_code == 1
-    assert "proven wrong: check 14 model-digest: model file config.json" in result.stderr
+    assert "proven wrong: check 18 model-digest: model file config.json" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

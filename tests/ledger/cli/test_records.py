@@ -11,7 +11,7 @@ def test_a_bundle_s_record_is_shown_readably(run, bundle_file, log):
     result = run("show", bundle_file)
     assert result.exit_code == 0
     assert "index 3\n" in result.stdout
-    assert log.records[3].response.choices[0].text in result.stdout
+    assert log.records[3].response.outputs[0].content["content"] in result.stdout
     assert "per_hour_micros 1250000" in result.stdout
 
 
@@ -46,7 +46,7 @@ def test_a_bundle_that_is_wrong_is_not_shown(run, bundle_file):
         result = run(*command, bundle_file)
         assert result.exit_code == 1
         assert result.stdout == ""
-        assert "check 7 decryption" in result.stderr
+        assert "check 9 decryption" in result.stderr
 
 
 @pytest.mark.parametrize(("index", "words"), [(99, "5 records"), (10**30, "5 records")])
@@ -69,7 +69,7 @@ def test_a_disclosure_verifies_holds_the_chosen_fields_and_no_secret(run, bundle
     assert set(bundle.disclosed.fields) == {"model", "gpu", "price"}
     secret = json.loads(bundle_file.read_bytes())["record_secret"]
     assert secret not in output.read_text()
-    assert run("verify", output).exit_code == 0
+    assert "consistent with itself" in run("verify", output).stdout
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
 
 

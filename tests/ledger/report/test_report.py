@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tallystick.errors import LeavesError
+from tallystick.errors import Party, PriceArithmeticError
 from tallystick.record import FIELD_NAMES, BlobRef, ProofOfCompute
 from tallystick.report import (
     printable,
@@ -15,8 +15,9 @@ from tallystick.report import (
     summary,
     verdict_document,
 )
+from tallystick.report.summary import ranges, remedies
 from tallystick.report.text import MAX_SHOWN_TEXT
-from tallystick.verify import Outcome, Status, VerifyOptions, verify_bundle, verify_log
+from tallystick.verify import Outcome, Status, VerifyOptions, Vouch, verify_bundle, verify_log
 from tests.support.synthetic_log import AUDITOR, SyntheticLog, synthetic_record
 
 
@@ -33,10 +34,13 @@ def page(verdict):
 
 
 def with_failures(verdict, count, found_count=None):
-    failures = tuple(LeavesError(f"record {n}", "one leaf", "another\x1b[2J") for n in range(count))
-    first = replace(verdict.checks[2], failed=count)
-    checks = (*verdict.checks[:2], replace(first, status=Status.FAIL), *verdict.checks[3:])
-    return replace(verdict, checks=checks, failures=failures, failures_found=found_count or count)
+    failures = tuple(PriceArithmeticError(f"record {n}", "one charge", "another\x1b[2J") for n in range(count))
+    first = replace(verdict.checks[15], failed=count, status=Status.FAIL)
+    checks = (*verdict.checks[:15], first, *verdict.checks[16:])
+    total = found_count or count
+    return replace(
+        verdict, checks=checks, failures=failures, failures_found=total, proven_found=((Party.WRITER, total),)
+    )
 
 
 def test_the_page_says_who_checked_what_against_what(log):
@@ -46,7 +50,8 @@ def test_the_page_says_who_checked_what_against_what(log):
         "contract 0xC0C0",
         "code hash 0x",
         f"log 0x{log.reader().log_id.hex()}",
-        "3 records in 1 batch, head 0x",
+        "3 records in 1 batch, 2 entries, head 0x",
+        "promises 3600 s",
         f"auditor key {AUDITOR.key_id.hex()}",
         "checked by tallystick 9.9 at 2025-10-09T08:53:20.000Z",
         f"to block {log.blocks[-1].number} (0x{log.blocks[-1].hash.hex()}",
@@ -57,28 +62,59 @@ def test_the_page_says_who_checked_what_against_what(log):
 def test_each_check_stands_on_the_page_with_its_count_or_its_reason(log):
     lines = page(verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR]))).splitlines()
     rows = {line[:2].strip(): line for line in lines if line[:2].strip().isdigit()}
-    assert set(rows) == {str(number) for number in range(1, 14)}
+    assert set(rows) == {str(number) for number in range(1, 18)}
     assert rows["3"].split() == ["3", "leaves", "pass", "3", "leaves"]
-    assert rows["6"].endswith("skipped     no receipt was given")
-    assert "not covered 3 sender proofs proved by token only" in rows["13"]
+    assert rows["8"].endswith("skipped     no receipt was given")
+    assert rows["17"].split()[2:6] == ["not", "covered", "3", "sender"]
+
+
+def test_checks_that_were_not_asked_for_for_one_reason_share_a_line(log):
+    text = page(verify_log(log.reader(), VerifyOptions()))
+    assert " 9 decryption to 17 sender-proof: skipped\n" in text
+    assert "no auditor's key was given" in text
 
 
 def test_the_summary_never_leaves_out_what_was_not_covered(log):
     closed = summary(verify_log(log.reader(), VerifyOptions()))
-    assert closed.startswith(f"Proven as of block {log.blocks[-1].number}: 5 of 13 checks hold.")
-    for name in ("7 decryption", "10 sequence-completeness", "13 sender-proof", "Skipped: 6 receipts"):
-        assert name in closed
-    offline = summary(verify_bundle(log.bundle(1)))
-    assert offline.startswith("Proven by the bundle alone, without a chain node:")
-    assert "Covered in part: 4 roots, 5 heads, 6 receipts." in offline
+    assert closed.startswith(
+        f"Proven as of block {log.blocks[-1].number}: all that was asked for was checked and holds"
+    )
+    assert closed.endswith("Not asked for: 8 to 17.")
+    offline = summary(verify_bundle(log.bundle(1), vouch=Vouch(how="here", log_known=True)))
+    assert offline.startswith("Proven offline, without a chain node:")
+    assert "Not covered: 17 sender-proof." in offline
 
 
-def test_failures_are_shown_with_expected_and_found_and_what_is_left_out_is_counted(log):
+def test_what_could_not_be_checked_is_named_with_what_would_make_it_possible(log):
+    verdict = verify_bundle(log.bundle(1))
+    text = page(verdict)
+    assert summary(verdict).startswith("Could not check all that was asked for: 6 authorship.")
+    (remedy,) = remedies(verdict)
+    assert f"what would make the rest possible:\n  {remedy}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"), [([], ""), ([3], "3"), ([1, 2], "1 to 2"), ([1, 3, 4, 5, 9], "1, 3 to 5, 9")]
+)
+def test_numbers_are_told_in_few_words(numbers, words):
+    assert ranges(numbers) == words
+
+
+def test_failures_are_shown_with_expected_found_and_who_and_what_is_left_out_is_counted(log):
     verdict = with_failures(verify_log(log.reader(), VerifyOptions()), 2, found_count=7)
     text = page(verdict)
-    assert "check 3 leaves: record 0\n  expected one leaf\n  found    another\\x1b[2J\n" in text
+    failure = "check 16 price-arithmetic: record 0\n  expected one charge\n  found    another\\x1b[2J\n"
+    assert f"{failure}  accuses  the log's writer\n" in text
     assert "and 5 more" in text
-    assert summary(verdict).startswith("Proven wrong: 7 failures in 3 leaves.")
+    told = "Proven wrong: the log's writer (7 failures) contradicted itself, in 16 price-arithmetic."
+    assert summary(verdict).startswith(told)
+
+
+def test_failures_that_prove_nothing_accuse_nobody(log):
+    verdict = replace(with_failures(verify_log(log.reader(), VerifyOptions()), 1), proven_found=())
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert "accuses  the log's writer (not proven)" in page(verdict)
+    assert "ask another one" in summary(verdict)
 
 
 def test_a_verdict_in_which_nothing_held_claims_nothing(log):
@@ -95,10 +131,19 @@ def test_the_document_of_a_verdict_is_json_and_says_the_same(log):
     document = json.loads(json.dumps(verdict_document(verdict, version="9.9", checked_at_s=5)))
     assert document["outcome"] == "proven wrong"
     assert document["checked_by"] == "tallystick 9.9"
-    assert [check["number"] for check in document["checks"]] == list(range(1, 14))
+    assert [check["number"] for check in document["checks"]] == list(range(1, 18))
     assert document["failures"] == [
-        {"check": 3, "name": "leaves", "where": "record 0", "expected": "one leaf", "found": "another\x1b[2J"}
+        {
+            "check": 16,
+            "name": "price-arithmetic",
+            "where": "record 0",
+            "expected": "one charge",
+            "found": "another\x1b[2J",
+            "accused": "the log's writer",
+            "rests_on_times": False,
+        }
     ]
+    assert document["accused"] == [{"party": "the log's writer", "failures": 1}]
     assert document["subject"]["kind"] == "log"
     assert document["subject"]["opened"] == {"from": 0, "to": None}
 
@@ -123,6 +168,8 @@ def test_a_record_is_shown_field_by_field_in_json():
     }
     assert document["proof_of_compute"] == {"class": "statistical", "toploc": "0x03"}
     assert document["id"].count("-") == 4
+    assert json.loads(document["request"]["body"])["seed"] == 1
+    assert document["follows"] is None
     assert set(shown_fields_document(record, ["price", "gpu"])) == {"price", "gpu"}
 
 
@@ -156,3 +203,9 @@ def test_a_time_beyond_the_calendar_is_still_shown():
     text = render_record(record_document(replace(record, time=replace(record.time, finished_at=2**53 - 1)))).plain
     assert "finished_at 9007199254740991 us" in text
     assert "0199" not in render_record({"block_time": 2**60}).plain
+
+
+def test_a_request_that_is_no_text_is_shown_in_hex():
+    record = synthetic_record(1)
+    document = record_document(replace(record, request=replace(record.request, body=b"\xff\x00")))
+    assert document["request"]["body"] == "0xff00"
