@@ -9,6 +9,7 @@ from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from tallystick.tasks import chat_requests
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.api.chat_reply import StreamReply, WholeReply
@@ -18,7 +19,7 @@ from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.services import Services
 
 PATH = "/v1/chat/completions"
-READER = "chat/openai/1"
+READER = chat_requests.NAME
 TIMEOUT_HEADERS = (b"x-request-timeout", b"oicm-request-timeout")
 MIN_TIMEOUT_S = 0.001
 MAX_TIMEOUT_CHARS = 16

@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from tallystick.tasks import downloads
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.error_table import describe, describe_recorded
 from tallystick_platform.api.proofs import ProofEncoder
@@ -31,7 +32,7 @@ from tallystick_platform.exchange import AdmittedEvent, ClientLeft, EventLine, H
 from tallystick_platform.jobs.archive import ARCHIVE_NAME
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
 
-READER = "download/tallystick/1"
+READER = downloads.NAME
 SEND_LIMIT_S = 30.0  # for the empty last message, to a client that does not read
 FILE = b"application/octet-stream"
 TAR = b"application/x-tar"

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from tallystick.ids import format_record_id, to_hex
+from tallystick.tasks import exports
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.export_body import parse_export
@@ -23,7 +24,7 @@ from tallystick_platform.api.services import Services
 from tallystick_platform.jobs.reading import downloadable
 from tallystick_platform.store.jobs import ExportJob
 
-READER = "export/tallystick/1"
+READER = exports.NAME
 MAX_BODY_BYTES = 4_096
 BODY_LIMIT_S = 30.0
 DEFAULT_PAGE = 20

@@ -19,6 +19,7 @@ import uvicorn
 from tallystick.ids import format_record_id, to_hex
 from tallystick.manifest import hash_folder
 from tallystick.record import State
+from tallystick.tasks import disagreements, read
 from tallystick_platform.app.http_protocol import ApiProtocol
 from tallystick_platform.jobs import downloads as module
 from tallystick_platform.jobs.downloads import Downloads
@@ -280,6 +281,24 @@ async def test_the_archive_holds_every_file_and_is_the_same_each_time(tmp_path: 
         "manifest_digest": export["manifest_digest"],
         "sha256": None,
     }
+
+
+async def test_an_auditor_reads_the_same_out_of_each_request_as_its_record_says(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, server.client() as client:
+        for body in (ASK, {"format": "safetensors"}, {"format": "onnx", "quantization": None}):
+            asked = await client.post("/v1/models/acme%2Ftiny@3333/exports?x=1", json=body)
+            assert asked.status_code == 202, asked.text
+            await server.exports.ended(await server.exports.jobs.find(SENDER, asked.json()["id"]))
+        path = asked.headers["location"]
+        for part in ("/files/onnx/model.onnx", "/files/%63onfig.json?y", "/archive.tar"):
+            assert (await client.get(path + part)).status_code == 200
+        records = [record for record in server.records if record.request is not None]
+    assert [record.task for record in records] == ["export"] * 3 + ["download"] * 3
+    for record in records:
+        request = record.request
+        reading = read(request.reader, record.http.method, request.target, request.content_type, request.body)
+        assert reading.asked
+        assert disagreements(record, reading) == []
 
 
 async def test_an_empty_file_is_handed_out(tmp_path: Path) -> None:

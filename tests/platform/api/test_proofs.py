@@ -12,11 +12,11 @@ from tallystick.binding import request_digest, request_hash, response_digest, re
 from tallystick.ids import format_record_id, parse_hex, to_hex
 from tallystick.receipts import SignedAdmission, SignedReceipt, signer
 from tallystick.sealing import response_salt
-from tallystick.tasks import received_answer, received_stream
+from tallystick.tasks import disagreements, read, received_answer, received_stream
 from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.errors import EngineFailed, PromptTooLong
 from tests.support.api import CHAT, HI, Api, events_of, from_header
-from tests.support.exchange import DOMAIN, SENDER, WRITER, Bench, Script, unavailable
+from tests.support.exchange import DOMAIN, MODEL, SENDER, WRITER, Bench, Script, unavailable
 
 RECORD, ADMISSION, SALT, RECEIPT = (
     f"x-tallystick-{name}" for name in ("record", "admission", "request-salt", "receipt")
@@ -147,6 +147,34 @@ async def test_the_record_holds_the_request_as_it_was_received() -> None:
     assert (record.http.method, record.http.path) == ("POST", CHAT)
     assert (record.request.reader, record.request.target) == ("chat/openai/1", CHAT + "?x=1")
     assert (record.request.body, record.request.content_type) == (raw, "Application/JSON; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"temperature": 1, "top_p": 0.5, "top_k": 3, "seed": -5, "max_completion_tokens": 9, "stop": "x", "user": "u"},
+        {"stop": ["a", "b"], "n": 1, "stream": True, "stream_options": {"include_usage": True}},
+        {"temperature": None, "stop": [], "n": None},
+        {"model": MODEL.id + "@" + "33" * 4},
+        {
+            "messages": [
+                {"role": "developer", "content": "Be brief."},
+                {"role": "system", "content": [{"type": "text", "text": "And "}, {"type": "text", "text": "kind."}]},
+                {"role": "user", "content": "Hi"},
+            ]
+        },
+    ],
+    ids=["plain", "asked", "several", "nothing", "version", "instructions"],
+)
+async def test_an_auditor_reads_the_same_out_of_the_request_as_the_record_says(given: dict) -> None:
+    async with (api := Api()).client() as client:
+        reply = await client.post(CHAT, json=HI | given)
+    record = api.journal.only
+    request = record.request
+    reading = read(request.reader, record.http.method, request.target, request.content_type, request.body)
+    assert reply.status_code == 200
+    assert disagreements(record, reading) == []
 
 
 async def test_two_requests_never_share_a_salt() -> None:
