@@ -7,7 +7,6 @@ from typing import Final
 
 from tallystick.verify import Check, LogSubject, Outcome, Status, Verdict
 
-
 ONE_NODE: Final = (
     "This rests on block times and on nothing newer being there, as one node shows it and nobody signs it: "
     "ask a second node before you accuse anybody."

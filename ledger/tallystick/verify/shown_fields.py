@@ -11,7 +11,6 @@ from tallystick.errors import RecordError
 from tallystick.ids import Address, RecordId
 from tallystick.record import FIELD_NAMES, HttpExchange, Record, RecordTime, Sender, State
 
-
 DUE_BY: Final = "time.due_by"
 
 
