@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eth_abi import decode
+from eth_abi.exceptions import DecodingError
 
 from tests.support.stranger import tree
 from tests.support.stranger.chain import Event, Node, NodeError, plain, selector, types_of
@@ -120,7 +121,11 @@ class Walk:
         self._expect("its number", int.from_bytes(event.topics[2], "big"), self.entries)
         author = self.terms.keeper if event.topic == ROTATED else self.spans[-1].writer
         before = self.heads[-1]
-        kind, body, head, arguments, size = readers[event.topic](event)
+        try:
+            kind, body, head, arguments, size = readers[event.topic](event)
+        except DecodingError as error:
+            self._wrong(f"an event that cannot be read: {error}")
+            return
         self._check_transaction(event, author, [self.log_id, before, *arguments])
         after = tree.next_head(before, kind, self.entries, body)
         self._expect("its head", head.hex(), after.hex())
@@ -133,7 +138,7 @@ class Walk:
         try:
             transaction = self.node.transaction(event.transaction)
             given = plain(decode(types, transaction.data[4:]), types)
-        except (Refused, NodeError, ValueError, OverflowError) as error:
+        except (Refused, NodeError, DecodingError, ValueError, OverflowError) as error:
             self._wrong(f"its transaction: {error}")
             return
         if author == ZERO or transaction.sender != author:
