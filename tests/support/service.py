@@ -79,6 +79,11 @@ class Service:
         )
 
     def start(self, limit_s: float = START_LIMIT_S) -> Service:
+        self._spawn()
+        wait_for(self.is_ready, limit_s, f"ready; log:\n{self.log_tail()}")
+        return self
+
+    def _spawn(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -88,8 +93,18 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(self.is_ready, limit_s, f"ready; log:\n{self.log_tail()}")
+
+    def start_unready(self, limit_s: float = START_LIMIT_S) -> Service:
+        """Start a server that answers and, for a reason of its own, admits nothing."""
+        self._spawn()
+        wait_for(self.answers, limit_s, f"answers; log:\n{self.log_tail()}")
         return self
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(self.base_url + "/healthz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def is_ready(self) -> bool:
         if self.process is None or self.process.poll() is not None:

@@ -8,11 +8,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from tallystick.chain import HttpTransport, LedgerReader
-from tallystick.errors import ChainError, TallystickError
+from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId, checksum_address
 from tallystick_platform.anchor.bootstrap import check_log
 from tallystick_platform.app.chain_process import embedded_chain_installed
@@ -143,11 +144,9 @@ def _chain(settings: Settings) -> tuple[Mark, str]:
         if not embedded_chain_installed():
             return Mark.BAD, str(ChainNotInstalled())
         return Mark.GOOD, "embedded"
-    reader = LedgerReader(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S), Address(bytes(20)), LogId(bytes(32)))
-    try:
+    with closing(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S)) as transport:
+        reader = LedgerReader(transport, Address(bytes(20)), LogId(bytes(32)))
         chain_id, block = reader.chain_id(), reader.latest_block()
-    except ChainError as error:
-        return Mark.BAD, str(error)
     if chain_id != settings.chain_id:
         return Mark.BAD, f"the node's chain id is {chain_id}, TALLYSTICK_CHAIN_ID is {settings.chain_id}"
     skew_s = block.timestamp - int(time.time())
@@ -162,14 +161,14 @@ def _log(settings: Settings) -> tuple[Mark, str]:
         return Mark.NOT_EXAMINED, "the embedded chain's is found or made when the service starts"
     if settings.contract is None or settings.log_id is None:
         return Mark.BAD, "set TALLYSTICK_CONTRACT and TALLYSTICK_LOG_ID; `tallystick-server log create` makes a log"
-    transport = HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S)
-    location = location_of(settings, transport)
-    if location is None:
-        return Mark.BAD, "the settings name no log"
     operator = open_keyring(settings).operator
-    check_log(transport, operator.address, location)
+    with closing(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S)) as transport:
+        location = location_of(settings, transport)
+        if location is None:
+            return Mark.BAD, "the settings name no log"
+        check_log(transport, operator.address, location)
+        balance = LedgerClient(transport, KeySigner(operator), location.chain_id).balance()
     settings.check_promise(location.terms.promise)
-    balance = LedgerClient(transport, KeySigner(operator), location.chain_id).balance()
     what = f"{checksum_address(operator.address)} writes it and holds {balance} wei; promise {location.terms.promise} s"
     return (Mark.GOOD if balance else Mark.BAD), what
 
@@ -177,9 +176,9 @@ def _log(settings: Settings) -> tuple[Mark, str]:
 def _signer(settings: Settings) -> tuple[Mark, str]:
     if settings.signer_url is None:
         return Mark.GOOD, "the operator's key signs transactions here"
-    transport = HttpTransport(settings.signer_url, RPC_TIMEOUT_S)
     operator = open_keyring(settings).operator
-    RemoteSigner(transport, operator.address, transport.name).sign(TEST_TRANSACTION)
+    with closing(HttpTransport(settings.signer_url, RPC_TIMEOUT_S)) as transport:
+        RemoteSigner(transport, operator.address, transport.name).sign(TEST_TRANSACTION)
     return (
         Mark.GOOD,
         f"{transport.name} signs transactions for {checksum_address(operator.address)}; receipts are signed here",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +35,7 @@ LOOK_TIMEOUT_S = 5.0
 def check(*, as_json: bool) -> None:
     """Walk the journal."""
     with opened() as home:
-        location = location_of(home.settings)
+        location = _location(home)
         if location is None:
             fail("this home folder has no log yet: start the service once", as_json=as_json)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
@@ -125,16 +126,22 @@ def _told(adopted: Adopted) -> str:
     )
 
 
+def _location(home: Opened) -> LedgerLocation | None:
+    """The log of this home; one that the settings name and the folder does not know yet is asked for on the chain."""
+    location, url = location_of(home.settings), home.settings.chain_rpc
+    if location is not None or url is None:
+        return location
+    with closing(HttpTransport(url, LOOK_TIMEOUT_S)) as transport:
+        return location_of(home.settings, transport)
+
+
 def _standing(home: Opened, location: LedgerLocation) -> tuple[ChainStanding | None, str | None]:
     """What the chain holds of the log, or why it was not asked: that is for the one who reads the result to judge."""
     try:
         url = home.settings.chain_rpc or _running(home)
         if url is not None:
-            transport = HttpTransport(url, LOOK_TIMEOUT_S)
-            try:
+            with closing(HttpTransport(url, LOOK_TIMEOUT_S)) as transport:
                 return _look(transport, location), None
-            finally:
-                transport.close()
         if not home.settings.paths.chain_path.exists():
             return None, "not held against the chain: there is none yet"
         with reached(home.settings, home.keys.operator.address) as transport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +58,14 @@ def create(
     )
     writes = signer.address if writer is None else parse_address(writer)
     click.echo(f"making a log for writer {checksum_address(writes)}; this waits for blocks", err=True)
-    where = create_log(
-        HttpTransport(rpc, RPC_TIMEOUT_S),
-        signer,
-        promises,
-        writer=writes,
-        contract=None if contract is None else parse_address(contract),
-    )
+    with closing(HttpTransport(rpc, RPC_TIMEOUT_S)) as transport:
+        where = create_log(
+            transport,
+            signer,
+            promises,
+            writer=writes,
+            contract=None if contract is None else parse_address(contract),
+        )
     shown = {
         "TALLYSTICK_CHAIN_ID": str(where.chain_id),
         "TALLYSTICK_CONTRACT": checksum_address(where.contract),

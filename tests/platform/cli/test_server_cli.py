@@ -30,7 +30,9 @@ COMMANDS = (
     ("token", "revoke"),
     ("config", "show"),
     ("journal", "check"),
+    ("journal", "adopt"),
     ("log", "create"),
+    ("log", "rotate"),
     ("doctor",),
     ("model",),
     ("model", "add"),
@@ -130,6 +132,8 @@ def test_an_empty_list_is_an_empty_list(home: Path) -> None:
         ("token", "create", "--name", "x", "--address", ADDRESS, "--expires-days", "nan"),
         ("token", "revoke", "no-such-token"),
         ("journal", "check"),
+        ("journal", "adopt", "--margin", "5"),
+        ("log", "rotate", "--writer", ADDRESS),
     ],
 )
 def test_what_cannot_be_done_exits_2_and_says_why(home: Path, arguments: tuple[str, ...]) -> None:
