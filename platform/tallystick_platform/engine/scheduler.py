@@ -1,8 +1,10 @@
 """What runs in the next step. Pure bookkeeping: no torch, no clock, no tokens of its own.
 
 A step computes at most `prefill_budget` prompt tokens, in pieces whose borders depend on the prompt alone, and one token for
-every request that is past its prompt. Requests take turns at the prefill, so none waits for another longer than one step
-per turn; and since the borders are fixed, neighbours never change a request's arithmetic.
+every request that is past its prompt. Since the borders are fixed, neighbours never change a request's arithmetic.
+
+Every other step with prompts in it belongs to the prompts that have least left, so a short one never waits behind all the pieces of long
+ones; the steps between belong to whoever has waited longest for a turn, so a long one goes on whatever short ones arrive.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ class Scheduler(Generic[S]):
         self._waiting: deque[S] = deque()
         self._prefilling: deque[S] = deque()
         self._decoding: dict[bytes, S] = {}
+        self._shortest_first = False
 
     def __len__(self) -> int:
         return len(self._waiting) + self.active
@@ -93,7 +96,12 @@ class Scheduler(Generic[S]):
     def plan(self) -> Plan[S]:
         """The next step. Requests whose prompt ends in this step decode from the next one on."""
         decode = list(self._decoding.values())
-        return Plan(pieces=list(self._pieces()), decode=decode)
+        turns = list(self._prefilling)
+        if turns:
+            if self._shortest_first:
+                turns.sort(key=lambda sequence: sequence.prompt_size - sequence.prefilled)
+            self._shortest_first = not self._shortest_first
+        return Plan(pieces=list(self._pieces(turns)), decode=decode)
 
     def advance(self, piece: Piece[S]) -> None:
         """Note that a piece was computed."""
@@ -118,13 +126,12 @@ class Scheduler(Generic[S]):
                     return sequence
         return None
 
-    def _pieces(self) -> Iterator[Piece[S]]:
-        """Whole pieces in turn, until one does not fit the budget; the first always fits."""
+    def _pieces(self, turns: list[S]) -> Iterator[Piece[S]]:
+        """Whole pieces in this order, each that still fits the budget; the first always does."""
         spent = 0
-        for sequence in self._prefilling:
+        for sequence in turns:
             start = sequence.prefilled
             stop = min(start + self.config.piece_size, sequence.prompt_size)
-            if spent and spent + stop - start > self.config.prefill_budget:
-                return
-            spent += stop - start
-            yield Piece(sequence, start, stop)
+            if not spent or spent + stop - start <= self.config.prefill_budget:
+                spent += stop - start
+                yield Piece(sequence, start, stop)

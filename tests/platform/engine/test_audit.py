@@ -96,6 +96,26 @@ def test_no_first_token_waits_longer_than_one_step_for_each_neighbour(engine):
     assert first <= 1
 
 
+def test_ten_short_prompts_beside_one_of_3000_tokens_wait_a_few_steps_and_change_nothing(tmp_path):
+    folder = write_tiny_model(tmp_path / "long", max_position_embeddings=4_096)
+    config = EngineConfig(
+        model=str(folder), models_dir=tmp_path, device="cpu", threads=1, scheduler=SchedulerConfig(max_active=16)
+    )
+    engine = load_audit_engine(config, lambda stage, fraction: None)
+    long = request(99, "word " * 600, **SAMPLED)
+    alone = run(engine, long)
+    assert last_of(alone, long).input_tokens > 2_900
+    engine.submit(long)
+    engine.step()
+    shorts = [request(number, "Hi", max_tokens=30, stop=()) for number in range(10)]
+    steps = run(engine, *shorts)
+    for short in shorts:
+        assert next(at for at, step in enumerate(steps) if (short.request_id in {e.request_id for e in step})) == 0
+        (end,) = events_of(steps, short, Finished)
+        assert next(at for at, step in enumerate(steps) if end in step) <= 30 + 3
+    assert text_of(steps, long) == text_of(alone, long)
+
+
 def test_a_long_prompt_does_not_stop_those_that_decode(engine):
     decoding, long = request(1, "Hi", max_tokens=30, stop=()), request(2, LONG)
     engine.submit(decoding)
