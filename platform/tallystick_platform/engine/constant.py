@@ -44,7 +44,7 @@ class ConstantConfig:
     max_requests: int = 64
     context_length: int = 8_192
     created_at: int = 0
-    version: str = "1"
+    version: str | None = None
     weights_digest: bytes | None = None
     folder: Path | None = None
 
@@ -72,11 +72,12 @@ class ConstantEngine:
         self.gpu = gpu
         self.max_requests = config.max_requests
         self.folder = config.folder
+        digest = config.weights_digest or hashlib.sha256(config.answer.encode()).digest()
         self.model = ModelInfo(
             id=config.model_id,
-            version=config.version,
+            version=config.version or digest.hex()[:12],
             task="chat",
-            weights_digest=config.weights_digest or hashlib.sha256(config.answer.encode()).digest(),
+            weights_digest=digest,
             engine=ENGINE_NAME,
             engine_version="1",
             dtype="none",

@@ -27,9 +27,10 @@ async def test_the_standing_model_answers_by_name_and_by_version_without_a_regis
     async with running(tmp_path) as (dispatcher, _):
         placement = dispatcher.select("constant")
         digits = CONSTANT_DIGEST.hex()
-        for reference in ("constant@1", f"constant@{digits[:8]}", f"constant@{digits}"):
+        version = placement.model.version
+        for reference in (f"constant@{version}", f"constant@{digits[:8]}", f"constant@{digits}"):
             assert dispatcher.select(reference) is placement
-        for reference in (f"constant@{digits[:7]}", "constant@00000000", "other@1"):
+        for reference in (f"constant@{digits[:7]}", "constant@00000000", f"other@{version}"):
             with pytest.raises(errors.UnknownModel):
                 dispatcher.select(reference)
         assert await dispatcher.load("constant") is placement
@@ -38,7 +39,7 @@ async def test_the_standing_model_answers_by_name_and_by_version_without_a_regis
 
 
 async def test_a_registered_version_that_stands_already_is_not_loaded_a_second_time(tmp_path):
-    same = registered(tmp_path / "one", "constant", digest=CONSTANT_DIGEST, version="1")
+    same = registered(tmp_path / "one", "constant", digest=CONSTANT_DIGEST, version=CONSTANT_DIGEST.hex()[:12])
     async with rigged(tmp_path, same) as rig:
         placement = await reader(rig.dispatcher.load("constant"))
         assert placement.worker.startswith("worker-")
@@ -49,7 +50,7 @@ async def test_a_registered_version_that_stands_already_is_not_loaded_a_second_t
 
 
 async def test_what_is_asked_for_before_the_standing_worker_is_up_waits_for_it(tmp_path):
-    same = registered(tmp_path / "one", "constant", digest=CONSTANT_DIGEST, version="1")
+    same = registered(tmp_path / "one", "constant", digest=CONSTANT_DIGEST, version=CONSTANT_DIGEST.hex()[:12])
     async with rigged(tmp_path, same) as rig:
         assert rig.dispatcher.select("constant") is None
         found = await reader(asyncio.gather(*(rig.dispatcher.load("constant") for _ in range(3))))
@@ -67,7 +68,7 @@ async def test_a_standing_worker_that_fails_does_not_keep_the_fleet_from_serving
 
 async def test_a_registered_version_that_stood_has_no_provider_while_its_worker_is_away(tmp_path, monkeypatch):
     monkeypatch.setattr(pool_module, "FIRST_DELAY_S", 30.0)
-    same = registered(tmp_path / "one", "constant", digest=CONSTANT_DIGEST, version="1")
+    same = registered(tmp_path / "one", "constant", digest=CONSTANT_DIGEST, version=CONSTANT_DIGEST.hex()[:12])
     async with rigged(tmp_path, same) as rig:
         await reader(rig.dispatcher.load("constant"))
         os.kill(rig.pool.standing[0].pid, 9)
