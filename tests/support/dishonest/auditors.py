@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from tallystick.chain import Transport
 from tallystick.cli.program import program
 from tallystick.errors import Party
-from tallystick.ids import LogId, to_hex
+from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import AuditorKey, write_secret_file
+from tests.support.dishonest.contracts import OnContract
 from tests.support.synthetic_log import AUDITOR, CONTRACT, SyntheticLog
 from tests.support.synthetic_server import served
 
@@ -117,7 +118,7 @@ class Auditor:
 
     def judge(
         self,
-        log: SyntheticLog,
+        log: SyntheticLog | OnContract,
         *arguments: object,
         kept: Sequence[object] = (),
         key: Path | None = None,
@@ -125,8 +126,13 @@ class Auditor:
         node: Transport | None = None,
     ) -> Judged:
         """Verify a whole log; with the auditor's key unless `closed`, and with what clients kept."""
-        with served(log.node() if node is None else node) as url:
-            options = self.log_options(url, log.log_id)
+        with ExitStack() as stack:
+            if isinstance(log, SyntheticLog):
+                where, behind = CONTRACT, node or log.node()
+            else:
+                where, behind = log.ledger.contract, node or log.ledger.transport
+            url = stack.enter_context(served(behind))
+            options = self.log_options(url, log.log_id, where)
             if not closed:
                 options += ["--auditor-key", key or self.key_file]
             for document in kept:
@@ -145,9 +151,9 @@ class Auditor:
             return self.run("verify", path, *options, *arguments)
 
     @staticmethod
-    def log_options(url: str, log_id: LogId) -> list[object]:
+    def log_options(url: str, log_id: LogId, contract: Address = CONTRACT) -> list[object]:
         """The options that name a log."""
-        return ["--rpc", url, "--contract", to_hex(CONTRACT), "--log", to_hex(log_id)]
+        return ["--rpc", url, "--contract", to_hex(contract), "--log", to_hex(log_id)]
 
     def run(self, *arguments: object, as_json: bool = True) -> Judged:
         """Run the command line; nothing of this machine's environment reaches it."""
