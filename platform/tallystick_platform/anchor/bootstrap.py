@@ -86,10 +86,6 @@ def bootstrap(
         setting = "TALLYSTICK_CONTRACT" if settings.contract is None else "TALLYSTICK_LOG_ID"
         how = "`tallystick-server log create --rpc URL --keeper ADDRESS` makes one and prints both settings"
         raise SettingsError(setting=setting, reason=f"a log on a chain of your own choice must be named; {how}")
-    try:
-        settings.check_promise(location.terms.promise)
-    except ValueError as error:
-        raise SettingsError(setting="TALLYSTICK_REQUEST_TIMEOUT_S", reason=str(error)) from error
     return location
 
 

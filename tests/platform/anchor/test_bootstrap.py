@@ -261,17 +261,6 @@ def test_named_settings_are_checked_used_and_remembered_with_their_terms(chain, 
     assert read_location(tmp_path / "ledger.json") == LOCATION
 
 
-def test_a_request_that_may_take_longer_than_the_named_log_allows_is_a_setting_to_change(chain, tmp_path):
-    terms = replace(TERMS, promise=60)
-    contract, log_id = with_log(chain, terms)
-    settings = load_settings(
-        home=tmp_path, chain_rpc="http://node.example:8545", contract=checksum_address(contract), log_id=to_hex(log_id)
-    )
-    with pytest.raises(SettingsError) as caught:
-        bootstrap(settings, chain, SIGNER, None)
-    assert caught.value.setting == "TALLYSTICK_REQUEST_TIMEOUT_S"
-
-
 def test_the_embedded_chain_needs_no_settings_but_a_keeper(chain, tmp_path):
     settings = load_settings(home=tmp_path)
     with pytest.raises(SettingsError) as caught:
