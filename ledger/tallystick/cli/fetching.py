@@ -9,9 +9,16 @@ import click
 
 from tallystick.chain import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
-from tallystick.cli.options import auditor_key_option, json_option, load_auditor_keys, node_options, open_reader
+from tallystick.cli.options import (
+    auditor_key_option,
+    json_option,
+    load_auditor_keys,
+    node_options,
+    trust_options,
+)
 from tallystick.cli.output import put_json
 from tallystick.cli.records import is_index, open_bundle
+from tallystick.cli.trusting import open_log
 from tallystick.ids import Address, LogId, RecordId, format_record_id
 from tallystick.keys import AuditorKey
 from tallystick.pull import BlobFolder, Fetched, fetch_blobs
@@ -40,6 +47,7 @@ Examples:
     help="Where to keep them; else the folder blobs beside a bundle.",
 )
 @node_options
+@trust_options
 @auditor_key_option
 @json_option
 def fetch(
@@ -49,6 +57,8 @@ def fetch(
     rpc: str | None,
     contract: Address | None,
     log_id: LogId | None,
+    trust_file: Path | None,
+    trust_name: str | None,
     auditor_keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -63,7 +73,7 @@ def fetch(
         if is_index(record):
             if blob_folder is None:
                 raise click.UsageError("--blobs says where to keep the blobs of a record that is named by its index")
-            opened = _find(open_reader(rpc, contract, log_id), int(record), keys)
+            opened = _find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
             folder = blob_folder
         else:
             opened = open_bundle(load_bundle(Path(record)))

@@ -13,8 +13,16 @@ import click
 from tallystick.bundle import Bundle
 from tallystick.chain import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
-from tallystick.cli.options import auditor_key_option, json_option, load_auditor_keys, node_options, open_reader
+from tallystick.cli.options import (
+    auditor_key_option,
+    json_option,
+    load_auditor_keys,
+    node_options,
+    open_reader,
+    trust_options,
+)
 from tallystick.cli.output import put_json, put_page
+from tallystick.cli.trusting import open_log
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import AuditorKey
 from tallystick.record import FIELD_NAMES, Record
@@ -42,6 +50,7 @@ MAX_INDEX_DIGITS: Final = 100
 @click.command(epilog=SHOW_EXAMPLES, short_help="Show what a record says.")
 @click.argument("record", metavar="RECORD")
 @node_options
+@trust_options
 @auditor_key_option
 @json_option
 def show(
@@ -49,6 +58,8 @@ def show(
     rpc: str | None,
     contract: Address | None,
     log_id: LogId | None,
+    trust_file: Path | None,
+    trust_name: str | None,
     auditor_keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -59,7 +70,9 @@ def show(
     """
     keys = load_auditor_keys(auditor_keys)
     if is_index(record):
-        document = found_record_document(_find(open_reader(rpc, contract, log_id), int(record), keys))
+        document = found_record_document(
+            _find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
+        )
     else:
         document = _from_bundle(load_bundle(Path(record)), rpc, keys)
     if as_json:

@@ -168,6 +168,21 @@ def find_trusted(trust_file: Path | None, name: str | None, log_id: LogId | None
     return None if log_id is None else known.find(log_id)
 
 
+def open_log(
+    rpc: str | None, contract: Address | None, log_id: LogId | None, trust_file: Path | None, trust_name: str | None
+) -> LedgerReader:
+    """A reader of the log that --trust names, or --contract and --log.
+
+    Raises: TrustError; UsageError where the options name two logs, or none.
+    """
+    if trust_name is None:
+        return open_reader(rpc, contract, log_id)
+    trusted = find_trusted(trust_file, trust_name, None)
+    if trusted is None or log_id not in {None, trusted.log_id} or contract not in {None, trusted.contract}:
+        raise click.UsageError(f"--contract and --log name another log than {trust_name}")
+    return open_reader(rpc, trusted.contract, trusted.log_id)
+
+
 def require_terminal(why: str) -> None:
     """Raises: UsageError where nobody can be asked."""
     if not _on_terminal():

@@ -25,10 +25,10 @@ from tallystick.cli.options import (
     open_transport,
     trust_options,
 )
-from tallystick.cli.output import progress, put_json, put_page
-from tallystick.cli.program import release
-from tallystick.cli.trusting import ask_first_use, find_trusted, remember, standing_of, vouch_for
-from tallystick.evidence_files import Recognised, SavedAnswer
+from tallystick.cli.output import progress, put_json, put_page, read_file
+from tallystick.cli.program import COULD_NOT_CHECK, release
+from tallystick.cli.trusting import ask_first_use, find_trusted, open_log, remember, standing_of, vouch_for
+from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.pull import BlobFolder
 from tallystick.receipts import Domain
@@ -38,6 +38,7 @@ from tallystick.verify import (
     LogSubject,
     Message,
     Outcome,
+    SentRequest,
     Step,
     Verdict,
     VerifyOptions,
@@ -53,12 +54,14 @@ from tallystick.verify.receipt_checks import log_of
 
 LOG_ONLY: Final = frozenset(("auditor_keys", "first_index", "last_index", "receipts", "at_block", "heads", "erasures"))
 ANY_AGE: Final = "none"
+CHAT_PATH: Final = "/v1/chat/completions"
+JSON_TYPE: Final = "application/json"
 EXAMPLES: Final = """\b
 Examples:
   tallystick verify --rpc http://127.0.0.1:8545 --contract 0x.. --log 0x.. --auditor-key auditor.key
   tallystick verify --trust work --rpc https://node.example --receipt receipt.json
   tallystick verify evidence.json --trust work
-  tallystick verify answer.json --rpc https://node.example --writer 0x..
+  tallystick verify answer.json --request body.json --rpc https://node.example --writer 0x..
   tallystick verify --model ./model evidence.json --trust work --replay
 """
 
@@ -137,6 +140,24 @@ class Known:
 )
 @blobs_option
 @click.option(
+    "--request",
+    "sent_body",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With a saved answer: the body of the request as it was sent.",
+)
+@click.option(
+    "--request-target",
+    "sent_target",
+    default=CHAT_PATH,
+    show_default=True,
+    metavar="PATH",
+    help="Where it was sent to.",
+)
+@click.option(
+    "--request-type", "sent_type", default=JSON_TYPE, show_default=True, metavar="TYPE", help="Its Content-Type."
+)
+@click.option(
     "--at", "at_block", type=click.IntRange(0), metavar="BLOCK", help="Judge the log as of this block, not the newest."
 )
 @click.option(
@@ -162,6 +183,8 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
     if path is None:
         if any(options[name] for name in ("model", "manifest", "base", "replay")):
             raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
+        if options["sent_body"] is not None:
+            raise click.UsageError("--request is for a saved answer, FILE")
         verdicts = [_verify_log(known, options)]
     else:
         _refuse_log_options(ctx)
@@ -169,10 +192,10 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
         if not isinstance(found, Bundle) and options["model"]:
             raise click.UsageError(f"a model folder is held against one record's evidence; {path} is {kind_of(found)}")
         verdicts = _verify_file(ctx, path, found, known, options)
-    for verdict in verdicts:
-        _put(verdict, as_json=as_json)
     codes = [verdict.outcome.exit_code for verdict in verdicts]
-    ctx.exit(1 if 1 in codes else max(codes))
+    code = 1 if 1 in codes else max(codes, default=COULD_NOT_CHECK)
+    _put(verdicts, code, as_json=as_json)
+    ctx.exit(code)
 
 
 def _known(options: dict[str, Any]) -> Known:
@@ -191,12 +214,9 @@ def _verify_log(known: Known, options: dict[str, Any]) -> Verdict:
     first, last = options["first_index"], options["last_index"]
     if last is not None and last < first:
         raise click.UsageError(f"--to {last} is before --from {first}")
-    contract, log_id, trusted = options["contract"], options["log_id"], known.trusted
-    if trusted is not None:
-        if log_id not in {None, trusted.log_id} or contract not in {None, trusted.contract}:
-            raise click.UsageError(f"--contract and --log name another log than {trusted.name}")
-        contract, log_id = trusted.contract, trusted.log_id
-    reader = open_reader(options["rpc"], contract, log_id)
+    reader = open_log(
+        options["rpc"], options["contract"], options["log_id"], options["trust_file"], options["trust_name"]
+    )
     messages: list[Message] = [one for path in options["receipts"] for one in load_messages(path)]
     messages += [load_head(path) for path in options["heads"]]
     messages += [one for path in options["erasures"] for one in load_erasures(path)]
@@ -234,6 +254,8 @@ def _verify_file(
     ctx: click.Context, path: Path, found: Recognised, known: Known, options: dict[str, Any]
 ) -> list[Verdict]:
     rpc = options["rpc"]
+    if options["sent_body"] is not None and not isinstance(found, SavedAnswer):
+        raise click.UsageError(f"--request is for a saved answer; {path} is {kind_of(found)}")
     if isinstance(found, Bundle):
         evidence = found.evidence
         _require_same_log(ctx, evidence.domain, evidence.log_id, options)
@@ -253,11 +275,20 @@ def _verify_file(
         verdicts = [_walk(reader, known, options, messages, vouch)]
         vouch = _with_writers(vouch, verdicts[0])
     if isinstance(found, SavedAnswer):
-        answer = verify_answer(found, vouch, held_against_log=rpc is not None)
+        answer = verify_answer(found, vouch, sent=_sent(options), held_against_log=rpc is not None)
         verdicts = verdicts if answer is None else [answer, *verdicts]
     elif rpc is None:
         verdicts = [verify_signed(messages, vouch)]
     return verdicts
+
+
+def _sent(options: dict[str, Any]) -> SentRequest | None:
+    if options["sent_body"] is None:
+        return None
+    body = read_file(options["sent_body"], MAX_FILE_BYTES)
+    return SentRequest(
+        method="POST", target=options["sent_target"], content_type=options["sent_type"] or None, body=body
+    )
 
 
 def _with_writers(vouch: Vouch | None, walked: Verdict) -> Vouch | None:
@@ -318,9 +349,12 @@ def _require_same_log(ctx: click.Context, domain: Domain, log_id: LogId, options
             raise click.UsageError(f"the file is about {to_hex(found)}, not {to_hex(given)}")
 
 
-def _put(verdict: Verdict, *, as_json: bool) -> None:
+def _put(verdicts: list[Verdict], code: int, *, as_json: bool) -> None:
     checked_at_s = int(time.time())
-    if as_json:
-        put_json(verdict_document(verdict, version=release(), checked_at_s=checked_at_s))
-    else:
-        put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))
+    if not as_json:
+        for verdict in verdicts:
+            put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))
+        return
+    answer, *walked = [verdict_document(one, version=release(), checked_at_s=checked_at_s) for one in verdicts]
+    # A saved answer that was held against its log is two verdicts: the log's has the answer's inside.
+    put_json({**walked[0], "answer": answer, "exit_code": code} if walked else answer)

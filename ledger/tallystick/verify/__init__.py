@@ -28,7 +28,7 @@ from tallystick.verify.log_walk import Standing
 from tallystick.verify.model_checks import ModelFolder, Replay, Replayed, ReplayRefused
 from tallystick.verify.one_record import FoundRecord, RecordAbsent, RecordOffChain, find_record
 from tallystick.verify.receipt_checks import Message
-from tallystick.verify.signed_checks import verify_answer, verify_signed
+from tallystick.verify.signed_checks import SentRequest, verify_answer, verify_signed
 from tallystick.verify.verdict import (
     BlockRef,
     BundleSubject,
@@ -52,6 +52,7 @@ __all__ = [
     "verify_bundle",
     "verify_signed",
     "verify_answer",
+    "SentRequest",
     "Vouch",
     "Blobs",
     "ModelFolder",

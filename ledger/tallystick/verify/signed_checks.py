@@ -6,11 +6,21 @@ Offline there is little that one signed message can contradict. It can be held a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from tallystick.binding import response_digest, response_hash
-from tallystick.errors import OpenError, Party, ReceiptsError, RecordError, ResponseBindingError, SignatureError
-from tallystick.evidence_files import SavedAnswer
+from tallystick.errors import (
+    AnswerError,
+    OpenError,
+    Party,
+    ReceiptsError,
+    RecordError,
+    RequestBindingError,
+    ResponseBindingError,
+    SignatureError,
+)
+from tallystick.evidence_files import SavedAnswer, request_hash_sent
 from tallystick.ids import Address, to_hex
 from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
 from tallystick.sealing import response_salt
@@ -28,6 +38,7 @@ BROKEN_OFF: Final = Gap(
     "of a stream that broke off: what came cannot be compared as a whole",
     "the record's bundle from the service shows whether what came is a beginning of its answer",
 )
+SALT_REMEDY: Final = "the answer as it came: its X-Tallystick-Request-Salt, or the request_salt beside the receipt"
 SECRET_ABSENT: Final = "not compared: the answer holds no record secret"  # noqa: S105 - a sentence
 NO_TEXT: Final = "not compared: the file holds no answer in a form that this release compares"
 
@@ -46,8 +57,24 @@ def verify_signed(messages: Sequence[Message], vouch: Vouch | None = None) -> Ve
     return _verdict(tally, first, who, vouch)
 
 
-def verify_answer(answer: SavedAnswer, vouch: Vouch | None = None, *, held_against_log: bool = False) -> Verdict | None:
-    """Check a saved answer by what came with it; None if nothing signed came with it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentRequest:
+    """What a client sent: `target` is path and query, `body` before any content coding."""
+
+    method: str
+    target: str
+    content_type: str | None
+    body: bytes = field(repr=False)
+
+
+def verify_answer(
+    answer: SavedAnswer,
+    vouch: Vouch | None = None,
+    *,
+    sent: SentRequest | None = None,
+    held_against_log: bool = False,
+) -> Verdict | None:
+    """Check a saved answer by what came with it, and by what was sent; None if nothing signed came with it.
 
     With `held_against_log` somebody else looks into the log for what was promised.
     """
@@ -60,6 +87,8 @@ def verify_answer(answer: SavedAnswer, vouch: Vouch | None = None, *, held_again
     who = _check_signatures(tally, messages, vouch)
     if not held_against_log:
         tally.block(Step.RECEIPTS, NOT_HELD)
+    if sent is not None:
+        _check_request(tally, answer, sent)
     _check_response(tally, answer)
     return _verdict(tally, messages[0], who, vouch)
 
@@ -86,6 +115,28 @@ def _check_signatures(tally: Tally, messages: Sequence[Message], vouch: Vouch | 
     if tally.failed(Step.RECEIPTS) == failed:
         tally.held[Step.RECEIPTS] += len(messages)
     return next(iter(by_signer), None)
+
+
+def _check_request(tally: Tally, answer: SavedAnswer, sent: SentRequest) -> None:
+    # 12 request-binding: what was sent is what receipt and admission were signed for
+    try:
+        found = request_hash_sent(answer, sent.method, sent.target, sent.content_type, sent.body)
+    except AnswerError as error:
+        tally.block(Step.REQUEST_BINDING, Gap(f"not compared: {error}", SALT_REMEDY))
+        return
+    signed = [("the receipt", answer.receipt.receipt.request_hash)] if answer.receipt is not None else []
+    if answer.admission is not None:
+        signed.append(("the admission", answer.admission.admission.request_hash))
+    for what, expected in signed:
+        if found == expected:
+            tally.held[Step.REQUEST_BINDING] += 1
+        else:
+            where = f"the request that was sent, against {what}"
+            tally.fail(
+                RequestBindingError(
+                    where, f"one with the signed hash {to_hex(expected)}", f"one with {to_hex(found)}", Party.ANSWERER
+                )
+            )
 
 
 def _check_response(tally: Tally, answer: SavedAnswer) -> None:

@@ -108,3 +108,11 @@ def test_a_stranger_s_key_does_not_open_a_record(run, node, tmp_path):
     assert result.exit_code == 2
     assert "was not wrapped for this auditor" in result.stderr
     assert AUDITOR.key_id.hex() not in result.stdout
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_record_of_a_trusted_log_is_shown_by_the_logs_name(run, url, key_file, log):
+    arguments = ["--trust", "work", "--rpc", url, "--auditor-key", key_file]
+    document = json.loads(run("show", 4, *arguments, "--json").stdout)
+    assert document["leaf"] == "0x" + log.sealed[4].leaf.hex()
+    assert "name another log than work" in run("show", 4, *arguments, "--log", "0x" + "99" * 32).stderr

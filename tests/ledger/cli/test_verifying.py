@@ -441,3 +441,57 @@ def test_a_saved_answer_that_was_changed_is_not_what_was_signed(run, log, tmp_pa
     assert json.loads(result.stdout)["accused"] == [
         {"party": "whoever sent this answer, or changed it since", "failures": 1}
     ]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_saved_answer_held_against_its_log_is_one_json_document(run, log, url, tmp_path):
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps(saved_answer(log, 1)))
+    document = json.loads(run("verify", path, "--rpc", url, "--json").stdout)
+    assert (document["subject"]["kind"], document["exit_code"]) == ("log", 0)
+    assert document["answer"]["subject"]["kind"] == "receipt"
+
+
+@pytest.fixture
+def answer_file(log, tmp_path):
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps(saved_answer(log, 1)))
+    return path
+
+
+@pytest.fixture
+def body_file(log, tmp_path):
+    path = tmp_path / "body.json"
+    path.write_bytes(log.records[1].request.body)
+    return path
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_request_that_was_sent_is_what_receipt_and_admission_were_signed_for(run, answer_file, body_file):
+    result = run("verify", answer_file, "--request", body_file, "--json")
+    assert checks(result)[12]["held"] == 2
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    "wrong", [["--request-target", "/v1/other"], ["--request-type", "text/plain"], ["--request-type", ""], None]
+)
+def test_another_request_than_the_one_that_was_signed_for_is_named(run, answer_file, body_file, wrong):
+    if wrong is None:
+        body_file.write_bytes(body_file.read_bytes() + b" ")
+    result = run("verify", answer_file, "--request", body_file, *(wrong or []), "--json")
+    assert result.exit_code == 1
+    assert [failure["name"] for failure in json.loads(result.stdout)["failures"]] == ["request-binding"] * 2
+
+
+def test_a_request_cannot_be_compared_without_its_salt(run, answer_file, body_file):
+    answer = json.loads(answer_file.read_text())
+    del answer["tallystick"]["request_salt"]
+    answer_file.write_text(json.dumps(answer))
+    result = run("verify", answer_file, "--request", body_file, "--json")
+    assert (result.exit_code, checks(result)[12]["reasons"][0]["blocks"]) == (2, True)
+
+
+def test_a_request_is_for_a_saved_answer(run, node, bundle_file, body_file):
+    for arguments in (node, [bundle_file]):
+        assert "--request is for a saved answer" in run("verify", *arguments, "--request", body_file).stderr
