@@ -237,6 +237,7 @@ def _walk(
         last_index=options["last_index"],
         at_block=options["at_block"],
         chain_id=known.chain_id if trusted is None else trusted.chain_id,
+        code_hash=None if trusted is None else trusted.code_hash,
         writers=known.writers,
         seen=standing_of(trusted),
         vouched=vouch is not None,

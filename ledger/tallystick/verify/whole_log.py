@@ -66,9 +66,9 @@ class VerifyOptions:
     """What to hold against the log.
 
     `first_index` and `last_index`, both included, say which records are opened; the structure is always checked as a whole.
-    `at_block` is the block as of which the log is judged, the newest if None. `chain_id` and `writers` are what the log is known to
-    have, `seen` where it stood when it was last verified. `vouched` is False where evidence named the log, and nobody who knows it.
-    `blobs` gives large fields that stand outside the records.
+    `at_block` is the block as of which the log is judged, the newest if None. `chain_id`, `code_hash` and `writers` are what the log
+    is known to have, `seen` where it stood when it was last verified. `vouched` is False where evidence named the log, and nobody
+    who knows it. `blobs` gives large fields that stand outside the records.
     Units: `now_s` is Unix seconds; `max_age_s` is how old the newest block may be, None for any age.
     """
 
@@ -79,6 +79,7 @@ class VerifyOptions:
     last_index: int | None = None
     at_block: int | None = None
     chain_id: int | None = None
+    code_hash: bytes | None = None
     writers: Sequence[Address] = ()
     seen: Standing | None = None
     vouched: bool = True
@@ -133,7 +134,7 @@ class _LogVerification:
         reader, tally, options = self._reader, self._tally, self._options
         head = reader.latest_block() if options.at_block is None else reader.block(options.at_block)
         # 1 contract-code
-        code_hash = check_code(tally, reader, head.number)
+        code_hash = check_code(tally, reader, head.number, options.code_hash)
         state = reader.log_state(head.number)
         created_at = reader.log_terms(head.number).created_at
         first_block = reader.creation_block()

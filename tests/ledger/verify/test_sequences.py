@@ -1,8 +1,8 @@
 import pytest
 
-from tallystick.verify import sequences
+from tallystick.verify import memories, sequences
 from tallystick.verify.completeness import Voids
-from tallystick.verify.memories import MAX_DEVICES, Devices, Recent
+from tallystick.verify.memories import MAX_DEVICES, Accepted, AcceptedWork, Devices, Recent
 from tallystick.verify.sequences import Arrival, Gap, Numbering
 
 GRACE_S = 10
@@ -108,3 +108,16 @@ def test_devices_beyond_the_bound_are_counted():
     for number in range(MAX_DEVICES + 2):
         devices.add(str(number), 0, 1, 1)
     assert (len(devices.uses), devices.left_out) == (MAX_DEVICES, 2)
+
+
+def test_accepted_work_beyond_the_bound_is_counted(monkeypatch):
+    monkeypatch.setattr(memories, "MAX_ACCEPTED", 1)
+    work = AcceptedWork()
+    for number in range(3):
+        one = Accepted(index=number, sender=bytes(20), admitted_at=0, due_by=number)
+        work.accept(bytes([number]) * 16, one)
+    assert (len(work), work.left_out) == (1, 2)
+    assert work.end(bytes(16)).index == 0
+    assert work.end(bytes(16)) is None
+    assert work.has_ended(bytes(16))
+    assert not work.has_ended(b"\x01" * 16)

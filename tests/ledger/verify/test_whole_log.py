@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain import LedgerReader, load_artifact
 from tallystick.chain.faults import ContractMissing, EventsWithheld, LogMissing, OtherChain, OtherCode
 from tallystick.errors import ReceiptFormatError
 from tallystick.heads import MODE_COMMIT
@@ -224,6 +224,13 @@ def test_another_chain_contract_or_log_than_was_asked_for_accuses_nobody():
     node.code = b""
     with pytest.raises(ContractMissing):
         verify_log(LedgerReader(node, CONTRACT, log.log_id), VerifyOptions())
+
+
+def test_other_code_than_was_trusted_accuses_nobody():
+    log = grown()
+    assert opened(log, code_hash=load_artifact().code_hash).outcome is Outcome.PROVEN
+    with pytest.raises(OtherCode):
+        opened(log, code_hash=bytes(32))
 
 
 def test_another_first_writer_than_was_named_is_not_proven():
