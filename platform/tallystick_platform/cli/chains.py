@@ -24,7 +24,7 @@ RPC_TIMEOUT_S = 30.0
 def reached(settings: Settings, operator: Address) -> Iterator[HttpTransport]:
     """A connection to the log's chain. Requires: no running service, where the chain is the embedded one.
 
-    Raises: ChainNotInstalled, ChainNotStarted, ChainUnavailable
+    Raises: ChainNotInstalled, ChainNotStarted, ChainUnavailable, SettingsError where there is no embedded chain yet
     """
     if settings.chain_rpc is not None:
         transport = HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S)
@@ -33,6 +33,9 @@ def reached(settings: Settings, operator: Address) -> Iterator[HttpTransport]:
         finally:
             transport.close()
         return
+    if not settings.paths.chain_path.exists():
+        reason = f"{settings.paths.chain_path} does not exist: there is no embedded chain in this home folder"
+        raise SettingsError(setting="TALLYSTICK_HOME", reason=reason)
     chain = ChainProcess(path=settings.paths.chain_path, port=0, chain_id=settings.chain_id, prefund=[operator])
     with asyncio.Runner() as runner:
         try:

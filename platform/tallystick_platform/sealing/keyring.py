@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick.chain.events import MAX_WRAPS
 from tallystick.errors import KeyFileError
 from tallystick.ids import Address, checksum_address, parse_address, to_hex
 from tallystick.keys import AuditorKey, AuditorPublicKey, Wallet, read_public_file, read_secret_file, write_secret_file
@@ -48,6 +49,10 @@ def open_keyring(settings: Settings) -> Keyring:
         auditor_paths = (paths.auditor_public,)
         if not paths.auditor_public.exists():
             _generate_auditor(paths)
+    if len(auditor_paths) > MAX_WRAPS:
+        raise SettingsError(
+            setting=_AUDITORS_SETTING, reason=f"names {len(auditor_paths)} keys, a log takes {MAX_WRAPS}"
+        )
     auditors = tuple(_read_auditor(path) for path in auditor_paths)
     if len({auditor.key_id for auditor in auditors}) != len(auditors):
         raise SettingsError(setting=_AUDITORS_SETTING, reason="names one key twice")

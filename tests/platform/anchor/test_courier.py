@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, SLOW_RETRY_MS
+from tallystick_platform.ledger_chain import KeySigner, SignedTransaction, SignerUnavailable, Unsigned
 from tests.support.anchoring import WALLET, Rig, client_of, policy
 from tests.support.fault_plan import Fault
 from tests.support.model_chain import ModelChain, parse_transaction
@@ -198,3 +199,30 @@ def test_the_saved_bytes_are_those_that_are_sent(rig):
     sent, saved = waiting(rig), rig.rows.batches[0].signed
     assert (sent.raw, sent.hash, sent.nonce) == (saved.raw, saved.tx_hash, saved.nonce)
     assert parse_transaction(saved.raw).sender == WALLET.address
+
+
+class FlakySigner:
+    """A remote signer that is away for a while."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.address = WALLET.address
+
+    def sign(self, transaction: Unsigned) -> SignedTransaction:
+        if self.failures:
+            self.failures -= 1
+            raise SignerUnavailable(signer="signer.example", reason="no answer")
+        return KeySigner(WALLET).sign(transaction)
+
+
+def test_a_signer_that_is_away_is_waited_for_and_nothing_is_lost(rig):
+    rig.anchorer.courier._sender._signer = FlakySigner(3)
+    pauses = [rig.turn().ms for _ in range(3)]
+    assert pauses == sorted(pauses)
+    status = rig.service.status()
+    assert (status.error_type, status.healthy) == ("SignerUnavailable", True)
+    assert "signer.example" in status.error
+    assert rig.rows.batches[0].state.value == "planned"
+    rig.settle()
+    rig.audit()
+    assert rig.service.status().error is None

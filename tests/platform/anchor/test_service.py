@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy.exc import OperationalError
 
+from tallystick.errors import ChainUnavailable
 from tallystick_platform.anchor.policy import BACKOFF_CAP_MS, HALTED_MS, MIN_PAUSE_MS
 from tallystick_platform.anchor.service import AnchorService, wait_for_event
 from tallystick_platform.store.rows import AnchorState
@@ -190,6 +191,65 @@ async def test_the_task_anchors_what_is_journaled_and_ends_when_it_is_stopped(ri
     await run_for(rig, 30)
     rig.audit()
     assert rig.chain_size == 10
+
+
+class Held:
+    """An admission that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str | None] = []
+
+    def release(self) -> None:
+        self.told.append(None)
+
+    def hold(self, reason: str) -> None:
+        self.told.append(reason)
+
+
+async def test_admission_is_released_by_a_comparison_that_agrees_and_by_nothing_else(rig):
+    admission = Held()
+    service = AnchorService(rig.anchorer, rig.store, rig.clock, CollectorRegistry(), admission=admission)
+    assert await service.compare()
+    await service.start()
+    await service.stop()
+    assert admission.told == [None]
+
+
+async def test_a_comparison_that_does_not_agree_holds_admission_and_halts(rig):
+    rig.rows.epochs.clear()
+    admission = Held()
+    service = AnchorService(rig.anchorer, rig.store, rig.clock, CollectorRegistry(), admission=admission)
+    assert not await service.compare()
+    (told,) = admission.told
+    assert "journal adopt" in str(told)
+    assert service.status().halted
+
+
+async def test_a_chain_that_does_not_answer_the_comparison_leaves_admission_as_it_was(rig):
+    admission = Held()
+    rig.node.arm("eth_call", Fault.FAILED)
+    service = AnchorService(rig.anchorer, rig.store, rig.clock, CollectorRegistry(), admission=admission)
+    with pytest.raises(ChainUnavailable):
+        await service.compare()
+    assert admission.told == []
+    assert not service.status().halted
+
+
+async def test_a_halt_in_the_middle_of_it_holds_admission_at_once(rig):
+    admission = Held()
+    service = AnchorService(
+        rig.anchorer, rig.store, rig.clock, CollectorRegistry(), wait=Waits(rig, 4), admission=admission
+    )
+    assert await service.compare()
+    rig.rows.epochs.clear()  # another server goes on with the log
+    rig.advance_ms(MINUTE_MS)
+    await service.start()
+    await service._wait.ended.wait()
+    service.wake()
+    await service.stop()
+    assert admission.told[0] is None
+    assert "anchoring is halted" in str(admission.told[1])
+    assert len(admission.told) == 2
 
 
 async def test_passes_keep_their_distance_whatever_they_say(rig):

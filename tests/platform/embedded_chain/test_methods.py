@@ -2,8 +2,9 @@ import pytest
 from eth_account import Account as EthAccount
 from eth_utils import to_checksum_address
 
+from tallystick.chain.transaction import read_transaction
 from tallystick.errors import ChainRejected
-from tallystick.keys import Wallet
+from tallystick.keys import Wallet, recover
 from tallystick_platform.embedded_chain.rules import PREFUND_WEI, TIP_WEI
 from tallystick_platform.ledger_chain import Fees
 from tests.support.accounts import RETURN_42, Account
@@ -268,6 +269,34 @@ def test_parameters_with_one_fault_are_refused(ask, method, params):
 def test_a_method_beyond_the_protocol_is_refused(ask):
     refused(ask, -32601, "evm_mine")
     refused(ask, -32601, "eth_sendTransaction", {})
+
+
+@pytest.mark.parametrize("where", ["waiting", "in a block"])
+@pytest.mark.parametrize("kind", ["legacy", "fee market", "fee market with an access list", "deployment"])
+def test_hash_and_signer_of_a_transaction_follow_from_the_fields_that_are_shown(patient_account, ask, kind, where):
+    fields = {
+        "nonce": 0,
+        "gas": 100_000,
+        "to": to_checksum_address(SINK),
+        "value": 5,
+        "data": b"\x00\x01",
+        "chainId": 73_571,
+    }
+    if kind == "legacy":
+        fields |= {"gasPrice": 10**10}
+    else:
+        fields |= {"type": 2, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
+    if kind == "deployment":
+        fields |= {"to": b"", "value": 0, "data": b"\x00"}
+    if kind == "fee market with an access list":
+        fields |= {"accessList": [{"address": SINK, "storageKeys": ["0x" + "07" * 32]}]}
+    signed = EthAccount.sign_transaction(fields, patient_account.wallet.secret)
+    ask("eth_sendRawTransaction", signed.raw_transaction.to_0x_hex())
+    if where == "in a block":
+        patient_account.transport.mine()
+    shown = read_transaction(ask("eth_getTransactionByHash", signed.hash.to_0x_hex()))
+    assert shown.hash == bytes(signed.hash)
+    assert recover(shown.signing_hash, shown.signature) == patient_account.address
 
 
 @pytest.mark.parametrize("type_id", [0, 1])

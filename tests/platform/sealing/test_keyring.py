@@ -136,6 +136,14 @@ def test_production_refuses_a_home_with_a_development_client(
         open_keyring(load_settings(home=settings.home, mode="production", **own_keys(tmp_path)))
 
 
+def test_more_auditors_than_a_log_takes_are_refused_before_any_is_read(settings: Settings, tmp_path: Path) -> None:
+    named = settings.model_copy(update={"auditor_public_keys": tuple(tmp_path / str(n) for n in range(65))})
+    with pytest.raises(SettingsError, match="names 65 keys, a log takes 64"):
+        open_keyring(named)
+    with pytest.raises(KeyFileError):
+        open_keyring(settings.model_copy(update={"auditor_public_keys": named.auditor_public_keys[:64]}))
+
+
 def test_one_auditor_named_twice_is_refused(settings: Settings, tmp_path: Path) -> None:
     own_keys(tmp_path)
     twice = f"{tmp_path / 'a.pub'},{tmp_path / 'a.pub'}"
