@@ -18,11 +18,12 @@ from tallystick_platform.anchor.adoption import Adopted, Adoption
 from tallystick_platform.anchor.anchorer import Anchorer
 from tallystick_platform.anchor.policy import IDLE_MS
 from tallystick_platform.anchor.service import AnchorService
-from tallystick_platform.sealing import LedgerSealer
+from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import Finding, check_journal
 from tallystick_platform.store.database import Database
+from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 from tests.support.anchoring import KEEPER, LOCATION, LOG, POLICY, WALLET, client_of, with_log
@@ -129,6 +130,8 @@ class Home:
                 sender=client_of(self.chain),
                 clock=self.clock,
                 confirmations=confirmations,
+                jobs=JobStore(database, MACS),
+                keys=EpochKeyFiles(self.folder / "keys", LOG.log_id).load,
             )
             return adoption.run(margin=margin, restored=restored)
         finally:

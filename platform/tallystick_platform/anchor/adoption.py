@@ -5,11 +5,12 @@
 2. **Read.** Every entry beyond is read and checked: entry, head, root, and leaf by leaf where this journal has the record too.
 3. **Decide.** The numbers that nobody knows are those from 1 up to the new floor that have no record on the chain or here and are not void.
    The floor is above both counters by a margin: more than the lost service can have admitted without anchoring it.
-4. **Write.** One transaction: the entries of the other journal, the void numbers to be declared, the counters. Drafts go: each was either
-   recorded by the lost journal or its number is void. The open epoch is closed, so that nothing more is sealed under its key.
+4. **Write.** Exports that the lost journal has ended are ended here too. Then one transaction: the entries of the other journal, the void
+   numbers to be declared, the counters. Drafts go: each was either recorded by the lost journal or its number is void. The open epoch is
+   closed, so that nothing more is sealed under its key.
 
 The next start anchors the void numbers first, opens a new epoch, and goes on. Before step 4 nothing was changed, so a crash or a refusal
-costs nothing.
+costs nothing; a crash in it, before the commit, is mended by running it again.
 """
 
 from __future__ import annotations
@@ -27,15 +28,20 @@ from tallystick_platform.anchor.errors import (
     OtherLog,
     WriterChanged,
 )
-from tallystick_platform.anchor.foreign import ForeignEntries, Found
+from tallystick_platform.anchor.foreign import EpochKeys, ForeignEntries, Found
 from tallystick_platform.anchor.landing import find_landing
 from tallystick_platform.anchor.ports import ChainReader, ChainSender
 from tallystick_platform.clock import Clock
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.adoption import AdoptionStore, Span, Taking, gaps
 from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.jobs import UNFINISHED, JobFault, JobState, JobStore
 from tallystick_platform.store.journal import MAX_OPEN_ADMISSIONS
 from tallystick_platform.store.rows import Epoch, Row, Void
+
+ENDED_ELSEWHERE = JobFault(
+    code="interrupted", message="this job ended before the server was restored from a backup; its record says how"
+)
 
 
 def adoption_margin(settings: Settings) -> int:
@@ -49,10 +55,16 @@ def adoption_margin(settings: Settings) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """What an adoption did. Indices go on from `size`, numbers above `floor`."""
+    """What an adoption did. Indices go on from `size`, numbers above `floor`.
+
+    `ended` are exports that the lost journal has ended; `open_exports` those that go on here although records could not be opened which
+    may have ended them too.
+    """
 
     entries: int
     records: int
+    ended: int
+    open_exports: int
     size: Index
     floor: int
     voids: Sequence[Span]
@@ -75,9 +87,13 @@ class Adoption:
         sender: ChainSender,
         clock: Clock,
         confirmations: int,
+        jobs: JobStore,
+        keys: EpochKeys,
     ) -> None:
         self._batches = batches
         self._store = store
+        self._jobs = jobs
+        self._keys = keys
         self._reader = reader
         self._sender = sender
         self._clock = clock
@@ -94,10 +110,13 @@ class Adoption:
         self._require_deep(found, latest)
         # A change of the writer alone says nothing of a loss: where nothing else is new, every number is known.
         taking = self._decide(found, margin if found.foreign or found.settled or restored else 0)
+        ended = self._end_jobs(found)
         self._store.take(taking, self._clock.now_us())
         return Adopted(
             entries=len(taking.foreign) + len(taking.rotations),
             records=len(taking.records),
+            ended=ended,
+            open_exports=len(self._jobs.unfinished()) if found.unopened else 0,
             size=taking.size,
             floor=taking.floor,
             voids=taking.voids,
@@ -121,7 +140,7 @@ class Adoption:
     def _read(self, state: LogState, latest: int) -> Found:
         """Step 2, and the rest of step 1."""
         tip = self._batches.tip()
-        entries = ForeignEntries(store=self._store, reader=self._reader, sender=self._sender, tip=tip)
+        entries = ForeignEntries(store=self._store, reader=self._reader, sender=self._sender, keys=self._keys, tip=tip)
         if tip.entries >= state.entries:
             return entries.found
         created = self._reader.creation_block()
@@ -176,6 +195,15 @@ class Adoption:
             floor=floor,
             void=max([self._store.highest_void(), *voided]),
         )
+
+    def _end_jobs(self, found: Found) -> int:
+        """Accepted work has one end. Repeated after a crash, it finds nothing left to do."""
+        ended = [job for job in self._jobs.unfinished() if job.record_id in found.ends]
+        for job in ended:
+            changes = {"state": JobState.FAILED, "error": ENDED_ELSEWHERE, "stage": None}
+            where = {"ended_by": found.ends[job.record_id], "finished_at": self._clock.now_us()}
+            self._jobs.change(job.id, UNFINISHED, **changes, **where)
+        return len(ended)
 
     def _require_sendable(self, found: Found) -> None:
         """Records that are here and not on the chain go there next, so the log must still take them under their epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tallystick.chain import (
@@ -11,20 +12,29 @@ from tallystick.chain import (
     NumbersVoided,
     WriterRotated,
 )
-from tallystick.chain.packing import PackingError, unpack_records
+from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.errors import EncodingError, OpenError, RecordError
 from tallystick.heads import EntryKind, next_head, writer_body
-from tallystick.ids import Address, Head, Index
-from tallystick.keys import WRAP_BYTES
+from tallystick.ids import Address, Head, Index, RecordId
+from tallystick.ids import Epoch as EpochNumber
+from tallystick.keys import WRAP_BYTES, EpochKey
 from tallystick.merkle import leaf_hash, tree_root
+from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, LandingNotFound
 from tallystick_platform.anchor.ports import ChainReader, ChainSender
 from tallystick_platform.store.adoption import AdoptionStore, ForeignRecord, ForeignRotation, Span
 from tallystick_platform.store.rows import Batch, Epoch, Mined, Rotation, Row, Tip, Void
 
+EpochKeys = Callable[[EpochNumber], EpochKey | None]
+
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What was read so far. `tip` is the log after the last entry that was taken, `known` the numbers that it says something of."""
+    """What was read so far.
+
+    `tip` is the log after the last entry that was taken, `known` the numbers that it says something of. `ends` names, for accepted work,
+    the record that ends it, as far as the records could be opened; `unopened` counts those that could not.
+    """
 
     tip: Tip
     settled: list[tuple[Row, Mined]] = field(default_factory=list)
@@ -32,6 +42,8 @@ class Found:
     rotations: list[ForeignRotation] = field(default_factory=list)
     records: list[ForeignRecord] = field(default_factory=list)
     known: list[Span] = field(default_factory=list)
+    ends: dict[RecordId, RecordId] = field(default_factory=dict)
+    unopened: int = 0
 
     def grow(self, head: Head, **changes: object) -> None:
         """One more entry stands."""
@@ -39,7 +51,10 @@ class Found:
 
 
 class ForeignEntries:
-    """Takes entries in order. The journal's own epochs and void numbers that have no place yet get theirs where the chain has them."""
+    """Takes entries in order. The journal's own epochs and void numbers that have no place yet get theirs where the chain has them.
+
+    `keys` gives the key of an epoch that this server still holds.
+    """
 
     def __init__(
         self,
@@ -47,11 +62,13 @@ class ForeignEntries:
         store: AdoptionStore,
         reader: ChainReader,
         sender: ChainSender,
+        keys: EpochKeys,
         tip: Tip,
     ) -> None:
         self._store = store
         self._reader = reader
         self._sender = sender
+        self._keys = keys
         self._epochs = {epoch.number: epoch for epoch in store.waiting_epochs()}
         self._voids = {(void.first, void.last): void for void in store.waiting_voids()}
         self._next_void = store.next_void_number()
@@ -101,12 +118,35 @@ class ForeignEntries:
                     ForeignRecord(index=Index(index), admission_seq=record.admission_seq, leaf=leaf)
                 )
                 self.found.known.append((record.admission_seq, record.admission_seq))
+                self._open(index, tip.epoch, record)
             elif ours != leaf:
                 raise AdoptionRefused(
                     reason=f"record {index} here is another than on the chain: two journals wrote this log apart"
                 )
         self.found.foreign.append((row, self._mined(event)))
         self.found.grow(head, size=row.end, batch_count=tip.batch_count + 1)
+
+    def _open(self, index: int, epoch: EpochNumber, record: PackedRecord) -> None:
+        """Whether a record ends accepted work is the one thing that only its contents tell."""
+        key = self._keys(epoch)
+        if key is None:
+            self.found.unopened += 1
+            return
+        secret = record_secret(key, index, sealed_header(record.sealed).nonce)
+        try:
+            opened = open_sealed(
+                record.sealed,
+                log_id=self._reader.log_id,
+                index=index,
+                epoch=epoch,
+                fields_root=record.fields_root,
+                secret=secret,
+            ).record
+        except (OpenError, EncodingError, RecordError):
+            self.found.unopened += 1
+            return
+        if opened.follows is not None:
+            self.found.ends[opened.follows] = opened.id
 
     def _epoch(self, event: EpochOpened) -> None:
         tip = self.found.tip

@@ -21,10 +21,11 @@ from tallystick_platform.cli.output import EXIT_FOUND, fail, show
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.errors import StoreLocked
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient, read_key_file
-from tallystick_platform.sealing import LedgerSealer
+from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import ChainStanding, Checked, check_journal
+from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.rekey import rekey
 from tallystick_platform.store.row_macs import RowMacs
 
@@ -98,6 +99,8 @@ def adopt(*, restored: bool, margin: int | None, previous_key: Path | None, as_j
                 sender=LedgerClient(transport, KeySigner(home.keys.operator), location.chain_id),
                 clock=SystemClock(),
                 confirmations=home.settings.confirmations,
+                jobs=JobStore(home.database, home.macs),
+                keys=EpochKeyFiles(home.settings.paths.epoch_keys_dir, location.log_id).load,
             )
             chosen = adoption_margin(home.settings) if margin is None else margin
             adopted = adoption.run(margin=chosen, restored=restored)
@@ -111,6 +114,8 @@ def _shown(adopted: Adopted) -> dict[str, object]:
         "next_index": adopted.size,
         "next_number": adopted.floor + 1,
         "void": [list(span) for span in adopted.voids],
+        "exports_ended": adopted.ended,
+        "exports_open": adopted.open_exports,
     }
 
 
@@ -121,6 +126,7 @@ def _told(adopted: Adopted) -> str:
             f"taken over: {adopted.entries} entries and {adopted.records} records that this journal did not have",
             f"declared void: {adopted.void_numbers} admission numbers ({spans or 'none'}); every verdict will count them",
             f"goes on: records from index {adopted.size}, numbers from {adopted.floor + 1}",
+            *_exports(adopted),
             "Start the server: it puts the void numbers on the chain first, then opens a new epoch.",
         ]
     )
@@ -133,6 +139,16 @@ def _location(home: Opened) -> LedgerLocation | None:
         return location
     with closing(HttpTransport(url, LOOK_TIMEOUT_S)) as transport:
         return location_of(home.settings, transport)
+
+
+def _exports(adopted: Adopted) -> list[str]:
+    lines = [f"exports that had ended: {adopted.ended}"] if adopted.ended else []
+    if adopted.open_exports:
+        lines.append(
+            f"exports that go on: {adopted.open_exports}. They may have ended already, in records whose keys are not here; then the log "
+            "holds two ends of one job. Cancel them before they run if that matters"
+        )
+    return lines
 
 
 def _standing(home: Opened, location: LedgerLocation) -> tuple[ChainStanding | None, str | None]:

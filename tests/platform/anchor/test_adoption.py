@@ -11,6 +11,7 @@ from tallystick.chain.events import BATCH_APPENDED
 from tallystick.chain.packing import unpack_records
 from tallystick.errors import OpenError
 from tallystick.ids import to_hex
+from tallystick.record import Record
 from tallystick.sealing import open_sealed
 from tallystick.verify import Outcome
 from tallystick_platform.anchor.adoption import adoption_margin
@@ -19,9 +20,11 @@ from tallystick_platform.errors import AdmissionClosed
 from tallystick_platform.settings import load_settings
 from tallystick_platform.store.adoption import gaps, merged
 from tallystick_platform.store.entries import JournalEntry
+from tallystick_platform.store.jobs import ExportJob, JobState, JobStore
 from tests.support.anchoring import KEEPER, LOG, client_of
-from tests.support.journals import ALICE, BOB, TOKEN_ID, completed, record_one, would_be
-from tests.support.restored import MARGIN, Home
+from tests.support.job_rows import a_job
+from tests.support.journals import ALICE, BOB, TOKEN_ID, accepted, completed, ending, record_one, would_be
+from tests.support.restored import MACS, MARGIN, Home
 
 
 @pytest.fixture
@@ -326,3 +329,52 @@ def test_spans_that_touch_are_one_and_what_lies_between_them_is_a_gap():
     assert list(gaps(known, 8)) == [(5, 6)]
     assert list(gaps([], 2)) == [(1, 2)]
     assert list(gaps([(1, 5)], 5)) == []
+
+
+async def accepted_job(home: Home) -> Record:
+    """Work that is taken on: its record, anchored, and the row of its job."""
+    async with home.serving() as serving:
+        ticket, _ = await serving.journal.record_at_once(accepted(home.clock), token_id=TOKEN_ID)
+        serving.anchor()
+    database = home.database()
+    JobStore(database, MACS).insert(a_job(record_id=ticket.record.id))
+    database.close()
+    return ticket.record
+
+
+def the_job(home: Home) -> ExportJob:
+    database = home.database()
+    (job_id,) = JobStore(database, MACS).ids()
+    job = JobStore(database, MACS).get(job_id)
+    database.close()
+    assert job is not None
+    return job
+
+
+async def test_an_export_that_the_lost_journal_ended_is_not_ended_twice(home, tmp_path):
+    taken = await accepted_job(home)
+    home.back_up(tmp_path / "backup")
+    async with home.serving() as serving:
+        home.clock.advance(60)
+        ticket, _ = await serving.journal.record_at_once(ending(taken, home.clock), token_id=TOKEN_ID)
+        serving.anchor()
+    home.put_back(tmp_path / "backup")
+    adopted = home.adopt()
+    job = the_job(home)
+    assert (adopted.ended, adopted.open_exports) == (1, 0)
+    assert (job.state, job.ended_by) == (JobState.FAILED, ticket.record.id)
+    await answered(home, BOB)
+    assert home.verify().failures == ()
+    assert home.findings() == []
+
+
+async def test_an_export_that_may_have_ended_in_a_record_without_a_key_is_told_of(home, tmp_path):
+    await accepted_job(home)
+    home.back_up(tmp_path / "backup")
+    await answered(home, ALICE)
+    home.put_back(tmp_path / "backup")
+    for path in (home.folder / "keys").iterdir():
+        path.unlink()
+    adopted = home.adopt()
+    assert (adopted.ended, adopted.open_exports) == (0, 1)
+    assert the_job(home).state is JobState.QUEUED
