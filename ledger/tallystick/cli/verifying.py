@@ -356,6 +356,20 @@ def _put(verdicts: list[Verdict], code: int, *, as_json: bool) -> None:
         for verdict in verdicts:
             put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))
         return
-    answer, *walked = [verdict_document(one, version=release(), checked_at_s=checked_at_s) for one in verdicts]
-    # A saved answer that was held against its log is two verdicts: the log's has the answer's inside.
-    put_json({**walked[0], "answer": answer, "exit_code": code} if walked else answer)
+    documents = [verdict_document(one, version=release(), checked_at_s=checked_at_s) for one in verdicts]
+    put_json(documents[0] if len(documents) == 1 else _joined(*documents, code=code))
+
+
+def _joined(answer: dict[str, Any], log: dict[str, Any], *, code: int) -> dict[str, Any]:
+    """A saved answer that was held against its log is two verdicts: the log's with the answer's inside, and what both come to on top."""
+    return {
+        **log,
+        "outcome": str(list(Outcome)[code]),
+        "exit_code": code,
+        "summary": f"The answer: {answer['summary']} The log: {log['summary']}",
+        "accused": [*answer["accused"], *log["accused"]],
+        "remedies": list(dict.fromkeys([*answer["remedies"], *log["remedies"]])),
+        "failures": [*answer["failures"], *log["failures"]],
+        "failures_found": answer["failures_found"] + log["failures_found"],
+        "answer": answer,
+    }

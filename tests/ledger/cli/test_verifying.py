@@ -476,12 +476,20 @@ def test_the_request_that_was_sent_is_what_receipt_and_admission_were_signed_for
 @pytest.mark.parametrize(
     "wrong", [["--request-target", "/v1/other"], ["--request-type", "text/plain"], ["--request-type", ""], None]
 )
-def test_another_request_than_the_one_that_was_signed_for_is_named(run, answer_file, body_file, wrong):
+def test_another_request_than_the_one_that_was_signed_for_is_named_and_accuses_nobody(
+    run, answer_file, body_file, wrong
+):
     if wrong is None:
         body_file.write_bytes(body_file.read_bytes() + b" ")
     result = run("verify", answer_file, "--request", body_file, *(wrong or []), "--json")
-    assert result.exit_code == 1
-    assert [failure["name"] for failure in json.loads(result.stdout)["failures"]] == ["request-binding"] * 2
+    assert result.exit_code == 2
+    document = json.loads(result.stdout)
+    assert document["accused"] == []
+    reasons = document["checks"][11]["reasons"]
+    assert [reason["text"].partition(":")[0] for reason in reasons] == [
+        "that is not what the receipt was signed for",
+        "that is not what the admission was signed for",
+    ]
 
 
 def test_a_request_cannot_be_compared_without_its_salt(run, answer_file, body_file):
