@@ -1,4 +1,4 @@
-"""The table "What a node could do" of docs/trust-model.md, through the command line; tests/ledger/verify/test_lying_node.py has every bit."""
+"""The table "What a node could do" of docs/trust-model.md, through the command line; every bit: tests/ledger/verify."""
 
 from dataclasses import replace
 

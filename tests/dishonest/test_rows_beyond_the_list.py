@@ -10,7 +10,7 @@ from tallystick.keys import EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import leaf_hash
 from tallystick.receipts import sign_receipt
 from tallystick.record import charge_micros
-from tests.support.dishonest.clients import told
+from tests.support.dishonest.clients import answer, told
 from tests.support.dishonest.writers import answering, asking, begun, pass_the_promise, signed_by_its_sender
 from tests.support.forgery import forge
 from tests.support.synthetic_log import ALICE, AUDITOR, LOG, TERMS
@@ -187,10 +187,15 @@ def test_row_44_a_bundle_of_a_record_that_the_log_does_not_have(auditor):
     assert judged.accused == {"the log's writer"}
 
 
-def test_row_45_both_the_admission_and_the_record_say_another_request(auditor):
+def test_row_45_another_request_in_all_that_is_signed(auditor):
     log = begun()
     asked = log.request()
     recorded = asking(asked, "Something else")
-    log.append([recorded])
+    (sealed,) = log.append([recorded])
     kept = [log.admission(recorded), log.receipts[-1]]
     auditor.judge(log, kept=kept).finds_nothing()
+    came = answer(recorded, receipt=kept[1], admission=kept[0], sealed=sealed)
+    sent = auditor.write(asked.request.body)
+    auditor.judge_file(came, log=log, known=log.log_id).finds_nothing()
+    judged = auditor.judge_file(came, "--request", sent, log=log, known=log.log_id)
+    judged.leaves_open("that is not what the admission was signed for", check="request-binding")

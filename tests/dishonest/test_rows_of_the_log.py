@@ -1,6 +1,5 @@
 """Rows 12 to 19 and 21 to 26 of docs/trust-model.md: what a writer does with the log, its epochs, and what it signs."""
 
-import base64
 from dataclasses import replace
 
 from tallystick.heads import derive_log_id
@@ -9,7 +8,7 @@ from tallystick.keys import Wallet, wrap_epoch_key
 from tallystick.receipts import sign_admission, sign_erasure, sign_receipt
 from tallystick.record import State
 from tests.support.dishonest.clients import told
-from tests.support.dishonest.writers import answering, asking, begun, pass_the_promise
+from tests.support.dishonest.writers import answering, append_with_blobs, begun, pass_the_promise
 from tests.support.largest_record import noise
 from tests.support.synthetic_log import ALICE, AUDITOR, CHAIN_ID, CONTRACT, PROMISE_S, STRANGER, TERMS
 
@@ -96,16 +95,9 @@ def test_row_19_a_second_log_for_some_clients(auditor):
     auditor.judge_file(receipt, known=log.log_id).leaves_open(f"the file is about {to_hex(second.log_id)}")
 
 
-def with_blob(log):
-    """Append a record whose question is so large that it moves to blobs; gives these."""
-    record = asking(log.request(), base64.b85encode(noise(200_000, "question")).decode())
-    (sealed,) = log.append([record])
-    return list(sealed.blobs)
-
-
 def test_row_21_blobs_that_nobody_can_have(auditor, tmp_path):
     log = begun()
-    blobs = with_blob(log)
+    blobs = append_with_blobs(log)
     judged = auditor.judge(log)
     for blob in blobs:
         judged.leaves_open(f"lies in the blob {to_hex(blob.ref.sealed_digest)}, record 2", check="request-binding")

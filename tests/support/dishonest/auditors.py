@@ -38,8 +38,8 @@ class Judged:
 
     @property
     def failures(self) -> list[dict[str, Any]]:
-        """Every failure of every verdict."""
-        return [failure for document in self.documents for failure in document.get("failures", ())]
+        """Every failure; the first document holds those of all."""
+        return self.documents[0].get("failures", []) if self.documents else []
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
@@ -60,7 +60,7 @@ class Judged:
     @property
     def accused(self) -> set[str]:
         """Who is proven to have contradicted himself."""
-        return {one["party"] for document in self.documents for one in document.get("accused", ())}
+        return {one["party"] for one in self.documents[0].get("accused", ())} if self.documents else set()
 
     def proves(self, *checks: str, against: str = WRITER, saying: str = "") -> None:
         """Exactly these checks failed, that party alone is named in the summary, and the sentence says what was found."""
@@ -175,6 +175,8 @@ def _documents(text: str) -> list[dict[str, Any]]:
     while at < len(text):
         document, at = decoder.raw_decode(text, at)
         found.append(document)
+        if "answer" in document:
+            found.append(document["answer"])
         while at < len(text) and text[at].isspace():
             at += 1
     return found

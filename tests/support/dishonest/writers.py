@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,9 @@ from tallystick.ids import Address
 from tallystick.keys import Wallet
 from tallystick.receipts import Domain, sender_request, sign_sender_request
 from tallystick.record import Instructions, Record, Request, Response, Sender, SenderSignature
+from tallystick.sealing import SealedBlob
 from tallystick.tasks import chat_output, read
+from tests.support.largest_record import noise
 from tests.support.synthetic_log import ALICE, BOB, CHAIN_ID, CONTRACT, GRACE_S, TERMS, SyntheticLog
 
 SENDER = Wallet(b"\x0a" * 32)
@@ -68,3 +71,10 @@ def signed_by_its_sender(log: SyntheticLog, record: Record, *, nonce: bytes = b"
 def of_sender(record: Record, address: Address, sender_seq: int) -> Record:
     """The record as if somebody else had asked."""
     return replace(record, sender=replace(record.sender, address=address), sender_seq=sender_seq)
+
+
+def append_with_blobs(log: SyntheticLog) -> list[SealedBlob]:
+    """Append a record whose question is so large that it moves to blobs; gives these."""
+    question = base64.b85encode(noise(200_000, "question")).decode()
+    (sealed,) = log.append([asking(log.request(), question)])
+    return list(sealed.blobs)

@@ -1,0 +1,54 @@
+"""The table "What a thief could do" of docs/trust-model.md, where no test of it stands elsewhere."""
+
+import pytest
+
+from tallystick.errors import OpenError
+from tallystick.keys import AuditorKey
+from tallystick.sealing import decrypt, record_secret, sealed_header
+from tallystick_platform.sealing import EpochKeyFiles
+from tests.support.dishonest.writers import answering, begun
+from tests.support.journals import LOG_ID, Running, Setting, record_one
+from tests.support.synthetic_log import ALICE, MODEL
+from tests.support.synthetic_server import served
+
+
+def test_thief_1_has_the_chain_and_reads_sizes_and_numbers(auditor, tmp_path):
+    log = begun()
+    texts = ["The butler did it. " + "x" * size for size in (0, 3, 6)]
+    sealed = log.append([answering(log.request(ALICE), text) for text in texts])
+    shown = b"".join(
+        bytes.fromhex(str(event["data"])[2:]) + b"".join(bytes.fromhex(str(topic)[2:]) for topic in event["topics"])
+        for event in log.node().events()
+    )
+    for secret in (b"butler", b"tally stick", ALICE, MODEL.id.encode(), MODEL.weights_digest):
+        assert secret not in shown
+    assert [sealed_header(one.sealed).admission_seq for one in sealed] == [3, 4, 5]
+    assert len({len(one.sealed) for one in sealed}) == 1
+    thief = auditor.write_key(AuditorKey(b"\x44" * 32))
+    with served(log.node()) as url:
+        options = auditor.log_options(url, log.log_id)
+        shown_to_thief = auditor.run("show", 2, *options, "--auditor-key", thief)
+        assert shown_to_thief.exit_code == 2
+        assert "butler" not in shown_to_thief.written
+        assert "butler" in auditor.run("show", 2, *options, "--auditor-key", auditor.key_file).written
+
+
+async def test_thief_3_has_a_backup_and_the_key_of_its_epoch_and_reads_no_earlier_one(tmp_path):
+    setting = Setting(tmp_path)
+    async with Running(setting) as journal:
+        earlier = await record_one(journal, setting.clock)
+        setting.clock.advance(setting.epoch_seconds)
+        newest = await record_one(journal, setting.clock)
+        stored = [await journal.entry(one.record_id) for one in (earlier, newest)]
+    files = EpochKeyFiles(setting.keys_dir, LOG_ID)
+    assert files.held() == [newest.epoch]
+    key = files.load(newest.epoch)
+
+    def read(entry):
+        secret = record_secret(key, entry.index, sealed_header(entry.sealed).nonce)
+        place = {"index": entry.index, "epoch": entry.epoch, "fields_root": entry.fields_root}
+        return decrypt(entry.sealed, log_id=LOG_ID, secret=secret, **place)
+
+    assert b"What is a tally stick" in read(stored[1])
+    with pytest.raises(OpenError):
+        read(stored[0])
