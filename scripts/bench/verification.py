@@ -65,12 +65,14 @@ WORDS = (
 )
 
 
-def record(number: int) -> Record:
+def record(number: int, admitted_us: int) -> Record:
     """A chat record with an answer of some 90 words that does not repeat."""
     picks = b"".join(keccak256(b"%d/%d" % (number, part)) for part in range(3))
     answer = " ".join(f"{WORDS[pick % len(WORDS)]}{pick // 32}" for pick in picks)
     sender, sender_seq = SENDERS[number % len(SENDERS)], (number - 1) // len(SENDERS) + 1
-    return synthetic_record(number, sender=sender, sender_seq=sender_seq, answer=answer)
+    return synthetic_record(
+        number, sender=sender, sender_seq=sender_seq, admitted_us=admitted_us + number % BATCH, answer=answer
+    )
 
 
 def generate(path: Path, count: int) -> None:
@@ -89,7 +91,8 @@ def generate(path: Path, count: int) -> None:
         log = SyntheticLog(on_block=put)
         log.open_epoch()
         for start in range(1, count + 1, BATCH):
-            sealed = log.append([record(number) for number in range(start, min(start + BATCH, count + 1))])
+            admitted_us = log.next_block_time * 1_000_000 - 900_000
+            sealed = log.append([record(number, admitted_us) for number in range(start, min(start + BATCH, count + 1))])
             sealed_bytes += sum(len(one.sealed) for one in sealed)
     state = last[0].state
     kept = {

@@ -13,18 +13,22 @@ from typing import Final
 from tallystick.ids import Address, RecordId
 
 MAX_KEPT: Final = 500_000
-"""Of ids, and of nonces: about 50 MB. A window with more traffic than this is compared in part, and that is said."""
+"""Of ids, and of nonces: 10 to 50 MB. A window with more traffic than this is compared in part, and that is said."""
+MAX_SEARCHED_BYTES: Final = 65_536
+"""Of the values under one time that are searched one after another; more are kept as a set."""
+ID_BYTES: Final = 16
 MAX_ACCEPTED: Final = 100_000
 """Accepted work that has not ended yet."""
 MAX_DEVICES: Final = 10_000
 
 
 class Recent:
-    """Values that were seen, each until its own time has passed."""
+    """Values of one width that were seen, each until its own time has passed; they take little more room than their bytes."""
 
-    def __init__(self, most: int = MAX_KEPT) -> None:
+    def __init__(self, width: int, most: int = MAX_KEPT) -> None:
+        self._width = width
         self._most = most
-        self._buckets: dict[int, set[bytes]] = {}
+        self._buckets: dict[int, bytearray | set[bytes]] = {}
         self._order: deque[int] = deque()  # of the buckets, by when they were made
         self._count = 0
         self.let_go = 0
@@ -34,11 +38,18 @@ class Recent:
         """Remember a value under a time; False if it was seen under that time."""
         values = self._buckets.get(bucket)
         if values is None:
-            values = self._buckets[bucket] = set()
+            values = self._buckets[bucket] = bytearray()
             self._order.append(bucket)
-        elif value in values:
+        elif self._is_in(values, value):
             return False
-        values.add(value)
+        if isinstance(values, set):
+            values.add(value)
+        else:
+            values += value
+            if len(values) > MAX_SEARCHED_BYTES:  # from here on a search would take longer than a set takes room
+                self._buckets[bucket] = {
+                    bytes(values[at : at + self._width]) for at in range(0, len(values), self._width)
+                }
         self._count += 1
         if self._count > self._most:
             self.let_go += self._drop_first()
@@ -46,15 +57,25 @@ class Recent:
 
     def holds(self, bucket: int, value: bytes) -> bool:
         """Whether a value was seen under that time."""
-        return value in self._buckets.get(bucket, ())
+        values = self._buckets.get(bucket)
+        return values is not None and self._is_in(values, value)
 
     def forget_before(self, time: int) -> None:
         """Let go of what lies under earlier times."""
         while self._order and self._order[0] < time:
             self._drop_first()
 
+    def _is_in(self, values: bytearray | set[bytes], value: bytes) -> bool:
+        if isinstance(values, set):
+            return value in values
+        at = values.find(value)
+        while at >= 0 and at % self._width:  # across two values, which is none
+            at = values.find(value, at + 1)
+        return at >= 0
+
     def _drop_first(self) -> int:
-        dropped = len(self._buckets.pop(self._order.popleft()))
+        values = self._buckets.pop(self._order.popleft())
+        dropped = len(values) if isinstance(values, set) else len(values) // self._width
         self._count -= dropped
         return dropped
 
@@ -113,7 +134,7 @@ class AcceptedWork:
 
     def __init__(self) -> None:
         self._open: dict[RecordId, Accepted] = {}
-        self._ended = Recent()
+        self._ended = Recent(ID_BYTES)
         self.left_out = 0
 
     def accept(self, record_id: RecordId, work: Accepted) -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.errors import SequencesError, TimesError
-from tallystick.ids import Address, RecordId, checksum_address, format_record_id
-from tallystick.record import Record, State
+from tallystick.ids import ADDRESS_BYTES, Address, RecordId, checksum_address, format_record_id
+from tallystick.record import SENDER_NONCE_BYTES, Record, State
 from tallystick.verify.completeness import Voids, shown
-from tallystick.verify.memories import MAX_ACCEPTED, MAX_DEVICES, MAX_KEPT, Accepted, AcceptedWork, Devices, Recent
+from tallystick.verify.memories import (
+    ID_BYTES,
+    MAX_ACCEPTED,
+    MAX_DEVICES,
+    MAX_KEPT,
+    Accepted,
+    AcceptedWork,
+    Devices,
+    Recent,
+)
 from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
 from tallystick.verify.verdict import Step, Tally
 
@@ -32,8 +41,8 @@ class SequenceChecks:
         self._promise_s = promise_s
         self._grace_s = promise_s + skew_s
         self._senders: dict[Address, Numbering] = {}
-        self._ids = Recent()
-        self._nonces = Recent()
+        self._ids = Recent(ID_BYTES)
+        self._nonces = Recent(ADDRESS_BYTES + SENDER_NONCE_BYTES)
         self._work = AcceptedWork()
         self._devices = Devices()
         self._lost = 0  # numbers of senders that are missing since before a void entry

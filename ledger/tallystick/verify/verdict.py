@@ -238,11 +238,26 @@ class Tally:
     `held` is counted by the caller in place (`tally.held[Step.ROOTS] += 1`): it is the hot path of a long walk.
     """
 
-    __slots__ = ("_blocked", "_failed", "_failures", "_found", "_noted", "_skipped", "held", "writer_is")
+    __slots__ = (
+        "_blocked",
+        "_failed",
+        "_failures",
+        "_found",
+        "_noted",
+        "_skipped",
+        "contested",
+        "held",
+        "witnessed",
+        "writer_is",
+    )
 
     def __init__(self) -> None:
         self.writer_is = Party.WRITER
         """Whom a failure accuses that would accuse the log's writer: another, where nobody says who the writer is."""
+        self.witnessed = False
+        """Whether a second node shows the same blocks."""
+        self.contested = False
+        """Whether a second node shows others: then nothing that rests on their times is proven."""
         steps = len(STEP_ERRORS) + 1  # position 0 is not used
         self.held = [0] * steps
         self._failed = [0] * steps
@@ -318,6 +333,8 @@ class Tally:
         proven: Counter[Party] = Counter()
         untimed = 0
         for (party, signed, timed), count in self._found.items():
+            if timed and self.contested:
+                continue
             if party is not Party.NODE and (signed or grounded or party is not Party.WRITER):
                 proven[party] += count
                 untimed += 0 if timed else count
@@ -327,7 +344,7 @@ class Tally:
             failures=tuple(sorted(self._failures, key=lambda failure: failure.step)),
             failures_found=self.failures_found,
             proven_found=tuple(proven.items()),
-            rests_on_times=bool(proven) and not untimed,
+            rests_on_times=bool(proven) and not untimed and not self.witnessed,
         )
 
     def _check(self, step: Step) -> Check:

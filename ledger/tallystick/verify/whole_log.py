@@ -19,7 +19,7 @@ from tallystick.chain import (
     WriterRotated,
 )
 from tallystick.chain.faults import ChainMoved, OtherChain
-from tallystick.errors import HeadsError, Party, TimesError
+from tallystick.errors import ChainError, HeadsError, Party, TimesError
 from tallystick.ids import Address, Hash32, LogId, checksum_address, to_hex
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
@@ -53,6 +53,10 @@ OLD_BLOCK_REMEDY: Final = (
 )
 FUTURE_BLOCK: Final = "as of a block that lies {} s in this machine's future: one of the two clocks is wrong"
 FUTURE_BLOCK_REMEDY: Final = "set this machine's clock, or ask another node"
+SECOND_SILENT: Final = "of block {}, which the second node does not show: {}"
+SECOND_DIFFERS: Final = "of block {}, which the second node shows otherwise: {}"
+SECOND_STATE: Final = "of block {}, at which the second node shows the log in another state"
+SECOND_REMEDY: Final = "a third node: one of the two is behind, of another chain, or lies"
 FEWER_ENTRIES: Final = (
     "of {} entries that were verified before, of which the node shows {}: it is behind, or hides the rest"
 )
@@ -69,6 +73,7 @@ class VerifyOptions:
     `at_block` is the block as of which the log is judged, the newest if None. `chain_id`, `code_hash` and `writers` are what the log
     is known to have, `seen` where it stood when it was last verified. `vouched` is False where evidence named the log, and nobody
     who knows it. `blobs` gives large fields that stand outside the records.
+    `second` reads the same log from another node, which must show the same blocks: then their times are not one node's word.
     Units: `now_s` is Unix seconds; `max_age_s` is how old the newest block may be, None for any age.
     """
 
@@ -85,6 +90,7 @@ class VerifyOptions:
     vouched: bool = True
     now_s: float | None = None
     max_age_s: int | None = None
+    second: LedgerReader | None = None
 
 
 def verify_log(reader: LedgerReader, options: VerifyOptions, on_progress: Progress | None = None) -> Verdict:
@@ -124,7 +130,7 @@ class _LogVerification:
             options.blobs,
         )
         self._walk = LogWalk(self._tally, self._domain, reader.log_id)
-        self._blocks = _Blocks(self._tally, reader)
+        self._blocks = _Blocks(self._tally, reader, options.second)
         self._authors = AuthorChecks(self._tally, reader, self._chain_id)
         self._spans: list[WriterSpan] = []
         self._completeness: Completeness | None = None
@@ -159,6 +165,7 @@ class _LogVerification:
         if options.auditor_keys and not tally.held[Step.RESPONSE_BINDING]:
             tally.skip(Step.RESPONSE_BINDING, NO_RECEIPT)
         self._check_place(head, state)
+        self._blocks.finish(head, state, self._chain_id)
         reader.require_same(head)
         return self._conclude(code_hash, state, head, first_block, erased)
 
@@ -290,11 +297,12 @@ class _LogVerification:
 
 
 class _Blocks:
-    """The block that the walk is in, asked for once, and held to be the one that the events name."""
+    """The block that the walk is in, asked for once, and held to be the one that the events name, and that a second node shows."""
 
-    def __init__(self, tally: Tally, reader: LedgerReader) -> None:
+    def __init__(self, tally: Tally, reader: LedgerReader, second: LedgerReader | None) -> None:
         self._tally = tally
         self._reader = reader
+        self._second = second
         self._number = -1
         self._hash = Hash32(b"")
         self._time = 0
@@ -307,6 +315,39 @@ class _Blocks:
                 expected = f"a time no earlier than block {self._number}'s, {self._time}"
                 self._tally.fail(TimesError(f"block {block.number}", expected, str(block.timestamp), Party.NODE))
             self._number, self._hash, self._time = block.number, block.hash, block.timestamp
+            self._compare(block)
         if position.block_hash != self._hash:
             raise ChainMoved(position.block_number, position.block_hash, self._hash)
         return self._time
+
+    def finish(self, head: Block, state: LogState, chain_id: int) -> None:
+        """The second node shows the last block too, and the log's state there: what is not in the log is then not hidden by one node."""
+        second, tally = self._second, self._tally
+        if second is None:
+            return
+        self._compare(head)
+        try:
+            second.require_chain(chain_id)
+            if second.log_state(head.number) != state:
+                self._contest(SECOND_STATE.format(head.number))
+        except ChainError as error:
+            self._contest(SECOND_SILENT.format(head.number, error))
+        if not tally.contested:
+            tally.witnessed = True
+            tally.held[Step.HEADS] += 1
+
+    def _compare(self, block: Block) -> None:
+        if self._second is None or self._tally.contested:  # one difference is enough; the later blocks differ too
+            return
+        try:
+            other = self._second.block(block.number)
+        except ChainError as error:
+            self._contest(SECOND_SILENT.format(block.number, error))
+            return
+        if other != block:
+            shown = f"{to_hex(block.hash)} of {block.timestamp} here, {to_hex(other.hash)} of {other.timestamp} there"
+            self._contest(SECOND_DIFFERS.format(block.number, shown))
+
+    def _contest(self, text: str) -> None:
+        self._tally.contested = True
+        self._tally.block(Step.HEADS, Gap(text, SECOND_REMEDY), 0)

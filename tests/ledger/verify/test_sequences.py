@@ -80,7 +80,7 @@ def test_ranges_of_void_numbers_that_touch_become_one():
 
 
 def test_what_was_seen_is_let_go_when_its_time_has_passed():
-    recent = Recent()
+    recent = Recent(1)
     assert recent.add(1, b"a")
     assert not recent.add(1, b"a")
     assert recent.add(2, b"a")
@@ -89,10 +89,30 @@ def test_what_was_seen_is_let_go_when_its_time_has_passed():
 
 
 def test_more_than_there_is_room_for_is_let_go_and_counted():
-    recent = Recent(most=2)
+    recent = Recent(1, most=2)
     for bucket in range(4):
         recent.add(bucket, b"a")
     assert (recent.let_go, recent.holds(1, b"a"), recent.holds(3, b"a")) == (2, False, True)
+
+
+def test_what_lies_across_two_values_was_not_seen():
+    recent = Recent(2)
+    for value in (b"ab", b"cd"):
+        assert recent.add(1, value)
+    assert not recent.holds(1, b"bc")
+    assert recent.add(1, b"bc")
+    assert not recent.add(1, b"bc")
+
+
+def test_many_values_of_one_time_are_told_apart_as_few_are(monkeypatch):
+    monkeypatch.setattr(memories, "MAX_SEARCHED_BYTES", 8)
+    recent = Recent(2)
+    values = [bytes([number, 0]) for number in range(20)]
+    assert all(recent.add(1, value) for value in values)
+    assert not any(recent.add(1, value) for value in values)
+    assert recent.holds(1, values[3])
+    recent.forget_before(2)
+    assert not recent.holds(1, values[3])
 
 
 def test_a_device_is_used_from_its_first_start_to_its_last_end():
