@@ -90,11 +90,14 @@ def later(from_block):
 def test_node_5_lies_about_a_blocks_time(auditor):
     log, _ = grown()
     node = AlteringNode(log.node(), later(len(log.blocks) - 1))
-    for judged in (auditor.judge(log, node=node), auditor.judge(log, node=node, kept=[log.receipts[-1]], closed=True)):
+    for options in ({}, {"kept": [log.receipts[-1]], "closed": True}):
+        judged = auditor.judge(log, node=node, **options)
         assert judged.exit_code == 1
         assert "as one node shows it and nobody signs it" in judged.documents[0]["summary"]
         assert all(failure["rests_on_times"] for failure in judged.failures)
-    auditor.judge(log, kept=[log.receipts[-1]]).finds_nothing()
+        for pair in ({"node": node, "second": log.node()}, {"node": log.node(), "second": node}):
+            auditor.judge(log, **options, **pair).leaves_open("which the second node shows otherwise", check="heads")
+        auditor.judge(log, second=log.node(), **options).finds_nothing()
 
 
 def test_node_5_shows_an_old_state_under_a_new_time(auditor):
@@ -105,9 +108,45 @@ def test_node_5_shows_an_old_state_under_a_new_time(auditor):
     assert cut.log_id == log.log_id == LOG
     judged = auditor.judge(cut, kept=[log.receipts[-1]], closed=True)
     assert judged.exit_code == 1
-    assert "ask a second node before you accuse anybody" in judged.documents[0]["summary"]
+    assert "ask a second node (--second-rpc) before you accuse anybody" in judged.documents[0]["summary"]
     head = auditor.write(log.signed_head())
-    assert auditor.judge(cut, "--head", head, closed=True).exit_code == 2
+    auditor.judge(cut, "--head", head, closed=True).leaves_open("the node is behind, or hides", check="receipts")
+    judged = auditor.judge(cut, kept=[log.receipts[-1]], closed=True, second=log.node())
+    judged.leaves_open("the second node", check="heads")
+
+
+def test_node_5_hides_what_is_newest_and_shows_the_true_blocks(auditor):
+    log, _ = grown()
+    pass_the_promise(log)
+    hiding = log.node()
+    before = hiding.blocks[-3].state
+    for block in hiding.blocks[-2:]:
+        block.state = before
+        block.events = []
+    judged = auditor.judge(log, kept=[log.receipts[-1]], closed=True, node=hiding)
+    assert judged.exit_code == 1
+    assert "ask a second node (--second-rpc) before you accuse anybody" in judged.documents[0]["summary"]
+    judged = auditor.judge(log, kept=[log.receipts[-1]], closed=True, node=hiding, second=log.node())
+    judged.leaves_open("at which the second node shows the log in another state", check="heads")
+
+
+def test_node_5_agrees_with_a_second_one_and_the_writer_is_late(auditor):
+    log, _ = grown()
+    admission = log.admission(log.request())
+    pass_the_promise(log)
+    judged = auditor.judge(log, kept=[admission], closed=True, second=log.node())
+    judged.proves("receipts", saying="none in the log")
+    assert "second node" not in judged.documents[0]["summary"]
+
+
+def test_node_5_stands_beside_a_second_one_that_cannot_be_asked(auditor):
+    log, _ = grown()
+    other = log.node()
+    other.chain_id = CHAIN_ID + 1
+    auditor.judge(log, second=other).leaves_open("which the second node does not show", check="heads")
+    head = log.bundle(1).to_bytes()
+    auditor.judge_file(head, "--second-rpc", "http://127.0.0.1:9", log=log).leaves_open("a bundle asks one node")
+    auditor.judge_file(head, "--second-rpc", "http://127.0.0.1:9").leaves_open("--rpc names the first")
 
 
 def test_node_6_is_of_another_chain(auditor):

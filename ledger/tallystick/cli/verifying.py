@@ -161,6 +161,12 @@ class Known:
     "--at", "at_block", type=click.IntRange(0), metavar="BLOCK", help="Judge the log as of this block, not the newest."
 )
 @click.option(
+    "--second-rpc",
+    "second_rpc",
+    metavar="URL",
+    help="Another node, which must show the same blocks: nobody signs a block's time.",
+)
+@click.option(
     "--max-age",
     "max_age_s",
     type=max_age,
@@ -180,6 +186,8 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
     path = _one_file(file, named_file)
     as_json = options["as_json"]
     known = _known(options)
+    if options["second_rpc"] is not None and options["rpc"] is None:
+        raise click.UsageError("--second-rpc is a second node: --rpc names the first")
     if path is None:
         if any(options[name] for name in ("model", "manifest", "base", "replay")):
             raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
@@ -243,12 +251,17 @@ def _walk(
         vouched=vouch is not None,
         now_s=time.time(),
         max_age_s=chosen,
+        second=_second(reader, options["second_rpc"]),
     )
     with progress("verifying") as tell:
         verdict = verify_log(reader, settings, tell)
     if trusted is not None and verdict.outcome is Outcome.PROVEN and options["at_block"] is None:
         remember(known.trust_file, verdict)
     return verdict
+
+
+def _second(reader: LedgerReader, second_rpc: str | None) -> LedgerReader | None:
+    return None if second_rpc is None else LedgerReader(open_transport(second_rpc), reader.contract, reader.log_id)
 
 
 def _verify_file(
@@ -258,6 +271,8 @@ def _verify_file(
     if options["sent_body"] is not None and not isinstance(found, SavedAnswer):
         raise click.UsageError(f"--request is for a saved answer; {path} is {kind_of(found)}")
     if isinstance(found, Bundle):
+        if options["second_rpc"] is not None:
+            raise click.UsageError("--second-rpc is for a log, or for what is held against one; a bundle asks one node")
         evidence = found.evidence
         _require_same_log(ctx, evidence.domain, evidence.log_id, options)
         folder = open_model(options["model"], options["manifest"], options["base"], replay=options["replay"])

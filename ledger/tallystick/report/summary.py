@@ -9,7 +9,7 @@ from tallystick.verify import Check, LogSubject, Outcome, Status, Verdict
 
 ONE_NODE: Final = (
     "This rests on block times and on nothing newer being there, as one node shows it and nobody signs it: "
-    "ask a second node before you accuse anybody."
+    "ask a second node (--second-rpc) before you accuse anybody."
 )
 
 

@@ -124,8 +124,9 @@ class Auditor:
         key: Path | None = None,
         closed: bool = False,
         node: Transport | None = None,
+        second: Transport | None = None,
     ) -> Judged:
-        """Verify a whole log; with the auditor's key unless `closed`, and with what clients kept."""
+        """Verify a whole log; with the auditor's key unless `closed`, with what clients kept, and with a second node."""
         with ExitStack() as stack:
             if isinstance(log, SyntheticLog):
                 where, behind = CONTRACT, node or log.node()
@@ -133,6 +134,8 @@ class Auditor:
                 where, behind = log.ledger.contract, node or log.ledger.transport
             url = stack.enter_context(served(behind))
             options = self.log_options(url, log.log_id, where)
+            if second is not None:
+                options += ["--second-rpc", stack.enter_context(served(second))]
             if not closed:
                 options += ["--auditor-key", key or self.key_file]
             for document in kept:
