@@ -60,8 +60,7 @@ class EmbeddedChain:
             open_genesis(self.storage, self._nodes, chain_id=chain_id, prefund=prefund, now_s=now_s())
             self._chain = rules_for(chain_id)(self._nodes)
             self._headers = ChainDB(self.stored)
-            with self.state() as state:
-                require_funded(self.storage, prefund, lambda address: int(state.get_balance(address)))
+            require_funded(self.storage, prefund, self._balance)
         except BaseException:
             self.storage.close()
             raise
@@ -139,6 +138,10 @@ class EmbeddedChain:
             ChainContext(self.chain_id),
             EmbeddedVM.get_prev_hashes(at.parent_hash, self._headers),
         )
+
+    def _balance(self, address: Address) -> int:
+        with self.state() as state:
+            return int(state.get_balance(address))
 
     def _build(self) -> BuiltBlock:
         parent = self.head().header

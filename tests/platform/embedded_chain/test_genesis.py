@@ -1,11 +1,14 @@
 import pytest
 
 from tallystick.ids import checksum_address
+from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed, GenesisMismatch
 from tallystick_platform.embedded_chain.genesis import require_head
 from tallystick_platform.embedded_chain.rules import BLOCK_GAS_LIMIT, PREFUND_WEI
 from tallystick_platform.embedded_chain.storage import ChainStorage
+from tests.support.accounts import Account
+from tests.support.chains import START_S, direct_chain
 
 WHO, OTHER = b"\x01" * 20, b"\x02" * 20
 
@@ -44,6 +47,13 @@ def test_an_address_that_got_nothing_is_refused_by_name(tmp_path):
     open_chain(tmp_path).close()
     with pytest.raises(GenesisMismatch, match=checksum_address(OTHER)):
         open_chain(tmp_path, prefund=(WHO, OTHER))
+
+
+def test_an_address_that_was_paid_since_needs_no_balance_from_the_genesis(tmp_path):
+    payer, heir = Wallet(b"\x11" * 32), Wallet(b"\x22" * 32)
+    with direct_chain(tmp_path, prefund=[payer.address], chain_id=7) as transport:
+        Account(transport=transport, wallet=payer, chain_id=7).send(heir.address, value=1)
+    open_chain(tmp_path, prefund=(heir.address,), now_s=START_S).close()
 
 
 def test_naming_nobody_or_fewer_is_fine(tmp_path):
