@@ -162,6 +162,7 @@ class Loading(msgspec.Struct, frozen=True, tag="loading"):
 class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
     """The worker is ready. `max_requests` is how many it holds at once, computing and waiting together.
 
+    Of these `max_active` are computed side by side, `rows` of them in one forward pass: 1 where requests would change each other's answers.
     `folder` is where the model's files lie, None for an engine without any.
     """
 
@@ -170,6 +171,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", kw_only=True):
     model: ModelInfo
     gpu: GpuInfo
     max_requests: int
+    max_active: int = 1
+    rows: int = 1
     folder: str | None = None
 
 

@@ -127,15 +127,17 @@ def main() -> None:
     parser.add_argument("--active", type=int, default=0, help="requests computed side by side; 0: as a worker chooses")
     parser.add_argument("--library", action="store_true", help="also the transformers library's static batch")
     given = parser.parse_args()
-    from tallystick_platform.worker import engines
-
-    active = given.active or getattr(engines, "MAX_ACTIVE", 32)
     began = time.perf_counter()
-    scheduler = SchedulerConfig(max_active=active, max_waiting=64)
+    scheduler = SchedulerConfig(max_active=given.active, max_waiting=64) if given.active else None
     engine = load_audit_engine(
         EngineConfig(model="demo", models_dir=models_dir(), scheduler=scheduler), lambda *_: None
     )
-    loaded = {"loaded_s": round(time.perf_counter() - began, 2), "active": active, "load": os.getloadavg()[0]}
+    loaded = {
+        "loaded_s": round(time.perf_counter() - began, 2),
+        "active": engine.max_active,
+        "rows": engine.rows,
+        "load": os.getloadavg()[0],
+    }
     print(json.dumps(loaded), flush=True)
     throughput(engine, 1, 4)
     for streams in STREAMS:

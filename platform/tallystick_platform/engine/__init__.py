@@ -4,6 +4,7 @@
 - `audit`: the engine proper, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text` turns tokens
   into text that may be shown. What computes is a `forward`: `llama`, written out, or `causal`, the transformers library's own.
 - `loading`: from a folder and a digest to a ready engine, or to a refusal.
+- `concurrency`: how many requests side by side, by the machine; `independence` shows that they may share a pass.
 - `prompt`: messages to tokens, by way of `chat_template`; `control_marks` keep the text of messages from being control tokens.
 - `hardware`: what the machine is; `cpu`: its part without torch.
 - `replay`: a record's prompt run again for an auditor, by `rerun`.

@@ -15,7 +15,6 @@ import structlog
 
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.forward import Forward
-from tallystick_platform.engine.llama import LlamaModel
 from tallystick_platform.engine.prompt import PromptEncoder
 from tallystick_platform.engine.sampler import NotFinite, Sampler
 from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
@@ -62,9 +61,9 @@ class AuditEngine:
         self.model = model
         self.gpu = gpu
         self.max_requests = config.max_active + config.max_waiting
+        self.max_active, self.rows = config.max_active, decode_rows
         self._forward = forward
         self._codec = codec
-        self._decode_rows = decode_rows
         self._timer_ns = timer_ns
         self._scheduler: Scheduler[Sequence] = Scheduler(config)
         self._pending: list[StepEvent] = []
@@ -98,8 +97,8 @@ class AuditEngine:
         plan = self._scheduler.plan()
         for piece in plan.pieces:
             self._prefill(piece, events)
-        for first in range(0, len(plan.decode), self._decode_rows):
-            self._decode(plan.decode[first : first + self._decode_rows], events)
+        for first in range(0, len(plan.decode), self.rows):
+            self._decode(plan.decode[first : first + self.rows], events)
         return events
 
     def _admit(self, events: list[StepEvent]) -> None:
@@ -108,15 +107,23 @@ class AuditEngine:
             sequence = self._scheduler.next_waiting()
             if sequence is None:
                 return
-            chars += sum(len(str(message.get("content", ""))) for message in sequence.request.messages)
-            failure = self._prepare(sequence)
+            failure = None
+            if not sequence.prompt:
+                chars += sum(len(str(message.get("content", ""))) for message in sequence.request.messages)
+                failure = self._read(sequence)
+            if failure is None:
+                if not self._scheduler.fits(sequence):
+                    self._scheduler.put_back(sequence)
+                    return
+                failure = self._prepare(sequence)
             if failure is None:
                 self._scheduler.place(sequence)
                 events.append(Started(sequence.request_id, sequence.prompt_size))
             else:
                 events.append(failure)
 
-    def _prepare(self, sequence: Sequence) -> Failed | None:
+    def _read(self, sequence: Sequence) -> Failed | None:
+        """Turn the messages into tokens; from here on it is known how much room the request takes."""
         request, limit = sequence.request, self.model.max_prompt_tokens
         try:
             prompt = self._codec.prompt.encode(request.messages)
@@ -128,11 +135,16 @@ class AuditEngine:
             return Failed(sequence.request_id, "prompt-too-long", "the prompt is too long", limit, len(prompt))
         sequence.prompt, sequence.prompt_size = prompt, len(prompt)
         # The last token that is sampled is never fed back, so it needs no room.
-        capacity = min(len(prompt) + max(1, request.max_tokens) - 1, self.model.context_length)
+        sequence.capacity = min(len(prompt) + max(1, request.max_tokens) - 1, self.model.context_length)
+        return None
+
+    def _prepare(self, sequence: Sequence) -> Failed | None:
+        """Give a request its cache and whatever else is its own."""
+        request = sequence.request
         try:
-            sequence.cache = self._forward.new_cache(capacity)
+            sequence.cache = self._forward.new_cache(sequence.capacity)
         except RuntimeError as error:
-            _log.error("engine.out_of_memory", tokens=capacity, exc_info=error)
+            _log.error("engine.out_of_memory", tokens=sequence.capacity, exc_info=error)
             return Failed(sequence.request_id, "engine-failed", "there is no memory for a request of this length")
         sequence.sampler = Sampler(
             temperature=request.temperature, top_p=request.top_p, top_k=request.top_k, seed=request.seed
@@ -183,24 +195,3 @@ class AuditEngine:
             self._scheduler.remove(sequence.request_id)
             reason = f"the computation ended with {type(error).__name__}"
             events.append(Failed(sequence.request_id, "engine-failed", reason))
-
-
-def rows_are_independent(llama: LlamaModel, rows: int) -> bool:
-    """Whether each request's logits, alone and beside 1 to rows - 1 others, are the same to the last bit here and now."""
-    longest = min(16, llama.shape.context_length - 1)
-    caches = []
-    for row in range(rows):
-        prompt = [(7 * row + 3 * at) % llama.shape.vocabulary for at in range(1 + (longest - 1) * row // rows)]
-        caches.append(llama.new_cache(longest + 1))
-        llama.prefill(caches[-1], prompt)
-
-    def logits(first: int, count: int) -> list[bytes]:
-        beside = caches[first : first + count]
-        tokens = [(first + row) % llama.shape.vocabulary for row in range(count)]
-        found = [row.cpu().numpy().tobytes() for row in llama.decode(beside, tokens)]
-        for cache in beside:
-            cache.length -= 1  # the token is taken back: each look starts from the same prompt
-        return found
-
-    alone = [logits(row, 1)[0] for row in range(rows)]
-    return all(logits(rows - count, count) == alone[rows - count :] for count in range(2, rows + 1))

@@ -50,6 +50,16 @@ class CausalModel:
         config = model.config.get_text_config()
         self.context_length = int(getattr(config, "max_position_embeddings", None) or DEFAULT_CONTEXT_LENGTH)
 
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """A key and a value for every layer and head of keys, where the configuration names them; else 0."""
+        config = self._model.config.get_text_config()
+        layers, heads = getattr(config, "num_hidden_layers", 0), getattr(config, "num_attention_heads", 0)
+        if not layers or not heads:
+            return 0
+        width = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // heads
+        return int(2 * layers * (getattr(config, "num_key_value_heads", None) or heads) * width * self.dtype.itemsize)
+
     def new_cache(self, capacity: int) -> CausalCache:
         """Room for one request; the library takes the memory as the request grows."""
         from transformers import DynamicCache

@@ -70,7 +70,8 @@ class ConstantEngine:
         self._jobs: dict[bytes, _Job] = {}
         self._ended: deque[StepEvent] = deque()
         self.gpu = gpu
-        self.max_requests = config.max_requests
+        self.max_requests = self.max_active = config.max_requests
+        self.rows = 1
         self.folder = config.folder
         digest = config.weights_digest or hashlib.sha256(config.answer.encode()).digest()
         self.model = ModelInfo(

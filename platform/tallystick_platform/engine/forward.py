@@ -32,6 +32,11 @@ class Forward(Protocol):
         """Tokens of prompt and answer together."""
         ...
 
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """What one token of a request leaves in its cache, 0 where that is not known."""
+        ...
+
     def new_cache(self, capacity: int) -> Any:
         """Room for one request of at most `capacity` tokens. Raises: RuntimeError where there is no memory."""
         ...

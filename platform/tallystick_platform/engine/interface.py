@@ -27,6 +27,16 @@ class Engine(Protocol):
         ...
 
     @property
+    def max_active(self) -> int:
+        """How many of them are computed side by side."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many of these share one forward pass: 1 where requests would change each other's answers."""
+        ...
+
+    @property
     def folder(self) -> Path | None:
         """Where the model's files lie; None where there are none."""
         ...

@@ -25,9 +25,10 @@ _PACK, _MULTIPLY = "_reorder_linear_weight", "_linear_pointwise"
 class Linear:
     """y = x W^T. Shapes: weight [out, in], x [rows, in]."""
 
-    __slots__ = ("_multiply", "_weight", "pads_lone_rows")
+    __slots__ = ("_multiply", "_weight", "pads_lone_rows", "shape")
 
     def __init__(self, weight: Tensor) -> None:
+        self.shape: tuple[int, int] = (weight.shape[0], weight.shape[1])
         packs = can_pack(weight)
         self._multiply = getattr(torch.ops.mkldnn, _MULTIPLY) if packs else None
         self._weight = getattr(torch.ops.mkldnn, _PACK)(weight, PACKED_FOR_ROWS) if packs else weight

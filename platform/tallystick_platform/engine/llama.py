@@ -152,6 +152,18 @@ class LlamaModel:
         """Tokens of prompt and answer together."""
         return self.shape.context_length
 
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """A key and a value for every layer and head of keys."""
+        return 2 * self.shape.layers * self.shape.kv_heads * self.shape.head_dim * self.dtype.itemsize
+
+    def products(self) -> list[Linear]:
+        """One of the matrix products for each size that occurs: what computes them is chosen by size alone."""
+        found = [self._head]
+        for layer in self._layers:
+            found += [layer.qkv, layer.out, layer.gate_up, layer.down]
+        return list({product.shape: product for product in found}.values())
+
     def new_cache(self, capacity: int) -> KvCache:
         """Room for one request of at most `capacity` tokens."""
         return KvCache(self.shape, capacity, self.dtype, self.device)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import structlog
 import torch
 from tokenizers import Tokenizer
 
 from tallystick_platform.engine import causal, weights_digest
-from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine, TextCodec, rows_are_independent
+from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine, TextCodec
 from tallystick_platform.engine.causal import CausalModel, load_causal
 from tallystick_platform.engine.chat_template import has_chat_template, load_chat_template
+from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
@@ -26,18 +26,17 @@ from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
 from tallystick_platform.errors import ModelUnusable
-from tallystick_platform.protocol import GpuInfo, ModelInfo, Reproducibility, VersionConfig
+from tallystick_platform.protocol import GpuInfo, ModelInfo, VersionConfig
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What to serve and how. `auto` is float32 on a CPU, bfloat16 on a GPU; `threads` None means every core.
 
+    How many of `max_requests` are computed side by side follows the machine, unless a `scheduler` says it.
     A registered `version` is served in place of `model`, under its own name, if its files have its digest.
     """
 
@@ -48,7 +47,8 @@ class EngineConfig:
     device: Device = "auto"
     threads: int | None = None
     max_prompt_tokens: int = 8_192
-    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    max_requests: int = 64
+    scheduler: SchedulerConfig | None = None
 
 
 def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
@@ -67,7 +67,7 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
         codec = load_codec(folder) if adapter is None else load_codec(adapter, folder)
         digest = hashed.result()
     progress("checking that requests do not disturb each other", 0.8)
-    rows, reproducibility = _promise(forward, config.scheduler.max_active)
+    found = find_concurrency(forward, None if config.scheduler is None else config.scheduler.max_active)
     model_id, version = _name(config, folder, digest)
     provenance = read_provenance(folder)
     model = ModelInfo(
@@ -84,7 +84,7 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
         max_prompt_tokens=min(config.max_prompt_tokens, forward.context_length - 1),
         chat_template=codec.template.source,
         chat_template_digest=codec.template.digest,
-        reproducibility=reproducibility,
+        reproducibility=found.reproducibility,
         created_at=int((folder / "config.json").stat().st_mtime),
     )
     progress("ready", 1.0)
@@ -93,8 +93,8 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
         gpu=gpu,
         forward=forward,
         codec=codec,
-        config=config.scheduler,
-        decode_rows=rows,
+        config=config.scheduler or found.scheduler(config.max_requests),
+        decode_rows=found.rows,
         folder=adapter or folder,
     )
 
@@ -204,20 +204,3 @@ def _hardware(device: Device) -> GpuInfo:
     if gpu is None and device == "cuda":
         raise ModelUnusable(reason="a CUDA device was asked for and there is none")
     return gpu if gpu is not None else probe_cpu()
-
-
-def _promise(forward: LlamaModel | CausalModel, max_active: int) -> tuple[int, Reproducibility]:
-    """How many rows to decode together, and what class that is.
-
-    In float32 on a CPU the promise is kept whatever it costs: rows share a batch only where this machine showed that they
-    stay the same to the last bit. Elsewhere speed comes first and the record says so.
-    """
-    exact = forward.dtype is torch.float32 and forward.device.type == "cpu"
-    if isinstance(forward, CausalModel):  # computes row by row by itself
-        return 1, "reproducible" if exact else "statistical"
-    if not exact:
-        return max_active, "statistical"
-    if rows_are_independent(forward, max_active):
-        return max_active, "reproducible"
-    _log.warning("engine.rows_disturb_each_other", decoded_together=1, instead_of=max_active)
-    return 1, "reproducible"

@@ -21,6 +21,7 @@ class Schedulable(Protocol):
     request_id: bytes
     prompt_size: int
     prefilled: int
+    capacity: int
 
 
 S = TypeVar("S", bound=Schedulable)
@@ -28,12 +29,13 @@ S = TypeVar("S", bound=Schedulable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig:
-    """Bounds. Units: tokens for the prefill, requests for the rest."""
+    """Bounds. Units: tokens for prefill and caches, requests for the rest. `cache_tokens` None does not bound the caches."""
 
     max_active: int = 8
     max_waiting: int = 56
     piece_size: int = 256
     prefill_budget: int = 256
+    cache_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_active < 1 or self.max_waiting < 0 or self.piece_size < 1 or self.prefill_budget < 1:
@@ -84,10 +86,20 @@ class Scheduler(Generic[S]):
         self._waiting.append(sequence)
 
     def next_waiting(self) -> S | None:
-        """The request to be prepared next, if a slot is free; it leaves the queue and must be `place`d or dropped."""
+        """The request to be prepared next, if a slot is free; it leaves the queue: `place` it, `put_back` or drop."""
         if self._waiting and self.active < self.config.max_active:
             return self._waiting.popleft()
         return None
+
+    def fits(self, sequence: S) -> bool:
+        """Whether there is room for a request's cache beside those that are held. One alone always has room."""
+        bound = self.config.cache_tokens
+        held = sum(one.capacity for one in (*self._prefilling, *self._decoding.values()))
+        return bound is None or not held or held + sequence.capacity <= bound
+
+    def put_back(self, sequence: S) -> None:
+        """Let the request that was next wait on: it stays the next, so that small ones do not pass it for ever."""
+        self._waiting.appendleft(sequence)
 
     def place(self, sequence: S) -> None:
         """Give a prepared request its slot."""

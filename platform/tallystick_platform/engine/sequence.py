@@ -15,13 +15,17 @@ from tallystick_platform.protocol import Finished, FinishReason, GenerationReque
 
 @dataclass(slots=True)
 class Sequence:
-    """Implements `Schedulable`. A waiting request has no tokens, cache or sampler yet. Units: device time nanoseconds."""
+    """Implements `Schedulable`. A waiting request has no tokens, cache or sampler yet.
+
+    Units: device time nanoseconds, `capacity` tokens.
+    """
 
     request: GenerationRequest
     request_id: bytes
     prompt: list[int]
     prompt_size: int = 0
     prefilled: int = 0
+    capacity: int = 0
     cache: Cache | None = None
     sampler: Sampler | None = None
     stream: TextStream | None = None

@@ -14,9 +14,6 @@ from tallystick_platform.protocol import VersionConfig, WorkerConfig
 if TYPE_CHECKING:
     from tallystick_platform.engine.constant import ConstantConfig
 
-MAX_ACTIVE = 8
-"""Requests computed side by side; more of them wait."""
-
 Report = Callable[[str, float], None]
 """Told the stage of loading and the fraction of it that is done."""
 
@@ -34,13 +31,13 @@ def build_engine(config: WorkerConfig, report: Report) -> Engine:
         return ConstantEngine(_stand_in(constant, config.version), probe_cpu())
     share_cores()
     from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
-    from tallystick_platform.engine.scheduler import SchedulerConfig
 
-    active = min(MAX_ACTIVE, config.max_requests)
-    scheduler = SchedulerConfig(max_active=active, max_waiting=config.max_requests - active)
     return load_audit_engine(
         EngineConfig(
-            model=config.model, models_dir=Path(config.models_dir), version=config.version, scheduler=scheduler
+            model=config.model,
+            models_dir=Path(config.models_dir),
+            version=config.version,
+            max_requests=config.max_requests,
         ),
         report,
     )

@@ -49,6 +49,8 @@ def serve(
             model=engine.model,
             gpu=engine.gpu,
             max_requests=engine.max_requests,
+            max_active=engine.max_active,
+            rows=engine.rows,
             folder=None if engine.folder is None else str(engine.folder),
         )
     )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tallystick_platform.engine.audit import AuditEngine, rows_are_independent
+from tallystick_platform.engine.audit import AuditEngine
 from tallystick_platform.engine.hardware import probe_cpu
 from tallystick_platform.engine.llama import load_llama
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine, load_codec
@@ -274,12 +274,44 @@ def test_a_request_that_no_memory_is_left_for_fails(engine, monkeypatch):
     assert last_of(run(engine, one), one).reason == "there is no memory for a request of this length"
 
 
-def test_the_check_of_independent_rows_finds_rows_that_disturb_each_other(folder, monkeypatch):
+def test_requests_wait_where_their_caches_would_not_fit_together(folder):
+    template, codec = load_audit_engine_model(folder), load_codec(folder)
     llama = load_llama(folder, torch.float32, torch.device("cpu"))
-    assert rows_are_independent(llama, 4)
-    decode = llama.decode
-    monkeypatch.setattr(llama, "decode", lambda caches, tokens: decode(caches, tokens) + 1e-6 * len(caches))
-    assert not rows_are_independent(llama, 4)
+    held, new_cache = [], llama.new_cache
+
+    def remembered(capacity):
+        held.append(capacity)
+        return new_cache(capacity)
+
+    llama.new_cache = remembered
+    one, two, small = request(1, "Hi", max_tokens=400), request(2, "Hi", max_tokens=400), request(3, "Hi", max_tokens=1)
+    config = SchedulerConfig(max_active=8, max_waiting=8, cache_tokens=640)
+    engine = AuditEngine(model=template, gpu=probe_cpu(), forward=llama, codec=codec, config=config, decode_rows=8)
+    for each in (one, two, small):
+        engine.submit(each)
+    engine.step()
+    assert len(held) == 1  # the small one would fit, and does not pass the one before it
+    engine.cancel(one.request_id)
+    steps = [engine.step() for _ in range(2)]
+    assert len(held) == 3
+    assert len(events_of(steps, two, Started)) == len(events_of(steps, small, Started)) == 1
+    engine.cancel(two.request_id)
+    assert isinstance(last_of([*steps, *run(engine)], small), Finished)
+
+
+def test_a_request_that_waits_for_room_can_be_cancelled(folder):
+    template, codec = load_audit_engine_model(folder), load_codec(folder)
+    llama = load_llama(folder, torch.float32, torch.device("cpu"))
+    config = SchedulerConfig(max_active=8, max_waiting=8, cache_tokens=1)
+    engine = AuditEngine(model=template, gpu=probe_cpu(), forward=llama, codec=codec, config=config, decode_rows=8)
+    one, two = request(1, max_tokens=3), request(2)
+    engine.submit(one)  # alone it always has room
+    engine.submit(two)
+    steps = [engine.step()]
+    engine.cancel(two.request_id)
+    steps += run(engine)
+    assert isinstance(last_of(steps, one), Finished)
+    assert last_of(steps, two).finish_reason == "cancelled"
 
 
 def load_audit_engine_model(folder):

@@ -84,7 +84,7 @@ def test_the_model_is_described_as_it_is(folders):
     model = engine.model
     assert (model.id, model.engine, model.dtype) == ("gpt2", "tallystick-causal", "float32")
     assert model.engine_version == f"1 (transformers {transformers.__version__}, torch {torch.__version__})"
-    assert (model.reproducibility, engine._decode_rows) == ("reproducible", 1)
+    assert (model.reproducibility, engine.rows) == ("reproducible", 1)
     assert (model.context_length, model.max_prompt_tokens) == (640, 639)
     assert model.weights_digest == compute(folders["gpt2"]).digest
     assert engine.folder == folders["gpt2"]
@@ -122,7 +122,7 @@ def test_neighbours_do_not_change_an_answer(folders, parameters):
 
 def test_bfloat16_is_statistical(folders):
     engine = load(folders["qwen2"], dtype="bfloat16")
-    assert (engine.model.dtype, engine.model.reproducibility, engine._decode_rows) == ("bfloat16", "statistical", 1)
+    assert (engine.model.dtype, engine.model.reproducibility, engine.rows) == ("bfloat16", "statistical", 1)
 
 
 def version_of(folder, base=None, **changes):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tallystick_platform.engine import hardware, loading, weights_digest
+from tallystick_platform.engine import concurrency, hardware, loading, weights_digest
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
 from tallystick_platform.errors import ModelUnusable
 from tests.support.tiny_model import TEMPLATE, write_tiny_model
@@ -36,13 +36,14 @@ def test_the_model_is_described_as_it_is(folder):
 def test_float32_on_a_cpu_is_reproducible_and_shares_batches(folder):
     engine, _ = load(folder)
     assert engine.model.reproducibility == "reproducible"
-    assert engine._decode_rows == 8
+    assert engine.rows == engine.max_active > 1
 
 
 def test_where_rows_disturb_each_other_they_run_alone(folder, monkeypatch):
-    monkeypatch.setattr(loading, "rows_are_independent", lambda llama, rows: False)
+    monkeypatch.setattr(concurrency, "independent_rows", lambda llama, most: 1)
     engine, _ = load(folder)
-    assert (engine.model.reproducibility, engine._decode_rows) == ("reproducible", 1)
+    assert (engine.model.reproducibility, engine.rows, engine.max_requests) == ("reproducible", 1, 64)
+    assert 1 < engine.max_active <= concurrency.ACTIVE_ALONE
 
 
 def test_bfloat16_is_statistical(folder):

@@ -12,6 +12,7 @@ class Fake:
     request_id: bytes
     prompt_size: int
     prefilled: int = 0
+    capacity: int = 0
 
 
 def scheduler(**changes):
@@ -177,6 +178,29 @@ def test_a_request_is_forgotten_wherever_it_stands(steps):
     assert it.remove(fake.request_id) is fake
     assert it.remove(fake.request_id) is None
     assert run(it) == ([], [])
+
+
+def test_caches_are_bounded_together_and_one_alone_always_fits():
+    it = scheduler(cache_tokens=10)
+    first, second, third = (Fake(bytes([number]), 1, capacity=size) for number, size in enumerate((11, 4, 6)))
+    assert it.fits(first)
+    it.place(second)
+    run(it)
+    assert not it.fits(first)
+    assert it.fits(third)
+    it.place(third)
+    assert not it.fits(Fake(b"x", 1, capacity=1))
+    assert scheduler(cache_tokens=None).fits(first)
+
+
+def test_a_request_that_is_put_back_is_the_next():
+    it = scheduler()
+    for number in range(2):
+        it.add(Fake(bytes([number]), 1))
+    first = it.next_waiting()
+    it.put_back(first)
+    assert len(it) == 2
+    assert it.next_waiting() is first
 
 
 def test_bounds_below_one_are_refused():

@@ -6,7 +6,7 @@ from tallystick_platform.engine.constant import ConstantEngine
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import VersionConfig, WorkerConfig
-from tallystick_platform.worker.engines import MAX_ACTIVE, build_engine
+from tallystick_platform.worker.engines import build_engine
 from tests.support.tiny_model import write_tiny_model
 
 
@@ -31,9 +31,10 @@ def test_the_constant_engine_needs_no_model(tmp_path):
 def test_a_worker_holds_as_many_requests_as_it_is_told(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     write_tiny_model(tmp_path / "tiny")
-    for told in (MAX_ACTIVE - 1, 20):
+    for told in (3, 40):
         engine = build_engine(config(tmp_path, max_requests=told), lambda stage, fraction: None)
         assert engine.max_requests == told
+        assert 1 <= engine.max_active <= told
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 

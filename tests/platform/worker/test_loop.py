@@ -49,6 +49,7 @@ def test_the_first_word_is_hello():
     assert isinstance(hello, Hello)
     assert hello.model.engine == "constant"
     assert hello.max_requests == 64
+    assert (hello.max_active, hello.rows) == (64, 1)
 
 
 def test_a_step_is_one_message_that_carries_every_delta():
