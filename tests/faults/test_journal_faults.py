@@ -239,7 +239,7 @@ async def test_while_the_disk_is_full_no_answer_is_released_and_afterwards_the_j
         with suppress(JournalUnavailable):
             await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
     with pytest.raises(JournalUnavailable, match="full"):
-        await journal.admit(would_be(setting.clock, body=b"last"), token_id=TOKEN_ID)
+        await journal.admit(would_be(setting.clock, body=RANDOM(10_000)), token_id=TOKEN_ID)
     for ticket in open_ones:
         with pytest.raises(JournalUnavailable):
             await journal.commit(completed(ticket.record, setting.clock, RANDOM(10_000).hex()))

@@ -218,7 +218,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.recorded = {name: told for name, told in self.recorded.items() if name in known}
         self.refused.clear()
         self.forget_open()
-        self.accepted = accepted_then
+        self.accepted = dict(accepted_then)
         self.start()
         entry = self.run(record_one(self.journal, self.setting.clock, BOB))
         self.recorded[entry.record_id] = (State.COMPLETED, entry)

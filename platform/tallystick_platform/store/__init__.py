@@ -3,8 +3,10 @@
 - `tables`: the schema. `migrations/`: how a database of an older version gets there.
 - `database`: opening it, with the durability that the promises need.
 - `row_macs`: a MAC over every row, so that a changed column is found and named.
+- `inventory`: which rows there are, so that a missing one is found. `row_writes`: whatever writes a row comes through here.
 - `journal`: admissions and records, through one writer and group commits. Start reading there.
 - `batches`: the anchorer's side: which records stand in which batch, and how far each batch has come.
+- `adoption`: going on behind a chain that knows more, after a backup was restored. `rekey`: the same rows under another operator's key.
 - `records`, `tokens`: reading records, keeping API tokens.
 - `check`: walks everything and names whatever does not fit.
 """

@@ -99,7 +99,10 @@ def _check_tail(connection: WriterConnection, inventory: Inventory) -> None:
     """The newest rows are the newest that were written. What else is missing, `journal check` finds."""
     last_seq, last_index = connection.fetch(_LAST)[0]
     expected = (inventory.next_seq - 1, inventory.next_index - 1)
-    found = (max(last_seq or 0, inventory.floor), max(-1 if last_index is None else last_index, inventory.base - 1))
+    found = (
+        max(last_seq or 0, inventory.base_seq),
+        max(-1 if last_index is None else last_index, inventory.base_index - 1),
+    )
     if found == expected:
         return
     if expected == (0, -1):

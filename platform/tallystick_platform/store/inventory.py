@@ -42,7 +42,8 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     next_seq: int
     next_index: int
     floor: int
-    base: int
+    base_seq: int
+    base_index: int
     tables: dict[str, tuple[int, bytes]]
 
 
@@ -62,14 +63,15 @@ class Holding:
 class Inventory:
     """What the journal holds. Change it only in the transaction that changes the rows.
 
-    Every number that is given out from now on, and every sender's number, is above `floor`, and every index is at least `base`: what a
-    restored backup has lost was given out before.
+    What a restored backup has lost was given out before: every admission number from now on is above `base_seq` and every index at least
+    `base_index`. `floor` is the highest number that was declared void: every sender's numbers go on above it.
     """
 
     next_seq: int = 1
     next_index: Index = _FIRST
     floor: int = 0
-    base: Index = _FIRST
+    base_seq: int = 0
+    base_index: Index = _FIRST
     tables: dict[str, Holding] = field(default_factory=dict)
 
     def add(self, table: str, marks: Iterable[bytes]) -> None:
@@ -102,7 +104,8 @@ class Inventory:
         """
         if size < self.next_index or highest < self.next_seq - 1:
             raise ValueError("an inventory goes on above what it has given out, never below")
-        self.next_index, self.base, self.next_seq = size, size, highest + 1
+        self.next_index, self.base_index = size, size
+        self.next_seq, self.base_seq = highest + 1, highest
         self.floor = max(self.floor, void)
 
     def _of(self, table: str) -> Holding:
@@ -132,7 +135,8 @@ class InventoryBox:
             inventory.next_seq,
             inventory.next_index,
             inventory.floor,
-            inventory.base,
+            inventory.base_seq,
+            inventory.base_index,
             {name: (held.count, held.total.to_bytes(WEIGHT_BYTES, "big")) for name, held in inventory.tables.items()},
         )
         return self._salt + nonce + self._own.encrypt(nonce, _encode(stored), None)
@@ -155,7 +159,8 @@ class InventoryBox:
             next_seq=stored.next_seq,
             next_index=Index(stored.next_index),
             floor=stored.floor,
-            base=Index(stored.base),
+            base_seq=stored.base_seq,
+            base_index=Index(stored.base_index),
             tables={
                 name: Holding(count, int.from_bytes(total, "big")) for name, (count, total) in stored.tables.items()
             },

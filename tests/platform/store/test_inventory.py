@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.ids import Index
-from tallystick_platform.errors import InventoryUnreadable, StateConflict
+from tallystick_platform.errors import InventoryUnreadable, JournalUnavailable, StateConflict
 from tallystick_platform.store.counters import Counters
 from tallystick_platform.store.inventory import NONCE_BYTES, SALT_BYTES, Holding, Inventory, InventoryBox
 from tallystick_platform.store.row_macs import RowMacs
@@ -19,7 +19,7 @@ ONE, TWO, THREE = (MACS.mark("t", (number,)) for number in range(3))
 
 
 def full() -> Inventory:
-    inventory = Inventory(next_seq=9, next_index=Index(7), floor=3, base=Index(2))
+    inventory = Inventory(next_seq=9, next_index=Index(7), floor=3, base_seq=4, base_index=Index(2))
     inventory.add("admission", [ONE, TWO])
     inventory.add("record", [THREE])
     return inventory
@@ -89,7 +89,8 @@ def test_another_operators_box_does_not_open() -> None:
 def test_an_adoption_goes_on_above_the_chain() -> None:
     inventory = full()
     inventory.adopt(size=Index(20), highest=100, void=90)
-    assert (inventory.next_index, inventory.base, inventory.next_seq, inventory.floor) == (20, 20, 101, 90)
+    assert (inventory.next_index, inventory.base_index) == (20, 20)
+    assert (inventory.next_seq, inventory.base_seq, inventory.floor) == (101, 100, 90)
 
 
 @pytest.mark.parametrize(("size", "highest"), [(6, 100), (20, 7)])
@@ -115,6 +116,20 @@ async def test_after_an_adoption_every_number_is_above_the_floor(setting: Settin
         ]
     numbers = [(ticket.record.admission_seq, ticket.record.sender_seq) for ticket in tickets]
     assert numbers == [(1_001, 1_001), (1_002, 1_001), (1_003, 1_002)]
+
+
+async def test_after_an_adoption_that_declared_nothing_void_the_journal_starts(setting: Setting) -> None:
+    async with Running(setting) as journal:
+        await record_one(journal, setting.clock)
+    with setting.database().writing() as connection:
+        adopt(connection, setting.macs, size=Index(5), highest=10, void=0)
+    async with Running(setting) as journal:
+        entry = await record_one(journal, setting.clock)
+    assert (entry.admission_seq, entry.index) == (11, 5)
+    with setting.database().writing() as connection:
+        connection.exec_driver_sql("DELETE FROM record WHERE log_index = 5")
+    with pytest.raises(JournalUnavailable, match="expected admission 11 and index 5"):
+        await setting.journal(setting.database()).start()
 
 
 async def test_a_running_journal_notices_that_others_wrote_other_tables(setting: Setting) -> None:

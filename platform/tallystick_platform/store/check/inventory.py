@@ -77,10 +77,10 @@ def _tails(subject: Subject, inventory: Inventory) -> Iterator[Finding]:
     last_seq = subject.connection.execute(select(func.max(ADMISSION.c.seq))).scalar() or 0
     last_index = subject.connection.execute(select(func.max(RECORD.c.log_index))).scalar()
     next_index = 0 if last_index is None else last_index + 1
-    if max(last_seq, inventory.floor) != inventory.next_seq - 1:
+    if max(last_seq, inventory.base_seq) != inventory.next_seq - 1:
         expected = f"admission {inventory.next_seq - 1} as the last"
         yield _finding("tail", ADMISSION.name, "seq", expected, f"admission {last_seq}")
-    if max(next_index, inventory.base) != inventory.next_index:
+    if max(next_index, inventory.base_index) != inventory.next_index:
         yield _finding("tail", RECORD.name, "log_index", f"{inventory.next_index} records", f"{next_index}")
 
 
