@@ -8,6 +8,6 @@ A tour along the line of one request (ARCHITECTURE.md draws it):
 - `dispatch`, `worker`, `engine`: who computes the answer; torch lives under `engine` alone.
 - `sealing`: epoch keys, and the sealing of records for the journal's writer.
 - `store`: the journal. Read `store/journal.py` first: its numbered steps are the promise of the product.
-- `anchor`: from journal to chain. `embedded_chain`: the chain of a machine that has none.
+- `anchor`: from journal to chain, through `ledger_chain` (web3.py). `embedded_chain`: the chain of a machine that has none.
 - `app`, `cli`: start, stop, command line.
 """
