@@ -48,11 +48,24 @@ class BundleOnChain:
         # 1 contract-code
         check_code(tally, self._reader, self._head.number)
         self._state: LogState = self._reader.log_state(self._head.number)
-        self._spans: list[WriterSpan] = writer_spans(self._reader, self._head.number)
+        self._spans = self._known_writers()
         self.created_at = self._reader.log_terms(self._head.number).created_at
         """When the log was created. Units: Unix seconds."""
         self.batch_time: int | None = None
         """When the record's batch came, None where it did not. Units: Unix seconds."""
+
+    def _known_writers(self) -> list[WriterSpan]:
+        # 6 authorship, of each writer after the first
+        evidence, tally, terms = self._evidence, self._tally, self._evidence.terms
+        try:
+            return writer_spans(self._reader, evidence.domain.chain_id, terms, self._head.number)
+        except TransactionWithheld as error:
+            tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
+        except NotAuthored as error:
+            tally.fail(AuthorshipError(error.where, error.expected, error.found))
+        except VerificationError as failure:
+            tally.fail(failure)
+        return [WriterSpan(writer=terms.writer, since_s=0)]
 
     @property
     def head_block(self) -> BlockRef:

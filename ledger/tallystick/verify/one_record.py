@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallystick.chain import BatchAppended, BatchCommitted, LedgerReader, MalformedAnswer
+from tallystick.chain import BatchAppended, BatchCommitted, LedgerReader, MalformedAnswer, WriterRotated
 from tallystick.chain.authorship import signer_of
+from tallystick.chain.events import WRITER_ROTATED
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
 from tallystick.errors import (
     AuthorshipError,
@@ -15,11 +16,13 @@ from tallystick.errors import (
     DecryptionError,
     EncodingError,
     FieldCommitmentsError,
+    HeadsError,
     OpenError,
     RecordError,
     RootsError,
     TallystickError,
 )
+from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.merkle import leaf_hash, tree_root
@@ -99,13 +102,58 @@ def find_sealed(reader: LedgerReader, chain_id: int, index: int, batch: int, blo
     )
 
 
-def writer_spans(reader: LedgerReader, block: int) -> list[WriterSpan]:
-    """The log's writers, as the contract keeps them. Raises: ChainError."""
+def writer_spans(reader: LedgerReader, chain_id: int, terms: LogTerms, block: int) -> list[WriterSpan]:
+    """The log's writers as the contract keeps them; each but the first, whom the log's identifier fixes, was named by the keeper.
+
+    Requires: terms that lead to the log's identifier.
+    Raises: AuthorshipError where the node shows a writer whom the terms or the keeper's signature do not; TransactionWithheld,
+    NotAuthored; ChainError.
+    """
     kept = [reader.writer_at(number, block) for number in range(reader.writer_count(block))]
-    spans = [WriterSpan(writer=one.writer, since_s=one.since) for one in kept]
+    if not kept or (kept[0].writer, kept[0].first_index) != (terms.writer, 0):
+        found = checksum_address(kept[0].writer) if kept else "nobody"
+        raise AuthorshipError("the log's first writer", checksum_address(terms.writer), found)
+    spans = [WriterSpan(writer=one.writer, since_s=one.since, first_index=one.first_index) for one in kept]
     for span, following in zip(spans, kept[1:], strict=False):
         span.until_s, span.last_admission = following.since, following.first_admission - 1
+    if len(kept) > 1:
+        named = _named_by_keeper(reader, chain_id, terms.keeper, block)
+        if named != [one.writer for one in kept[1:]]:
+            expected = "the writers that the keeper named"
+            raise AuthorshipError("the log's writers", expected, "others, or in another order")
     return spans
+
+
+def known_terms(reader: LedgerReader, chain_id: int) -> LogTerms:
+    """The log's terms, which its identifier proves.
+
+    Raises: HeadsError where the node shows others; ChainError.
+    """
+    terms = reader.creation().terms
+    found = derive_log_id(chain_id, reader.contract, terms)
+    if found != reader.log_id:
+        raise HeadsError("the log's terms", f"terms of the log {to_hex(reader.log_id)}", to_hex(found))
+    return terms
+
+
+def _named_by_keeper(reader: LedgerReader, chain_id: int, keeper: Address, block: int) -> list[Address]:
+    named = []
+    for event in reader.events_of(WRITER_ROTATED, reader.creation_block(), block):
+        if not isinstance(event, WriterRotated):
+            continue
+        author = signer_of(
+            reader.transport,
+            chain_id=chain_id,
+            contract=reader.contract,
+            log_id=reader.log_id,
+            previous_head=_previous_head(reader, event),
+            event=event,
+        )
+        if author.signer != keeper:
+            expected = f"a transaction of the log's keeper {checksum_address(keeper)}"
+            raise AuthorshipError(f"entry {event.entry}", expected, f"one of {checksum_address(author.signer)}")
+        named.append(event.writer)
+    return named
 
 
 def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) -> FoundRecord:
@@ -121,7 +169,7 @@ def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) ->
     if not 0 <= index < state.size:
         raise RecordAbsent(index, state.size, head.number)
     found = find_sealed(reader, chain_id, index, reader.batch_of(index, head.number), head.number)
-    require_writer(found, writer_spans(reader, head.number))
+    require_writer(found, writer_spans(reader, chain_id, known_terms(reader, chain_id), head.number))
     if found.packed is None or found.leaf is None:
         raise RecordOffChain(index)
     header = sealed_header(found.packed.sealed)
@@ -142,16 +190,15 @@ def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) ->
 
 
 def require_writer(found: SealedOnChain, spans: Sequence[WriterSpan]) -> None:
-    """The batch's transaction is signed by the log's writer of that time.
+    """The batch's transaction is signed by who was the log's writer when it came.
 
+    Requires: the first of the spans begins with record 0.
     Raises: AuthorshipError.
     """
-    writer = spans[0].writer if spans else None
-    for span in spans:
-        if span.since_s <= found.batch_time:
-            writer = span.writer
-    if found.author not in {span.writer for span in spans} or writer is None:
-        expected = "a transaction of the log's writer" + ("" if writer is None else f" {checksum_address(writer)}")
+    first = found.event.first_index
+    writer = [span.writer for span in spans if span.first_index <= first][-1]
+    if found.author != writer:
+        expected = f"a transaction of the log's writer {checksum_address(writer)}"
         raise AuthorshipError(f"batch {found.event.batch}", expected, f"one of {checksum_address(found.author)}")
 
 
@@ -174,7 +221,7 @@ def open_record(packed: PackedRecord, log_id: LogId, index: int, epoch: int, sec
     return opened
 
 
-def _previous_head(reader: LedgerReader, event: BatchEvent) -> Head:
+def _previous_head(reader: LedgerReader, event: BatchEvent | WriterRotated) -> Head:
     if not event.entry:
         return Head(reader.log_id)
     before = reader.entry_event(event.entry - 1, reader.creation_block(), event.position.block_number)

@@ -55,11 +55,12 @@ M = TypeVar("M", bound=Message)
 class WriterSpan:
     """When somebody was the log's writer. Units: Unix seconds; None while it is.
 
-    `last_admission` is the last number that its signature can stand under.
+    `first_index` is the first record that it may have written, `last_admission` the last number that its signature can stand under.
     """
 
     writer: Address
     since_s: int
+    first_index: int = 0
     until_s: int | None = None
     last_admission: int | None = None
 

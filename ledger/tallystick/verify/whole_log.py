@@ -216,7 +216,7 @@ class _LogVerification:
         self._records.flush()
         if self._spans:
             self._spans[-1].until_s, self._spans[-1].last_admission = time, event.last_admission
-        self._spans.append(WriterSpan(writer=event.writer, since_s=time))
+        self._spans.append(WriterSpan(writer=event.writer, since_s=time, first_index=event.size))
 
     def _note_standing(self) -> None:
         seen = self._options.seen

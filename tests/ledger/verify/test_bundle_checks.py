@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from tallystick.bundle import parse_bundle, sign_evidence
+from tallystick.chain.events import WRITER_ROTATED
 from tallystick.chain.faults import EventsWithheld, NodeBehind, OtherChain, OtherCode
 from tallystick.errors import BundleError, Party
+from tallystick.ids import to_hex
 from tallystick.keys import Wallet
 from tallystick.receipts import sign_receipt
 from tallystick.record import FIELD_NAMES
@@ -317,3 +319,28 @@ def test_a_node_without_the_batches_transaction_leaves_it_open(log):
     node.transactions = {}
     verdict = judged(log.bundle(4), node)
     assert (verdict.outcome, verdict.failures) == (Outcome.UNCHECKED, ())
+
+
+def test_a_writer_that_a_node_invents_is_nobody_whoever_signed_the_evidence():
+    """A stranger's bundle, and a node that plays along: it shows the stranger as a writer whom the keeper never named."""
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(2)
+    log.rotate_writer(SOMEBODY, by=SOMEBODY)
+    log.open_epoch()
+    log.append_requests(1)
+    verdict = judged(log.bundle(2), log.node())
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert {failure.accused for failure in verdict.failures} == {Party.NODE}
+    node = log.node()
+    for block in node.blocks:  # and now without the event of that
+        block.events = [event for event in block.events if event["topics"][0] != to_hex(WRITER_ROTATED)]
+    assert judged(log.bundle(2), node).outcome is Outcome.UNCHECKED
+
+
+def test_a_node_that_shows_another_first_writer_accuses_nobody(log):
+    node = log.node()
+    node.spans[0] = replace(node.spans[0], writer=SOMEBODY.address)
+    verdict = judged(log.bundle(4), node)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert {failure.accused for failure in verdict.failures} == {Party.NODE}

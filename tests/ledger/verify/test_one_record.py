@@ -5,7 +5,15 @@ import pytest
 from tallystick.chain import LedgerReader
 from tallystick.chain.authorship import TransactionWithheld
 from tallystick.chain.faults import EventsWithheld
-from tallystick.errors import AuthorshipError, DecryptionError, FieldCommitmentsError, OpenError, Party, RootsError
+from tallystick.errors import (
+    AuthorshipError,
+    DecryptionError,
+    FieldCommitmentsError,
+    HeadsError,
+    OpenError,
+    Party,
+    RootsError,
+)
 from tallystick.heads import MODE_COMMIT
 from tallystick.keys import Wallet
 from tallystick.verify import RecordAbsent, RecordOffChain, find_record
@@ -77,6 +85,36 @@ def test_a_batch_that_the_writer_did_not_sign_is_not_shown():
     log.append_requests(1)
     with pytest.raises(AuthorshipError):
         find_record(log.reader(), 0, [AUDITOR])
+
+
+def test_a_record_of_a_writer_whom_the_keeper_did_not_name_is_not_shown(log):
+    thief = Wallet(b"\x66" * 32)
+    log.rotate_writer(thief, by=thief)
+    log.open_epoch()
+    log.append_requests(1)
+    with pytest.raises(AuthorshipError):
+        find_record(log.reader(), 8, [AUDITOR])
+
+
+def test_a_batch_that_a_retired_writer_signed_is_not_shown(log):
+    retired = log.writer
+    log.rotate_writer(Wallet(b"\x07" * 32))
+    log.open_epoch()
+    log.writer, current = retired, log.writer
+    log.append_requests(1)
+    for block in log.blocks:
+        block.state = replace(block.state, writer=current.address)
+    with pytest.raises(AuthorshipError):
+        find_record(log.reader(), 8, [AUDITOR])
+    assert find_record(log.reader(), 4, [AUDITOR]).opened.index == 4
+
+
+def test_terms_that_are_not_the_logs_are_the_nodes_doing(log):
+    node = log.node()
+    event = node.blocks[0].events[0]
+    event["data"] = event["data"][:-2] + "3d"  # another skew
+    with pytest.raises(HeadsError):
+        find_record(LedgerReader(node, CONTRACT, log.log_id), 4, [AUDITOR])
 
 
 def test_a_node_that_withholds_something_is_named(log):
