@@ -63,6 +63,8 @@ class LogWalk:
         self._domain = domain
         self._log_id = log_id
         self.terms: LogTerms | None = None
+        self.terms_hold = False
+        """Whether the terms lead to the log's identifier."""
         self.writer: Address | None = None
         self.size = 0
         self.entries = 0
@@ -87,7 +89,8 @@ class LogWalk:
         self.terms, self.writer = event.terms, event.terms.writer
         # 5 heads, the first one
         found = derive_log_id(self._domain.chain_id, self._domain.contract, event.terms)
-        if found == self._log_id:
+        self.terms_hold = found == self._log_id
+        if self.terms_hold:
             self._tally.held[Step.HEADS] += 1
         else:
             self._tally.fail(HeadsError("the log's terms", f"terms of the log {to_hex(self._log_id)}", to_hex(found)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tallystick.chain import (
@@ -228,13 +228,22 @@ class _LogVerification:
         if terms is None:
             return 0
         return self._promises.finish(
-            self._spans,
+            self._proven_writers(),
             self._records.claims,
             promise=terms.promise,
             skew=terms.skew,
             entries=state.entries,
             head_time=head.timestamp,
         )
+
+    def _proven_writers(self) -> list[WriterSpan]:
+        """The writers whose signatures bind the log: the first by the log's identifier, each later one by the keeper's signature."""
+        if not self._walk.terms_hold:
+            return []
+        authorship = Step.AUTHORSHIP
+        if not self._tally.failed(authorship) and not self._tally.is_blocked(authorship):
+            return self._spans
+        return [replace(self._spans[0], until_s=None, last_admission=None)]
 
     def _check_place(self, head: Block, state: LogState) -> None:
         tally, options, seen = self._tally, self._options, self._options.seen

@@ -162,6 +162,32 @@ def test_a_new_writer_whom_the_keeper_did_not_name_is_no_writer():
     assert verdict.outcome is Outcome.UNCHECKED
 
 
+def test_what_a_writer_signed_whom_the_keeper_did_not_name_accuses_nobody():
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(2)
+    thief = Wallet(b"\x66" * 32)
+    log.rotate_writer(thief, by=thief)
+    log.open_epoch()
+    log.append_requests(1)
+    honest, other = log.receipts[2], log.receipt(log.records[2], replace(log.sealed[2], leaf=b"\x01" * 32))
+    verdict = judged(log, log.reader(), [honest, other])
+    assert accuses_nobody(verdict)
+    assert verdict.check(Step.RECEIPTS).blocks
+
+
+def test_the_first_writers_word_against_itself_is_proof_whatever_a_node_shows_besides():
+    log = SyntheticLog()
+    log.open_epoch()
+    log.append_requests(2)
+    two = [log.receipts[1], log.receipt(log.records[1], replace(log.sealed[1], leaf=b"\x01" * 32))]
+    thief = Wallet(b"\x66" * 32)
+    log.rotate_writer(thief, by=thief)
+    log.open_epoch()
+    log.append_requests(1)
+    assert judged(log, log.reader(), two).outcome is Outcome.WRONG
+
+
 @pytest.mark.parametrize("field", ["input", "r", "s", "nonce", "chainId", "to", "gas", "yParity"])
 def test_one_change_to_the_last_transaction_is_found_and_accuses_nobody(field):
     log = LOG
