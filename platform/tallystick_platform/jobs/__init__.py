@@ -2,6 +2,8 @@
 
 - `exports`: the jobs, from the request that asks for one to the folder that it leaves. Start reading there.
 - `attempt`: one attempt at an export: the work between a job's two records.
+- `live`: that attempt within its time, until it is done or broken off.
+- `recording`: the two records, offered to the journal until it takes them.
 - `settling`: the last state of a job, by the record that ends it.
 - `process`: the exporter's process and the lines that it speaks.
 - `folders`: where exports are staged and published, and whether there is room.
@@ -19,9 +21,10 @@ from tallystick_platform.jobs.errors import (
     UnknownExport,
     UnknownFile,
 )
-from tallystick_platform.jobs.exports import ExportJobs, Submitted
+from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.jobs.facts import ExportFacts
 from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.live import Submitted
 from tallystick_platform.jobs.process import Exporter
 
 __all__ = [

@@ -24,10 +24,10 @@ from tallystick_platform.jobs.errors import (
     FileChanged,
     UnknownFile,
 )
-from tallystick_platform.jobs.exports import Admissions
 from tallystick_platform.jobs.facts import ExportFacts, download_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.reading import downloadable, file_chunks
+from tallystick_platform.jobs.recording import Admissions
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
 STALL_LIMIT_S = 120.0

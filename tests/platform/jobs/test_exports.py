@@ -22,6 +22,7 @@ from tallystick_platform.jobs import (
     TooManyExports,
     UnknownExport,
     attempt,
+    recording,
     settling,
 )
 from tallystick_platform.jobs import exports as module
@@ -415,7 +416,7 @@ async def test_a_job_that_was_accepted_without_its_asker_knowing_is_done(
 async def test_whether_a_job_was_accepted_is_asked_until_the_journal_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    monkeypatch.setattr(recording, "RETRY_RECORD_S", 0.001)
     async with exports_at(tmp_path) as exports:
         exports.bench.journal.commit_error = unavailable()
         exports.entries.error = JournalClosed()
@@ -432,7 +433,7 @@ async def test_whether_a_job_was_accepted_is_asked_until_the_journal_tells(
 async def test_an_end_that_cannot_be_recorded_is_recorded_later_and_publishes_nothing_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    monkeypatch.setattr(recording, "RETRY_RECORD_S", 0.001)
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
         exports.bench.journal.commit_error = refusal
@@ -449,7 +450,7 @@ async def test_an_end_that_cannot_be_recorded_is_recorded_later_and_publishes_no
 async def test_an_end_that_was_recorded_without_a_word_is_not_recorded_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    monkeypatch.setattr(recording, "RETRY_RECORD_S", 0.001)
     async with exports_at(tmp_path) as exports:
         journal, at_once = exports.bench.journal, exports.bench.journal.record_at_once
         job = await left_running(exports)
@@ -619,7 +620,7 @@ async def test_an_orderly_stop_keeps_the_job_and_records_nothing_of_it(tmp_path:
 async def test_a_stop_while_an_end_waits_for_the_journal_leaves_it_to_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_RECORD_S", 0.001)
+    monkeypatch.setattr(recording, "RETRY_RECORD_S", 0.001)
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
         exports.bench.journal.commit_error = unavailable()

@@ -1,0 +1,97 @@
+"""A job under way in this process: its work, within its time, until it is done or broken off."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from tallystick.ids import Address
+from tallystick_platform.clock import Clock
+from tallystick_platform.errors import PlatformError, RequestTimedOut
+from tallystick_platform.exchange import StopReason
+from tallystick_platform.exchange.faults import failure_of
+from tallystick_platform.jobs.attempt import Attempt
+from tallystick_platform.jobs.errors import Interrupted
+from tallystick_platform.jobs.settling import MAX_ATTEMPTS
+from tallystick_platform.store.entries import JournalEntry, Ticket
+from tallystick_platform.store.jobs import ExportJob
+
+US_PER_S = 1_000_000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A job that was taken, and the record that says so."""
+
+    job: ExportJob
+    ticket: Ticket
+    entry: JournalEntry
+
+
+class LiveJob:
+    """One job. `settled` once its work is over; `task` is everything about it, `work` the attempt alone."""
+
+    __slots__ = ("accepted", "attempt", "owner", "settled", "stopped", "task", "work")
+
+    def __init__(self, owner: Address) -> None:
+        self.owner = owner
+        self.accepted: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
+        self.attempt: Attempt | None = None
+        self.stopped: StopReason | None = None
+        self.settled = False
+        self.task: asyncio.Task[None] | None = None
+        self.work: asyncio.Task[None] | None = None
+
+    def stop(self, reason: StopReason) -> bool:
+        """Break the work off; says whether that came in time. The first reason counts."""
+        if self.settled:
+            return False
+        if self.stopped is None:
+            self.stopped = reason
+            if self.work is not None:
+                self.work.cancel()
+        return True
+
+    async def work_through(self, attempt: Attempt, clock: Clock, limit_s: float) -> BaseException | None:
+        """Carry the attempt out within the job's time; says why it failed, None if it did not. `limit_s` is for the words alone."""
+        job = attempt.job
+        self.attempt = attempt
+        try:
+            if job.attempts >= MAX_ATTEMPTS:
+                return Interrupted(attempts=job.attempts)
+            left_s = (job.due_by - clock.now_us()) / US_PER_S
+            if left_s <= 0:
+                return RequestTimedOut(timeout_s=limit_s)
+            if self.stopped is not None:
+                return failure_of(self.stopped, limit_s)
+            return self._failure(await self._carried_out(attempt, left_s), job, limit_s)
+        finally:
+            self.settled = True
+
+    async def _carried_out(self, attempt: Attempt, left_s: float) -> asyncio.Task[None]:
+        """The work, over in one way or another."""
+        work = self.work = asyncio.create_task(attempt.carry_out(), name=f"attempt {attempt.job.id}")
+        try:
+            await asyncio.wait([work], timeout=left_s)
+            if not work.done():
+                self.stop(StopReason.TIMED_OUT)
+                await asyncio.wait([work])
+        finally:
+            work.cancel()
+        return work
+
+    def _failure(self, work: asyncio.Task[None], job: ExportJob, limit_s: float) -> BaseException | None:
+        if work.cancelled():
+            return failure_of(self.stopped or StopReason.SERVER_STOPPED, limit_s)
+        error = work.exception()
+        if error is None:
+            return None
+        if self.stopped is not None:
+            return failure_of(self.stopped, limit_s)
+        if not isinstance(error, PlatformError):
+            _log.error("export.defect", job=job.id, error=type(error).__name__, exc_info=error)
+        return error

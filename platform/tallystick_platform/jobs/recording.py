@@ -1,0 +1,124 @@
+"""The two records of a job: that it was taken, and what became of it.
+
+Both are promised, so neither is given up while the service runs: what the journal does not take now is offered again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from tallystick.errors import TallystickError
+from tallystick.ids import RecordId
+from tallystick_platform.auth import Principal
+from tallystick_platform.errors import AdmissionClosed, CannotFollow
+from tallystick_platform.exchange import AnswerWithheld, Delivered, Event, EventLine, HttpFacts, Recorded
+from tallystick_platform.jobs.attempt import whole
+from tallystick_platform.jobs.errors import Unrecordable
+from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.store.jobs import ExportJob
+from tallystick_platform.store.records import StoredRecord
+
+RETRY_RECORD_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Admissions(Protocol):
+    """The exchange, as far as jobs and downloads use it."""
+
+    def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine: ...
+
+    async def accept(
+        self, *, principal: Principal, event: Event, due_by: int, announce: Callable[[RecordId], Awaitable[None]]
+    ) -> Recorded: ...
+
+    async def end(
+        self, *, principal: Principal, event: Event, failure: BaseException | None, done: Delivered
+    ) -> Recorded: ...
+
+
+class Records(Protocol):
+    """The journal, as far as jobs read it."""
+
+    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
+
+    async def follower(self, record_id: RecordId) -> StoredRecord | None: ...
+
+
+class JobRecords:
+    """Writes and finds them. Once `closing()` says that the service stops, what is not written is left to the next start."""
+
+    def __init__(
+        self, *, exchange: Admissions, records: Records, facts: ExportFacts, closing: Callable[[], bool]
+    ) -> None:
+        self._exchange = exchange
+        self._records = records
+        self._facts = facts
+        self._closing = closing
+
+    async def accept(
+        self, job: ExportJob, principal: Principal, http: HttpFacts, announce: Callable[[RecordId], Awaitable[None]]
+    ) -> Recorded:
+        """Write the first record; `announce` is awaited with its id before.
+
+        Raises: AnswerWithheld: then it may stand, and `stands` tells; what the gate and the journal refuse with: then it does not.
+        """
+        return await self._exchange.accept(
+            principal=principal, event=self._facts.accepted(job, http), due_by=job.due_by, announce=announce
+        )
+
+    async def stands(self, job: ExportJob, forget: Callable[[], object]) -> bool:
+        """Whether a job was accepted although nobody confirmed it: then it is done. Else it is forgotten."""
+        while job.number and not self._closing():
+            try:
+                if await self.was_accepted(job):
+                    return True
+                await whole(forget)
+            except Exception as error:  # noqa: BLE001  (the database's errors are many, and all of them mean: not now)
+                _log.warning("export.not_known", job=job.id, error=type(error).__name__)
+                await asyncio.sleep(RETRY_RECORD_S)
+            else:
+                break
+        return False
+
+    async def was_accepted(self, job: ExportJob) -> bool:
+        """Whether the first record stands."""
+        return await self._records.entry(job.record_id) is not None
+
+    async def end_of(self, job: ExportJob) -> StoredRecord | None:
+        """The second record, if it stands."""
+        return await self._records.follower(job.record_id)
+
+    async def end(
+        self, job: ExportJob, failure: BaseException | None, done: Delivered
+    ) -> tuple[RecordId, BaseException | None] | None:
+        """Write the second record, as soon as the journal takes it. Gives its id and how the job ended; None once the service stops."""
+        while not self._closing():
+            try:
+                return await self._end(job, failure, done), failure
+            except (AnswerWithheld, AdmissionClosed) as error:
+                _log.warning("export.not_recorded", job=job.id, reason=str(error))
+                await asyncio.sleep(RETRY_RECORD_S)
+            except TallystickError as error:  # what it made does not fit a record: then that is how it ended
+                _log.error("export.unrecordable", job=job.id, error=type(error).__name__, exc_info=error)
+                failure, done = Unrecordable(), replace(done, outputs=())
+        return None
+
+    async def _end(self, job: ExportJob, failure: BaseException | None, done: Delivered) -> RecordId:
+        """The id of the second record, also where an earlier try came about without being confirmed."""
+        principal = Principal(token_id=job.token_id, name="", address=job.owner)
+        try:
+            recorded = await self._exchange.end(
+                principal=principal, event=self._facts.ended(job), failure=failure, done=done
+            )
+        except CannotFollow:
+            stands = await self.end_of(job)
+            if stands is None:
+                raise
+            return stands.record_id
+        return recorded.record.id
