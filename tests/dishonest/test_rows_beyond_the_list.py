@@ -9,11 +9,11 @@ from tallystick.ids import Head
 from tallystick.keys import EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import leaf_hash
 from tallystick.receipts import sign_receipt
-from tallystick.record import charge_micros
+from tallystick.record import State, charge_micros
 from tests.support.dishonest.clients import answer, told
 from tests.support.dishonest.writers import answering, asking, begun, pass_the_promise, signed_by_its_sender
 from tests.support.forgery import forge
-from tests.support.synthetic_log import ALICE, AUDITOR, LOG, TERMS
+from tests.support.synthetic_log import ALICE, AUDITOR, LOG, STRANGER, TERMS
 
 
 def test_row_27_another_key_wrapped_than_the_records_are_sealed_with(auditor):
@@ -22,6 +22,16 @@ def test_row_27_another_key_wrapped_than_the_records_are_sealed_with(auditor):
     log.open_epoch(wraps=wrap_epoch_key(other, AUDITOR.public))
     log.append_requests(1)
     auditor.judge(log).proves("decryption", saying="a sealed record that opens with its epoch's key")
+
+
+def test_row_27_the_right_key_for_one_auditor_and_another_for_the_next(auditor):
+    log, key = begun(), begun().open_epoch()
+    wrong = EpochKey(log.log_id, 2, b"\x99" * 32)
+    log.open_epoch(wraps=wrap_epoch_key(key, AUDITOR.public) + wrap_epoch_key(wrong, STRANGER.public))
+    log.append_requests(1)
+    auditor.judge(log, "--from", 2).finds_nothing()
+    judged = auditor.judge(log, "--from", 2, key=auditor.write_key(STRANGER))
+    judged.proves("decryption", saying="a sealed record that opens with its epoch's key")
 
 
 def test_row_28_no_model_for_an_answer(auditor):
@@ -199,3 +209,29 @@ def test_row_45_another_request_in_all_that_is_signed(auditor):
     auditor.judge_file(came, log=log, known=log.log_id).finds_nothing()
     judged = auditor.judge_file(came, "--request", sent, log=log, known=log.log_id)
     judged.leaves_open("that is not what the admission was signed for", check="request-binding")
+
+
+def test_row_46_a_request_that_nobody_sent(auditor):
+    log = begun()
+    sent = log.request(ALICE)
+    log.append(
+        [sent, replace(log.request(ALICE), request=sent.request, prompt=sent.prompt, parameters=sent.parameters)]
+    )
+    kept = [log.receipts[2], log.admission(sent)]
+    auditor.judge(log, kept=kept).finds_nothing(
+        ("sender-proof", "claimed, not proven: that this sender asked"),
+        ("request-binding", "claimed, not proven: that this is what was asked"),
+    )
+    assert (
+        log.records[3].sender_seq == sent.sender_seq + 1
+    )  # the next admission of this sender shows that one came between
+
+
+def test_row_47_work_that_is_due_in_years(auditor):
+    log = begun()
+    record = log.request(ALICE)
+    due_by = record.time.admitted_at + 100 * 365 * 86_400 * 1_000_000
+    time = replace(record.time, started_at=None, due_by=due_by)
+    log.append([replace(record, state=State.ACCEPTED, time=time, price=None, response=None, usage=None)])
+    pass_the_promise(log)
+    auditor.judge(log).finds_nothing(("sequences", "accepted and not ended, not due yet"))

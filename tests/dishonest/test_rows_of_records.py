@@ -1,6 +1,9 @@
 """Rows 1 to 11 and 20 of docs/trust-model.md: what a writer says in one record that is not so."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from tests.support.dishonest.auditors import ANSWERER
 from tests.support.dishonest.clients import answer, told
 from tests.support.dishonest.writers import answering, asking, begun, of_sender, signed_by_its_sender
 from tests.support.synthetic_log import ALICE, BOB, CPU, MODEL
+from tests.support.synthetic_server import served
 
 YEAR_US = 365 * 86_400 * 1_000_000
 
@@ -32,6 +36,20 @@ def test_row_1_another_prompt(auditor):
     record = log.request()
     log.append([replace(record, prompt={"messages": [{"role": "user", "content": "Something else"}]})])
     auditor.judge(log).proves("request-binding", saying="record 2: prompt")
+
+
+def test_row_1_another_prompt_in_a_process_of_its_own(auditor):
+    log = begun()
+    log.append([replace(log.request(), prompt={"messages": []})])
+    with served(log.node()) as url:
+        options = [str(one) for one in auditor.log_options(url, log.log_id)]
+        command = [str(Path(sys.executable).parent / "tallystick"), "verify", *options]
+        environment = {"TALLYSTICK_AUDITOR_KEY": str(auditor.key_file), "HOME": str(auditor.key_file.parent)}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "check 12 request-binding: record 2: prompt\n  expected " in ended.stdout
+    assert '  found    {"messages": []}\n  accuses  the log\'s writer\n' in ended.stdout
+    assert "Proven wrong: the log's writer (1 failure) contradicted itself, in 12 request-binding." in ended.stdout
 
 
 def test_row_1_other_instructions(auditor):
@@ -162,6 +180,12 @@ def test_row_8_more_device_time_than_one_gpu_had(auditor):
     records = [priced(replace(log.request(), gpu=card), device_time_us=440_000) for _ in range(2)]
     log.append(records)
     auditor.judge(log).proves("times", saying="device 'GPU-1'")
+
+
+def test_row_8_of_a_gpu_without_a_name_nothing_finds_it(auditor):
+    log = begun()
+    log.append([priced(log.request(), device_time_us=440_000) for _ in range(2)])
+    auditor.judge(log).finds_nothing(("times", "claimed, not proven: hardware, provider, and device time"))
 
 
 def test_row_8_within_the_span_nothing_finds_it(auditor):

@@ -1,9 +1,12 @@
 """The table "What a thief could do" of docs/trust-model.md, where no test of it stands elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 
 from tallystick.errors import OpenError
-from tallystick.keys import AuditorKey
+from tallystick.keys import AuditorKey, Wallet
+from tallystick.receipts import sign_receipt
 from tallystick.sealing import decrypt, record_secret, sealed_header
 from tallystick_platform.sealing import EpochKeyFiles
 from tests.support.dishonest.writers import answering, begun
@@ -52,3 +55,28 @@ async def test_thief_3_has_a_backup_and_the_key_of_its_epoch_and_reads_no_earlie
     assert b"What is a tally stick" in read(stored[1])
     with pytest.raises(OpenError):
         read(stored[0])
+
+
+def test_thief_5_has_the_key_of_a_writer_that_was_replaced(auditor):
+    log = begun()
+    stolen = log.writer
+    log.rotate_writer(Wallet(b"\x07" * 32))
+    log.open_epoch()
+    log.append_requests(1)
+    old, new = log.receipts[1].receipt, log.receipts[2].receipt
+    later = sign_receipt(stolen, log.domain, replace(new, leaf=b"\x12" * 32))
+    early = sign_receipt(
+        stolen, log.domain, replace(new, leaf=b"\x12" * 32, issued_at=old.issued_at, anchor_by=old.anchor_by)
+    )
+    for forged in (later, early):
+        auditor.judge(log, kept=[forged]).leaves_open("when it was not this log's writer", check="receipts")
+    dated_back = sign_receipt(stolen, log.domain, replace(old, leaf=b"\x12" * 32))
+    auditor.judge(log, kept=[dated_back], closed=True).proves("receipts", saying="expected the receipt's leaf")
+    taken = begun()
+    taken.rotate_writer(Wallet(b"\x07" * 32))
+    taken.writer = stolen
+    taken.open_epoch()
+    taken.append_requests(1)
+    for block in taken.blocks[-2:]:
+        block.state = replace(block.state, writer=Wallet(b"\x07" * 32).address)
+    auditor.judge(taken).leaves_open("what was shown does not fit together, in 6 authorship")
