@@ -33,13 +33,14 @@ for name in sys.argv[1].split(","):
 import tallystick
 for module in pkgutil.walk_packages(tallystick.__path__, "tallystick."):
     importlib.import_module(module.name)
-from tallystick.verify import Outcome, VerifyOptions, verify_bundle, verify_log
+from tallystick.verify import Outcome, VerifyOptions, Vouch, verify_bundle, verify_log
 from tests.support.synthetic_log import AUDITOR, SyntheticLog
 log = SyntheticLog()
 log.open_epoch()
 log.append_requests(3)
-assert verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR], receipts=log.receipts)).outcome is Outcome.PROVEN
-assert verify_bundle(log.bundle(1), log.node()).outcome is Outcome.PROVEN
+assert verify_log(log.reader(), VerifyOptions(auditor_keys=[AUDITOR], messages=log.receipts)).outcome is Outcome.PROVEN
+vouch = Vouch(how="a test", log_known=True)
+assert verify_bundle(log.bundle(1), log.node(), vouch=vouch).outcome is Outcome.PROVEN
 print("proven")
 """
 
