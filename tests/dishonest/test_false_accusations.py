@@ -168,24 +168,21 @@ BUNDLE = json.loads(LOG.bundle(1).to_bytes())
 PLACES = list(members(BUNDLE))
 
 
-def edited(path):
-    """The bundle with one value of it changed by one digit."""
-    document = json.loads(json.dumps(BUNDLE))
+def change(document, path):
+    """Change one value of a document by one digit."""
     inner = document
     for name in path[:-1]:
         inner = inner[name]
     value = inner[path[-1]]
-    if isinstance(value, int):
-        inner[path[-1]] = value + 1
-    else:
-        inner[path[-1]] = value[:-1] + ("0" if value[-1] != "0" else "1")
-    return document
+    inner[path[-1]] = value + 1 if isinstance(value, int) else value[:-1] + ("0" if value[-1] != "0" else "1")
 
 
 @pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
 @pytest.mark.parametrize("with_node", [False, True])
 def test_client_5_changes_a_value_of_a_bundle(auditor, path, with_node):
-    judged = auditor.judge_file(edited(path), log=LOG if with_node else None, known=LOG.log_id)
+    document = json.loads(json.dumps(BUNDLE))
+    change(document, path)
+    judged = auditor.judge_file(document, log=LOG if with_node else None, known=LOG.log_id)
     assert judged.exit_code in {1, 2}, judged.told
     assert judged.accused <= {MAKER}, judged.told
 
@@ -229,3 +226,12 @@ def test_client_10_gives_another_request_than_he_sent(auditor):
     ):
         judged = auditor.judge_file(CAME, *arguments, log=LOG, known=LOG.log_id)
         judged.leaves_open("that is not what the receipt was signed for", check="request-binding")
+
+
+@pytest.mark.parametrize("path", list(members(CAME)), ids=lambda path: ".".join(map(str, path)))
+def test_client_2_changes_a_value_of_an_answer(auditor, path):
+    document = json.loads(json.dumps(CAME))
+    change(document, path)
+    judged = auditor.judge_file(document, log=LOG, known=LOG.log_id)
+    assert judged.accused <= {ANSWERER}, judged.told
+    assert (judged.exit_code == 1) == bool(judged.accused)

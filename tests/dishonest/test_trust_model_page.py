@@ -44,6 +44,14 @@ def test_every_row_has_its_test_here_or_names_the_one_that_stands_elsewhere(row)
     assert named_by_row()[row] or "::test_" in ROWS[row]
 
 
+def test_every_row_stands_under_one_of_the_promises():
+    section = PAGE.partition("## The promises")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[2] for line in section.splitlines() if line.startswith("| ")][1:]
+    named = [re.fullmatch(r"(?:(\w+) )?(\d+)", one) for cell in cells for one in cell.split(", ")]
+    assert len(cells) == 7
+    assert sorted((one[1] or "row", int(one[2])) for one in named) == sorted(ROWS)
+
+
 def test_every_test_has_its_row():
     assert set(named_by_row()) <= set(ROWS)
 
