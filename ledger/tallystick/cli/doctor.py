@@ -27,12 +27,16 @@ from tallystick.cli.options import (
     load_auditor_keys,
     node_options,
     open_transport,
+    trust_options,
+    trust_path,
 )
 from tallystick.cli.output import put_json
 from tallystick.cli.program import COULD_NOT_CHECK, release
-from tallystick.errors import ChainError, KeyFileError
+from tallystick.errors import ChainError, KeyFileError, TrustError
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import WRAP_BYTES
+from tallystick.trust import read_trust
+from tallystick.verify.whole_log import DEFAULT_MAX_AGE_S, MAX_CLOCK_AHEAD_S
 
 PACKAGES: Final = {
     "cbor2": "cbor2",
@@ -44,9 +48,7 @@ PACKAGES: Final = {
     "tiny-keccak": "tiny_keccak",
     "zstandard": "zstandard",
 }
-MAX_CLOCK_AHEAD_S: Final = 5
-"""A newest block later than this machine's clock by more than so many seconds means that one of the two is wrong."""
-MAX_BLOCK_AGE_S: Final = 600
+MAX_BLOCK_AGE_S: Final = DEFAULT_MAX_AGE_S
 """A newest block older than this means a chain that stands still, a node that is behind, or a clock that is wrong. The embedded chain makes
 a block only when there is something to put in it, so there it means nothing."""
 
@@ -70,6 +72,7 @@ class Finding:
 
 @click.command(short_help="Say what is missing.")
 @node_options
+@trust_options
 @auditor_key_option
 @json_option
 @click.pass_context
@@ -78,6 +81,8 @@ def doctor(
     rpc: str | None,
     contract: Address | None,
     log_id: LogId | None,
+    trust_file: Path | None,
+    trust_name: str | None,
     auditor_keys: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -85,7 +90,11 @@ def doctor(
 
     Ends with 0 if nothing is missing, else with 2.
     """
-    findings = [*_packages(), _replay(), *_keys(auditor_keys), *_node(rpc, contract, log_id, auditor_keys, time.time)]
+    if trust_name is not None:
+        trusted = read_trust(trust_path(trust_file)).named(trust_name)
+        contract, log_id = contract or trusted.contract, log_id or trusted.log_id
+    findings = [*_packages(), _replay(), *_keys(auditor_keys), _trust(trust_file, log_id)]
+    findings += _node(rpc, contract, log_id, auditor_keys, time.time)
     missing = sum(finding.state is State.MISSING for finding in findings)
     if as_json:
         put_json({"version": release(), "missing": missing, "findings": [asdict(finding) for finding in findings]})
@@ -126,6 +135,22 @@ def _keys(paths: tuple[Path, ...]) -> Iterator[Finding]:
             yield Finding(what="auditor key", state=State.OK, detail=f"{path}, key id {key.key_id.hex()}")
         except KeyFileError as error:
             yield Finding(what="auditor key", state=State.MISSING, detail=str(error))
+
+
+def _trust(trust_file: Path | None, log_id: LogId | None) -> Finding:
+    """Whether the trust file can be read, and holds the log."""
+    path = trust_path(trust_file)
+    try:
+        known = read_trust(path)
+    except TrustError as error:
+        return Finding(what="trust file", state=State.MISSING, detail=str(error))
+    found = None if log_id is None else known.find(log_id)
+    if log_id is not None and found is None:
+        detail = f"{path} does not hold this log: tallystick trust add"
+        return Finding(what="trust file", state=State.NOTE, detail=detail)
+    held = "1 log is" if len(known.logs) == 1 else f"{len(known.logs)} logs are"
+    detail = f"{path}: {held} trusted" + ("" if found is None else f", this one as {found.name}")
+    return Finding(what="trust file", state=State.OK if known.logs else State.NOTE, detail=detail)
 
 
 def _node(

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from tallystick.cli import doctor as module
-from tallystick.cli.doctor import MAX_BLOCK_AGE_S, MAX_CLOCK_AHEAD_S, State
+from tallystick.cli.doctor import MAX_BLOCK_AGE_S, State
+from tallystick.verify.whole_log import MAX_CLOCK_AHEAD_S
 
 
 def states(result):
@@ -84,3 +85,14 @@ def test_whether_a_model_can_be_run_again_is_told_and_never_missing(run, monkeyp
     result = run("doctor", "--json")
     assert result.exit_code == 0
     assert states(result)["replay"] == state
+
+
+def test_whether_the_log_is_trusted_is_told(run, environment, node, trust_file):
+    assert states(run("doctor", "--json", env=environment))["trust file"] == "note"
+    assert run("trust", "add", "work", *node, "--yes").exit_code == 0
+    result = run("doctor", "--trust", "work", "--rpc", node[1])
+    assert result.exit_code == 0
+    assert "1 log is trusted, this one as work" in result.stdout
+    trust_file.write_text("nonsense")
+    result = run("doctor", "--json", env=environment)
+    assert (result.exit_code, states(result)["trust file"]) == (2, "missing")
