@@ -2,7 +2,7 @@
 
     log = begun()
     log.append([replace(log.request(), prompt={"messages": []})])
-    auditor.judge(log).proves("request-binding", against=WRITER_NAME, saying="prompt")
+    auditor.judge(log).proves("request-binding", against=WRITER, saying="prompt")
 
-`writers` makes the log and the lies, `clients` what came with the answers, `auditors` runs `tallystick verify` over a served node.
+`writers` makes the log and the lies (`contracts` on a real contract), `clients` what came with the answers, `auditors` runs `tallystick verify` over a served node.
 """
