@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tallystick_platform.formats import tasks
+from tallystick_platform.formats import soundness, tasks
 from tallystick_platform.formats.card import licence_of
 from tallystick_platform.formats.configs import read_configs, top_object
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
@@ -18,6 +18,7 @@ from tallystick_platform.formats.kinds import Kind, kind_of, may_hold_tensors
 from tallystick_platform.formats.limits import MAX_ONNX_FILES
 from tallystick_platform.formats.listing import Listed, list_folder
 from tallystick_platform.formats.onnx_file import OnnxSummary, read_model
+from tallystick_platform.formats.quantisation import is_leftover
 from tallystick_platform.formats.report import FolderReport, ModelFormat, Task
 from tallystick_platform.formats.skops_file import SkopsSummary, read
 from tallystick_platform.formats.weights import Weights, gguf_weights, safetensors_weights
@@ -98,6 +99,8 @@ def look_into(folder: Path) -> Contents:
         if not weights.parameters and (gguf is not None or Kind.SAFETENSORS in kinds.values()):
             raise FormatError(path=folder, reason="its weights are none")
         config = top_object(configs, "config.json") or {}
+        if form is ModelFormat.SAFETENSORS:
+            soundness.check(folder, config, weights)
     return Contents(
         format=form,
         files=files,
@@ -230,6 +233,8 @@ def _packed(found: Contents) -> bool:
     if found.format is ModelFormat.ONNX and found.weights.dtype in _PACKED_TYPES:
         return True
     quantisation = found.config.get("quantization_config")
+    if is_leftover(found.config, found.weights.elements):
+        return False
     return isinstance(quantisation, dict) and quantisation.get("quant_method") in _PACKED
 
 
@@ -238,6 +243,8 @@ def _warnings(found: Contents, licence: str | None, task: Task) -> Iterator[str]
         yield "the folder states no licence"
     if task is Task.OTHER:
         yield "nothing in the folder says what the model is for"
+    if found.format is ModelFormat.SAFETENSORS and is_leftover(found.config, found.weights.elements):
+        yield "its config.json names a quantisation that its weights do not have; they are served and exported as what they are"
     own = {ModelFormat.ADAPTER: Kind.SAFETENSORS}.get(found.format, found.format.value)
     also = sorted({kind.value for kind in found.kinds.values()} - {own, Kind.TEXT, Kind.MEDIA})
     if also:

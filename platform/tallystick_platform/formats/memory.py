@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.folder import Contents, ModelFormat, Task, look_into, task_in
 from tallystick_platform.formats.json_text import whole_number
 from tallystick_platform.formats.limits import MIB
+from tallystick_platform.formats.quantisation import is_leftover
 from tallystick_platform.formats.weights import Weights
 
 FILE_DTYPE = "file"
@@ -51,7 +51,7 @@ def estimate_contents(found: Contents, *, dtype: str = "float32", kv_tokens: int
     if found.format is ModelFormat.SKOPS and found.skops is not None:
         # The library keeps the file's arrays beside what it builds of them.
         return MemoryEstimate(weights_bytes=2 * found.skops.arrays_bytes, kv_bytes=0, overhead_bytes=PROCESS_BYTES)
-    kept = dtype == FILE_DTYPE or found.format is ModelFormat.ONNX or _quantised(found.config)
+    kept = dtype == FILE_DTYPE or found.format is ModelFormat.ONNX or _quantised(found)
     weights = found.weights
     stored = (
         weights.total_bytes if kept else sum(_size(name, n, weights, dtype) for name, n in weights.elements.items())
@@ -72,8 +72,9 @@ def _size(stored: str, elements: int, weights: Weights, dtype: str) -> int:
     return elements * _BYTES[dtype]
 
 
-def _quantised(config: Mapping[str, Any]) -> bool:
-    return isinstance(config.get("quantization_config"), dict)
+def _quantised(found: Contents) -> bool:
+    entry = found.config.get("quantization_config")
+    return isinstance(entry, dict) and not is_leftover(found.config, found.weights.elements)
 
 
 def _kv_numbers(found: Contents) -> int:

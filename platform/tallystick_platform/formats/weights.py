@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,15 +17,26 @@ from tallystick_platform.formats.safetensors_file import TensorIndex, read_index
 
 INDEX_SUFFIX = ".safetensors.index.json"
 SINGLE = "model.safetensors"
+# Names of the transformers library, and of the models that it takes over.
+_EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|word_embeddings|embed_in|tok_embeddings)\.weight$")
+_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.|^output\.weight$")
+_ADAPTER = re.compile(r"^base_model\.model\.|\.(?:lora_[A-Za-z_]+|base_layer)\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """`elements` and `stored_bytes` by type; `largest` is the number of elements in the largest tensor."""
+    """`elements` and `stored_bytes` by type; `largest` is the number of elements in the largest tensor.
+
+    `embedding_rows` are those of the table that tokens are looked up in, `adapter_tensor` is a tensor that belongs to an adapter;
+    both None where there is none. `has_head` says whether a head has a tensor of its own.
+    """
 
     elements: Mapping[str, int]
     stored_bytes: Mapping[str, int]
     largest: int
+    embedding_rows: int | None = None
+    has_head: bool = False
+    adapter_tensor: str | None = None
 
     @property
     def parameters(self) -> int:
@@ -47,6 +59,16 @@ class _Tally:
         self.elements: dict[str, int] = {}
         self.stored_bytes: dict[str, int] = {}
         self.largest = 0
+        self.embedding_rows: int | None = None
+        self.has_head = False
+        self.adapter_tensor: str | None = None
+
+    def name(self, tensor: str, shape: tuple[int, ...]) -> None:
+        if _EMBEDDING.search(tensor) and shape:
+            self.embedding_rows = max(shape[0], self.embedding_rows or 0)
+        self.has_head = self.has_head or _HEAD.search(tensor) is not None
+        if self.adapter_tensor is None and _ADAPTER.search(tensor):
+            self.adapter_tensor = tensor
 
     def add(self, dtype: str, elements: int, stored_bytes: int) -> None:
         self.elements[dtype] = self.elements.get(dtype, 0) + elements
@@ -54,7 +76,14 @@ class _Tally:
         self.largest = max(self.largest, elements)
 
     def total(self) -> Weights:
-        return Weights(elements=self.elements, stored_bytes=self.stored_bytes, largest=self.largest)
+        return Weights(
+            elements=self.elements,
+            stored_bytes=self.stored_bytes,
+            largest=self.largest,
+            embedding_rows=self.embedding_rows,
+            has_head=self.has_head,
+            adapter_tensor=self.adapter_tensor,
+        )
 
 
 def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
@@ -84,7 +113,8 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
             if name in shards:
                 _check_shard(name, index, shards[name])
         if name not in skipped and _is_read(name, sharded, files):
-            for entry in index.tensors.values():
+            for tensor, entry in index.tensors.items():
+                tally.name(tensor, entry.shape)
                 tally.add(entry.dtype, entry.elements, entry.end - entry.begin)
     return tally.total()
 

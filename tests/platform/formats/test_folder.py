@@ -259,10 +259,27 @@ def test_the_number_of_indices_is_bounded(tmp_path):
     assert "indices" in broken(folder).reason
 
 
+def save_tensors(folder: Path, config: dict[str, object], **tensors: np.ndarray) -> Path:
+    """A folder with these tensors; `__` in a name stands for a dot."""
+    write_model(folder, config)
+    save_file({name.replace("__", "."): values for name, values in tensors.items()}, folder / "model.safetensors")
+    return folder
+
+
 def test_packed_weights_are_not_counted_as_parameters(tmp_path):
-    assert (
-        inspect_folder(write_model(tmp_path / "m", {"quantization_config": {"quant_method": "awq"}})).parameters is None
+    config = {"quantization_config": {"quant_method": "awq"}}
+    assert inspect_folder(save_tensors(tmp_path / "m", config, a=np.ones(4, np.int32))).parameters is None
+
+
+def test_a_quantisation_that_plain_weights_contradict_counts_for_nothing_and_is_said(tmp_path):
+    folder = write_model(
+        tmp_path / "m", {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
     )
+    report = inspect_folder(folder)
+    assert report.parameters == 6
+    assert any("does not" in text or "do not have" in text for text in report.warnings)
+    packed = save_tensors(tmp_path / "p", {"quantization_config": {"quant_method": "awq"}}, a=np.ones(4, np.uint8))
+    assert not any("do not have" in text for text in inspect_folder(packed).warnings)
 
 
 def test_numbers_that_no_onnx_model_names_are_refused(tmp_path):
