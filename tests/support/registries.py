@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.entries import Facts, ModelVersion, Stage, Visibility
+from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import ModelFolders
 from tallystick_platform.registry.registrations import Registrations
 from tallystick_platform.registry.registry import Registry
@@ -43,6 +44,7 @@ class Shelf:
         signatures: Signatures | None = None,
         quota_bytes: int = 1_000_000,
         free_bytes: Callable[[Path], int] | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self.setting = Setting(home)
         self.database = self.setting.database()
@@ -55,7 +57,7 @@ class Shelf:
             self.setting.clock,
             signatures=signatures,
             quota_bytes=quota_bytes,
-            facts=facts_of_test_folder,
+            looks=looks or Looks(facts=facts_of_test_folder, numbers=lambda *_: None),
         )
 
     def add(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -17,9 +17,19 @@ from tallystick.ids import Address
 from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
 from tallystick_platform.clock import Clock
 from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.report import ModelFormat
+from tallystick_platform.registry.copying import files_below, link_files
 from tallystick_platform.registry.entries import Facts, Model, ModelVersion, Price, Stage, Visibility
-from tallystick_platform.registry.errors import ContentDiffers, ModelTaken, RegistryFull, TaskDiffers, VersionExists
-from tallystick_platform.registry.folders import ModelFolders, Staged, protect, settle
+from tallystick_platform.registry.errors import (
+    ContentDiffers,
+    ModelTaken,
+    RegistryFull,
+    SourceUnusable,
+    TaskDiffers,
+    VersionExists,
+)
+from tallystick_platform.registry.facts import Looks
+from tallystick_platform.registry.folders import ModelFolders, Staged, protect, remove_tree, settle
 from tallystick_platform.registry.keeping import Keeping, strip_uncovered
 from tallystick_platform.registry.lookup import Lookup, parsed
 from tallystick_platform.registry.names import VERSION_CHARS
@@ -29,6 +39,7 @@ from tallystick_platform.store.database import Database
 
 MAX_MODELS_PER_OWNER = 1_000
 MAX_VERSIONS_PER_MODEL = 1_000
+WIDENED = 4  # four bits a weight become sixteen
 BASE_FILE = "tallystick-base.json"
 """The file of an adapter's folder that names its base by digest: added here, so that the version's digest covers the base."""
 
@@ -82,7 +93,7 @@ class Intake:
         arrival: Arrival,
         *,
         signatures: Signatures,
-        facts_of: Callable[[Path], Facts],
+        looks: Looks,
         progress: Progress,
     ) -> ModelVersion:
         """The whole way. Raises: what `Registry.add` does"""
@@ -90,12 +101,18 @@ class Intake:
         if arrival.expected is not None:
             _compare(staged.folder, manifest, arrival.expected)
         progress("inspecting", 0.0)
-        facts = arrival.facts or facts_of(staged.folder)
+        facts = arrival.facts or looks.facts(staged.folder)
+        if facts.format == ModelFormat.GGUF.value:
+            arrival = replace(arrival, licence=arrival.licence or facts.licence)
+            self._convert(staged, looks, progress)
+            manifest, facts = hashed(staged.folder, progress), looks.facts(staged.folder)
         with self._database.reading() as connection:
             self._admit(connection, self._named(connection, arrival, facts), facts)
         signature = signatures.examine(
             staged.folder, manifest, model=arrival.model, apart_from=apart_from(arrival.base)
         )
+        if facts.format == ModelFormat.SAFETENSORS.value:
+            looks.numbers(staged.folder, progress)
         strip_uncovered(staged.folder)
         progress("storing", 0.0)
         settle(staged.folder)
@@ -103,6 +120,24 @@ class Intake:
             version = self._publish(staged, arrival, Examined(manifest=manifest, facts=facts, signature=signature))
         progress("registered", 1.0)
         return version
+
+    def _convert(self, staged: Staged, looks: Looks, progress: Progress) -> None:
+        """Put what a folder's GGUF file is converted to in its place, as for such a file that comes by itself.
+
+        Raises: SourceUnusable, DiskFull, OSError
+        """
+        (file,) = (path for path in staged.folder.rglob("*") if path.suffix.lower() == ".gguf")
+        self._folders.need(WIDENED * file.stat().st_size)
+        try:
+            folder = looks.convert(str(file), self._folders.store.parent, progress)
+        except SourceUnusable as error:  # the file's name is its owner's; where it lies is not
+            raise SourceUnusable(source=file.name, reason=error.reason.replace(str(file), file.name)) from error
+        for entry in staged.folder.iterdir():
+            if entry.is_dir():
+                remove_tree(entry)
+            else:
+                entry.unlink()
+        link_files(files_below(folder), staged.folder)
 
     def _publish(self, staged: Staged, arrival: Arrival, examined: Examined) -> ModelVersion:
         """Steps 3 and 4 of folders.py. Requires: `exclusive`. The row's transaction ends after the rename: its failure undoes both."""

@@ -31,7 +31,7 @@ from tallystick_platform.registry.errors import (
     ModelTaken,
     SignatureRefused,
 )
-from tallystick_platform.registry.facts import facts_of
+from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import ModelFolders, Staged
 from tallystick_platform.registry.intake import Arrival, Intake, Progress, apart_from, hashed
 from tallystick_platform.registry.keeping import Keeping
@@ -61,13 +61,13 @@ class Registry:
         *,
         signatures: Signatures | None = None,
         quota_bytes: int = DEFAULT_QUOTA_BYTES,
-        facts: Callable[[Path], Facts] = facts_of,
+        looks: Looks | None = None,
     ) -> None:
         self.folders = folders
         self.signatures = signatures or Signatures(SignaturePolicy.WARN)
         self._database = database
         self._rows = Rows(macs)
-        self.facts = facts
+        self.looks = looks or Looks()
         self._lookup = Lookup(self._rows)
         self._keeping = Keeping(folders)
         self._intake = Intake(database, self._rows, folders, clock, self._keeping, quota_bytes=quota_bytes)
@@ -154,7 +154,7 @@ class Registry:
         files' digests as somebody announced them.
 
         Raises: BadReference, ContentDiffers, ModelTaken, TaskDiffers, VersionExists, RegistryFull, SignatureRefused, FormatError,
-        UnsafeModel, OSError
+        UnsafeModel, SourceUnusable (a GGUF file that cannot be converted), DiskFull, OSError
         """
         arrival = Arrival(
             model=parse_model_id(model),
@@ -169,7 +169,7 @@ class Registry:
             facts=facts,
             expected=expected,
         )
-        return self._intake.take(staged, arrival, signatures=self.signatures, facts_of=self.facts, progress=progress)
+        return self._intake.take(staged, arrival, signatures=self.signatures, looks=self.looks, progress=progress)
 
     def check_name(self, model: str, owner: Address | None) -> None:
         """Whether this owner may add versions to this name. Raises: ModelTaken"""

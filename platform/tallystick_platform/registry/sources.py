@@ -21,7 +21,7 @@ from tallystick_platform.registry.copying import Found, Progress, copy_files, fi
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
-from tallystick_platform.registry.intake import BASE_FILE
+from tallystick_platform.registry.intake import BASE_FILE, WIDENED
 from tallystick_platform.registry.names import MAX_ID_CHARS, parse_model_id
 from tallystick_platform.registry.registry import Registry, silent
 
@@ -76,7 +76,7 @@ class LocalFolder:
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
         """Copy it, after a look at what it holds: nothing that would be refused is copied first."""
         files = files_below(self.path)
-        registry.facts(self.path)
+        registry.looks.facts(self.path)
         copy_files(files, staged.folder, registry.folders, progress)
         return Brought(source={"kind": "folder", "path": str(self.path.absolute())})
 
@@ -141,7 +141,7 @@ class GgufFile:
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
         """Convert it, and take the converted files as they lie: they are on the registry's own disk."""
         path = packaged_gguf() if self.model == DEMO else Path(self.model)
-        registry.folders.need(4 * _file(path).st_size)  # four bits a weight become sixteen
+        registry.folders.need(WIDENED * _file(path).st_size)
         licence = read_header(path).metadata.get("general.license", DEMO_LICENCE if self.model == DEMO else None)
         folder = converted(self.model, registry.folders.store.parent, progress)
         link_files(files_below(folder), staged.folder)

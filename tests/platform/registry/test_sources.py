@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError, UnsafeArchive, UnsafeModel
@@ -18,11 +19,11 @@ from tallystick_platform.registry import sources
 from tallystick_platform.registry.conversion import converted
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.errors import BadReference, DiskFull, SourceUnusable
-from tallystick_platform.registry.facts import facts_of
+from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.sources import Adapter, GgufFile, Source, Upstream, local_source, name_from, register
 from tests.support.journals import ALICE, BOB
-from tests.support.model_files import small_gguf, write_model
+from tests.support.model_files import small_gguf, write_model, zip_bytes
 from tests.support.registries import Shelf
 
 CONVERTER = """
@@ -38,7 +39,7 @@ print(json.dumps({"folder": str(folder)} if folder.is_dir() else {"error": "no m
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     shelf = Shelf(tmp_path / "home", quota_bytes=10**9)
-    shelf.registry.facts = facts_of
+    shelf.registry.looks = Looks()
     return shelf
 
 
@@ -141,6 +142,48 @@ def test_a_gguf_file_is_converted_elsewhere_and_its_files_are_linked(
     assert stages == ["converting"]
     one = next(path for path in made.rglob("*") if path.is_file())
     assert (shelf.registry.path(version) / one.relative_to(made)).samefile(one)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_gguf_file_in_a_folder_is_converted_as_one_by_itself(shelf: Shelf, tmp_path: Path, packed: bool) -> None:
+    made = write_model(shelf.models_dir / "converted")
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "Tiny-Q8_0.gguf").write_bytes(small_gguf())
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    source = folder
+    if packed:
+        source = tmp_path / "tiny.zip"
+        source.write_bytes(zip_bytes(*((path.name, path.read_bytes()) for path in folder.iterdir())))
+    shelf.registry.looks = Looks(convert=lambda *_: made)
+    version = bring(shelf, local_source(source))
+    assert (version.model.id, version.format, version.licence) == ("tiny", "safetensors", "mit")
+    assert names_in(shelf, version) == {path.relative_to(made).as_posix() for path in made.rglob("*")}
+
+
+def test_a_gguf_file_in_a_folder_that_cannot_be_converted_is_refused_without_the_servers_paths(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "Tiny-Q8_0.gguf").write_bytes(small_gguf())
+
+    def convert(model: str, models_dir: Path, progress: object) -> Path:
+        raise SourceUnusable(source=model, reason=f"{model} is of an architecture that nobody knows")
+
+    shelf.registry.looks = Looks(convert=convert)
+    with pytest.raises(SourceUnusable) as refused:
+        bring(shelf, local_source(folder))
+    assert str(refused.value) == "Tiny-Q8_0.gguf: Tiny-Q8_0.gguf is of an architecture that nobody knows"
+    assert shelf.left() == []
+
+
+def test_weights_that_are_no_numbers_are_refused_when_they_are_registered(shelf: Shelf, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "broken")
+    save_file({"a": np.array([1.0, np.nan], np.float32)}, folder / "model.safetensors")
+    with pytest.raises(FormatError, match="not numbers"):
+        bring(shelf, local_source(folder))
+    assert shelf.left() == []
 
 
 def test_the_demos_licence_is_its_publishers(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +304,7 @@ def test_an_upstream_never_holds_a_key(shelf: Shelf, url: str, variable: str | N
 
 def test_a_disk_without_room_refuses_before_copying(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "home", free_bytes=lambda _: RESERVE_BYTES + 1)
-    shelf.registry.facts = facts_of
+    shelf.registry.looks = Looks()
     with pytest.raises(DiskFull):
         bring(shelf, local_source(write_model(tmp_path / "tiny")))
     assert shelf.left() == []

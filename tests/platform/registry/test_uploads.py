@@ -13,7 +13,7 @@ import pytest
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.registry import upload_entries, uploads
-from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.entries import Facts, Stage, Visibility
 from tallystick_platform.registry.errors import (
     BadReference,
     ContentDiffers,
@@ -24,11 +24,12 @@ from tallystick_platform.registry.errors import (
     UploadRefused,
     UploadUnknown,
 )
+from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.upload_entries import AnnouncedFile, Announcement, Missing, Upload
 from tallystick_platform.registry.uploads import Uploads
 from tests.support.journals import ALICE, BOB
-from tests.support.registries import FILES, Shelf
+from tests.support.registries import FILES, Shelf, facts_of_test_folder, write
 
 PART = 8
 LIFETIME_S = 60
@@ -195,7 +196,7 @@ def test_what_is_refused_for_what_it_is_gives_its_space_back(desk: Desk, monkeyp
     def refuse(path: Path) -> object:
         raise FormatError(path=path, reason="no model")
 
-    monkeypatch.setattr(desk.shelf.registry, "facts", refuse)
+    monkeypatch.setattr(desk.shelf.registry, "looks", Looks(facts=refuse))
     upload = desk.open()
     desk.send(upload)
     with pytest.raises(FormatError):
@@ -203,6 +204,31 @@ def test_what_is_refused_for_what_it_is_gives_its_space_back(desk: Desk, monkeyp
     assert (desk.on_disk(), desk.shelf.left()) == ([], [])
     with pytest.raises(UploadUnknown):
         desk.uploads.find(upload.id, ALICE)
+
+
+def test_an_uploaded_gguf_file_is_converted_as_one_that_comes_by_itself(desk: Desk, tmp_path: Path) -> None:
+    shelf = desk.shelf
+    made = write(shelf.models_dir / "made", FILES)
+    seen: list[tuple[str, bytes]] = []
+
+    def convert(model: str, models_dir: Path, progress: object) -> Path:
+        seen.append((Path(model).name, Path(model).read_bytes()))
+        return made
+
+    def facts(folder: Path) -> Facts:
+        gguf = any(folder.rglob("*.gguf"))
+        found = facts_of_test_folder(made)
+        return replace(found, format="gguf", licence="apache-2.0") if gguf else found
+
+    shelf.registry.looks = Looks(facts=facts, numbers=lambda *_: None, convert=convert)
+    files = {"tiny.gguf": b"GGUF...", "notes/a.txt": b"x"}
+    upload = desk.open(files)
+    desk.send(upload, files)
+    version = desk.uploads.complete(upload.id, ALICE)
+    assert seen == [("tiny.gguf", b"GGUF...")]
+    assert (version.format, version.licence) == ("safetensors", "apache-2.0")
+    folder = shelf.registry.path(version)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == set(FILES)
 
 
 @pytest.mark.parametrize("what", ["find", "complete", "give_up", "part"])
