@@ -13,21 +13,16 @@ from click.core import ParameterSource
 from tallystick.bundle import Bundle
 from tallystick.chain import LedgerReader, load_artifact
 from tallystick.cli.evidence_files import kind_of, load, load_erasures, load_head, load_messages
-from tallystick.cli.model_folder import model_options, open_model
+from tallystick.cli.model_folder import open_model
 from tallystick.cli.options import (
-    address,
-    auditor_key_option,
-    blobs_option,
-    json_option,
     load_auditor_keys,
-    node_options,
     open_reader,
     open_transport,
-    trust_options,
 )
 from tallystick.cli.output import progress, put_json, put_page, read_file
 from tallystick.cli.program import COULD_NOT_CHECK, release
 from tallystick.cli.trusting import ask_first_use, find_trusted, open_log, remember, standing_of, vouch_for
+from tallystick.cli.verify_options import verify_options
 from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.pull import BlobFolder
@@ -50,12 +45,9 @@ from tallystick.verify import (
     verify_signed,
 )
 from tallystick.verify.binding_checks import Blobs, without_blobs
-from tallystick.verify.receipt_checks import log_of
+from tallystick.verify.promise_checks import log_of
 
 LOG_ONLY: Final = frozenset(("auditor_keys", "first_index", "last_index", "receipts", "at_block", "heads", "erasures"))
-ANY_AGE: Final = "none"
-CHAT_PATH: Final = "/v1/chat/completions"
-JSON_TYPE: Final = "application/json"
 EXAMPLES: Final = """\b
 Examples:
   tallystick verify --rpc http://127.0.0.1:8545 --contract 0x.. --log 0x.. --auditor-key auditor.key
@@ -64,15 +56,6 @@ Examples:
   tallystick verify answer.json --request body.json --rpc https://node.example --writer 0x..
   tallystick verify --model ./model evidence.json --trust work --replay
 """
-
-
-def max_age(text: str) -> int | None:
-    """Parse --max-age, or fail as a usage error."""
-    if text == ANY_AGE:
-        return None
-    if text.isascii() and text.isdigit() and 0 < len(text) < 10:
-        return int(text)
-    raise click.BadParameter(f"{text!a:.40} is neither a number of seconds nor {ANY_AGE!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,79 +84,7 @@ class Known:
 
 
 @click.command(epilog=EXAMPLES, short_help="Check a log, one record's evidence, or a receipt.")
-@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
-@click.option("--bundle", "named_file", type=click.Path(path_type=Path), metavar="FILE", help="The same as FILE.")
-@model_options
-@node_options
-@trust_options
-@click.option(
-    "--writer", "writers", type=address, multiple=True, metavar="0x..", help="The writer of the log, if you know it."
-)
-@click.option("--chain-id", type=click.IntRange(1), metavar="NUMBER", help="The chain of the log, if you know it.")
-@auditor_key_option
-@click.option(
-    "--from", "first_index", type=click.IntRange(0), default=0, metavar="INDEX", help="Open records from this one on."
-)
-@click.option("--to", "last_index", type=click.IntRange(0), metavar="INDEX", help="Open records up to this one.")
-@click.option(
-    "--receipt",
-    "receipts",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="A receipt, admission or saved answer to hold against the log.",
-)
-@click.option(
-    "--head",
-    "heads",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="A signed head: the node must show at least that much.",
-)
-@click.option(
-    "--erasures",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Erasures that the writer signed.",
-)
-@blobs_option
-@click.option(
-    "--request",
-    "sent_body",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With a saved answer: the body of the request as it was sent.",
-)
-@click.option(
-    "--request-target",
-    "sent_target",
-    default=CHAT_PATH,
-    show_default=True,
-    metavar="PATH",
-    help="Where it was sent to.",
-)
-@click.option(
-    "--request-type", "sent_type", default=JSON_TYPE, show_default=True, metavar="TYPE", help="Its Content-Type."
-)
-@click.option(
-    "--at", "at_block", type=click.IntRange(0), metavar="BLOCK", help="Judge the log as of this block, not the newest."
-)
-@click.option(
-    "--second-rpc",
-    "second_rpc",
-    metavar="URL",
-    help="Another node, which must show the same blocks: nobody signs a block's time.",
-)
-@click.option(
-    "--max-age",
-    "max_age_s",
-    type=max_age,
-    metavar="SECONDS",
-    help="How old the newest block may be; 'none' for any age. By default 600 where blocks come by the clock.",
-)
-@json_option
+@verify_options
 @click.pass_context
 def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **options: Any) -> None:
     """Check a whole log from a chain node, or what is in FILE: one record's evidence, a receipt, or a saved answer.

@@ -8,7 +8,7 @@ that somebody can bring. Only the last keeps a verdict from reading as proven.
      1 contract-code        contract_code.py       10 canonical-encoding    record_checks.py
      2 index-continuity     log_walk.py            11 field-commitments     record_checks.py
      3 leaves               log_walk.py            12 request-binding       binding_checks.py
-     4 roots                log_walk.py            13 response-binding      binding_checks.py, receipt_checks.py
+     4 roots                log_walk.py            13 response-binding      binding_checks.py, promise_checks.py
      5 heads                log_walk.py            14 sequences             sequence_checks.py
      6 authorship           author_checks.py       15 times                 field_checks.py
      7 completeness         completeness.py        16 price-arithmetic      field_checks.py
@@ -16,9 +16,10 @@ that somebody can bring. Only the last keeps a verdict from reading as proven.
      9 decryption           record_checks.py       18 model-digest, 19 replay   model_checks.py
 
 `whole_log.py` puts them in order for a log, `bundle_checks.py` and `bundle_on_chain.py` for a bundle, `signed_checks.py` for the rest;
-`one_record.py` fetches and opens a single record. `vouching.py` says whose log it is; `sequences.py` and `memories.py` are what a walk
-remembers, within bounds. `claims.py` counts what a record says that nothing can contradict. `verdict.py` has the result and the `Tally`
-that collects it.
+`one_record.py` fetches and opens a single record. `vouching.py` says whose log it is; `blocks.py` holds the blocks of a walk;
+`sequences.py` and `memories.py` are what a walk remembers, within bounds. `opened_checks.py` runs checks 15 to 17 over an opened record,
+`promise_checks.py` holds one signed message against a record or another message, `claims.py` counts what a record says that nothing can
+contradict. `verdict.py` is the result, `tally.py` collects it.
 """
 
 from tallystick.verify.binding_checks import Blobs
@@ -27,7 +28,7 @@ from tallystick.verify.file_lists import FileList, read_file_list
 from tallystick.verify.log_walk import Standing
 from tallystick.verify.model_checks import ModelFolder, Replay, Replayed, ReplayRefused
 from tallystick.verify.one_record import FoundRecord, RecordAbsent, RecordOffChain, find_record
-from tallystick.verify.receipt_checks import Message
+from tallystick.verify.promise_checks import Message
 from tallystick.verify.signed_checks import SentRequest, verify_answer, verify_signed
 from tallystick.verify.verdict import (
     BlockRef,

@@ -13,7 +13,8 @@ from tallystick.chain.authorship import NotAuthored, TransactionWithheld, signer
 from tallystick.errors import AuthorshipError
 from tallystick.ids import Address, Head, checksum_address
 from tallystick.verify.log_walk import Entry
-from tallystick.verify.verdict import Gap, Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap, Step
 
 WITHHELD_REMEDY: Final = "a node that keeps transactions: ask another one"
 

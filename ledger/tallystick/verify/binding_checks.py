@@ -24,7 +24,8 @@ from tallystick.ids import to_hex
 from tallystick.record import FIELD_NAMES, LARGE_FIELDS, BlobRef, Record, Request, Response
 from tallystick.sealing import OpenedRecord, open_large_field, response_salt
 from tallystick.tasks import READERS, disagreements, read
-from tallystick.verify.verdict import Gap, Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap, Step
 
 Blobs = Callable[[bytes], bytes | None]
 """Gives the bytes of a blob by the digest of its sealed form, None where it is not to be had."""

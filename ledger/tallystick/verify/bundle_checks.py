@@ -46,10 +46,11 @@ from tallystick.verify.bundle_on_chain import BundleOnChain
 from tallystick.verify.claims import note_shown
 from tallystick.verify.field_checks import Window, check_device_time, check_price, check_times
 from tallystick.verify.model_checks import ModelFolder, check_model, leave_model
-from tallystick.verify.receipt_checks import Arrived, check_deadline, check_promise, check_receipt
-from tallystick.verify.record_checks import NO_PRICE, check_sender
+from tallystick.verify.opened_checks import NO_PRICE, check_sender
+from tallystick.verify.promise_checks import Arrived, check_deadline, check_promise, check_receipt
 from tallystick.verify.shown_fields import read_shown_fields
-from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS, BundleSubject, Gap, Step, Tally, Verdict
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS, BundleSubject, Gap, Step, Verdict
 from tallystick.verify.vouching import Vouch, gap_of
 
 OFFLINE: Final = "not compared with the contract: no chain node was asked"

@@ -26,8 +26,10 @@ from tallystick.ids import Address, Leaf, checksum_address, to_hex
 from tallystick.verify.author_checks import WITHHELD_REMEDY
 from tallystick.verify.contract_code import check_code
 from tallystick.verify.one_record import SealedOnChain, find_sealed, require_writer, writer_spans
-from tallystick.verify.receipt_checks import NOT_DUE, WriterSpan, check_deadline
-from tallystick.verify.verdict import BlockRef, Gap, Step, Tally
+from tallystick.verify.promise_checks import check_deadline
+from tallystick.verify.receipt_checks import NOT_DUE, WriterSpan
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import BlockRef, Gap, Step
 from tallystick.verify.vouching import UNKNOWN_SIGNER
 
 NEVER_NAMED_REMEDY: Final = "evidence that a writer of this log signed"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.record import Record, Request
-from tallystick.verify.verdict import Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Step
 
 CLAIMED: Final = "claimed, not proven: "
 ASKED: Final = f"{CLAIMED}that this is what was asked; what its sender kept would show it: the receipt, the admission"

@@ -9,7 +9,8 @@ from typing import Final
 from tallystick.errors import CompletenessError
 from tallystick.verify.claims import NEWEST
 from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
-from tallystick.verify.verdict import Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Step
 
 WHERE: Final = "the log: admission numbers"
 NUMBERS_HIDDEN: Final = "of a log that keeps roots alone on the chain: the numbers stand in the sealed records"

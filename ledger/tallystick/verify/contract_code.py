@@ -5,7 +5,8 @@ from __future__ import annotations
 from tallystick.chain import LedgerReader
 from tallystick.chain.faults import OtherCode
 from tallystick.ids import Hash32
-from tallystick.verify.verdict import Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Step
 
 
 def check_code(tally: Tally, reader: LedgerReader, block: int, trusted: bytes | None = None) -> bytes:

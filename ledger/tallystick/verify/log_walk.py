@@ -38,7 +38,8 @@ from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.receipts import Domain
-from tallystick.verify.verdict import Gap, Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap, Step
 
 WRONG_ROOT: Final = "under a root that does not follow from them"
 ROOTS_ONLY: Final = Gap(

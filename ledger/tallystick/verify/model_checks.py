@@ -10,7 +10,8 @@ from tallystick.errors import ModelDigestError, ReplayError, TallystickError
 from tallystick.manifest import Manifest
 from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage
 from tallystick.verify.file_lists import FileList, exported_files
-from tallystick.verify.verdict import Gap, Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap, Step
 
 EXPORT_TASK: Final = "export"
 DOCUMENT: Final = "document"

@@ -10,14 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from tallystick.errors import (
-    ReceiptFormatError,
-    ReceiptsError,
-    RequestBindingError,
-    ResponseBindingError,
-    SignatureError,
-    VerificationError,
-)
+from tallystick.errors import ReceiptsError, SignatureError, VerificationError
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.receipts import (
     AdmissionReceipt,
@@ -30,7 +23,20 @@ from tallystick.receipts import (
     signer,
 )
 from tallystick.verify.claims import Claims
-from tallystick.verify.verdict import Gap, Step, Tally
+from tallystick.verify.promise_checks import (
+    Arrived,
+    Message,
+    check_admission,
+    check_deadline,
+    check_pairs,
+    check_promise,
+    check_receipt,
+    place_of,
+    require_same_log,
+    signed_at,
+)
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap, Step
 
 NO_RECEIPTS: Final = "no receipt was given"
 HASHES_CLOSED: Final = "whose request and response hashes were not compared: the record was not opened"
@@ -46,8 +52,6 @@ HEAD_AHEAD: Final = "of {} entries, while the node shows {}: the node is behind,
 HEAD_REMEDY: Final = "ask another node"
 ERASURE_UNUSED: Final = "of record {}, which is not closed, or has another leaf than the erasure names"
 
-Held = SignedReceipt | SignedAdmission
-Message = SignedReceipt | SignedAdmission | SignedHead | SignedErasure
 M = TypeVar("M", bound=Message)
 
 
@@ -63,26 +67,6 @@ class WriterSpan:
     first_index: int = 0
     until_s: int | None = None
     last_admission: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A record that something was promised for: where it came, and what it says if it was opened.
-
-    The hashes are None where the record was not opened, or keeps what they are about in a blob that nobody showed.
-    Units: `batch_time` and `admitted_at_s` are Unix seconds.
-    """
-
-    index: int
-    leaf: Leaf
-    batch_time: int
-    admission_seq: int
-    opened: bool
-    sender: Address | None = None
-    sender_seq: int | None = None
-    admitted_at_s: int | None = None
-    request_hash: bytes | None = None
-    response_hash: bytes | None = None
 
 
 class Promises:
@@ -141,8 +125,8 @@ class Promises:
     ) -> int:
         """Judge every message, and tell `claims` what was compared; gives how many erasures hold. Units: seconds, and Unix seconds."""
         judge = _Judge(self._tally, spans, promise, skew, head_time)
-        receipts = [one for one in self._receipts if judge.binds(_where(one), one, one.receipt.admission_seq)]
-        admissions = [one for one in self._admissions if judge.binds(_where(one), one, one.admission.admission_seq)]
+        receipts = [one for one in self._receipts if judge.binds(place_of(one), one, one.receipt.admission_seq)]
+        admissions = [one for one in self._admissions if judge.binds(place_of(one), one, one.admission.admission_seq)]
         for receipt in receipts:
             judge.receipt(receipt.receipt, self._by_index.get(receipt.receipt.index))
         for admission in admissions:
@@ -159,7 +143,7 @@ class Promises:
         return sum(self._judge_erasure(judge, one) for one in self._erasures.values())
 
     def _judge_head(self, judge: _Judge, signed: SignedHead, entries: int) -> None:
-        where, said = _where(signed), signed.head
+        where, said = place_of(signed), signed.head
         if not judge.binds(where, signed):
             return
         if said.entries > entries:
@@ -174,7 +158,7 @@ class Promises:
 
     def _judge_erasure(self, judge: _Judge, signed: SignedErasure) -> bool:
         index = signed.erasure.index
-        if not judge.binds(_where(signed), signed):
+        if not judge.binds(place_of(signed), signed):
             return False
         if index in self._erased:
             self._tally.held[Step.RECEIPTS] += 1
@@ -256,156 +240,9 @@ class _Judge:
         self._tally.note(Step.RECEIPTS, NOT_DUE)
 
 
-def check_promise(where: str, signed_at_s: int, by: int, promise: int) -> None:
-    """The writer promised no longer than the log allows. Units: Unix seconds, and seconds.
-
-    Raises: ReceiptsError, which the writer's signature and the log's terms prove.
-    """
-    if by - signed_at_s > promise:
-        expected = f"a promise of at most {promise} s, as the log's terms say"
-        raise ReceiptsError(where, expected, f"{by - signed_at_s} s", signed=True)
-
-
-def check_deadline(where: str, by: int, batch_time: int) -> None:
-    """The record came by the time that was promised. Units: Unix seconds.
-
-    Raises: ReceiptsError.
-    """
-    if batch_time > by:
-        raise ReceiptsError(where, f"a batch by {by}, as promised", f"the batch of {batch_time}", timed=True)
-
-
-def check_receipt(where: str, receipt: Receipt, arrived: Arrived) -> None:
-    """The record at the receipt's index is the one that it names.
-
-    Raises: ReceiptsError; RequestBindingError, ResponseBindingError for a hash that is not the record's.
-    """
-    if receipt.leaf != arrived.leaf:
-        raise ReceiptsError(where, f"the receipt's leaf {to_hex(receipt.leaf)}", f"the leaf {to_hex(arrived.leaf)}")
-    _same(where, "admission number", receipt.admission_seq, arrived.admission_seq)
-    _same(where, "sender", receipt.sender, arrived.sender)
-    _same_hashes(where, receipt.request_hash, receipt.response_hash, arrived)
-
-
-def check_admission(where: str, admission: AdmissionReceipt, arrived: Arrived) -> None:
-    """The record of the admission's number is the one that was admitted.
-
-    Raises: ReceiptsError; RequestBindingError for a request hash that is not the record's.
-    """
-    _same(where, "sender", admission.sender, arrived.sender)
-    _same(where, "number of the sender", admission.sender_seq, arrived.sender_seq)
-    _same(where, "time of admission", admission.admitted_at, arrived.admitted_at_s)
-    _same_hashes(where, admission.request_hash, None, arrived)
-
-
-def check_pairs(tally: Tally, receipts: Sequence[SignedReceipt], admissions: Sequence[SignedAdmission]) -> None:
-    """Messages that contradict each other: each pair is proof by the writer's signatures alone."""
-    by_index: dict[int, Receipt] = {}
-    by_number: dict[int, Receipt | AdmissionReceipt] = {}
-    for signed in receipts:
-        receipt = signed.receipt
-        first = by_index.setdefault(receipt.index, receipt)
-        where = f"two receipts for record {receipt.index}"
-        if first.leaf != receipt.leaf:
-            tally.fail(ReceiptsError(where, f"the leaf {to_hex(first.leaf)}", to_hex(receipt.leaf), signed=True))
-        elif first != receipt:
-            tally.fail(ReceiptsError(where, "the same receipt, byte for byte", "another content", signed=True))
-        _pair(tally, by_number, receipt.admission_seq, receipt)
-    admitted: dict[int, AdmissionReceipt] = {}
-    for admission in (one.admission for one in admissions):
-        number = admission.admission_seq
-        if admitted.setdefault(number, admission) != admission:
-            where = f"two admissions of number {number}"
-            tally.fail(ReceiptsError(where, "the same content", "another content", signed=True))
-        else:
-            _pair(tally, by_number, number, admission)
-
-
-def _pair(
-    tally: Tally,
-    by_number: dict[int, Receipt | AdmissionReceipt],
-    number: int,
-    message: Receipt | AdmissionReceipt,
-) -> None:
-    first = by_number.setdefault(number, message)
-    if first is message:
-        return
-    where = f"what was signed under the number {number}"
-    for what in ("sender", "request_hash"):
-        one, other = getattr(first, what), getattr(message, what)
-        if one != other:
-            tally.fail(ReceiptsError(where, f"the {what} {to_hex(one)}", to_hex(other), signed=True))
-            return
-    if isinstance(first, Receipt) and isinstance(message, Receipt):
-        if first.index != message.index:
-            tally.fail(ReceiptsError(where, f"record {first.index}", f"record {message.index}", signed=True))
-    elif isinstance(first, Receipt) and isinstance(message, AdmissionReceipt) and first.anchor_by > message.record_by:
-        expected = f"an anchor_by of at most {message.record_by}, the admission's record_by"
-        tally.fail(ReceiptsError(where, expected, str(first.anchor_by), signed=True))
-
-
-def signed_at(signed: Message) -> int:
-    """The time that a message names for its signature. Units: Unix seconds."""
-    if isinstance(signed, SignedReceipt):
-        return signed.receipt.issued_at
-    if isinstance(signed, SignedAdmission):
-        return signed.admission.admitted_at
-    return signed.head.time if isinstance(signed, SignedHead) else signed.erasure.erased_at
-
-
-def log_of(signed: Message) -> LogId:
-    """Which log a message is about."""
-    if isinstance(signed, SignedReceipt):
-        return signed.receipt.log_id
-    if isinstance(signed, SignedAdmission):
-        return signed.admission.log_id
-    return signed.head.log_id if isinstance(signed, SignedHead) else signed.erasure.log_id
-
-
-def require_same_log(signed: Message, domain: Domain, log_id: LogId) -> None:
-    """Raises: ReceiptFormatError for a message about another log."""
-    named = log_of(signed)
-    if named != log_id:
-        raise ReceiptFormatError("log_id", f"is of the log {to_hex(named)}, this is the log {to_hex(log_id)}")
-    if signed.domain != domain:
-        told = f"chain {signed.domain.chain_id}, contract {checksum_address(signed.domain.contract)}"
-        here = f"chain {domain.chain_id}, contract {checksum_address(domain.contract)}"
-        raise ReceiptFormatError("domain", f"is of {told}; this is {here}")
-
-
-def _same(where: str, what: str, promised: object, found: object) -> None:
-    if found is not None and promised != found:
-        raise ReceiptsError(where, f"the {what} that was promised, {_shown(promised)}", _shown(found))
-
-
-def _same_hashes(where: str, request_hash: bytes, response_hash: bytes | None, arrived: Arrived) -> None:
-    if arrived.request_hash is not None and arrived.request_hash != request_hash:
-        expected = f"a request with the signed hash {to_hex(request_hash)}"
-        raise RequestBindingError(f"record {arrived.index}, {where}", expected, to_hex(arrived.request_hash))
-    if response_hash is not None and arrived.response_hash is not None and arrived.response_hash != response_hash:
-        expected = f"a response with the signed hash {to_hex(response_hash)}"
-        raise ResponseBindingError(f"record {arrived.index}, {where}", expected, to_hex(arrived.response_hash))
-
-
-def _where(signed: Message) -> str:
-    if isinstance(signed, SignedReceipt):
-        return f"receipt for record {signed.receipt.index}"
-    if isinstance(signed, SignedAdmission):
-        return f"admission of number {signed.admission.admission_seq}"
-    if isinstance(signed, SignedHead):
-        return f"head of {signed.head.entries} entries"
-    return f"erasure of record {signed.erasure.index}"
-
-
 def _distinct(messages: Iterable[M]) -> list[M]:
     kept: list[M] = []
     for one in messages:
         if one not in kept:  # the same receipt given twice is one receipt
             kept.append(one)
     return kept
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bytes):
-        return checksum_address(Address(value)) if len(value) == 20 else to_hex(value)
-    return str(value)

@@ -15,16 +15,13 @@ from tallystick.errors import (
     FieldCommitmentsError,
     OpenError,
     RecordError,
-    SenderProofError,
     VerificationError,
 )
 from tallystick.ids import FieldsRoot, Leaf, LogId
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.receipts import Domain
-from tallystick.record import BlobRef, Record
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, decrypt, record_secret
 from tallystick.verify.binding_checks import (
-    BLOBS_REMEDY,
     Blobs,
     check_header,
     check_request,
@@ -32,24 +29,22 @@ from tallystick.verify.binding_checks import (
     request_hash_of,
     response_hash_of,
 )
-from tallystick.verify.claims import SENDER, Claims
+from tallystick.verify.claims import Claims
 from tallystick.verify.completeness import Voids
 from tallystick.verify.field_checks import (
     US,
     Window,
-    check_device_time,
-    check_price,
-    check_sender_signature,
-    check_times,
 )
-from tallystick.verify.receipt_checks import Arrived, Promises
+from tallystick.verify.opened_checks import check_fields
+from tallystick.verify.promise_checks import Arrived
+from tallystick.verify.receipt_checks import Promises
 from tallystick.verify.sequence_checks import SequenceChecks
-from tallystick.verify.verdict import CONTENT_STEPS, Gap, Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import CONTENT_STEPS, Gap, Step
 
 NO_KEY: Final = "no auditor's key was given"
 NOT_ASKED: Final = "outside the range of records that was asked for"
 ERASED: Final = "erased, intact: the writer signed that their secrets are gone"
-NO_PRICE: Final = "no price in the record: no device was used"
 NOT_OPENED: Final = "not opened, because an earlier check failed"
 VAULT: Final = Gap(
     "in vault custody: the operator's vault holds what opens them",
@@ -292,58 +287,6 @@ class RecordChecks:
         self.claims.take(record)
         if self._promises.awaits(index, placed.header.admission_seq):
             self._promises.meet(_arrived(placed, opened))
-
-
-def check_fields(
-    tally: Tally,
-    where: str,
-    domain: Domain,
-    log_id: LogId,
-    record: Record,
-    window: Window | None,
-    work_admitted_at: int | None,
-) -> None:
-    """Checks 15 to 17 over one opened record. Units: `work_admitted_at` is microseconds UTC."""
-    # 15 times
-    try:
-        check_times(where, record.time, record.id, window, work_admitted_at)
-        if record.price is not None:
-            check_device_time(where, record.time, record.price)
-    except VerificationError as failure:
-        tally.fail(failure)
-    else:
-        tally.held[Step.TIMES] += 1
-    # 16 price-arithmetic
-    if record.price is None:
-        tally.note(Step.PRICE_ARITHMETIC, NO_PRICE)
-    else:
-        tally.hold(Step.PRICE_ARITHMETIC, check_price, where, record.price, record.usage)
-    # 17 sender-proof
-    check_sender(tally, where, domain, log_id, record)
-
-
-def check_sender(tally: Tally, where: str, domain: Domain, log_id: LogId, record: Record) -> None:
-    """Check 17 over one opened record."""
-    sender, request = record.sender, record.request
-    if sender.proof == "token":
-        tally.note(Step.SENDER_PROOF, SENDER)
-    elif isinstance(request, BlobRef):
-        tally.block(Step.SENDER_PROOF, Gap("whose signed request lies in a blob that nobody showed", BLOBS_REMEDY))
-    elif request is None:
-        expected = "the request that the sender signed"
-        tally.fail(SenderProofError(where, expected, "none, though the record names a signature as its proof"))
-    else:
-        tally.hold(
-            Step.SENDER_PROOF,
-            check_sender_signature,
-            where,
-            domain,
-            log_id,
-            record.http,
-            request,
-            sender,
-            record.time.admitted_at,
-        )
 
 
 def _closed(placed: Placed) -> Arrived:

@@ -19,7 +19,8 @@ from tallystick.verify.memories import (
     Recent,
 )
 from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
-from tallystick.verify.verdict import Step, Tally
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Step
 
 PARTIAL: Final = "only a part of the log was asked for: what a sender's numbers leave out may lie in the rest"
 IN_CLOSED: Final = "missing: may be in a record that was not opened"

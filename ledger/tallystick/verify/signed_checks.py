@@ -23,8 +23,9 @@ from tallystick.evidence_files import SavedAnswer, request_hash_sent
 from tallystick.ids import Address, to_hex
 from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
 from tallystick.sealing import response_salt
-from tallystick.verify.receipt_checks import Message, check_pairs, log_of, require_same_log
-from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Tally, Verdict
+from tallystick.verify.promise_checks import Message, check_pairs, log_of, require_same_log
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Verdict
 from tallystick.verify.vouching import Vouch, gap_of
 
 OFFLINE: Final = "not held against the log: no chain node was asked"

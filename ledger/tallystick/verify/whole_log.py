@@ -13,25 +13,27 @@ from tallystick.chain import (
     EpochOpened,
     LedgerReader,
     LogCreated,
-    LogPosition,
     LogState,
     NumbersVoided,
     WriterRotated,
 )
-from tallystick.chain.faults import ChainMoved, OtherChain
-from tallystick.errors import ChainError, HeadsError, Party, TimesError
-from tallystick.ids import Address, Hash32, LogId, checksum_address, to_hex
+from tallystick.chain.faults import OtherChain
+from tallystick.errors import HeadsError, Party
+from tallystick.ids import Address, LogId, checksum_address, to_hex
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
 from tallystick.sealing import sealed_header
 from tallystick.verify.author_checks import AuthorChecks
 from tallystick.verify.binding_checks import NO_RECEIPT, Blobs, without_blobs
+from tallystick.verify.blocks import Blocks
 from tallystick.verify.completeness import NUMBERS_HIDDEN, Completeness
 from tallystick.verify.contract_code import check_code
 from tallystick.verify.log_walk import ROOTS_ONLY, Entry, LogWalk, Standing
-from tallystick.verify.receipt_checks import Message, Promises, WriterSpan
+from tallystick.verify.promise_checks import Message
+from tallystick.verify.receipt_checks import Promises, WriterSpan
 from tallystick.verify.record_checks import Placed, RecordChecks
-from tallystick.verify.verdict import BlockRef, Gap, LogSubject, Step, Tally, Verdict
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import BlockRef, Gap, LogSubject, Step, Verdict
 from tallystick.verify.vouching import NOBODY
 
 MAX_CLOCK_AHEAD_S: Final = 15
@@ -53,10 +55,6 @@ OLD_BLOCK_REMEDY: Final = (
 )
 FUTURE_BLOCK: Final = "as of a block that lies {} s in this machine's future: one of the two clocks is wrong"
 FUTURE_BLOCK_REMEDY: Final = "set this machine's clock, or ask another node"
-SECOND_SILENT: Final = "of block {}, which the second node does not show: {}"
-SECOND_DIFFERS: Final = "of block {}, which the second node shows otherwise: {}"
-SECOND_STATE: Final = "of block {}, at which the second node shows the log in another state"
-SECOND_REMEDY: Final = "a third node: one of the two is behind, of another chain, or lies"
 FEWER_ENTRIES: Final = (
     "of {} entries that were verified before, of which the node shows {}: it is behind, or hides the rest"
 )
@@ -130,7 +128,7 @@ class _LogVerification:
             options.blobs,
         )
         self._walk = LogWalk(self._tally, self._domain, reader.log_id)
-        self._blocks = _Blocks(self._tally, reader, options.second)
+        self._blocks = Blocks(self._tally, reader, options.second)
         self._authors = AuthorChecks(self._tally, reader, self._chain_id)
         self._spans: list[WriterSpan] = []
         self._completeness: Completeness | None = None
@@ -303,60 +301,3 @@ class _LogVerification:
         )
         signed = bool(tally.held[Step.AUTHORSHIP]) and not tally.is_blocked(Step.AUTHORSHIP)
         return tally.verdict(subject, grounded=signed and not tally.blames(Party.NODE))
-
-
-class _Blocks:
-    """The block that the walk is in, asked for once, and held to be the one that the events name, and that a second node shows."""
-
-    def __init__(self, tally: Tally, reader: LedgerReader, second: LedgerReader | None) -> None:
-        self._tally = tally
-        self._reader = reader
-        self._second = second
-        self._number = -1
-        self._hash = Hash32(b"")
-        self._time = 0
-
-    def time_of(self, position: LogPosition) -> int:
-        """The block's time. Units: Unix seconds. Raises: ChainMoved."""
-        if position.block_number != self._number:
-            block = self._reader.block(position.block_number)
-            if block.timestamp < self._time:
-                expected = f"a time no earlier than block {self._number}'s, {self._time}"
-                self._tally.fail(TimesError(f"block {block.number}", expected, str(block.timestamp), Party.NODE))
-            self._number, self._hash, self._time = block.number, block.hash, block.timestamp
-            self._compare(block)
-        if position.block_hash != self._hash:
-            raise ChainMoved(position.block_number, position.block_hash, self._hash)
-        return self._time
-
-    def finish(self, head: Block, state: LogState, chain_id: int) -> None:
-        """The second node shows the last block too, and the log's state there: what is not in the log is then not hidden by one node."""
-        second, tally = self._second, self._tally
-        if second is None:
-            return
-        self._compare(head)
-        try:
-            second.require_chain(chain_id)
-            if second.log_state(head.number) != state:
-                self._contest(SECOND_STATE.format(head.number))
-        except ChainError as error:
-            self._contest(SECOND_SILENT.format(head.number, error))
-        if not tally.contested:
-            tally.witnessed = True
-            tally.held[Step.HEADS] += 1
-
-    def _compare(self, block: Block) -> None:
-        if self._second is None or self._tally.contested:  # one difference is enough; the later blocks differ too
-            return
-        try:
-            other = self._second.block(block.number)
-        except ChainError as error:
-            self._contest(SECOND_SILENT.format(block.number, error))
-            return
-        if other != block:
-            shown = f"{to_hex(block.hash)} of {block.timestamp} here, {to_hex(other.hash)} of {other.timestamp} there"
-            self._contest(SECOND_DIFFERS.format(block.number, shown))
-
-    def _contest(self, text: str) -> None:
-        self._tally.contested = True
-        self._tally.block(Step.HEADS, Gap(text, SECOND_REMEDY), 0)

@@ -27,7 +27,7 @@ from tallystick.verify import (
 )
 from tallystick.verify.bundle_checks import CLOSED
 from tallystick.verify.model_checks import ANOTHER_MODEL, MADE_FROM_IT, NO_LIST, NOT_ASKED, check_model
-from tallystick.verify.verdict import Tally
+from tallystick.verify.tally import Tally
 from tests.support.synthetic_log import CPU, MODEL, SyntheticLog, synthetic_record
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "extra/vocab.txt": b"a b"}

@@ -2,7 +2,8 @@ import pytest
 
 from tallystick.errors import HeadsError, LeavesError, ModelDigestError, Party, PriceArithmeticError, ReceiptsError
 from tallystick.verify import BundleSubject, Gap, Outcome, Status, Step
-from tallystick.verify.verdict import LEDGER_STEPS, MAX_FAILURES_REPORTED, MAX_REASONS_REPORTED, STEP_ERRORS, Tally
+from tallystick.verify.tally import MAX_FAILURES_REPORTED, MAX_REASONS_REPORTED, Tally
+from tallystick.verify.verdict import LEDGER_STEPS, STEP_ERRORS
 from tests.support.synthetic_log import CHAIN_ID, CONTRACT, LOG
 
 SUBJECT = BundleSubject(
