@@ -4,5 +4,6 @@
     log.append([replace(log.request(), prompt={"messages": []})])
     auditor.judge(log).proves("request-binding", against=WRITER, saying="prompt")
 
-`writers` makes the log and the lies (`contracts` on a real contract), `clients` what came with the answers, `auditors` runs `tallystick verify` over a served node.
+`writers` makes the log and the lies (`contracts` on a real contract), `clients` what came with the answers, `auditors` runs
+`tallystick verify` over a served node.
 """
