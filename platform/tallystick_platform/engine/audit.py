@@ -27,6 +27,8 @@ from tallystick_platform.protocol import Failed, GenerationRequest, GpuInfo, Mod
 ENGINE_NAME = "tallystick-audit"
 ENGINE_VERSION = "2"
 ADMIT_CHARS_PER_STEP = 65_536  # tokenizing this much takes about as long as one token of a small model
+COMPUTING = (RuntimeError, IndexError, NotFinite)
+"""What a computation may end with: it costs the requests in it, and not the worker."""
 
 _log = structlog.get_logger(__name__)
 
@@ -131,6 +133,9 @@ class AuditEngine:
             return Failed(sequence.request_id, "prompt-rejected", error.reason)
         if not prompt:
             return Failed(sequence.request_id, "prompt-rejected", "the prompt is empty")
+        if max(prompt) >= self._forward.vocabulary:
+            reason = f"the tokenizer gives the token {max(prompt)}, and the model knows {self._forward.vocabulary}"
+            return Failed(sequence.request_id, "prompt-rejected", reason)
         if len(prompt) > limit:
             return Failed(sequence.request_id, "prompt-too-long", "the prompt is too long", limit, len(prompt))
         sequence.prompt, sequence.prompt_size = prompt, len(prompt)
@@ -162,7 +167,7 @@ class AuditEngine:
             logits = self._forward.prefill(sequence.cache, sequence.prompt[piece.start : piece.stop])
             last = piece.stop == sequence.prompt_size
             token = sequence.draw(logits) if last else -1
-        except (RuntimeError, NotFinite) as error:
+        except COMPUTING as error:
             self._fail([sequence], error, events)
             return
         sequence.device_time_ns += self._timer_ns() - began
@@ -176,7 +181,7 @@ class AuditEngine:
         try:
             logits = self._forward.decode(caches, [sequence.last_token for sequence in batch])
             tokens = [sequence.draw(row) for sequence, row in zip(batch, logits, strict=True)]
-        except (RuntimeError, NotFinite) as error:
+        except COMPUTING as error:
             self._fail(batch, error, events)
             return
         share = (self._timer_ns() - began) // len(batch)

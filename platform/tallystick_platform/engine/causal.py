@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.quantisation import ENTRY, read_config
 
 ENGINE_NAME = "tallystick-causal"
 ENGINE_VERSION = "1"
@@ -48,6 +50,7 @@ class CausalModel:
         self.dtype, self.device = dtype, device
         self._model = model
         config = model.config.get_text_config()
+        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self.context_length = int(getattr(config, "max_position_embeddings", None) or DEFAULT_CONTEXT_LENGTH)
 
     @property
@@ -97,9 +100,20 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        settings: Any = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if hasattr(settings, ENTRY):  # what is left of it after `refuse_foreign` is contradicted by the weights
+            delattr(settings, ENTRY)
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=settings,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
+        model, found = loaded
+        _refuse_unfilled(found)
         if adapter is not None:
             model = _merged(model, adapter)
     except ModelUnusable:
@@ -113,13 +127,26 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
 
 def refuse_foreign(folder: Path) -> None:
     """Raises: ModelUnusable for a folder whose configuration asks for code of its own or for quantised arithmetic."""
-    config = _read_json(folder / "config.json", MAX_CONFIG_BYTES)
+    _read_json(folder / "config.json", MAX_CONFIG_BYTES)
+    try:
+        config = read_config(folder)
+    except FormatError as error:
+        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {error}") from error
     if "auto_map" in config:
         raise ModelUnusable(
             reason="its config.json asks for Python code of its own (auto_map), which is never run here"
         )
-    if "quantization_config" in config:
+    if ENTRY in config:
         raise ModelUnusable(reason="this engine does not compute quantised weights")
+
+
+def _refuse_unfilled(found: Mapping[str, Any]) -> None:
+    """Raises: ModelUnusable where the files did not fill the model: the library would go on with random numbers in those places."""
+    missing = sorted(map(str, found.get("missing_keys", ())))
+    if missing:
+        raise ModelUnusable(reason=f"its files lack {len(missing)} of the model's tensors, {missing[0]} among them")
+    if found.get("mismatched_keys"):
+        raise ModelUnusable(reason="some of its tensors have other sizes than its config.json gives them")
 
 
 def check_base(adapter: Path, digest: bytes) -> None:

@@ -28,6 +28,11 @@ class Forward(Protocol):
     def device(self) -> torch.device: ...
 
     @property
+    def vocabulary(self) -> int:
+        """How many token ids it knows: a prompt with others cannot be computed."""
+        ...
+
+    @property
     def context_length(self) -> int:
         """Tokens of prompt and answer together."""
         ...

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tallystick_platform.engine.linear import Linear
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.json_text import read_json_object
+from tallystick_platform.formats.quantisation import read_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def read_shape(config: Mapping[str, Any]) -> LlamaShape:
 def is_plain_llama(folder: Path) -> bool:
     """Whether this forward pass computes the model of a folder. Raises: ModelUnusable where the folder says nothing."""
     try:
-        config = read_json_object(folder / "config.json")
+        config = read_config(folder)
     except FormatError as error:
         raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {error}") from error
     try:
@@ -146,6 +146,11 @@ class LlamaModel:
         self._final_norm = load("model.norm.weight")
         self._head = fused("model.embed_tokens.weight" if shape.tied else "lm_head.weight")
         self._cos, self._sin = _rotations(shape, dtype, device)
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding."""
+        return self._embedding.shape[0]
 
     @property
     def context_length(self) -> int:
@@ -248,7 +253,7 @@ class LlamaModel:
 def load_llama(folder: Path, dtype: torch.dtype, device: torch.device) -> LlamaModel:
     """A model folder in the safetensors layout. Raises: ModelUnusable."""
     try:
-        shape = read_shape(json.loads((folder / "config.json").read_text()))
+        shape = read_shape(read_config(folder))
         index_path = folder / "model.safetensors.index.json"
         if index_path.exists():
             where = json.loads(index_path.read_text())["weight_map"]
@@ -264,7 +269,7 @@ def load_llama(folder: Path, dtype: torch.dtype, device: torch.device) -> LlamaM
         return LlamaModel(shape, tensor, dtype, device)
     except KeyError as error:
         raise ModelUnusable(reason=f"it has no tensor {error.args[0]}") from error
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError, FormatError) as error:
         raise ModelUnusable(reason=f"{folder} cannot be read: {error}") from error
 
 

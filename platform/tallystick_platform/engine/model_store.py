@@ -21,7 +21,8 @@ _QUANTISATION = re.compile(r"[.-](i?q[0-9]\w*|b?f16|f32)$", re.IGNORECASE)
 
 
 def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
-    """The folder to serve: the packaged demonstration model, a GGUF file once converted, or a folder as it is.
+    """The folder to serve: the packaged demonstration model, a GGUF file once converted (alone in a
+    folder or not), or a folder as it is.
 
     Raises: ModelUnusable.
     """
@@ -32,7 +33,12 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
         return ensure_converted(path, models_dir, progress)
     if (path / "config.json").is_file():
         return path
-    raise ModelUnusable(reason=f"{model!r} is neither {DEMO_MODEL!r} nor a folder with a config.json nor a .gguf file")
+    inside = sorted(path.glob("*.gguf")) if path.is_dir() else []
+    if len(inside) == 1:
+        return ensure_converted(inside[0], models_dir, progress)
+    raise ModelUnusable(
+        reason=f"{model!r} is neither {DEMO_MODEL!r} nor a folder with a config.json or one .gguf file nor such a file"
+    )
 
 
 def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:

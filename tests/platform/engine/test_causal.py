@@ -1,9 +1,11 @@
 """Any causal model of the transformers library behind the engine; that library's own `generate` is the oracle."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tallystick_platform.engine import causal
 from tallystick_platform.engine.causal import load_causal
@@ -202,7 +204,6 @@ def test_an_adapter_with_a_template_of_its_own_uses_it(folders, adapter, tmp_pat
     ("changes", "reason"),
     [
         ({"auto_map": {"AutoModelForCausalLM": "modeling.Mine"}}, "Python code of its own"),
-        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "quantised weights"),
         ({"model_type": "no-such-model"}, "cannot be loaded"),
         ({"model_type": "t5"}, "cannot be loaded"),
     ],
@@ -213,6 +214,71 @@ def test_what_cannot_be_served_safely_is_refused_by_name(tmp_path, changes, reas
     (folder / "config.json").write_text(json.dumps({**config, **changes}))
     with pytest.raises(ModelUnusable, match=reason):
         load(folder)
+
+
+LEFTOVER = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+
+
+def rewritten(folder, tensors=None, **changes):
+    """The folder with another config.json, and with other tensors where there are any."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+    if tensors is not None:
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("write", [write_tiny_causal, write_tiny_model])
+def test_a_leftover_quantisation_of_plain_weights_changes_nothing(tmp_path, write):
+    plain, left = write(tmp_path / "plain"), rewritten(write(tmp_path / "left"), **LEFTOVER)
+    answers = [run(load(folder), request(1, max_tokens=12))[0][0] for folder in (plain, left)]
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("write", [write_tiny_causal, write_tiny_model])
+def test_weights_that_are_quantised_are_refused(tmp_path, write):
+    folder = write(tmp_path / "m")
+    tensors = load_file(folder / "model.safetensors")
+    rewritten(folder, {**tensors, "packed": torch.ones(4, dtype=torch.uint8)}, **LEFTOVER)
+    with pytest.raises(ModelUnusable, match="quantised weights"):
+        load(folder)
+
+
+@pytest.mark.parametrize("write", [write_tiny_causal, write_tiny_model])
+def test_a_tensor_that_is_missing_is_not_made_up(tmp_path, write):
+    folder = write(tmp_path / "m")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    rewritten(folder, tensors)
+    with pytest.raises(ModelUnusable, match=r"lack 1 of|has no tensor model\.layers\.1\.mlp\.up_proj"):
+        load(folder)
+
+
+@pytest.mark.parametrize("write", [write_tiny_causal, write_tiny_model])
+def test_a_token_that_the_model_does_not_know_refuses_its_prompt_and_the_engine_goes_on(tmp_path, write):
+    folder = write(tmp_path / "m")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:261].clone()
+    ends = {"eos_token_id": 1, "bos_token_id": 1, "tie_word_embeddings": True}
+    tensors.pop("lm_head.weight", None)
+    engine = load(rewritten(folder, tensors, vocab_size=261, **ends))
+    ((_, end),) = run(engine, request(1))
+    assert (end.kind, end.reason) == ("prompt-rejected", "the tokenizer gives the token 264, and the model knows 261")
+    engine._codec = dataclasses.replace(engine._codec, prompt=type("Low", (), {"encode": lambda self, _: [1, 2]})())
+    ((_, end),) = run(engine, request(2))
+    assert isinstance(end, Finished)
+
+
+def test_a_computation_that_finds_no_row_costs_its_request_and_not_the_worker(folders, monkeypatch):
+    engine = load(folders["gpt2"])
+
+    def fail(cache, tokens):
+        raise IndexError("index out of range in self")
+
+    monkeypatch.setattr(engine._forward, "prefill", fail)
+    ((_, end),) = run(engine, request(1))
+    assert (end.kind, end.reason) == ("engine-failed", "the computation ended with IndexError")
+    assert not engine.has_work()
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "[" * 100_000])

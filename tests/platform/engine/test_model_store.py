@@ -104,6 +104,17 @@ def test_a_gguf_file_is_converted(source, tmp_path, conversions):
     assert len(conversions) == 1
 
 
+def test_a_gguf_file_alone_in_a_folder_is_converted(source, tmp_path, conversions):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / source.name).write_bytes(source.read_bytes())
+    assert resolve_model(str(alone), tmp_path / "models", ignore).is_dir()
+    assert len(conversions) == 1
+    (alone / "second.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelUnusable, match="neither 'demo' nor"):
+        resolve_model(str(alone), tmp_path / "models", ignore)
+
+
 def test_anything_else_is_refused(tmp_path):
     with pytest.raises(ModelUnusable, match="neither 'demo' nor"):
         resolve_model(str(tmp_path / "nothing"), tmp_path, ignore)
