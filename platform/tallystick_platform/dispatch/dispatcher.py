@@ -23,6 +23,7 @@ from tallystick_platform.dispatch.versions import LoadedVersion
 from tallystick_platform.protocol import GenerationRequest, ModelInfo, ProviderInfo
 
 MIN_VERSION_CHARS = 8
+WITHDRAWN_CHECK_S = 1.0  # the catalogue remembers what the registry says for as long
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class Dispatcher:
         self._catalog = catalog
         self._fleet = fleet
         self._seen: dict[tuple[str, bytes], ModelInfo] = {}
-        self._preloading: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def ready(self) -> bool:
@@ -49,7 +50,7 @@ class Dispatcher:
 
     def models(self) -> list[ModelInfo]:
         """The models that somebody serves now and everybody may see, each version once."""
-        public = [] if self._fleet is None else [one.servable for one in self._fleet.loaded() if one.servable.public]
+        public = [one.servable for one in self.loaded() if one.servable.public and not self._withdrawn(one.servable)]
         shown = {(one.model_id, one.digest) for one in public}
         links = [link for link in self._pool.links if link.standing or _identity(link.placement.model) in shown]
         return list({_identity(link.placement.model): link.placement.model for link in links}.values())
@@ -107,6 +108,12 @@ class Dispatcher:
             raise errors.ModelPinned(model=reference)
         return await self._fleet.unload(servable)
 
+    async def unload_withdrawn(self) -> None:
+        """Give back the memory of versions that the registry answers with no longer, once nobody uses them."""
+        for one in self.loaded():
+            if self._fleet is not None and self._withdrawn(one.servable) and await self._fleet.withdraw(one.servable):
+                _log.info("model.withdrawn", model=one.servable.reference)
+
     def serves(self, model_id: str, digest: bytes) -> bool:
         """Whether a worker has this version loaded, or is loading it."""
         standing = any(_identity(link.placement.model) == (model_id, digest) for link in self._pool.standing)
@@ -145,7 +152,8 @@ class Dispatcher:
         """Start the pool; workers become ready later, and pinned versions after them."""
         await self._pool.start()
         if self._catalog is not None and self._fleet is not None:
-            self._preloading = asyncio.create_task(self._preload(self._catalog), name="preload")
+            self._tasks.append(asyncio.create_task(self._preload(self._catalog), name="preload"))
+            self._tasks.append(asyncio.create_task(self._watch_withdrawn(), name="withdrawn"))
 
     async def wait_ready(self) -> None:
         """Return once a standing worker serves."""
@@ -153,9 +161,9 @@ class Dispatcher:
 
     async def stop_workers(self) -> None:
         """End the pool."""
-        if self._preloading is not None:
-            self._preloading.cancel()
-            await asyncio.gather(self._preloading, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._fleet is not None:
             await self._fleet.stop()
         await self._pool.stop()
@@ -167,6 +175,17 @@ class Dispatcher:
                 self.release(await self.load(servable.reference))
             except errors.PlatformError as error:
                 _log.error("model.pinned_not_loaded", model=servable.reference, reason=str(error))
+
+    async def _watch_withdrawn(self) -> None:
+        while True:
+            await asyncio.sleep(WITHDRAWN_CHECK_S)
+            (fault,) = await asyncio.gather(self.unload_withdrawn(), return_exceptions=True)
+            if fault is not None:  # looked for again in a moment
+                _log.error("model.withdrawn_not_unloaded", exc_info=fault)
+
+    def _withdrawn(self, servable: Servable) -> bool:
+        """Whether the registry no longer answers with this very version, not even to the operator."""
+        return self._catalog is not None and self._resolve(servable.reference, None) is None
 
     def _resolve(self, reference: str, viewer: Address | None) -> Servable | None:
         """What the registry has under this reference; None where it has nothing that this viewer may see."""

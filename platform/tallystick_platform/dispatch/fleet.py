@@ -137,6 +137,14 @@ class Fleet:
         await self._end(version)
         return True
 
+    async def withdraw(self, servable: Servable) -> bool:
+        """Unload a version that nobody may ask for any more, pinned or not, unless somebody uses it; whether it was unloaded."""
+        version = self._books.versions.get(key_of(servable))
+        if version is None or version.requests or self._books.waiting.get(key_of(servable), 0):
+            return False
+        await self._end(version)
+        return True
+
     async def stop(self) -> None:
         """End what is being loaded; the pool ends what is loaded."""
         loads = list(self._books.loads.values())

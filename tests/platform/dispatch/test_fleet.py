@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from tallystick_platform import errors
+from tallystick_platform.dispatch import dispatcher as dispatcher_module
 from tallystick_platform.dispatch import fleet as fleet_module
 from tallystick_platform.dispatch import place as place_module
 from tallystick_platform.dispatch import pool as pool_module
@@ -53,6 +54,46 @@ async def test_two_versions_of_one_model_answer_side_by_side_each_with_its_own_d
         texts = await asyncio.gather(*(reader(text_of(generation)) for generation in held))
         assert all(texts)
         assert len({model.version for model in rig.dispatcher.models() if model.id == "m"}) == 2
+
+
+async def test_a_version_that_is_retired_while_loaded_is_neither_listed_nor_answered_and_its_memory_comes_back(
+    tmp_path,
+):
+    one = registered(tmp_path / "one", "m", pinned=True)
+    async with rigged(tmp_path, one, step_s=0.02) as rig:
+        placement = await reader(rig.dispatcher.load("m"))
+        held = rig.dispatcher.start(placement, request(1))
+        free = rig.memory.available()
+        rig.catalog.servables.remove(one)
+        assert {model.id for model in rig.dispatcher.models()} == {"constant"}
+        with pytest.raises(errors.UnknownModel):
+            rig.dispatcher.select(one.reference)
+        await reader(rig.dispatcher.unload_withdrawn())
+        assert rig.names() == ["m"]  # the answer under way comes to its end
+        assert await reader(text_of(held))
+        rig.dispatcher.release(placement)
+        await reader(rig.dispatcher.unload_withdrawn())
+        assert rig.names() == []
+        assert rig.memory.available() == free + GIB
+        assert not rig.dispatcher.serves("m", one.digest)
+
+
+async def test_retired_versions_are_looked_for_by_themselves_whatever_goes_wrong_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatcher_module, "WITHDRAWN_CHECK_S", 0.001)
+    one = registered(tmp_path / "one", "m")
+    async with rigged(tmp_path, one) as rig:
+        await rig.used("m")
+        faults = iter([RuntimeError("the database is away")])
+        resolve = rig.catalog.resolve
+
+        def once(reference, viewer):
+            for fault in faults:
+                raise fault
+            return resolve(reference, viewer)
+
+        monkeypatch.setattr(rig.catalog, "resolve", once)
+        rig.catalog.servables.remove(one)
+        await until(lambda: rig.names() == [])
 
 
 async def test_requests_that_wait_for_one_version_share_one_load(tmp_path):
