@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tallystick.errors import ManifestError
@@ -22,8 +23,10 @@ from tallystick_platform.exporter.card import (
 from tallystick_platform.exporter.copying import file_sha256
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused, ParityFailed
 from tallystick_platform.exporter.signing import require_key, sign_folder
-from tallystick_platform.exporter.source import inspect_source, names
+from tallystick_platform.exporter.source import inspect_source, names, without_leftover
 from tallystick_platform.exporter.spec import ExportResult, ExportSpec, ParityReport, Progress, scaled
+
+LEFTOVER_NOTE = "the source's config.json named a quantisation that its weights do not have; the entry was removed and the weights exported as they are"
 
 
 def run(spec: ExportSpec, progress: Progress) -> ExportResult:
@@ -44,7 +47,10 @@ def run(spec: ExportSpec, progress: Progress) -> ExportResult:
             require_key(spec.signing_key)
         # Where bytes are only copied, their hashes come with the copying and are compared with the digest there.
         inspect_source(spec.source, None if spec.format == "safetensors" else spec.source_digest)
-        report, known = _export(spec, scaled(progress, 0.05, 0.95))
+        with without_leftover(spec) as seen:
+            report, known = _export(seen, scaled(progress, 0.05, 0.95))
+        if seen != spec:
+            report = replace(report, notes=(*report.notes, LEFTOVER_NOTE))
         if not report.passed:
             raise ParityFailed(report=report)
         progress("describing", 0.95)

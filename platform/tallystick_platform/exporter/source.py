@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tallystick.errors import ManifestError
 from tallystick.manifest import LEFT_OUT, combine, hash_folder, name_fault
 from tallystick_platform.exporter.copying import file_sha256
 from tallystick_platform.exporter.errors import ExportRefused
+from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.formats.folder import inspect_folder
+from tallystick_platform.formats.json_text import read_json_object
+from tallystick_platform.formats.quantisation import read_config
+
+CONFIG = "config.json"
 
 RESERVED = frozenset({"README.md", "parity.json", "provenance.json"})
 """Names that every export writes itself; the source's own of that name go into a folder."""
@@ -34,6 +45,40 @@ def inspect_source(folder: Path, digest: bytes | None) -> None:
     except ManifestError as error:
         raise ExportRefused(reason=f"the source folder has no digest: {error}") from error
     _require(digest, found)
+
+
+@contextmanager
+def without_leftover(spec: ExportSpec) -> Iterator[ExportSpec]:
+    """The same export, from a source whose config.json names no quantisation that its weights contradict.
+
+    Such a source is first held to its digest, then seen through a folder beside the target that has its files and another config.json.
+
+    Raises: FormatError, ExportRefused, OSError.
+    """
+    path = spec.source / CONFIG
+    config = read_json_object(path) if path.is_file() else {}
+    if not config or read_config(spec.source) == config:
+        yield spec
+        return
+    inspect_source(spec.source, spec.source_digest)
+    with tempfile.TemporaryDirectory(dir=spec.target.parent, prefix=".source-") as scratch:
+        view = Path(scratch) / spec.source.name
+        for name in names(spec.source):
+            (view / name).parent.mkdir(parents=True, exist_ok=True)
+            if name == CONFIG:
+                (view / name).write_text(json.dumps(read_config(spec.source), indent=2) + "\n", encoding="utf-8")
+            else:
+                _link(spec.source / name, view / name)
+        # GGUF files name the digest that was registered; copied files are held to what is copied.
+        digest = hash_folder(view).digest if spec.format == "safetensors" else spec.source_digest
+        yield replace(spec, source=view, source_digest=digest)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another disk, or another owner's file
+        shutil.copyfile(source, target)
 
 
 def names(folder: Path) -> tuple[str, ...]:

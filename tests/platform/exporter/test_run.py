@@ -46,6 +46,32 @@ def test_the_result_is_what_lies_in_the_folder(source: Path, target: Path) -> No
     assert result.digest == manifest.digest == weights_digest.compute(target).digest
 
 
+@pytest.mark.parametrize("form", ["safetensors", "gguf"])
+def test_plain_weights_under_a_leftover_quantisation_are_exported_as_what_they_are(
+    source: Path, target: Path, form: str
+) -> None:
+    config = json.loads((source / "config.json").read_text())
+    left = {**config, "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    (source / "config.json").write_text(json.dumps(left))
+    spec = spec_for(source, target, format=form)
+    result = run(spec, silent)
+    assert any("the entry was removed" in note for note in result.parity.notes)
+    assert "the entry was removed" in (target / "README.md").read_text()
+    assert json.loads((target / "provenance.json").read_text())["source_digest"] == spec.source_digest.hex()
+    if form == "safetensors":
+        assert json.loads((target / "config.json").read_text()) == config
+    assert json.loads((source / "config.json").read_text()) == left
+    assert sorted(contents(target.parent)) == [source.name, target.name]
+
+
+def test_a_leftover_quantisation_does_not_excuse_another_digest(source: Path, target: Path) -> None:
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**config, "quantization_config": {"load_in_4bit": True}}))
+    with pytest.raises(ExportRefused):
+        run(spec_for(source, target, source_digest=bytes(32)), silent)
+    assert contents(target) == []
+
+
 def test_card_provenance_and_parity_are_written(source: Path, target: Path) -> None:
     spec = spec_for(source, target)
     run(spec, silent)
