@@ -26,7 +26,10 @@ from tallystick_platform.exporter.signing import require_key, sign_folder
 from tallystick_platform.exporter.source import inspect_source, names, without_leftover
 from tallystick_platform.exporter.spec import ExportResult, ExportSpec, ParityReport, Progress, scaled
 
-LEFTOVER_NOTE = "the source's config.json named a quantisation that its weights do not have; the entry was removed and the weights exported as they are"
+LEFTOVER_NOTE = (
+    "the source's config.json named a quantisation that its weights do not have:"
+    " the entry was removed, and the weights exported as they are"
+)
 
 
 def run(spec: ExportSpec, progress: Progress) -> ExportResult:
