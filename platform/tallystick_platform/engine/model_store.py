@@ -29,7 +29,7 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
     if model == DEMO_MODEL:
         return ensure_converted(packaged_gguf(), models_dir, progress)
     path = Path(model).expanduser()
-    if path.suffix == ".gguf" and path.is_file():
+    if path.suffix.lower() == ".gguf" and path.is_file():
         return ensure_converted(path, models_dir, progress)
     if (path / "config.json").is_file():
         return path

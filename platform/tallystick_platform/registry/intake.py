@@ -111,7 +111,7 @@ class Intake:
         signature = signatures.examine(
             staged.folder, manifest, model=arrival.model, apart_from=apart_from(arrival.base)
         )
-        if facts.format == ModelFormat.SAFETENSORS.value:
+        if facts.format in {ModelFormat.SAFETENSORS.value, ModelFormat.ADAPTER.value}:
             looks.numbers(staged.folder, progress)
         strip_uncovered(staged.folder)
         progress("storing", 0.0)

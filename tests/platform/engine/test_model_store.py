@@ -102,6 +102,8 @@ def test_a_folder_is_served_as_it_is(tmp_path):
 def test_a_gguf_file_is_converted(source, tmp_path, conversions):
     assert resolve_model(str(source), tmp_path / "models", ignore).is_dir()
     assert len(conversions) == 1
+    loud = source.rename(source.with_suffix(".GGUF"))
+    assert resolve_model(str(loud), tmp_path / "other", ignore).is_dir()
 
 
 def test_a_gguf_file_alone_in_a_folder_is_converted(source, tmp_path, conversions):

@@ -24,7 +24,7 @@ from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.sources import Adapter, GgufFile, Source, Upstream, local_source, name_from, register
 from tests.support.journals import ALICE, BOB
 from tests.support.model_files import small_gguf, write_model, zip_bytes
-from tests.support.registries import Shelf
+from tests.support.registries import Shelf, facts_of_test_folder
 
 CONVERTER = """
 import json, sys
@@ -184,6 +184,14 @@ def test_weights_that_are_no_numbers_are_refused_when_they_are_registered(shelf:
     with pytest.raises(FormatError, match="not numbers"):
         bring(shelf, local_source(folder))
     assert shelf.left() == []
+
+
+@pytest.mark.parametrize(("form", "read"), [("safetensors", 1), ("adapter", 1), ("onnx", 0), ("upstream", 0)])
+def test_weights_are_read_where_they_are_safetensors(shelf: Shelf, form: str, read: int) -> None:
+    seen: list[Path] = []
+    shelf.registry.looks = Looks(facts=facts_of_test_folder, numbers=lambda folder, _: seen.append(folder))
+    shelf.add(files={"config.json": json.dumps({"format": form}).encode(), "model.safetensors": b"weights"})
+    assert len(seen) == read
 
 
 def test_the_demos_licence_is_its_publishers(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
