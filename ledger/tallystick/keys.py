@@ -72,8 +72,8 @@ class Wallet:
         Raises: KeyFormatError with what is wrong, never with the key.
         """
         digits = _value_of(text, WALLET_KIND)
-        if len(digits) != 2 * SECRET_BYTES or not set(digits) <= set("0123456789abcdefABCDEF"):
-            raise KeyFormatError(WALLET_KIND, f"is not followed by {2 * SECRET_BYTES} hex digits")
+        if len(digits) != 2 * SECRET_BYTES or not set(digits) <= set("0123456789abcdef"):
+            raise KeyFormatError(WALLET_KIND, f"is not followed by {2 * SECRET_BYTES} lower-case hex digits")
         return cls(bytes.fromhex(digits))
 
     def to_text(self) -> str:

@@ -23,13 +23,14 @@ from tallystick.ids import (
     to_hex,
 )
 from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES
-from tallystick.merkle import MAX_BATCH_RECORDS, MAX_PATH_LENGTH
+from tallystick.merkle import HEADER_BYTES, MAX_BATCH_RECORDS, MAX_PATH_LENGTH, MIN_CIPHERTEXT_BYTES
 from tallystick.receipts import Domain, SignedReceipt
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Disclosure
 from tallystick.strict_json import read_json
 
 MAX_BUNDLE_BYTES: Final = 1_048_576
+MIN_SEALED_BYTES: Final = HEADER_BYTES + MIN_CIPHERTEXT_BYTES
 
 
 def parse_bundle(data: bytes) -> Bundle:
@@ -75,8 +76,9 @@ def _evidence_from(data: object) -> Evidence:
     except (ReceiptFormatError, SignatureError) as error:
         raise BundleError("evidence.receipt", str(error)) from error
     sealed = _hex(members, where, "sealed", parse_hex)
-    if len(sealed) > MAX_SEALED_BYTES:
-        raise BundleError("evidence.sealed", f"has {len(sealed)} bytes; at most {MAX_SEALED_BYTES} are sealed")
+    if not MIN_SEALED_BYTES <= len(sealed) <= MAX_SEALED_BYTES:
+        reason = f"has {len(sealed)} bytes; a sealed record has {MIN_SEALED_BYTES} to {MAX_SEALED_BYTES}"
+        raise BundleError("evidence.sealed", reason)
     domain = Domain(chain_id=_integer(members, where, "chain_id"), contract=_address(members, where, "contract"))
     terms, log_id = _terms_from(members["terms"]), LogId(_hex(members, where, "log_id", parse_hash))
     derived = derive_log_id(domain.chain_id, domain.contract, terms)

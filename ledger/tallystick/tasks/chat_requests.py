@@ -96,12 +96,13 @@ def _system(messages: list[Value]) -> str | None:
 
 def _asked(members: Mapping[str, Value]) -> dict[str, Value]:
     asked = parameters_in(members, _ELSEWHERE)
-    other = members.get("max_completion_tokens")
+    other, most = members.get("max_completion_tokens"), members.get("max_tokens")
     if other is not None:
-        if is_compound(other):
+        if not _is_number(other):
             raise RequestError("max_completion_tokens", "is not a number")
-        if asked.setdefault("max_tokens", other) != other:
+        if most is not None and not (_is_number(most) and most == other):
             raise RequestError("max_tokens", "differs from max_completion_tokens")
+        asked.setdefault("max_tokens", other)
     stop = members.get("stop")
     if stop is not None:
         stops = stop if isinstance(stop, list) else [stop]
@@ -109,6 +110,10 @@ def _asked(members: Mapping[str, Value]) -> dict[str, Value]:
             raise RequestError("stop", "is neither text nor a list of texts")
         asked["stop"] = stops
     return asked
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _model(members: Mapping[str, Value]) -> str | None:

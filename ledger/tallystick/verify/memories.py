@@ -88,6 +88,8 @@ class Accepted:
     sender: Address
     admitted_at: int
     due_by: int
+    nonce: bytes | None = None
+    """Of the sender's signature: the record that ends the work may repeat it."""
 
 
 @dataclass(slots=True, kw_only=True)

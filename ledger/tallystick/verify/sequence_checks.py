@@ -45,6 +45,7 @@ class SequenceChecks:
         self._ids = Recent(ID_BYTES)
         self._nonces = Recent(ADDRESS_BYTES + SENDER_NONCE_BYTES)
         self._work = AcceptedWork()
+        self._nonce_of_work: bytes | None = None  # of the work that the present record ends
         self._devices = Devices()
         self._lost = 0  # numbers of senders that are missing since before a void entry
         self._lost_at_most = 0
@@ -56,6 +57,7 @@ class SequenceChecks:
     def note(self, record: Record, index: int, batch_time: int) -> int | None:
         """Take an opened record; gives when the work was admitted that it ends, in microseconds, or None if it ends none."""
         where = f"record {index}"
+        self._nonce_of_work = None
         if not self._note_number(record, where, batch_time) or not self._note_id(record, where, batch_time):
             return None if record.follows is None else 0
         self._tally.held[Step.SEQUENCES] += 1
@@ -70,16 +72,24 @@ class SequenceChecks:
             self._devices.add(gpu.uuid, started, record.time.finished_at, price.device_time_us)
         if record.state is State.ACCEPTED:
             due_by = record.time.due_by or 0
+            signature = record.sender.signature
             work = Accepted(
-                index=index, sender=record.sender.address, admitted_at=record.time.admitted_at, due_by=due_by
+                index=index,
+                sender=record.sender.address,
+                admitted_at=record.time.admitted_at,
+                due_by=due_by,
+                nonce=None if signature is None else signature.nonce,
             )
             self._work.accept(RecordId(record.id), work)
         return None if record.follows is None else self._note_end(record, record.follows, where, batch_time)
 
     def note_nonce(self, record: Record, index: int) -> None:
-        """Take a sender's nonce, which it must not use twice."""
+        """Take a sender's nonce, which it must not use twice; that of accepted work may stand again in the record that ends the work.
+
+        Requires: `note` took the record just before.
+        """
         signature = record.sender.signature
-        if signature is None:
+        if signature is None or signature.nonce == self._nonce_of_work:
             return
         self._nonces.forget_before(record.time.admitted_at // US - self._grace_s)
         if not self._nonces.add(signature.deadline, record.sender.address + signature.nonce):
@@ -154,6 +164,7 @@ class SequenceChecks:
                 found = f"{format_record_id(follows)}, which no record before accepted"
                 tally.fail(SequencesError(where, "work that was accepted", found))
             return 0
+        self._nonce_of_work = work.nonce if work.sender == record.sender.address else None
         late_by = batch_time - self._promise_s - work.due_by // US
         if late_by > 0:
             expected = f"an end of the work of record {work.index} within {self._promise_s} s after it was due"
