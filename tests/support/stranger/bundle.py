@@ -41,7 +41,7 @@ class BundleReport:
     index: int
     epoch: int
     leaf: bytes
-    attester: bytes
+    attester: bytes | None
     content_hash: bytes
     anchor: dict[str, Any] | None
     receipt: SignedMessage | None
@@ -77,7 +77,7 @@ def _anchor(given: Any) -> dict[str, Any] | None:
     for name, reader in ANCHOR.items():
         if reader is not None:
             anchor[name] = reader(BUNDLE, anchor[name])
-    number(BUNDLE, anchor["count"], 1, 1024)
+    number(BUNDLE, anchor["count"], 0, 1024)
     if not isinstance(anchor["path"], list) or len(anchor["path"]) > 10:
         raise Refused(BUNDLE, "path has more parts than any tree's")
     anchor["path"] = [hash32(BUNDLE, part) for part in anchor["path"]]
@@ -106,10 +106,14 @@ def _check_anchor(report: BundleReport, anchor: dict[str, Any]) -> None:
         report.problems.append(f"the anchor's path: {error}")
 
 
-def _check_receipt(report: BundleReport, receipt: SignedMessage, number_in_header: int) -> None:
+def _check_receipt(report: BundleReport, receipt: SignedMessage, number_in_header: int | None) -> None:
     values = receipt.values
     expected = {"log_id": report.log_id, "index": report.index, "leaf": report.leaf, "admission_seq": number_in_header}
-    report.problems += [f"the receipt's {name} is another" for name, value in expected.items() if values[name] != value]
+    report.problems += [
+        f"the receipt's {name} is another"
+        for name, value in expected.items()
+        if value is not None and values[name] != value
+    ]
     if (receipt.chain_id, receipt.contract) != (report.chain_id, report.contract):
         report.problems.append("the receipt is for another contract")
     if values["anchor_by"] - values["issued_at"] > report.terms.promise:
@@ -154,7 +158,7 @@ def read_bundle(file: bytes, blobs: Mapping[bytes, bytes] | None = None) -> Bund
     log_id, root = hash32(BUNDLE, evidence["log_id"]), hash32(BUNDLE, evidence["fields_root"])
     if terms.log_id(chain_id, contract) != log_id:
         raise Refused(BUNDLE, "log_id is not the hash of the terms")
-    index, epoch = number(BUNDLE, evidence["index"]), number(BUNDLE, evidence["epoch"], 1, 2**32 - 1)
+    index, epoch = number(BUNDLE, evidence["index"]), number(BUNDLE, evidence["epoch"], 0, 2**32 - 1)
     sealed = binary(BUNDLE, evidence["sealed"], 42, 122_921)
     secret = hash32(BUNDLE, document["record_secret"]) if "record_secret" in document else None
     disclosed = _disclosed(document["disclosed"]) if "disclosed" in document else None
@@ -163,15 +167,34 @@ def read_bundle(file: bytes, blobs: Mapping[bytes, bytes] | None = None) -> Bund
     content_hash = keccak(rfc8785.dumps(evidence))
     try:
         receipt = read_message(evidence["receipt"], BUNDLE) if evidence["receipt"] is not None else None
-        _, admission, _ = header_of(sealed)
-        attester = signer(bundle_digest(chain_id, contract, content_hash), attestation)
     except Refused as error:
         raise Refused(BUNDLE, error.text) from None
     if receipt is not None and receipt.kind != "receipt":
         raise Refused(BUNDLE, "another message in the receipt's place")
     leaf = leaf_hash(log_id, index, root, sealed)
+    problems = []
+    attester, admission = None, None
+    try:
+        attester = signer(bundle_digest(chain_id, contract, content_hash), attestation)
+    except Refused as error:
+        problems.append(f"the attestation: {error}")
+    try:
+        _, admission, _ = header_of(sealed)
+    except Refused as error:
+        problems.append(f"the header: {error}")
     report = BundleReport(
-        log_id, chain_id, contract, terms, index, epoch, leaf, attester, content_hash, anchor, receipt
+        log_id,
+        chain_id,
+        contract,
+        terms,
+        index,
+        epoch,
+        leaf,
+        attester,
+        content_hash,
+        anchor,
+        receipt,
+        problems=problems,
     )
     if anchor is not None:
         _check_anchor(report, anchor)

@@ -118,12 +118,16 @@ class _Decoder:
     def simple(self, info: int) -> Any:
         if info in (20, 21, 22, 23):
             return {20: False, 21: True, 22: None, 23: UNDEFINED}[info]
+        if info > 27:
+            raise Refused(ENCODING, "a break, or a reserved form")
         if info not in (25, 26, 27):
-            raise Refused(ENCODING, "a simple value that the format has not")
+            if info == 24 and self.take(1)[0] < 32:
+                raise Refused(ENCODING, "a simple value is not in its shortest form")
+            raise Refused(RECORD, "a simple value that the format has not")
         size, layout = {25: (2, ">e"), 26: (4, ">f"), 27: (8, ">d")}[info]
         raw = self.take(size)
         value: float = struct.unpack(layout, raw)[0]
-        if _float(value) != bytes([0xE0 | info]) + raw:
+        if not math.isnan(value) and _float(value) != bytes([0xE0 | info]) + raw:
             raise Refused(ENCODING, "a float is not in its shortest form")
         return value
 

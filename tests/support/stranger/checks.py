@@ -13,69 +13,78 @@ from tests.support.stranger.requests import check_binding
 
 if TYPE_CHECKING:
     from tests.support.stranger.reader import LogReport, ReadRecord
+    from tests.support.stranger.walk import Void
 
 MICROS = 1_000_000
+
+
+class _Numbers:
+    """The admission numbers as they come: the highest, and the spans below it that did not, each with the time from which it waits."""
+
+    def __init__(self, report: LogReport) -> None:
+        self.report = report
+        self.grace = report.terms.promise + report.terms.skew
+        self.highest = 0
+        self.waiting: list[tuple[int, int, int]] = []
+
+    def record(self, read: ReadRecord) -> None:
+        number, time = read.admission_seq, read.batch_time
+        if number > self.highest:
+            self.rise(number - 1, number, time)
+            return
+        inside = [span for span in self.waiting if span[0] <= number <= span[1]]
+        if not inside:
+            _wrong(self.report, read, f"admission number {number} came before, or is void")
+        elif time > inside[0][2] + self.grace:
+            _wrong(self.report, read, f"admission number {number} came later than promised")
+        self.remove(number, number)
+
+    def void(self, void: Void) -> None:
+        given_up = self.remove(void.first, void.last)
+        if void.last > self.highest:
+            given_up += void.last - max(self.highest, void.first - 1)
+            self.rise(void.first - 1, void.last, void.time)
+        self.report.given_up += given_up
+
+    def rise(self, below: int, highest: int, time: int) -> None:
+        if below > self.highest:
+            self.waiting.append((self.highest + 1, below, time))
+        self.highest = highest
+
+    def remove(self, first: int, last: int) -> int:
+        """Takes numbers out of what waits; how many of them waited."""
+        removed, rest = 0, []
+        for low, high, since in self.waiting:
+            removed += max(0, min(high, last) - max(low, first) + 1)
+            rest += [(a, b, since) for a, b in ((low, min(high, first - 1)), (max(low, last + 1), high)) if a <= b]
+        self.waiting = rest
+        return removed
+
+    def finish(self) -> None:
+        for low, high, since in self.waiting:
+            if self.report.time > since + self.grace:
+                self.report.problems.append(f"the admission numbers {low} to {high} are missing")
+            else:
+                self.report.pending += range(low, min(high, low + 10_000) + 1)
 
 
 def check_numbers(report: LogReport) -> None:
     """Completeness: every admission number once and in time, or void."""
     if report.terms.mode != 1:
-        report.unchecked.append("the admission numbers of a log of committed records do not stand on the chain")
+        report.unchecked.append("the records, roots and admission numbers of a log in mode 2 do not stand on the chain")
         return
-    grace = report.terms.promise + report.terms.skew
-    times: dict[int, int] = {}
+    numbers, voids = _Numbers(report), list(report.walk.voids)
     nonces: set[tuple[int, bytes]] = set()
     for read in report.records:
-        if read.admission_seq in times:
-            report.problems.append(
-                f"record {read.index}: admission number {read.admission_seq} stands in the log twice"
-            )
-        times.setdefault(read.admission_seq, read.batch_time)
+        while voids and voids[0].size <= read.index:
+            numbers.void(voids.pop(0))
+        numbers.record(read)
         if (read.epoch, read.nonce) in nonces:
             report.problems.append(f"record {read.index}: a nonce twice in epoch {read.epoch}")
         nonces.add((read.epoch, read.nonce))
-        for void in report.walk.voids:
-            if void.size <= read.index and read.admission_seq <= void.last:
-                report.problems.append(f"record {read.index}: number {read.admission_seq} came after it was void")
-    _check_gaps(report, times, grace)
-
-
-def _check_gaps(report: LogReport, times: dict[int, int], grace: int) -> None:
-    """Walks from the highest number down; `earliest` is when a number above the present one first came."""
-    earliest = report.time + 1
-    above: int | None = None
-    for number in sorted(times, reverse=True):
-        if above is not None:
-            gap = list(_not_void(report, number + 1, above - 1))
-            _missing(report, gap, earliest + grace)
-        if above is not None and times[number] > earliest + grace:
-            report.problems.append(f"admission number {number} came later than promised")
-        earliest = min(earliest, times[number])
-        above = number
-    if above is not None:
-        _missing(report, _not_void(report, 1, above - 1), earliest + grace)
-
-
-def _not_void(report: LogReport, first: int, last: int) -> list[tuple[int, int]]:
-    """The spans between two numbers that no void entry covers."""
-    spans = [(first, last)] if first <= last else []
-    for void in report.walk.voids:
-        cut = []
-        for low, high in spans:
-            if void.last < low or void.first > high:
-                cut.append((low, high))
-                continue
-            cut += [(a, b) for a, b in ((low, void.first - 1), (void.last + 1, high)) if a <= b]
-        spans = cut
-    return spans
-
-
-def _missing(report: LogReport, spans: list[tuple[int, int]], due: int) -> None:
-    for low, high in spans:
-        if report.time > due:
-            report.problems.append(f"the admission numbers {low} to {high} are missing")
-        else:
-            report.pending += range(low, min(high, low + 10_000) + 1)
+    for void in voids:
+        numbers.void(void)
+    numbers.finish()
 
 
 def check_records(report: LogReport) -> None:
@@ -96,7 +105,7 @@ def check_records(report: LogReport) -> None:
         _check_signature(report, read)
     _check_accepted(report, opened, by_id, complete=not sealed)
     _check_gpus(report, opened)
-    _check_nonces(report, opened)
+    _check_nonces(report, opened, by_id)
     if not sealed and not report.pending:
         _check_senders(report, opened)
 
@@ -132,6 +141,8 @@ def _check_times(report: LogReport, read: ReadRecord, by_id: dict[bytes, ReadRec
     batch = read.batch_time * MICROS
     if not batch - promise - skew <= admitted <= batch + skew:
         _wrong(report, read, "admitted_at is too far from the batch's time")
+    if admitted < report.walk.created * MICROS - skew:
+        _wrong(report, read, "admitted_at is before the log's creation")
     if not admitted <= finished <= batch + skew:
         _wrong(report, read, "finished_at is before admitted_at, or after the batch")
     begin = admitted
@@ -152,7 +163,10 @@ def _check_signature(report: LogReport, read: ReadRecord) -> None:
     if signature is None:
         _wrong(report, read, "the sender's signature is not there")
         return
-    if request is None or "request" in read.missing_blobs:
+    if request is None:
+        _wrong(report, read, "the request that the sender signed is not there")
+        return
+    if "request" in read.missing_blobs:
         report.unchecked.append(f"record {read.index}: no request to check the sender's signature with")
         return
     parts = (record["http"]["method"], request["target"], request["content_type"], request["body"])
@@ -166,16 +180,23 @@ def _check_signature(report: LogReport, read: ReadRecord) -> None:
         return
     if found != sender["address"]:
         _wrong(report, read, "the sender's signature is another's")
+    if record["time"]["admitted_at"] // MICROS > signature["deadline"]:
+        _wrong(report, read, "it was admitted after the sender's deadline")
 
 
-def _check_nonces(report: LogReport, opened: list[ReadRecord]) -> None:
+def _check_nonces(report: LogReport, opened: list[ReadRecord], by_id: dict[bytes, ReadRecord]) -> None:
     """A sender's nonce stands once; a record that ends accepted work repeats that of the work."""
     seen: set[tuple[bytes, bytes]] = set()
     for read in opened:
         record = _record(read)
         signature = record["sender"]["signature"]
-        if signature is None or record["follows"] is not None:
+        if signature is None:
             continue
+        work = by_id.get(record["follows"])
+        if work is not None and _record(work)["sender"]["signature"] is not None:
+            before = _record(work)["sender"]
+            if (before["address"], before["signature"]["nonce"]) == (record["sender"]["address"], signature["nonce"]):
+                continue
         key = (record["sender"]["address"], signature["nonce"])
         if key in seen:
             _wrong(report, read, "the sender's nonce was used before")
@@ -190,6 +211,10 @@ def _check_accepted(
         follows = _record(read)["follows"]
         if follows is None:
             continue
+        if follows in by_id and by_id[follows].index > read.index:
+            _wrong(report, read, "it comes before the record that it follows")
+        if follows in by_id and _record(by_id[follows])["sender"]["address"] != _record(read)["sender"]["address"]:
+            _wrong(report, read, "it has another sender than the record that it follows")
         if follows in by_id and _record(by_id[follows])["state"] != "accepted":
             _wrong(report, read, "it follows a record that is not accepted work")
         if follows not in by_id and complete:
@@ -201,10 +226,10 @@ def _check_accepted(
         record = _record(read)
         if record["state"] != "accepted":
             continue
-        due = record["time"]["due_by"] + report.terms.promise * MICROS
+        due = record["time"]["due_by"] // MICROS + report.terms.promise
         end = ends.get(record["id"])
         came = end.batch_time if end is not None else report.time
-        if came * MICROS > due and (end is not None or complete):
+        if came > due and (end is not None or complete):
             _wrong(report, read, "its work was not ended by the time that it names")
 
 
@@ -226,10 +251,19 @@ def _check_senders(report: LogReport, opened: list[ReadRecord]) -> None:
     for read in opened:
         record = _record(read)
         numbers[record["sender"]["address"]].append((record["sender_seq"], read.index))
+    lost, voids = 0, report.walk.voids
     for address, pairs in numbers.items():
         before = 0
-        for number, index in sorted(pairs):
-            void = any(v.size <= index and before <= v.last < number for v in report.walk.voids)
-            if number != before + 1 and not void:
-                report.problems.append(f"record {index}: sender 0x{address.hex()} has number {number} after {before}")
+        pairs.sort()
+        for at, (number, index) in enumerate(pairs):
+            earliest = min(higher for _, higher in pairs[at:])
+            if number <= before:
+                report.problems.append(f"record {index}: sender 0x{address.hex()} has number {number} twice")
+            elif number > before + 1 and not any(v.size <= index and v.last == number - 1 for v in voids):
+                if any(earliest < v.size for v in voids):
+                    lost += number - before - 1
+                else:
+                    report.problems.append(f"record {index}: sender 0x{address.hex()} has {number} after {before}")
             before = number
+    if lost > report.given_up:
+        report.problems.append(f"{lost} numbers of senders are missing, and {report.given_up} were given up")

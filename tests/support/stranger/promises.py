@@ -21,20 +21,23 @@ class _Held:
         self.by_number = {read.admission_seq: read for read in report.records}
         self.by_index = {read.index: read for read in report.records}
         self.erased: set[int] = set()
+        self.binding: list[SignedMessage] = []
 
     def wrong(self, message: SignedMessage, text: str) -> None:
         self.report.problems.append(f"{message.kind} {message.values}: {text}")
 
     def was_writer(self, message: SignedMessage) -> bool:
-        """Whether the signer was the writer at the time that the message names, give or take the skew."""
+        """Whether the signer was the writer at the time that the message names, give or take the skew, and its number binds that writer."""
         at, skew = message.values[TIMES[message.kind]], self.report.terms.skew
         spans: list[Span] = self.report.walk.spans
-        ends = [span.since for span in spans[1:]] + [self.report.time + self.report.terms.promise]
-        return any(
-            span.writer == message.signer
-            and span.since - skew <= at <= max(end, at if span is spans[-1] else end) + skew
-            for span, end in zip(spans, ends, strict=True)
-        )
+        number = message.values.get("admission_seq")
+        for at_span, span in enumerate(spans):
+            after = spans[at_span + 1] if at_span + 1 < len(spans) else None
+            if span.writer != message.signer or at < span.since - skew:
+                continue
+            if after is None or (at <= after.since + skew and (number is None or number < after.first_admission)):
+                return True
+        return False
 
     def check(self, message: SignedMessage) -> None:
         report = self.report
@@ -46,8 +49,9 @@ class _Held:
             self.wrong(message, "it is about another log")
             return
         if not self.was_writer(message):
-            self.wrong(message, "its signer was not the writer then")
+            self.report.unchecked.append(f"{message.kind} {message.values}: not by the writer of that time")
             return
+        self.binding.append(message)
         {"receipt": self.receipt, "admission": self.admission, "head": self.head, "erasure": self.erasure}[
             message.kind
         ](message)
@@ -95,6 +99,8 @@ class _Held:
             self.wrong(message, "its record came after record_by")
         if read.record is not None and read.record["sender_seq"] != values["sender_seq"]:
             self.wrong(message, "the record has another number of its sender")
+        if read.record is not None and read.record["time"]["admitted_at"] // 1_000_000 != values["admitted_at"]:
+            self.wrong(message, "the record was admitted in another second")
         self._record(message, read)
 
     def head(self, message: SignedMessage) -> None:
@@ -107,7 +113,7 @@ class _Held:
     def erasure(self, message: SignedMessage) -> None:
         read = self.by_index.get(message.values["index"])
         if read is None or read.leaf != message.values["leaf"]:
-            self.wrong(message, "no such leaf stands at its index")
+            self.report.unchecked.append(f"erasure {message.values}: no such leaf stands at its index")
             return
         self.erased.add(read.index)
 
@@ -141,7 +147,7 @@ def check_messages(report: LogReport, messages: list[SignedMessage]) -> None:
     held = _Held(report)
     for message in messages:
         held.check(message)
-    held.compare(messages)
+    held.compare(held.binding)
     for read in report.records:
         if read.flags & 1 and read.record is None:
             known = "erased, intact" if read.index in held.erased else "neither opened nor erased"

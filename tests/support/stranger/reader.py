@@ -58,6 +58,7 @@ class LogReport:
     walk: Walk
     records: list[ReadRecord] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
+    given_up: int = 0
     problems: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 

@@ -213,11 +213,11 @@ def _large(name: str, value: Any) -> None:
         INLINE[name](name, value)
 
 
-def _parameter(name: str, value: Any) -> None:
-    if isinstance(value, list):
+def _parameter(name: str, value: Any, *, within: bool = False) -> None:
+    if isinstance(value, list) and not within:
         for item in value:
-            _parameter(name, item)
-    elif isinstance(value, bytes | dict):
+            _parameter(name, item, within=True)
+    elif isinstance(value, bytes | dict | list):
         _fail(name, "is no parameter")
     else:
         _anything(name, value)
@@ -329,7 +329,7 @@ FIELDS: dict[str, Check] = {
 def decode_record(data: bytes) -> dict[str, Any]:
     """A record from its bytes; its one encoding, every field, every bound."""
     if len(data) > MAX_RECORD:
-        raise Refused(RECORD, "the record is beyond 262,144 bytes")
+        raise Refused(ENCODING, "the record is beyond 262,144 bytes")
     record = cbor.decode(data, depth=cbor.MAX_DEPTH + 1)
     if not isinstance(record, dict):
         raise Refused(ENCODING, "the record is no map")

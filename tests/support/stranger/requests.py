@@ -10,6 +10,8 @@ from tests.support.stranger.errors import REQUEST, Refused
 from tests.support.stranger.fields import strict_json
 
 MAX_DEPTH = 16
+MAX_BODY = 33_554_432
+MAX_MEMBERS = 65_536
 
 
 class Read(NamedTuple):
@@ -28,6 +30,8 @@ def _fail(param: str, text: str) -> Refused:
 def _check(param: str, value: Any, level: int) -> None:
     """Integers of at most 64 bits, and no deeper than a field of a record."""
     if isinstance(value, dict | list):
+        if isinstance(value, dict) and len(value) > MAX_MEMBERS:
+            raise _fail(param, "has more than 65,536 members")
         if level > MAX_DEPTH:
             raise _fail(param, "nested deeper than a record may be")
         for item in value.values() if isinstance(value, dict) else value:
@@ -37,9 +41,13 @@ def _check(param: str, value: Any, level: int) -> None:
 
 
 def _json_body(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_BODY:
+        raise _fail("", "is beyond 33,554,432 bytes")
     value = strict_json(REQUEST, body)
     if not isinstance(value, dict):
         raise _fail("", "is no object")
+    if len(value) > MAX_MEMBERS:
+        raise _fail("", "has more than 65,536 members")
     for name, member in value.items():
         _check(name, member, 2)
     return value
@@ -144,26 +152,16 @@ def _chat(method: str, _target: str, body: bytes) -> Read:
     return Read(prompt, system, asked, model)
 
 
-def _plain(value: Any) -> bool:
-    return all(map(_plain, value)) if isinstance(value, list) else not isinstance(value, dict)
-
-
 def _export(method: str, target: str, body: bytes) -> Read:
     if method != "POST":
         raise _fail("method", "is not POST")
     parts = _parts(target)
     model = "/".join(parts[2:-1])
-    if (
-        parts[:2] != ["v1", "models"]
-        or parts[-1] != "exports"
-        or not all(parts[2:-1])
-        or not 3 < len(parts) < 6
-        or model.count("/") > 1
-    ):
+    if parts[:2] != ["v1", "models"] or parts[-1] != "exports" or not 3 < len(parts) < 6:
         raise _fail("target", "is no export of a model")
     members = _json_body(body)
     for name, value in members.items():
-        if not _plain(value):
+        if _nests(value):
             raise _fail(name, "is no parameter")
     return Read(None, None, {name: value for name, value in members.items() if value is not None}, model)
 
@@ -173,7 +171,7 @@ def _download(method: str, target: str, body: bytes) -> Read:
         raise _fail("method", "is not GET")
     parts = _parts(target)
     file = "archive.tar" if parts[3:] == ["archive.tar"] else "/".join(parts[4:])
-    if parts[:2] != ["v1", "exports"] or len(parts) < 4 or not all(parts):
+    if parts[:2] != ["v1", "exports"] or len(parts) < 4:
         raise _fail("target", "is no download of an export")
     if parts[3:] != ["archive.tar"] and (parts[3] != "files" or len(parts) < 5):
         raise _fail("target", "is no download of a file")
@@ -214,11 +212,9 @@ def _lower(text: str) -> str:
 
 def same_model(named: str, model: dict[str, Any]) -> bool:
     """Whether a request's model is the record's."""
-    if _lower(named) == _lower(model["id"]):
-        return True
-    name, at, digits = named.rpartition("@")
-    digest = model["weights_digest"].hex()
-    return bool(at and digits) and _lower(name) == _lower(model["id"]) and digest.startswith(digits)
+    name, _, digits = named.partition("@")
+    digest = str(model["weights_digest"].hex())
+    return _lower(name) == _lower(model["id"]) and digest.startswith(digits)
 
 
 def check_binding(record: dict[str, Any], missing: list[str]) -> list[str]:
@@ -256,7 +252,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 
 def _output(message: dict[str, Any], finish_reason: Any, logprobs: Any) -> dict[str, Any]:
     content = {
-        "role": message.get("role", "assistant"),
+        "role": "assistant",
         "content": message.get("content"),
         "tool_calls": list(map(_call, message.get("tool_calls") or [])),
     }
@@ -273,7 +269,8 @@ def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
     document = json.loads(file)
     choices = sorted(document.get("choices", []), key=lambda choice: choice["index"])
     outputs = [_output(c["message"], c.get("finish_reason"), c.get("logprobs")) for c in choices]
-    return _error(document), outputs
+    error = _error(document)
+    return error, outputs if error is None else []
 
 
 def _join_call(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
@@ -285,8 +282,6 @@ def _join_call(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
 
 def _join(choice: dict[str, Any], piece: dict[str, Any]) -> None:
     delta = piece.get("delta", {})
-    if delta.get("role"):
-        choice["message"]["role"] = delta["role"]
     if delta.get("content") is not None:
         choice["message"]["content"] = (choice["message"].get("content") or "") + delta["content"]
     for call in delta.get("tool_calls") or []:

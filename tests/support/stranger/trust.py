@@ -8,22 +8,39 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from tests.support.stranger.crypto import checksummed
 from tests.support.stranger.errors import TRUST, Refused
-from tests.support.stranger.fields import address, exactly, hash32, number
+from tests.support.stranger.fields import exactly, number
 
 MEMBERS = {"chain_id", "contract", "code_hash", "log_id", "writers", "added", "how"}
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+END = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
+MAX_FILE = 1_048_576
+MAX_LOGS = 1_000
+
+
+def _hex(size: int, value: Any) -> bytes:
+    if not isinstance(value, str) or not re.fullmatch("0x([0-9A-Fa-f]{2}){%d}" % size, value):
+        raise Refused(TRUST, f"no {size} bytes of hex after 0x")
+    return bytes.fromhex(value[2:])
+
+
+def _address(value: Any) -> bytes:
+    raw, digits = _hex(20, value), value[2:]
+    if digits not in (digits.lower(), digits.upper()) and checksummed(raw) != value:
+        raise Refused(TRUST, "an address in mixed case without its checksum")
+    return raw
 
 
 def _time(value: Any) -> None:
     if not isinstance(value, dt.datetime) or value.tzinfo is None:
         raise Refused(TRUST, "added is no time with an offset")
     try:
-        early = value.astimezone(dt.UTC) < EPOCH
+        outside = not EPOCH <= value.astimezone(dt.UTC) < END
     except OverflowError:
-        early = True
-    if early:
-        raise Refused(TRUST, "added is a time before all logs")
+        outside = True
+    if outside:
+        raise Refused(TRUST, "added is not from 1970 to 9998")
 
 
 def _log(name: str, log: Any) -> bytes:
@@ -31,12 +48,12 @@ def _log(name: str, log: Any) -> bytes:
         raise Refused(TRUST, f"{name!r} is no name")
     exactly(TRUST, log, MEMBERS, optional={"seen"})
     number(TRUST, log["chain_id"])
-    address(TRUST, log["contract"])
-    hash32(TRUST, log["code_hash"])
+    _address(log["contract"])
+    _hex(32, log["code_hash"])
     writers = log["writers"]
     if not isinstance(writers, list) or not 1 <= len(writers) <= 256:
         raise Refused(TRUST, "not 1 to 256 writers")
-    if len({address(TRUST, writer) for writer in writers}) != len(writers):
+    if len({_address(writer) for writer in writers}) != len(writers):
         raise Refused(TRUST, "a writer twice")
     _time(log["added"])
     how = log["how"]
@@ -46,8 +63,8 @@ def _log(name: str, log: Any) -> bytes:
         seen = exactly(TRUST, log["seen"], {"entries", "size", "head"})
         number(TRUST, seen["entries"])
         number(TRUST, seen["size"])
-        hash32(TRUST, seen["head"])
-    return hash32(TRUST, log["log_id"])
+        _hex(32, seen["head"])
+    return _hex(32, log["log_id"])
 
 
 def read_trust(text: str) -> dict[str, Any]:
@@ -59,6 +76,8 @@ def read_trust(text: str) -> dict[str, Any]:
     logs = exactly(TRUST, document, set(), optional={"log"}).get("log", {})
     if not isinstance(logs, dict):
         raise Refused(TRUST, "log is no table")
+    if len(logs) > MAX_LOGS:
+        raise Refused(TRUST, "more than 1,000 logs")
     if len({_log(name, log) for name, log in logs.items()}) != len(logs):
         raise Refused(TRUST, "one log under two names")
     return logs
@@ -67,8 +86,10 @@ def read_trust(text: str) -> dict[str, Any]:
 def read_trust_file(path: Path) -> dict[str, Any]:
     """The same from a file that this user owns and nobody else may write to."""
     status = path.stat()
-    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_uid not in (0, os.getuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise Refused(TRUST, "another user owns the file or may write to it")
+    if status.st_size > MAX_FILE:
+        raise Refused(TRUST, "beyond 1,048,576 bytes")
     try:
         return read_trust(path.read_bytes().decode())
     except UnicodeDecodeError:

@@ -70,6 +70,7 @@ class Void:
     first: int
     last: int
     size: int
+    time: int
 
 
 @dataclass
@@ -191,7 +192,7 @@ class Walk:
         previous, writer, size, last, head = event.values(["address", "address", "uint64", "uint64", "bytes32"])
         self._expect("the previous writer", previous.hex(), self.spans[-1].writer.hex())
         self._expect("the size", size, self.size)
-        if not self.spans[-1].first_admission - 1 <= last <= MAX_NUMBER:
+        if not self.spans[-1].first_admission - 1 <= last < MAX_NUMBER:
             self._wrong(f"the last admission number {last} is before the writer's first")
         if writer == ZERO:
             self._wrong("the new writer is the zero address")
@@ -203,7 +204,7 @@ class Walk:
         first, last, head = event.values(["uint64", "uint64", "bytes32"])
         if not 1 <= first <= last <= MAX_NUMBER:
             self._wrong(f"void numbers {first} to {last}")
-        self.voids.append(Void(first, last, self.size))
+        self.voids.append(Void(first, last, self.size, self.node.time(event.block)))
         return 5, tree.void_body(first, last), head, [first, last], self.size
 
     def compare_state(self) -> None:

@@ -108,6 +108,8 @@ def _refused() -> Iterator[tuple[Any, ...]]:
     )  # fmt: skip
     yield "a model that is a number", "model", *chat(model=1)
     yield "two numbers of tokens", "max_tokens", *chat(max_tokens=1, max_completion_tokens=2)
+    yield "a text for a number of tokens", "max_completion_tokens", *chat(max_completion_tokens="9")
+    yield "true for a number of tokens", "max_tokens", *chat(max_tokens=True, max_completion_tokens=1)
     yield "an object for a number of tokens", "max_completion_tokens", *chat(max_completion_tokens={})
     yield "a stop that is a number", "stop", *chat(stop=[1])
     yield "an integer beyond 64 bits", "seed", *chat(seed=2**63)

@@ -154,6 +154,7 @@ def _faults(good: str) -> Iterator[tuple[str, str]]:
     yield "a receipt by another than it names", changed("evidence.receipt.receipt.index", 41)
     yield "a path longer than any tree's", changed("evidence.anchor.path", [to_hex(bytes(32))] * 11)
     yield "a batch larger than any", changed("evidence.anchor.count", 1_025)
+    yield "a sealed record shorter than any", changed("evidence.sealed", document["evidence"]["sealed"][: 2 + 2 * 41])
     yield "an attestation of 64 bytes", changed("attestation", document["attestation"][:-2])
     yield "a secret of 31 bytes", changed("record_secret", secret[:-2])
 

@@ -46,6 +46,7 @@ def _faults() -> list[tuple[str, str, str]]:
         ("a private key of 31 bytes", wallet, f"{wallet}:{key[2:]}"),
         ("a private key of zero", wallet, f"{wallet}:{'00' * 32}"),
         ("a private key beyond the group", wallet, f"{wallet}:{'ff' * 32}"),
+        ("digits in upper case", wallet, f"{wallet}:{'AB' * 32}"),
         ("a digit that is none", wallet, f"{wallet}:{key[:-1]}g"),
         ("a seed of 31 bytes", auditor, f"{auditor}:{base64.b64encode(bytes(31)).decode()}"),
         ("the expanded keys in place of the seed", auditor, f"{auditor}:{base64.b64encode(bytes(96)).decode()}"),

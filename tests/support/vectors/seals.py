@@ -222,7 +222,7 @@ def _disclosure_vector() -> dict[str, Any]:
         ("a field under another's name", {"fields": {"gpu": price}}),
         ("a name that no record has", {"fields": {"colour": price}}),
         (
-            "a field that is not canonical",
+            "a byte after a field",
             {"fields": {"price": {**price, "field": (bytes.fromhex(price["field"]) + b"\x00").hex()}}},
         ),
     ]

@@ -15,13 +15,13 @@ def leaf_vectors() -> dict[str, Any]:
     leaves = []
     for index in (0, 1, 255, 2**32, 2**53 - 1):
         fields_root = FieldsRoot(keccak256(f"fields {index}".encode()))
-        header = b"\x20" + (index + 1).to_bytes(8, "big") + keccak256(f"nonce {index}".encode())[:16]
+        header = b"\x20" + min(index + 1, 2**53 - 1).to_bytes(8, "big") + keccak256(f"nonce {index}".encode())[:16]
         sealed = header + f"a ciphertext of record {index}".encode()
         leaf = leaf_hash(LOG_ID, index, fields_root, sealed)
         leaves.append({"index": index, "fields_root": fields_root.hex(), "sealed": sealed.hex(), "leaf": leaf.hex()})
     good = leaves[0]
     faults = [
-        ("a ciphertext of 16 bytes", {"sealed": bytes(25 + 16).hex()}),
+        ("a ciphertext of 16 bytes", {"sealed": good["sealed"][: 2 * (25 + 16)]}),
         ("a fields root of 31 bytes", {"fields_root": bytes(31).hex()}),
     ]
     return {
