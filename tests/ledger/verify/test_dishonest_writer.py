@@ -362,6 +362,35 @@ def test_work_that_ends_twice(log):
     assert found(log) == [(Step.SEQUENCES, "record 4: follows")]
 
 
+def accept_signed(log):
+    record = signed(log.request(SIGNER.address))
+    admitted = record.time.admitted_at
+    time = RecordTime(admitted_at=admitted, started_at=None, finished_at=admitted, due_by=admitted + 100 * US)
+    accepted = replace(record, state=State.ACCEPTED, time=time, response=None, price=None, usage=None)
+    log.append([accepted])
+    return accepted
+
+
+def test_the_end_of_work_may_repeat_the_nonce_of_its_request(log):
+    accepted = accept_signed(log)
+    log.append([replace(signed(log.request(SIGNER.address)), follows=accepted.id)])
+    assert found(log) == []
+
+
+def test_the_end_of_work_does_not_free_the_nonce_of_its_request(log):
+    accepted = accept_signed(log)
+    log.append([replace(signed(log.request(SIGNER.address)), follows=accepted.id)])
+    log.append([signed(log.request(SIGNER.address))])
+    assert found(log) == [(Step.SEQUENCES, "record 4: sender.signature.nonce")]
+
+
+def test_the_end_of_work_may_not_repeat_the_nonce_of_another_request(log):
+    log.append([signed(log.request(SIGNER.address), nonce=b"\x06" * 32)])
+    accepted = accept_signed(log)
+    log.append([replace(signed(log.request(SIGNER.address), nonce=b"\x06" * 32), follows=accepted.id)])
+    assert found(log) == [(Step.SEQUENCES, "record 4: sender.signature.nonce")]
+
+
 def test_the_end_of_work_that_nobody_accepted(log):
     record = log.request()
     log.append([replace(record, follows=new_record_id(START_S * US, bytes))])

@@ -144,6 +144,22 @@ def _check_record(
         report.problems.append("the receipt has another response hash")
 
 
+def _attester(digest: bytes, attestation: bytes, problems: list[str]) -> bytes | None:
+    try:
+        return signer(digest, attestation)
+    except Refused as error:
+        problems.append(f"the attestation: {error}")
+        return None
+
+
+def _admission(sealed: bytes, problems: list[str]) -> int | None:
+    try:
+        return header_of(sealed)[1]
+    except Refused as error:
+        problems.append(f"the header: {error}")
+        return None
+
+
 def read_bundle(file: bytes, blobs: Mapping[bytes, bytes] | None = None) -> BundleReport:
     """Everything that a bundle proves by itself; whose log it is, the caller knows."""
     if len(file) > MAX_FILE:
@@ -172,16 +188,9 @@ def read_bundle(file: bytes, blobs: Mapping[bytes, bytes] | None = None) -> Bund
     if receipt is not None and receipt.kind != "receipt":
         raise Refused(BUNDLE, "another message in the receipt's place")
     leaf = leaf_hash(log_id, index, root, sealed)
-    problems = []
-    attester, admission = None, None
-    try:
-        attester = signer(bundle_digest(chain_id, contract, content_hash), attestation)
-    except Refused as error:
-        problems.append(f"the attestation: {error}")
-    try:
-        _, admission, _ = header_of(sealed)
-    except Refused as error:
-        problems.append(f"the header: {error}")
+    problems: list[str] = []
+    attester = _attester(bundle_digest(chain_id, contract, content_hash), attestation, problems)
+    admission = _admission(sealed, problems)
     report = BundleReport(
         log_id,
         chain_id,

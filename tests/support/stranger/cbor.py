@@ -10,7 +10,7 @@ MAX_DEPTH = 16
 
 
 class _Undefined:
-    """The simple value 23, which no record may hold but which is well-formed CBOR."""
+    """Undefined, or another simple value that no record may hold but which is well-formed CBOR."""
 
 
 UNDEFINED = _Undefined()
@@ -123,7 +123,7 @@ class _Decoder:
         if info not in (25, 26, 27):
             if info == 24 and self.take(1)[0] < 32:
                 raise Refused(ENCODING, "a simple value is not in its shortest form")
-            raise Refused(RECORD, "a simple value that the format has not")
+            return UNDEFINED
         size, layout = {25: (2, ">e"), 26: (4, ">f"), 27: (8, ">d")}[info]
         raw = self.take(size)
         value: float = struct.unpack(layout, raw)[0]

@@ -20,7 +20,7 @@ MAX_LOGS = 1_000
 
 
 def _hex(size: int, value: Any) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch("0x([0-9A-Fa-f]{2}){%d}" % size, value):
+    if not isinstance(value, str) or not re.fullmatch(f"0x[0-9A-Fa-f]{{{2 * size}}}", value):
         raise Refused(TRUST, f"no {size} bytes of hex after 0x")
     return bytes.fromhex(value[2:])
 

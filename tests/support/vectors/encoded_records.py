@@ -143,8 +143,13 @@ def _faults_of_values() -> Iterator[Fault]:
     yield "a device that is neither gpu nor cpu", _changed(gpu={**tree["gpu"], "kind": "tpu"}), bound
     yield "not a number", _changed(parameters={"temperature": float("nan")}), bound
     yield "infinity", _changed(parameters={"temperature": float("inf")}), bound
+    yield "not a number, with another payload", _in_place_of_null(b"\xf9\x7e\x01"), bound
+    yield "a simple value without a meaning", _in_place_of_null(b"\xf0"), bound
     yield "undefined", _changed(prompt={"messages": cbor2.undefined}), bound
     yield "a map among the parameters", _changed(parameters={"logit_bias": {"5": 1}}), bound
+    yield "a list in a parameter's list", _changed(parameters={"x": [[]]}), bound
+    yield "a parameter without a name", _changed(parameters={"": 1}), bound
+    yield "a parameter's name beyond its bound", _changed(parameters={"n" * 513: 1}), bound
     yield "bytes among the parameters", _changed(parameters={"x": b"x"}), bound
     yield "more parameters than their bound", _changed(parameters={f"p{n}": n for n in range(65)}), bound
     yield "an integer beyond 64 bits", _changed(prompt={"n": -(2**64)}), bound
@@ -189,6 +194,12 @@ def _faults_of_places() -> Iterator[Fault]:
     yield "a blob reference with more beside it", _changed(prompt={"blob": ref, "messages": []}), bound
     yield "a blob reference that is null", _changed(prompt={"blob": None}), bound
     yield "a blob reference where none may stand", _changed(model={"blob": ref}), bound
+
+
+def _in_place_of_null(encoded: bytes) -> bytes:
+    """A prompt with one value that the general encoder does not write."""
+    mark = "where another value stands"
+    return _changed(prompt={"x": mark}).replace(cbor2.dumps(mark), encoded)
 
 
 def _output(kind: str, content: object) -> bytes:
