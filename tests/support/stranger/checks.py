@@ -238,7 +238,7 @@ def _check_gpus(report: LogReport, opened: list[ReadRecord]) -> None:
     for read in opened:
         record = _record(read)
         gpu, price, time = record["gpu"], record["price"], record["time"]
-        if gpu and gpu["uuid"] and price and time["started_at"] is not None:
+        if gpu and gpu["uuid"] and price and price["device_time_us"] and time["started_at"] is not None:
             used[gpu["uuid"]].append((price["device_time_us"], time["started_at"], time["finished_at"]))
     for uuid, spans in used.items():
         whole = max(span[2] for span in spans) - min(span[1] for span in spans)
