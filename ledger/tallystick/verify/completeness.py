@@ -10,10 +10,15 @@ from tallystick.errors import CompletenessError
 from tallystick.verify.claims import NEWEST
 from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
 from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap as Unseen
 from tallystick.verify.verdict import Step
 
 WHERE: Final = "the log: admission numbers"
 NUMBERS_HIDDEN: Final = "of a log that keeps roots alone on the chain: the numbers stand in the sealed records"
+MAX_VOIDS: Final = 65_536
+"""Void entries that are remembered: an honest log has some for each journal that was lost."""
+VOIDS_LEFT_OUT: Final = f"more void entries than the {MAX_VOIDS} that are remembered"
+VOIDS_REMEDY: Final = "another node, which may show fewer; an honest log has none like this"
 VOIDED: Final = "that the writer declared lost, within {}: they excuse no receipt and no admission"
 
 
@@ -25,9 +30,14 @@ class Voids:
         self._ends: list[int] = []
         self.lasts: set[int] = set()
         """The last number of each range: numbers go on above it."""
+        self.left_out = 0
+        """Ranges that there was no more room for."""
 
     def add(self, first: int, last: int) -> None:
         """Take one more range; ranges that touch become one."""
+        if len(self.lasts) >= MAX_VOIDS:
+            self.left_out += 1
+            return
         self.lasts.add(last)
         at = bisect_right(self._starts, first)
         if at and self._ends[at - 1] >= first - 1:
@@ -42,6 +52,10 @@ class Voids:
     def __contains__(self, number: int) -> bool:
         at = bisect_right(self._starts, number) - 1
         return at >= 0 and number <= self._ends[at]
+
+    def may_end_at(self, number: int) -> bool:
+        """Whether a range ends with this number, or one that was left out may."""
+        return number in self.lasts or self.left_out > 0
 
     @property
     def numbers(self) -> int:
@@ -92,6 +106,11 @@ class Completeness:
         for gap in self._numbers.forgotten:
             found = f"{shown(gap)} missing, and more than {MAX_OPEN_GAPS} holes in all"
             self._tally.fail(CompletenessError(WHERE, "no holes", found))
+        if self._numbers.forgotten_more:
+            found = f"{self._numbers.forgotten_more} further numbers missing"
+            self._tally.fail(CompletenessError(WHERE, "no holes", found))
+        if self.voids.left_out:
+            self._tally.block(Step.COMPLETENESS, Unseen(VOIDS_LEFT_OUT, VOIDS_REMEDY), self.voids.left_out)
         for gap in self._numbers.gaps():
             if self._numbers.is_due(gap, head_time_s):
                 expected = (

@@ -128,7 +128,7 @@ class SequenceChecks:
         sender = self._senders.get(address)
         if sender is None:
             sender = self._senders[address] = Numbering(self._grace_s)
-        if number > sender.highest + 1 and number - 1 in self._voids.lasts:
+        if number > sender.highest + 1 and self._voids.may_end_at(number - 1):
             sender.give_up(sender.highest + 1, number - 1, 0)  # after a void entry, numbers go on above its last one
         arrival = sender.add(number, batch_time)
         if arrival is Arrival.IN_TIME:
@@ -179,6 +179,8 @@ class SequenceChecks:
         for gap in numbering.forgotten:
             found = f"{shown(gap)} missing, and more than {MAX_OPEN_GAPS} holes in all"
             tally.fail(SequencesError(name, "no holes", found))
+        if numbering.forgotten_more:
+            tally.fail(SequencesError(name, "no holes", f"{numbering.forgotten_more} further numbers missing"))
         overdue: list[Gap] = []
         for gap in numbering.gaps():
             if numbering.is_due(gap, head_time_s):

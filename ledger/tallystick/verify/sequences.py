@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 MAX_OPEN_GAPS: Final = 65_536
 """Records reach the log in the order in which they ended, so the newest numbers may have holes: fewer than the service lets
 wait. Of a log with more holes than this, the oldest are judged as they are."""
+MAX_FORGOTTEN_KEPT: Final = 100
+"""Of the holes that there was no more room for, those that are named; of further ones the numbers are counted."""
 
 
 class Gap(NamedTuple):
@@ -39,7 +41,7 @@ class Numbering:
     A number may come so many seconds after the first batch that holds a higher one: `grace_s`.
     """
 
-    __slots__ = ("_gaps", "_grace_s", "forgotten", "highest")
+    __slots__ = ("_gaps", "_grace_s", "forgotten", "forgotten_more", "highest")
 
     def __init__(self, grace_s: int) -> None:
         self._grace_s = grace_s
@@ -47,7 +49,9 @@ class Numbering:
         self.highest = 0
         """The highest number that came, or was given up."""
         self.forgotten: list[Gap] = []
-        """Gaps that there was no more room for."""
+        """The first gaps that there was no more room for."""
+        self.forgotten_more = 0
+        """How many numbers are missing in further ones."""
 
     def add(self, number: int, time_s: int) -> Arrival:
         """Take a number from a batch of this time; batches come in the order of their times."""
@@ -65,17 +69,16 @@ class Numbering:
         """Let go of the numbers from `first` to `last` that did not come; tell how many these are."""
         given_up = 0
         kept: list[Gap] = []
-        for gap in self._gaps:
+        begin, end = bisect_left(self._gaps, first, key=_last), bisect_right(self._gaps, last, key=_first)
+        for gap in self._gaps[begin:end]:
             low, high = max(gap.first, first), min(gap.last, last)
-            if low > high:
-                kept.append(gap)
-                continue
             given_up += high - low + 1
             if gap.first < low:
                 kept.append(Gap(gap.first, low - 1, gap.since_s))
             if high < gap.last:
                 kept.append(Gap(high + 1, gap.last, gap.since_s))
-        self._gaps = kept
+        if begin < end:
+            self._gaps[begin:end] = kept
         if last > self.highest:
             given_up += last - max(self.highest, first - 1)
             if first > self.highest + 1:  # what lies between did not come either, and was not given up
@@ -94,7 +97,11 @@ class Numbering:
     def _open(self, gap: Gap) -> None:
         self._gaps.append(gap)
         if len(self._gaps) > MAX_OPEN_GAPS:
-            self.forgotten.append(self._gaps.pop(0))
+            oldest = self._gaps.pop(0)
+            if len(self.forgotten) < MAX_FORGOTTEN_KEPT:
+                self.forgotten.append(oldest)
+            else:
+                self.forgotten_more += oldest.missing
 
     def _fill(self, number: int, time_s: int) -> Arrival:
         gaps = self._gaps
@@ -110,3 +117,7 @@ class Numbering:
 
 def _last(gap: Gap) -> int:
     return gap.last
+
+
+def _first(gap: Gap) -> int:
+    return gap.first

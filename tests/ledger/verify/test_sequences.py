@@ -1,9 +1,11 @@
 import pytest
 
-from tallystick.verify import memories, sequences
-from tallystick.verify.completeness import Voids
+from tallystick.verify import completeness, memories, sequences
+from tallystick.verify.completeness import Completeness, Voids
 from tallystick.verify.memories import MAX_DEVICES, Accepted, AcceptedWork, Devices, Recent
 from tallystick.verify.sequences import Arrival, Gap, Numbering
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Step
 
 GRACE_S = 10
 
@@ -68,6 +70,30 @@ def test_more_gaps_than_there_is_room_for_are_judged_as_they_are(monkeypatch):
     found = numbering(2, 4, 6, 8)
     assert found.forgotten == [Gap(1, 1, 0), Gap(3, 3, 0)]
     assert list(found.gaps()) == [Gap(5, 5, 0), Gap(7, 7, 0)]
+
+
+def test_what_is_kept_of_forgotten_gaps_is_bounded_and_the_rest_is_counted(monkeypatch):
+    monkeypatch.setattr(sequences, "MAX_OPEN_GAPS", 2)
+    monkeypatch.setattr(sequences, "MAX_FORGOTTEN_KEPT", 1)
+    found = numbering(2, 4, 6, 9, 11)
+    assert found.forgotten == [Gap(1, 1, 0)]
+    assert found.forgotten_more == 2
+    assert list(found.gaps()) == [Gap(7, 8, 0), Gap(10, 10, 0)]
+
+
+def test_void_entries_beyond_the_bound_are_not_kept_and_keep_the_verdict_open(monkeypatch):
+    monkeypatch.setattr(completeness, "MAX_VOIDS", 2)
+    tally = Tally()
+    numbers = Completeness(tally, GRACE_S)
+    for first in (10, 20, 30, 40):
+        numbers.void(first, first + 1, 0)
+    assert numbers.voids.left_out == 2
+    assert numbers.voids.lasts == {11, 21}
+    assert numbers.voids.may_end_at(41)
+    assert numbers.voids.may_end_at(5)  # nobody is accused of a gap that a range which was left out may explain
+    assert not tally.is_blocked(Step.COMPLETENESS)
+    numbers.finish(0)
+    assert tally.is_blocked(Step.COMPLETENESS)
 
 
 def test_ranges_of_void_numbers_that_touch_become_one():
