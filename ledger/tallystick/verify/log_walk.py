@@ -23,6 +23,7 @@ from tallystick.chain import (
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
 from tallystick.errors import HeadsError, IndexContinuityError, LeavesError, RootsError
 from tallystick.heads import (
+    MAX_NUMBER,
     MODE_COMMIT,
     EntryKind,
     HeadError,
@@ -73,6 +74,7 @@ class LogWalk:
         self.batches = 0
         self.epoch = 0
         self.epoch_open = False
+        self._last_of_earlier = 0  # the highest admission number that binds an earlier writer
 
     @property
     def standing(self) -> Standing:
@@ -107,6 +109,7 @@ class LogWalk:
             self.epoch, self.epoch_open = event.epoch, True
         elif isinstance(event, WriterRotated):
             self.writer, self.epoch_open = event.writer, False
+            self._last_of_earlier = event.last_admission
         self._step(event, faults)
 
     def take_batch(self, event: BatchAppended) -> list[tuple[PackedRecord, Leaf]]:
@@ -169,6 +172,9 @@ class LogWalk:
                 ("the writer before", _address(self.writer), _address(event.previous)),
                 ("the size of the log", self.size, event.size),
             ]
+            least, last = self._last_of_earlier, event.last_admission
+            if not least <= last < MAX_NUMBER:
+                pairs.append(("the last admission number", f"{least} to {MAX_NUMBER - 1}", last))
         faults = 0
         for what, expected, found in pairs:
             if expected != found:

@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.chain import LedgerReader
 from tallystick.errors import ChainError, Party
-from tallystick.heads import MODE_COMMIT
+from tallystick.heads import MAX_NUMBER, MODE_COMMIT
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet
 from tallystick.verify import Outcome, Step, VerifyOptions, verify_log
@@ -160,6 +160,15 @@ def test_a_new_writer_whom_the_keeper_did_not_name_is_no_writer():
     assert verdict is not None
     assert [failure.name for failure in verdict.failures] == ["authorship"]
     assert verdict.outcome is Outcome.UNCHECKED
+
+
+@pytest.mark.parametrize("last", [1, MAX_NUMBER])
+def test_a_last_number_that_the_contract_refuses_was_never_there_whoever_signed_it(last):
+    log = honest()
+    log.rotate_writer(Wallet(b"\x08" * 32), last_admission=last)  # the one before had its numbers from 3 on
+    found = judged(log, log.reader())
+    assert accuses_nobody(found)
+    assert any("the last admission number" in str(failure) for failure in found.failures)
 
 
 def test_what_a_writer_signed_whom_the_keeper_did_not_name_accuses_nobody():
