@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -36,8 +37,28 @@ PRIVATE_FIELDS = frozenset(
 REDACTED = "[redacted]"
 
 
+class LossyStream:
+    """A stream that loses what cannot be written: a full disk or a reader that left must not end what was to be logged."""
+
+    __slots__ = ("__weakref__", "_stream")
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write as much as there is room for; says how much was given."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, if that can be."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logs(level: str, stream: TextIO | None = None) -> None:
-    """Set up logging for the process. The stream defaults to standard error."""
+    """Set up logging for the process. The stream defaults to standard error; what it does not take is lost."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -49,7 +70,7 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LossyStream(stream or sys.stderr))),
         cache_logger_on_first_use=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import time
@@ -36,6 +37,26 @@ def test_what_a_request_said_is_never_logged(name: str) -> None:
     configure_logs("debug", stream)
     structlog.get_logger().info("exchange.done", **{name: "What is a tally stick?"})
     assert json.loads(stream.getvalue())[name] == REDACTED
+
+
+class FullDisk(io.StringIO):
+    """A log that has room again after a while."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_cannot_be_written_ends_nothing_and_the_next_one_may_stand() -> None:
+    stream = FullDisk()
+    configure_logs("info", stream)
+    log = structlog.get_logger()
+    log.error("journal.group_failed", error="database or disk is full")
+    stream.full = False
+    log.info("journal.opened")
+    assert json.loads(stream.getvalue().splitlines()[-1])["event"] == "journal.opened"
 
 
 def test_a_traceback_is_logged_without_local_variables() -> None:
