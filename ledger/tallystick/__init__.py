@@ -20,6 +20,7 @@ A tour, from the ground up. Each module imports only those above it.
     chain        reading a log from any chain node
     bundle       one file that proves one record
     trust        whose logs a reader believes
+    evidence_files  what a file is that somebody kept: a bundle, a receipt, a saved answer
     pull         fetching an export of a model, checked by digest
     verify       numbered checks over a log, or over a bundle and the model that it names
     report, cli  the verdict for people and for programs: the command `tallystick`
