@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 from litestar.types import HTTPScope
 
 from tallystick.record import MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TARGET_BYTES
@@ -63,8 +65,10 @@ def _without_credentials(query: bytes) -> bytes:
 
 
 def _is_credential(part: bytes) -> bool:
-    name, _, value = part.partition(b"=")
-    return name.lower() in CREDENTIAL_NAMES or value.startswith(TOKEN_PREFIX)
+    """Whether a part of a query looks like one: by its name, or by a token anywhere in it; percent-encoding hides neither."""
+    plain = unquote_to_bytes(part.replace(b"+", b" "))
+    name = plain.partition(b"=")[0].strip().lower()
+    return name in CREDENTIAL_NAMES or TOKEN_PREFIX in plain
 
 
 def _ascii(text: bytes) -> str:

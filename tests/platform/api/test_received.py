@@ -28,6 +28,8 @@ def test_path_and_query_stand_as_they_came() -> None:
         (b"x=1&access_token=secret&y=2", "?x=1&y=2"),
         (b"x=tsk_secret", ""),
         (b"token=a=b&token", ""),
+        (b"%61pi%5Fkey=secret", ""),
+        (b"x=Bearer+tsk_secret&y=Bearer%20tsk%5Fsecret&z=1", "?z=1"),
         (b"tokens=3", "?tokens=3"),
         (b"a=&&b", "?a=&&b"),
     ],
