@@ -5,6 +5,7 @@ auditor calls the same function on the request in the record and compares. So a 
 
 - `reading`: what a reader gives, and how it takes JSON apart.
 - `chat_requests`, `exports`, `downloads`: the readers, each pure and named `task/wire/version`.
+- `chat_neutral`: what chat clients send that changes nothing, so that services take it and a replay runs without it.
 - `comparison`: where a record and a reading of its request disagree.
 - `chat_answers`: the outputs that a client received over the chat wire, as the record must hold them.
 """
