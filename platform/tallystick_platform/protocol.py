@@ -42,6 +42,18 @@ class GpuInfo(msgspec.Struct, frozen=True, kw_only=True):
     driver: str | None
 
 
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model's makers recommend to draw from it; None where they say nothing.
+
+    `left_out` names what they recommend besides and no engine here can do.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    left_out: tuple[str, ...] = ()
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A model as its worker serves it. Units: `created_at` Unix seconds, `context_length` and `max_prompt_tokens` tokens.
 
@@ -63,6 +75,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     chat_template_digest: bytes | None
     reproducibility: Reproducibility
     created_at: int
+    sampling: Sampling = Sampling()
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +104,16 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...]
     seed: int
     deadline_us: int
+
+
+def as_drawn(temperature: float, top_p: float, top_k: int) -> tuple[float, float, int]:
+    """The same three values as an engine takes them: clients have two more ways to say something, and records keep what was said.
+
+    A `top_p` of 0 leaves the most probable token alone, which is what a temperature of 0 takes; a `top_k` of -1 is no limit, as 0 is.
+    """
+    if top_p == 0:
+        temperature, top_p = 0.0, 1.0
+    return temperature, top_p, max(top_k, 0)
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):

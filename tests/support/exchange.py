@@ -307,15 +307,16 @@ class FakeDispatcher:
         self.start_error: PlatformError | None = None
         self.load_error: PlatformError | None = None
         self.hold_load: asyncio.Event | None = None
+        self.placement = PLACEMENT
         self.claims = 0
         self.requests: list[GenerationRequest] = []
         self.generations: list[FakeGeneration] = []
 
     def models(self) -> list[ModelInfo]:
-        return [MODEL]
+        return [self.placement.model]
 
     def provider(self, model_id: str) -> ProviderInfo:
-        return PLACEMENT.provider
+        return self.placement.provider
 
     def select(self, reference: str, viewer: Address | None = None) -> Placement | None:
         if reference.partition("@")[0] != MODEL.id:
@@ -323,21 +324,21 @@ class FakeDispatcher:
         if self.hold_load is not None:
             return None
         self.claims += 1
-        return PLACEMENT
+        return self.placement
 
     async def load(self, reference: str, viewer: Address | None = None) -> Placement:
         await self.hold_load.wait()
         if self.load_error is not None:
             raise self.load_error
         self.claims += 1
-        return PLACEMENT
+        return self.placement
 
     def release(self, placement: Placement) -> None:
-        assert placement is PLACEMENT
+        assert placement is self.placement
         self.claims -= 1
 
     def start(self, placement: Placement, request: GenerationRequest) -> FakeGeneration:
-        assert placement is PLACEMENT
+        assert placement is self.placement
         if self.start_error is not None:
             raise self.start_error
         self.requests.append(request)

@@ -30,6 +30,7 @@ from tallystick_platform.dispatch import Generation, GenerationRequest, Generati
 from tallystick_platform.errors import NoProvider
 from tallystick_platform.exchange import Dispatcher, Gate, StopReason
 from tallystick_platform.exchange.request import effective
+from tallystick_platform.protocol import as_drawn
 
 US_PER_S = 1_000_000
 
@@ -85,13 +86,14 @@ class PlainReply(WatchedReply):
         if placement is None:
             raise NoProvider(model=asked.model)  # this side loads nothing
         used = effective(asked, placement.model, lambda: int.from_bytes(side.random(8)) >> 1)
+        temperature, top_p, top_k = as_drawn(used.temperature, used.top_p, used.top_k)
         request = GenerationRequest(
             request_id=side.random(16),
             model=placement.model.id,
             messages=asked.turns,
-            temperature=used.temperature,
-            top_p=used.top_p,
-            top_k=used.top_k,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
             max_tokens=used.max_tokens,
             stop=used.stop,
             seed=used.seed,

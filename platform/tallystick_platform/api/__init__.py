@@ -4,7 +4,7 @@
 - `edge`: the outermost layer: request ids, the access log, no traceback to anyone.
 - `chat`: the chat path: `strict_json`, `chat_body` and `chat_parsing` read it, `chat_reply`, `sse` and `proofs` answer it.
 - `models`, `records`, `ledger`, `operations`: everything else.
-- `openapi`, `openapi_answers`, `openapi_page`: the description, and a page of it that needs nothing from anywhere.
+- `openapi`, `openapi_answers`, `chat_neutral_schema`, `openapi_page`: the description, and a page of it that needs nothing from anywhere.
 - `services`: what all of them serve from.
 """
 

@@ -35,37 +35,32 @@ class Message(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
 
 
 class StreamOptions(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Options of a stream."""
+    """Options of a stream. `include_obfuscation` pads pieces to hide their lengths, which is not offered: only false."""
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class ChatBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """A chat completion request. A parameter that is not listed here is refused by its name."""
+    """A chat completion request.
+
+    Of other parameters of the same API, what changes nothing is taken (`tallystick.tasks.chat_neutral`); the rest is refused by name.
+    """
 
     model: Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_CHARS, description="Model id, as in /v1/models.")]
     messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)]
     temperature: Annotated[float, Meta(ge=0, le=2, description="0 is greedy.")] | None = None
-    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=0, le=MAX_TOP_K, description="An extension; 0 keeps every token.")] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1, description="0 is greedy.")] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=MAX_TOP_K, description="An extension; 0 and -1 keep every token.")] | None = (
+        None
+    )
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     stop: str | Annotated[list[Stop], Meta(max_length=MAX_STOPS)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="Drawn and recorded if absent.")] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[int, Meta(description="Only 1.")] | None = None
     user: Annotated[str, Meta(max_length=MAX_USER_CHARS, description="Kept in the record.")] | None = None
 
 
 NAMES = frozenset(ChatBody.__struct_fields__)
-
-# Parameters of the same API elsewhere: known, and not offered here. Everything else is unknown.
-NOT_OFFERED = frozenset(
-    {
-        "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "metadata", "min_p",
-        "modalities", "parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key", "reasoning_effort",
-        "repetition_penalty", "response_format", "safety_identifier", "service_tier", "store", "tool_choice", "tools",
-        "top_logprobs", "verbosity", "web_search_options",
-    }
-)  # fmt: skip

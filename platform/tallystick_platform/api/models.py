@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -12,6 +14,7 @@ from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.errors import UnknownModel
+from tallystick_platform.exchange import defaults
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.shown import shown_version
@@ -37,6 +40,10 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             "quantisation": model.quantisation,
             "device": model.device,
             "context_length": model.context_length,
+            "defaults": {
+                **asdict(defaults(model)),
+                "recommended_but_not_offered": list(model.sampling.left_out),
+            },
             "reproducibility": model.reproducibility,
             "provider": provider,
             "loaded": True,
@@ -58,6 +65,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             "quantisation": None,
             "device": None,
             "context_length": version.context_length,
+            "defaults": None,
             "reproducibility": None,
             "provider": provider,
             "loaded": services.models.is_served(version),

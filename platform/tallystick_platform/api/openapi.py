@@ -9,6 +9,7 @@ import msgspec
 
 from tallystick.record import State
 from tallystick_platform.api.chat_body import ChatBody
+from tallystick_platform.api.chat_neutral_schema import add_neutral
 from tallystick_platform.api.export_body import ExportBody
 from tallystick_platform.api.openapi_answers import SCHEMAS
 from tallystick_platform.api.openapi_models import MODEL_SCHEMAS, registry_paths
@@ -26,6 +27,7 @@ RECEIPT_HEADER: Schema = {
 def document() -> Schema:
     """The whole description."""
     _, components = msgspec.json.schema_components((ChatBody, ExportBody, RegisterBody, UploadBody), ref_template=REF)
+    add_neutral(components)
     return {
         "openapi": "3.1.0",
         "info": {

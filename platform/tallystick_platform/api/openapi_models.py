@@ -42,6 +42,20 @@ MODEL_SCHEMAS: dict[str, Schema] = {
             "quantisation": maybe(TEXT),
             "device": maybe(TEXT),
             "context_length": maybe(COUNT),
+            "defaults": {
+                **maybe(
+                    shape(
+                        {
+                            "temperature": {"type": "number"},
+                            "top_p": {"type": "number"},
+                            "top_k": {"type": "integer"},
+                            "max_tokens": COUNT,
+                            "recommended_but_not_offered": {"type": "array", "items": TEXT},
+                        }
+                    )
+                ),
+                "description": "What a request runs with that says nothing of it; null while the model is not loaded.",
+            },
             "reproducibility": maybe(TEXT),
             "provider": shape(
                 {"id": TEXT, "name": TEXT, "address": ADDRESS, "price_per_hour_micros": COUNT, "currency": TEXT}

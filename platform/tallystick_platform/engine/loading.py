@@ -26,6 +26,7 @@ from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
 from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.formats.sampling import recommended_sampling
 from tallystick_platform.protocol import GpuInfo, ModelInfo, VersionConfig
 
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -86,6 +87,7 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
         chat_template_digest=codec.template.digest,
         reproducibility=found.reproducibility,
         created_at=int((folder / "config.json").stat().st_mtime),
+        sampling=recommended_sampling(folder if adapter is None else adapter, folder),
     )
     progress("ready", 1.0)
     return AuditEngine(

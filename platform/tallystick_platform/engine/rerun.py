@@ -14,22 +14,22 @@ from typing import get_args
 
 from tallystick.errors import RequestError
 from tallystick.record import Gpu, Record, Value
-from tallystick.tasks.chat_requests import SYSTEM_ROLES, text_of
+from tallystick.tasks.chat_answers import ROLE as ANSWERING
+from tallystick.tasks.chat_neutral import MESSAGE, PARAMETERS, PART, acting
+from tallystick.tasks.chat_requests import SYSTEM_ROLES, TEXT_PART, text_of
 from tallystick.verify import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_audit_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.errors import ModelUnusable
-from tallystick_platform.protocol import Failed, Finished, GenerationRequest, TextDelta, VersionConfig
+from tallystick_platform.protocol import Failed, Finished, GenerationRequest, TextDelta, VersionConfig, as_drawn
 
 TASK = "chat"
 ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME)
 """The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
 MAX_BASE_FILE_BYTES = 65_536
 SAMPLING = {"temperature": float, "top_p": float, "top_k": int, "max_tokens": int, "seed": int}
-WITHOUT_EFFECT = frozenset(("user", "n"))
-"""Parameters that a record holds because they were asked for; one answer is what is compared, however many were asked for."""
 
 
 def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
@@ -66,22 +66,23 @@ def request_of(record: Record) -> GenerationRequest:
     if record.task != TASK:
         raise ReplayRefused(f"the task is {record.task}, and this release runs {TASK} again")
     parameters = record.parameters
-    unknown = sorted(parameters.keys() - SAMPLING.keys() - WITHOUT_EFFECT - {"stop"})
-    if unknown:
-        raise ReplayRefused(f"this release does not know the parameter {unknown[0]!r:.60}")
+    unknown = acting(parameters, PARAMETERS, (*SAMPLING, "stop"))
+    if unknown is not None:
+        raise ReplayRefused(f"this release does not know the parameter {unknown!r:.60}, or this value of it")
     sampling = {name: _number(parameters.get(name), name, kind) for name, kind in SAMPLING.items()}
     stop = parameters.get("stop", ())
     if not isinstance(stop, Sequence) or not all(isinstance(text, str) for text in stop):
         raise ReplayRefused("the record does not say the parameter stop")
+    temperature, top_p, top_k = as_drawn(sampling["temperature"], sampling["top_p"], int(sampling["top_k"]))
     return GenerationRequest(
         request_id=bytes(record.id),
         model="" if record.model is None else record.model.id,
         messages=_messages(record),
         stop=tuple(str(text) for text in stop),
         deadline_us=0,
-        temperature=sampling["temperature"],
-        top_p=sampling["top_p"],
-        top_k=int(sampling["top_k"]),
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
         max_tokens=int(sampling["max_tokens"]),
         seed=int(sampling["seed"]),
     )
@@ -98,9 +99,9 @@ def _number(value: Value, name: str, kind: type) -> float | int:
 
 def _messages(record: Record) -> list[Mapping[str, object]]:
     prompt = record.prompt if isinstance(record.prompt, Mapping) else {}
-    unknown = sorted(prompt.keys() - {"messages"})
-    if unknown:
-        raise ReplayRefused(f"this release does not know what the prompt's {unknown[0]!r:.60} does")
+    unknown = acting(prompt, PARAMETERS, ("messages",))
+    if unknown is not None:
+        raise ReplayRefused(f"this release does not know what the prompt's {unknown!r:.60} does")
     messages = prompt.get("messages")
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
         raise ReplayRefused("the record's prompt holds no messages")
@@ -109,19 +110,23 @@ def _messages(record: Record) -> list[Mapping[str, object]]:
 
 def _turn(message: Value) -> Mapping[str, object]:
     """A message as the model saw it: the record keeps it as it was sent."""
-    if not isinstance(message, Mapping) or message.keys() != {"role", "content"}:
+    if not isinstance(message, Mapping) or acting(message, MESSAGE, ("role", "content")) is not None:
         raise ReplayRefused("a message of the record holds something else than role and content")
-    role, content = message["role"], message["content"]
+    role, content = message.get("role"), message.get("content")
     if isinstance(content, Sequence) and not isinstance(content, str | bytes):
         content = list(content)
-        if any(not isinstance(part, Mapping) or part.keys() != {"type", "text"} for part in content):
+        if not all(_is_text(part) for part in content):
             raise ReplayRefused("a message of the record holds something else than text")
-    if not isinstance(role, str) or content is None:
+    if not isinstance(role, str) or (content is None and role != ANSWERING):
         raise ReplayRefused("a message of the record holds no role, or no text")
     try:
         return {"role": "system" if role in SYSTEM_ROLES else role, "content": text_of(content, "content")}
     except RequestError as error:
         raise ReplayRefused("a message of the record holds something else than text") from error
+
+
+def _is_text(part: Value) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == TEXT_PART and acting(part, PART, ("type", "text")) is None
 
 
 def _load(folder: Path, record: Record, base: Path | None, scratch: Path) -> Engine:

@@ -21,7 +21,7 @@ from tallystick_platform.exchange.faults import (
 )
 from tallystick_platform.exchange.line import Admitted, Answer, Deliver, Line
 from tallystick_platform.exchange.parts import Dispatcher, Gate, Journal, Parts
-from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts
+from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, defaults
 
 __all__ = [
     "Exchange",
@@ -40,6 +40,7 @@ __all__ = [
     "ChatRequest",
     "HttpFacts",
     "Effective",
+    "defaults",
     "Admitted",
     "Answer",
     "Deliver",

@@ -31,7 +31,7 @@ from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Outcome, terminal, would_be
 from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, effective
 from tallystick_platform.exchange.tally import Tally
-from tallystick_platform.protocol import GenerationRequest
+from tallystick_platform.protocol import GenerationRequest, as_drawn
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
 US_PER_S = 1_000_000
@@ -227,13 +227,14 @@ class Line:
 
     def _generation_request(self, admitted: Admitted) -> GenerationRequest:
         parameters, record = admitted.effective, admitted.ticket.record
+        temperature, top_p, top_k = as_drawn(parameters.temperature, parameters.top_p, parameters.top_k)
         return GenerationRequest(
             request_id=record.id,
             model=admitted.placement.model.id,
             messages=self._request.turns,
-            temperature=parameters.temperature,
-            top_p=parameters.top_p,
-            top_k=parameters.top_k,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
             max_tokens=parameters.max_tokens,
             stop=parameters.stop,
             seed=parameters.seed,

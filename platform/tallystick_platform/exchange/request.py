@@ -98,7 +98,7 @@ class HttpFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """The parameters that the model really runs with: nothing is left to a default behind the record's back."""
+    """The parameters of the record: nothing is left to a default behind its back. `protocol.as_drawn` says how an engine takes them."""
 
     temperature: float
     top_p: float
@@ -109,14 +109,39 @@ class Effective:
 
 
 def effective(request: ChatRequest, model: ModelInfo, draw_seed: Callable[[], int]) -> Effective:
-    """Fill in what the sender left out; a seed is drawn where the sender gave none, so that every answer can be repeated."""
+    """Fill in what the sender left out: what the model's makers recommend, else the defaults.
+
+    A seed is drawn where the sender gave none, so that every answer can be repeated.
+    """
+    default = defaults(model)
     return Effective(
-        temperature=DEFAULT_TEMPERATURE if request.temperature is None else request.temperature,
-        top_p=DEFAULT_TOP_P if request.top_p is None else request.top_p,
-        top_k=DEFAULT_TOP_K if request.top_k is None else request.top_k,
-        max_tokens=min(DEFAULT_MAX_TOKENS, model.context_length) if request.max_tokens is None else request.max_tokens,
+        temperature=default.temperature if request.temperature is None else request.temperature,
+        top_p=default.top_p if request.top_p is None else request.top_p,
+        top_k=default.top_k if request.top_k is None else request.top_k,
+        max_tokens=default.max_tokens if request.max_tokens is None else request.max_tokens,
         stop=request.stop,
         seed=draw_seed() if request.seed is None else request.seed,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What a request runs with that says nothing of it. Each is filled in by itself, whatever else the sender gave."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+
+
+def defaults(model: ModelInfo) -> Defaults:
+    """A model's own recommended values, and the server's where there are none."""
+    own = model.sampling
+    return Defaults(
+        temperature=DEFAULT_TEMPERATURE if own.temperature is None else own.temperature,
+        top_p=DEFAULT_TOP_P if own.top_p is None else own.top_p,
+        top_k=DEFAULT_TOP_K if own.top_k is None else own.top_k,
+        max_tokens=min(DEFAULT_MAX_TOKENS, model.context_length),
     )
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tallystick.tasks import read
+from tallystick.tasks.chat_neutral import PARAMETERS, Neutral
 from tallystick_platform.api import chat_body
 from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.api.refusals import BadRequest
@@ -75,10 +76,45 @@ def test_a_developer_message_is_a_system_message_to_the_model() -> None:
     assert request.turns[0]["role"] == "system"
 
 
-@pytest.mark.parametrize("name", sorted(chat_body.NOT_OFFERED))
+ELSEWHERE = sorted(PARAMETERS.keys() - chat_body.NAMES)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_null_for_a_known_parameter_that_is_not_offered_is_nothing(name: str) -> None:
+    assert parse(**{name: None}) == parse()
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_known_parameter_that_is_not_offered_is_refused_by_name(name: str) -> None:
-    error = refusal(HI | {name: None})
-    assert (error.param, error.code) == (name, "unsupported_parameter")
+    error = refusal(HI | {name: 0.5})
+    assert error.param == name
+    assert error.code == ("unsupported_value" if PARAMETERS[name] != Neutral() else "unsupported_parameter")
+
+
+def test_a_refusal_says_what_would_be_taken() -> None:
+    assert str(refusal(HI | {"service_tier": "flex"})).endswith('nothing: "auto", "default" or null.')
+    assert str(refusal(HI | {"metadata": 1})).endswith("nothing: any object or null.")
+    assert str(refusal(HI | {"response_format": {"type": "json_object"}})).endswith(
+        'nothing: {"type": "text"} or null.'
+    )
+
+
+def test_members_of_messages_that_say_nothing_are_left_out_for_the_model_and_kept_for_the_record() -> None:
+    part = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}, "image_url": None}
+    messages = [
+        {"role": "user", "content": [part], "name": "ann", "tool_calls": None},
+        {"role": "assistant", "content": None, "refusal": None, "tool_calls": [], "annotations": [], "audio": None},
+        {"role": "assistant", "function_call": None, "reasoning_content": None},
+        {"role": "user", "content": "b"},
+    ]
+    request = parse(messages=messages).request
+    assert [turn["content"] for turn in request.turns] == ["a", "", "", "b"]
+    assert all(turn.keys() == {"role", "content"} for turn in request.turns)
+    assert request.reading.prompt == {"messages": messages}
+
+
+def test_a_stream_option_that_asks_for_nothing_needs_no_stream() -> None:
+    assert not parse(stream_options={"include_usage": False, "include_obfuscation": False}).include_usage
 
 
 @pytest.mark.parametrize("name", ["temprature", "", "Model", "a" * 500])
@@ -91,7 +127,26 @@ def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "param", "code"),
     [
-        ({"messages": [{"role": "user", "content": "x", "name": "b"}]}, "messages[0].name", "unknown_parameter"),
+        ({"messages": [{"role": "user", "content": "x", "nick": "b"}]}, "messages[0].nick", "unknown_parameter"),
+        ({"messages": [{"role": "user", "content": "x", "name": 1}]}, "messages[0].name", "unsupported_value"),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "refusal": "no"}]},
+            "messages[0].refusal",
+            "unsupported_parameter",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]},
+            "messages[0].tool_calls",
+            "unsupported_value",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "file": {}}]}]},
+            "messages[0].content[0].file",
+            "unsupported_parameter",
+        ),
+        ({"messages": [{"role": "assistant", "content": None}]}, "messages", "empty_prompt"),
+        ({"messages": [1]}, "messages[0]", "invalid_type"),
+        ({"messages": [{"role": "user", "content": [1]}]}, "messages[0].content[0]", "invalid_type"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "invalid_value"),
         ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "invalid_type"),
@@ -112,9 +167,9 @@ def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
         ({"temperature": 2.1}, "temperature", "invalid_value"),
         ({"temperature": "1"}, "temperature", "invalid_type"),
         ({"temperature": True}, "temperature", "invalid_type"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"top_p": -0.1}, "top_p", "invalid_value"),
         ({"top_p": 1.1}, "top_p", "invalid_value"),
-        ({"top_k": -1}, "top_k", "invalid_value"),
+        ({"top_k": -2}, "top_k", "invalid_value"),
         ({"top_k": 1.5}, "top_k", "invalid_type"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"max_completion_tokens": 0}, "max_completion_tokens", "invalid_value"),
@@ -130,6 +185,11 @@ def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
         ({"user": "u" * 257}, "user", "invalid_value"),
         ({"stream": "yes"}, "stream", "invalid_type"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
+        (
+            {"stream": True, "stream_options": {"include_obfuscation": True}},
+            "stream_options.include_obfuscation",
+            "unsupported_value",
+        ),
         ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x", "unknown_parameter"),
     ],
 )
@@ -139,7 +199,16 @@ def test_what_does_not_fit_is_named(given: dict, param: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"temperature": 0}, {"temperature": 2}, {"top_p": 1}, {"top_k": 0}, {"max_tokens": 1}]
+    "given",
+    [
+        {"temperature": 0},
+        {"temperature": 2},
+        {"top_p": 1},
+        {"top_p": 0},
+        {"top_k": 0},
+        {"top_k": -1},
+        {"max_tokens": 1},
+    ],
 )
 def test_the_bounds_themselves_are_taken(given: dict) -> None:
     parse(**given)

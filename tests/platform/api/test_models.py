@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from tallystick_platform.api import registry
 from tallystick_platform.api import uploads as module
 from tallystick_platform.api.openapi import document
+from tallystick_platform.protocol import Sampling
 from tallystick_platform.registry import registrations, upload_entries, uploads
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.entries import Stage, Visibility
@@ -21,7 +24,7 @@ from tallystick_platform.registry.errors import DiskFull
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.hub import parse_hub
 from tests.support.api import AUTH, OTHER, OTHER_TOKEN, Api
-from tests.support.exchange import MODEL, PRINCIPAL
+from tests.support.exchange import MODEL, PLACEMENT, PRINCIPAL
 from tests.support.hub_server import Hub, Repository, serving_hub
 from tests.support.registries import FILES, Shelf
 
@@ -84,6 +87,22 @@ async def uploaded(client: httpx.AsyncClient, model: str, **members: object) -> 
     return await client.post(f"/v1/models/{model}/uploads/{upload['id']}/complete")
 
 
+async def test_what_a_request_runs_with_that_says_nothing_is_shown() -> None:
+    api = Api()
+    own = Sampling(temperature=0.2, left_out=("repetition_penalty",))
+    api.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, sampling=own))
+    async with api.client() as client:
+        shown = (await client.get(f"/v1/models/{MODEL.id}")).json()
+        assert (await client.get("/v1/models")).json()["data"] == [shown]
+    assert shown["defaults"] == {
+        "temperature": 0.2,
+        "top_p": 1.0,
+        "top_k": 0,
+        "max_tokens": 1_024,
+        "recommended_but_not_offered": ["repetition_penalty"],
+    }
+
+
 @pytest.mark.parametrize("model", ["mine", "acme/mine"])
 async def test_an_upload_becomes_a_version_its_owner_may_ask(client: httpx.AsyncClient, model: str) -> None:
     async with client:
@@ -91,6 +110,7 @@ async def test_an_upload_becomes_a_version_its_owner_may_ask(client: httpx.Async
         assert (version["model"], version["stage"], version["visibility"]) == (model, "staging", "private")
         listed = {entry["id"]: entry for entry in (await client.get("/v1/models")).json()["data"]}
         assert listed[model]["registry"] == version
+        assert listed[model]["defaults"] is None
         assert (listed[model]["loaded"], listed[model]["weights_digest"]) == (False, version["digest"])
         assert (await client.get(f"/v1/models/{model}")).json() == listed[model]
         assert (await client.get(f"/v1/models/{version['reference']}")).json() == listed[model]

@@ -4,6 +4,7 @@ import torch
 from tallystick_platform.engine import concurrency, hardware, loading, weights_digest
 from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
 from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.protocol import Sampling
 from tests.support.tiny_model import TEMPLATE, write_tiny_model
 
 
@@ -49,6 +50,12 @@ def test_where_rows_disturb_each_other_they_run_alone(folder, monkeypatch):
 def test_bfloat16_is_statistical(folder):
     engine, _ = load(folder, dtype="bfloat16")
     assert (engine.model.dtype, engine.model.reproducibility) == ("bfloat16", "statistical")
+
+
+def test_what_the_makers_recommend_is_told(folder):
+    (folder / "generation_config.json").write_text('{"temperature": 0.3, "top_k": 7, "repetition_penalty": 1.1}')
+    engine, _ = load(folder)
+    assert engine.model.sampling == Sampling(temperature=0.3, top_k=7, left_out=("repetition_penalty",))
 
 
 def test_end_tokens_come_from_both_configs(folder):

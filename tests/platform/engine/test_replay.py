@@ -115,10 +115,27 @@ def test_numbers_are_taken_however_they_were_asked_for():
     assert [type(value) for value in (again.temperature, again.top_k)] == [float, int]
 
 
+@pytest.mark.parametrize(
+    ("asked", "drawn"),
+    [
+        ({"top_p": 0}, (0.0, 1.0, 40)),
+        ({"top_p": 0, "top_k": -1, "temperature": 2}, (0.0, 1.0, 0)),
+        ({"top_k": -1}, (0.8, 0.9, 0)),
+        ({"top_k": 0, "top_p": 1}, (0.8, 1, 0)),
+    ],
+)
+def test_what_clients_say_in_another_way_is_drawn_as_the_engine_says_it(asked, drawn):
+    parameters = SAMPLED | asked | {"presence_penalty": 0, "tools": (), "logprobs": False}
+    prompt = {"messages": MESSAGES, "logit_bias": {}, "response_format": {"type": "text"}}
+    again = request_of(replace(synthetic_record(1), prompt=prompt, parameters=parameters))
+    assert (again.temperature, again.top_p, again.top_k) == drawn
+
+
 def test_messages_become_turns_as_the_service_makes_them():
     body = b"""{"model":"m","messages":[{"role":"developer","content":"Be brief."},
       {"role":"user","content":[{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]},
-      {"role":"assistant","content":"Yes?"},{"role":"user","content":""}]}"""
+      {"role":"assistant","content":"Yes?","refusal":null,"tool_calls":[]},{"role":"assistant","content":null},
+      {"role":"user","content":"","name":"ann"}]}"""
     sent = parse_chat(body).request
     record = replace(synthetic_record(1), prompt={"messages": list(messages_of(sent.reading))}, parameters=SAMPLED)
     assert tuple(request_of(record).messages) == sent.turns
@@ -139,7 +156,10 @@ def test_messages_become_turns_as_the_service_makes_them():
         ({"prompt": {"messages": MESSAGES, "tools": [{"type": "function"}]}}, "prompt's 'tools'"),
         ({"prompt": {"messages": "Hello"}}, "holds no messages"),
         ({"prompt": {"messages": ["Hello"]}}, "role and content"),
-        ({"prompt": {"messages": [{"role": "user", "content": "a", "name": "b"}]}}, "role and content"),
+        ({"prompt": {"messages": [{"role": "user", "content": "a", "refusal": "b"}]}}, "role and content"),
+        ({"prompt": {"messages": [{"role": "user", "content": "a", "": 1}]}}, "role and content"),
+        ({"parameters": SAMPLED | {"n": 2}}, "parameter 'n'"),
+        ({"parameters": SAMPLED | {"frequency_penalty": 0.5}}, "parameter 'frequency_penalty'"),
         ({"prompt": {"messages": [{"role": "user", "content": 7}]}}, "something else than text"),
         ({"prompt": {"messages": [{"role": "user", "content": [{"type": "image"}]}]}}, "something else than text"),
         ({"prompt": {"messages": [{"role": "user", "content": [b"a"]}]}}, "something else than text"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tallystick.binding import record_request_hash
@@ -27,7 +28,19 @@ from tallystick_platform.errors import (
 from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
 from tallystick_platform.exchange.faults import ParameterOutOfRange
 from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
-from tests.support.exchange import HTTP, LOG_ID, MODEL, PRINCIPAL, Bench, Script, TickingClock, ask, unavailable
+from tallystick_platform.protocol import Sampling
+from tests.support.exchange import (
+    HTTP,
+    LOG_ID,
+    MODEL,
+    PLACEMENT,
+    PRINCIPAL,
+    Bench,
+    Script,
+    TickingClock,
+    ask,
+    unavailable,
+)
 from tests.support.typical_record import typical_record
 
 
@@ -63,6 +76,27 @@ async def test_a_whole_answer_becomes_one_completed_record() -> None:
     assert record.sender.address == PRINCIPAL.address
     assert record.time.admitted_at <= record.time.started_at <= record.time.finished_at
     assert answer.entry is bench.journal.entries[0]
+
+
+async def test_a_request_that_says_nothing_runs_with_what_the_models_makers_recommend() -> None:
+    own = Sampling(temperature=0.2, top_p=0.9, left_out=("repetition_penalty",))
+    bench = Bench()
+    bench.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, sampling=own))
+    await bench.line(ask()).run(None)
+    await bench.line(ask(temperature=1.5)).run(None)
+    used = [(record.parameters["temperature"], record.parameters["top_p"]) for record in bench.journal.records]
+    assert used == [(0.2, 0.9), (1.5, 0.9)]
+    assert [record.parameters["top_k"] for record in bench.journal.records] == [0, 0]
+    sent = [(request.temperature, request.top_p, request.top_k) for request in bench.dispatcher.requests]
+    assert sent == [(0.2, 0.9, 0), (1.5, 0.9, 0)]
+
+
+async def test_what_was_asked_stands_in_the_record_and_the_engine_gets_its_own_way_of_saying_it() -> None:
+    bench = Bench()
+    await bench.line(ask(top_p=0.0, top_k=-1, temperature=1.5)).run(None)
+    recorded, (sent,) = bench.journal.only.parameters, bench.dispatcher.requests
+    assert (recorded["temperature"], recorded["top_p"], recorded["top_k"]) == (1.5, 0.0, -1)
+    assert (sent.temperature, sent.top_p, sent.top_k) == (0.0, 1.0, 0)
 
 
 async def test_the_record_holds_the_parameters_that_the_model_ran_with() -> None:
