@@ -32,29 +32,31 @@ def principal_of(headers: Headers, authenticator: Authenticator) -> Principal:
 
     Raises: AuthenticationError.
     """
-    authorization = api_key = stated = None
+    authorizations: list[bytes] = []
+    api_keys: list[bytes] = []
+    stated: list[bytes] = []
     misplaced = False
     for name, value in headers:
         if name == b"authorization":
-            authorization = value
+            authorizations.append(value)
         elif name == b"x-api-key":
-            api_key = value
+            api_keys.append(value)
         elif name == b"x-sender-address":
-            stated = value
+            stated.append(value)
         elif name == b"bearer":
             misplaced = True
-    if authorization is None and api_key is None:
+    tokens = {*map(_of_authorization, authorizations), *map(_text, api_keys)}
+    if not tokens:
         if misplaced:
             raise CredentialMalformed(
                 reason="there is a header called Bearer; the form is `Authorization: Bearer <token>`"
             )
         raise CredentialMissing
-    token = _text(api_key) if authorization is None else _of_authorization(authorization)
-    if authorization is not None and api_key is not None and _text(api_key) != token:
+    if len(tokens) > 1:  # a header twice, too: a proxy before this service may have judged by the other one
         raise CredentialsConflict
-    principal = authenticator.authenticate(token)
-    if stated is not None:
-        _check_sender(stated, principal)
+    principal = authenticator.authenticate(tokens.pop())
+    for address in stated:
+        _check_sender(address, principal)
     return principal
 
 
@@ -73,8 +75,8 @@ def _of_authorization(value: bytes) -> str:
     return token
 
 
-def _text(value: bytes | None) -> str:
-    if value is None or not value.strip():
+def _text(value: bytes) -> str:
+    if not value.strip():
         raise CredentialMissing
     if len(value) > MAX_CREDENTIAL_BYTES:
         raise CredentialMalformed(reason=f"it is longer than {MAX_CREDENTIAL_BYTES} bytes")

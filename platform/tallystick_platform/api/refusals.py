@@ -99,7 +99,7 @@ class CredentialsConflict(AuthenticationError):
     """Two headers present two different tokens."""
 
     def __init__(self) -> None:
-        super().__init__("Authorization and x-api-key present different tokens; send one")
+        super().__init__("The headers Authorization and x-api-key present different tokens; send one")
 
 
 class ClientGone(PlatformError):

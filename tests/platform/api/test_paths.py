@@ -88,6 +88,20 @@ async def test_credentials(headers: dict[str, str], status: int, code: str | Non
         assert TOKEN not in reply.text
 
 
+@pytest.mark.parametrize("tokens", [(TOKEN, "Bearer nobody"), ("Bearer nobody", TOKEN), (TOKEN, "")])
+async def test_one_header_twice_presents_one_token_or_is_refused(tokens: tuple[str, str]) -> None:
+    async with Api().client(host="x") as client:
+        reply = await client.get("/v1/models", headers=[("authorization", token) for token in tokens])
+    assert reply.status_code == 401
+
+
+@pytest.mark.parametrize("stated", [("me", checksum_address(SENDER)), (checksum_address(SENDER), "me")])
+async def test_each_address_that_is_stated_is_the_tokens(stated: tuple[str, str]) -> None:
+    async with Api().client(authorization=TOKEN) as client:
+        reply = await client.get("/v1/models", headers=[("x-sender-address", address) for address in stated])
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "sender_mismatch")
+
+
 async def test_a_refused_chat_is_neither_admitted_nor_read() -> None:
     async with (api := Api()).client(authorization="Bearer nobody") as client:
         assert (await client.post("/v1/chat/completions", json=HI)).status_code == 401
