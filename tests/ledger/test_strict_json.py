@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick import strict_json
 from tallystick.errors import JsonError
 from tallystick.strict_json import MAX_DIGITS, MAX_JSON_DEPTH, MAX_MEMBERS, is_shallow, read_json, without_bom
 
@@ -125,3 +126,11 @@ def test_a_string_that_pretends_to_end_hides_nothing():
 def test_only_one_mark_is_taken_off():
     assert without_bom(b"\xef\xbb\xbf\xef\xbb\xbf{}") == b"\xef\xbb\xbf{}"
     assert without_bom(b"{}") == b"{}"
+
+
+def test_a_document_of_too_many_values_is_refused_before_it_is_parsed_and_signs_in_texts_are_none(monkeypatch):
+    monkeypatch.setattr(strict_json, "MAX_VALUES", 10)
+    assert read_json(b'["' + b",:[{" * 20 + b'", "\\"' + b"," * 20 + b'"]', 1000)
+    assert read_json(b"[" + b"{}," * 4 + b"1]", 1000) == [{}, {}, {}, {}, 1]
+    with pytest.raises(JsonError, match="more than 10 values"):
+        read_json(b"[" + b"{}," * 5 + b"1]", 1000)
