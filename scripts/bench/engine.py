@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
@@ -103,12 +104,12 @@ def library(streams: int, max_tokens: int, dtype: torch.dtype) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = real_model()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    ids = tokenizer.apply_chat_template([{"role": "user", "content": QUESTION}], add_generation_prompt=True)[
-        "input_ids"
-    ]
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    asked = [{"role": "user", "content": QUESTION}]
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)["input_ids"]
     prompts = torch.tensor([list(ids)] * streams)
+    model.eval()
     began = time.perf_counter()
     with torch.inference_mode():
         model.generate(

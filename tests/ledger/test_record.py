@@ -51,6 +51,10 @@ SIXTEEN = [f"n{n}" for n in range(16)]
 MESSAGE = {"role": "", "content": None, "tool_calls": [CALL]}
 
 
+def rated(counts: list[str]) -> object:
+    return dataclasses.replace(TOKENS, rates=dict.fromkeys(counts, 1))
+
+
 def nested(depth: int) -> object:
     value: object = 0
     for _ in range(depth):
@@ -178,7 +182,7 @@ BOUNDS = [
     ("price", TOKENS, dataclasses.replace(TOKENS, rates=None)),
     ("price", TOKENS, dataclasses.replace(TOKENS, rates={})),
     ("price", dataclasses.replace(TOKENS, rates={"n" * 64: 10**14}), dataclasses.replace(TOKENS, rates={"n": 10**14 + 1})),
-    ("price", dataclasses.replace(TOKENS, rates=dict.fromkeys(SIXTEEN, 1)), dataclasses.replace(TOKENS, rates=dict.fromkeys([*SIXTEEN, "x"], 1))),
+    ("price", rated(SIXTEEN), rated([*SIXTEEN, "x"])),
     ("price", FIXED, dataclasses.replace(FIXED, rates={"day": 1})),
     ("price", FIXED, dataclasses.replace(FIXED, rates={"request": 1, "day": 1})),
     ("price", FIXED, dataclasses.replace(FIXED, rates={"request": -1})),
