@@ -11,6 +11,8 @@ from tallystick_platform.api.refusals import BadRequest, BodyTooLarge, ClientGon
 
 MAX_LENGTH_DIGITS = 18
 _GZIP = 16 + zlib.MAX_WBITS  # what zlib calls the gzip format
+MAX_MEMBERS = 16
+"""A gzip body may be several streams one after the other (RFC 1952); each costs a decoder, however short it is."""
 MAX_DISCARD_BYTES = 67_108_864
 """A refused body up to this size is let pass unread, so that its sender gets to read the refusal; beyond, the connection is closed."""
 
@@ -49,22 +51,29 @@ def _is_gzip(scope: Scope) -> bool:
     codings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
     if not codings or codings == [b"identity"]:
         return False
-    if codings == [b"gzip"]:
+    if codings in ([b"gzip"], [b"x-gzip"]):  # one and the same, RFC 9110 section 8.4.1.3
         return True
     raise CodingNotTaken
 
 
 def _decompressed(body: bytes, limit_bytes: int) -> bytes:
-    reader = zlib.decompressobj(_GZIP)
-    try:
-        plain = reader.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise BadRequest("The body is not the gzip that Content-Encoding says.", code="invalid_encoding") from error
-    if len(plain) > limit_bytes:
-        raise BodyTooLarge(limit_bytes=limit_bytes, announced_bytes=None)
-    if not reader.eof or reader.unused_data:
-        raise BadRequest("The body is not one whole gzip stream.", code="invalid_encoding")
-    return plain
+    pieces, rest, room = [], body, limit_bytes
+    for _ in range(MAX_MEMBERS):
+        reader = zlib.decompressobj(_GZIP)
+        try:
+            piece = reader.decompress(rest, room + 1)
+        except zlib.error as error:
+            raise BadRequest("The body is not the gzip that Content-Encoding says.", code="invalid_encoding") from error
+        room -= len(piece)
+        if room < 0:
+            raise BodyTooLarge(limit_bytes=limit_bytes, announced_bytes=None)
+        if not reader.eof:
+            raise BadRequest("The body's gzip stream is cut off.", code="invalid_encoding")
+        pieces.append(piece)
+        rest = reader.unused_data
+        if not rest:
+            return b"".join(pieces)
+    raise BadRequest(f"The body has more than {MAX_MEMBERS} gzip streams.", code="invalid_encoding")
 
 
 async def _read(receive: Receive, limit_bytes: int, announced: int | None) -> bytes:

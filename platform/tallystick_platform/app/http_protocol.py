@@ -10,8 +10,9 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from tallystick_platform.api.body import MAX_DISCARD_BYTES
 from tallystick_platform.api.downloads import ABORT_KEY
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.refusals import BadRequest, HeadTooLarge, TooSlow
@@ -19,8 +20,12 @@ from tallystick_platform.api.replies import JSON, encode_json
 from tallystick_platform.errors import PlatformError
 
 MAX_HEAD_BYTES = 65_536
-"""What may arrive of one head, or between two pieces of a body; a whole read of the socket may come on top."""
+"""What may arrive of one head, or between two pieces of a body. Of a head that does not end, a whole read of the socket may come on top."""
 HEAD_LIMIT_S = 30.0  # for one head; a client that is still there sends it in one piece
+LINE_BYTES = 4  # what a line of a head has besides name and value: ": " and its end
+LINGER_S = 2.0
+"""A refused client may be sending still. To close at once would reset the connection, and the reset would overtake the refusal: what comes
+is thrown away, for this long."""
 
 
 class ApiProtocol(HttpToolsProtocol):
@@ -33,6 +38,8 @@ class ApiProtocol(HttpToolsProtocol):
         self._unsettled_bytes = 0
         self._refusal: PlatformError | None = None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._discarded_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -40,9 +47,14 @@ class ApiProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_here()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._linger_timer is not None:
+            self._discard(len(data))
+            return
         if self.transport.is_closing():
             return
         self._settled = False
@@ -69,12 +81,17 @@ class ApiProtocol(HttpToolsProtocol):
                 "No upgrade is offered: send the request without one.", code="upgrade_not_offered"
             )
             raise self._refusal
+        if self._head_bytes() > MAX_HEAD_BYTES:
+            self._refusal = HeadTooLarge(limit_bytes=MAX_HEAD_BYTES)
+            raise self._refusal
         super().on_headers_complete()
         if upgrade:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._settled = True
+        if self.cycle.response_complete:  # refused, and its sender goes on
+            self._discard(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -100,16 +117,65 @@ class ApiProtocol(HttpToolsProtocol):
         else:
             self.transport.close()  # it never said anything
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, Unframed(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + LINE_BYTES for name, value in self.headers)
+
+    def _discard(self, size: int) -> None:
+        self._discarded_bytes += size
+        if self._discarded_bytes > MAX_DISCARD_BYTES:
+            self.transport.close()
+
     def _refuse(self, error: PlatformError) -> None:
-        """Close the connection, with the reason if no answer to an earlier request is under way."""
-        if self.transport.is_closing():
+        """Answer with the reason where it can be told whose answer it is, and close the connection."""
+        if self.transport.is_closing() or self._linger_timer is not None:
             return
-        if self.cycle is None or self.cycle.response_complete:
-            answer = describe(error)
-            body = encode_json({"error": answer.body()})
-            head = (
-                f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\ncontent-type: {JSON.decode()}\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        answers = self._may_answer()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = (
+                True  # the application hears that nobody waits, and nothing it sends mixes with the refusal
             )
-            self.transport.write(head.encode() + body)
-        self.transport.close()
+            self.cycle.message_event.set()
+        if not answers:
+            self.transport.close()
+            return
+        answer = describe(error)
+        body = encode_json({"error": answer.body()})
+        head = (
+            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\ncontent-type: {JSON.decode()}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._linger_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _may_answer(self) -> bool:
+        """Whether the refusal would be read as the answer to what it refuses: no earlier answer is due, and none has begun."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        return not self.pipeline and cycle.more_body and not cycle.response_started
+
+
+class Unframed:
+    """An application for a client of HTTP/1.0: it knows no chunks, so an answer of unknown length ends with its connection."""
+
+    def __init__(self, app: Any, cycle: RequestResponseCycle) -> None:
+        self._app = app
+        self._cycle = cycle
+        self._measured = False
+
+    async def __call__(self, scope: Any, receive: Any, _send: Any) -> None:
+        await self._app(scope, receive, self._send)
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self._measured = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            if not self._measured:
+                self._cycle.chunked_encoding = False
+        elif not self._measured:
+            self._cycle.expected_content_length = len(message.get("body", b""))
+        await self._cycle.send(message)

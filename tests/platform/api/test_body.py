@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 
+from tallystick_platform.api.body import MAX_MEMBERS
 from tallystick_platform.api.chat import timeout_of
 from tallystick_platform.api.refusals import BadRequest
 from tests.support.api import CHAT, HI, MAX_BODY_BYTES, TOKEN, Api
@@ -52,7 +53,9 @@ async def answer_to(body: bytes, coding: str | None, api: Api | None = None):
         return await client.post(CHAT, content=body, headers=headers)
 
 
-@pytest.mark.parametrize(("body", "coding"), [(PLAIN, None), (PLAIN, "identity"), (ZIPPED, "gzip"), (ZIPPED, " GZIP ")])
+@pytest.mark.parametrize(
+    ("body", "coding"), [(PLAIN, None), (PLAIN, "identity"), (ZIPPED, "gzip"), (ZIPPED, " GZIP "), (ZIPPED, "x-gzip")]
+)
 async def test_the_record_holds_the_body_without_its_coding(body: bytes, coding: str | None) -> None:
     reply = await answer_to(body, coding, api := Api())
     assert reply.status_code == 200
@@ -69,12 +72,26 @@ async def test_another_coding_is_refused_with_the_one_that_is_taken(coding: str)
 
 @pytest.mark.parametrize(
     "body",
-    [PLAIN, b"", ZIPPED[:-1], ZIPPED[:20], ZIPPED + b"x", ZIPPED + ZIPPED, zlib.compress(PLAIN)],
-    ids=["plain", "empty", "short", "cut", "more", "twice", "zlib"],
+    [PLAIN, b"", ZIPPED[:-1], ZIPPED[:20], ZIPPED + b"x", ZIPPED + ZIPPED[:-1], zlib.compress(PLAIN)],
+    ids=["plain", "empty", "short", "cut", "garbage-after", "second-cut", "zlib"],
 )
-async def test_a_body_that_is_not_one_gzip_stream_is_refused(body: bytes) -> None:
+async def test_a_body_that_is_not_whole_gzip_is_refused(body: bytes) -> None:
     reply = await answer_to(body, "gzip")
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_encoding")
+
+
+@pytest.mark.parametrize(("streams", "status"), [(2, 200), (MAX_MEMBERS, 200), (MAX_MEMBERS + 1, 400)])
+async def test_a_gzip_body_may_be_several_streams_up_to_a_bound(streams: int, status: int) -> None:
+    body = b"".join(gzip.compress(PLAIN[n : n + 1]) for n in range(streams - 1)) + gzip.compress(PLAIN[streams - 1 :])
+    reply = await answer_to(body, "gzip", api := Api())
+    assert reply.status_code == status
+    if status == 200:
+        assert api.journal.only.request.body == PLAIN
+
+
+async def test_several_streams_are_held_to_the_bound_together() -> None:
+    half = gzip.compress(b" " * (MAX_BODY_BYTES // 2 + 1))
+    assert (await answer_to(half + half, "gzip")).status_code == 413
 
 
 @pytest.mark.parametrize(("size", "status"), [(MAX_BODY_BYTES, 200), (MAX_BODY_BYTES + 1, 413), (200_000_000, 413)])

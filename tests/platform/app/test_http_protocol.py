@@ -75,10 +75,16 @@ class Said(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.ended = False
         self.closing = False
 
     def write(self, data) -> None:
         self.written += data
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def resume_reading(self) -> None: ...
 
     def close(self) -> None:
         self.closing = True
@@ -130,19 +136,20 @@ async def test_a_head_without_end_is_refused_at_its_bound() -> None:
         connection.data_received(PIECE)
     assert not said.is_closing()
     connection.data_received(b"a")
-    assert said.is_closing()
+    assert said.ended
     status, error = refusal(said.written)
     assert (status, error["code"]) == (431, "head_too_large")
 
 
-async def test_trailers_without_end_close_the_connection() -> None:
+async def test_trailers_without_end_are_refused_at_the_same_bound() -> None:
     connection, said = connected()
     connection.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n")
     for _ in range(MAX_HEAD_BYTES // len(PIECE)):
         connection.data_received(b"X-Long: " + PIECE[:-10] + b"\r\n")
-    assert not said.is_closing()
+    assert not said.ended
     connection.data_received(b"X")
-    assert said.is_closing()
+    assert said.ended
+    assert refusal(said.written)[0] == 431
 
 
 async def test_a_body_larger_than_a_head_may_be_is_taken() -> None:
@@ -208,3 +215,53 @@ async def test_an_upgrade_without_a_body_is_passed_over_and_the_connection_close
     async with serving() as port:
         answer = await asked(port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"xyz\r\nabc\r\n0\r\n\r\n", b"-1\r\n", b"f" * 17 + b"\r\n", b"1\r\nab\r\n", b"1 1\r\n", b"1\r\na\r\n0x2\r\n"],
+    ids=["letters", "negative", "overflow", "longer", "two", "hex-prefix"],
+)
+@pytest.mark.parametrize("apart", [False, True], ids=["with-its-head", "after-its-head"])
+async def test_a_bad_chunk_is_refused_and_the_application_hears_that_nobody_waits(chunks: bytes, apart: bool) -> None:
+    app = Echo()
+    async with serving(app) as port:
+        pieces = [CHUNKED, chunks] if apart else [CHUNKED + chunks]
+        status, error = refusal(await asked(port, *pieces))
+    assert (status, error["code"]) == (400, "invalid_http")
+    assert not app.began.is_set()
+
+
+@pytest.mark.parametrize("size", [MAX_HEAD_BYTES, 4 * MAX_HEAD_BYTES, 64 * MAX_HEAD_BYTES])
+async def test_a_head_beyond_its_bound_reads_why_however_it_arrives(size: int) -> None:
+    async with serving() as port:
+        status, error = refusal(await asked(port, GET[:-2] + b"X-Long: " + b"a" * size + b"\r\n\r\n"))
+    assert (status, error["code"]) == (431, "head_too_large")
+
+
+async def test_a_head_within_its_bound_is_taken() -> None:
+    lines = b"X-Long: " + b"a" * (MAX_HEAD_BYTES - 200) + b"\r\nConnection: close\r\n\r\n"
+    async with serving() as port:
+        assert (await asked(port, GET[:-2] + lines)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_of_http_1_0_gets_a_stream_without_chunks() -> None:
+    async with serving() as port:
+        head, _, body = (await asked(port, b"GET / HTTP/1.0\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert b"connection: close" in head
+    assert body == b"begunsize 0"
+
+
+async def test_a_refused_client_that_goes_on_sending_is_cut_off_at_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_DISCARD_BYTES", len(PIECE))
+    connection, said = connected()
+    connection.data_received(b"GET / HTTP/9.9\r\n\r\n")
+    assert (refusal(said.written)[0], said.is_closing()) == (400, False)
+    connection.data_received(PIECE)
+    assert not said.is_closing()
+    connection.data_received(b"a")
+    assert said.is_closing()
