@@ -39,6 +39,17 @@ def run(engine, *requests):
     return [(texts[one.request_id], ends[one.request_id]) for one in requests]
 
 
+def test_at_what_its_makers_recommend_the_model_talks_more_sense_than_at_one(engine):
+    own = engine.model.sampling
+
+    def right(temperature, top_p):
+        drawn = {"temperature": temperature, "top_p": top_p, "top_k": 0, "max_tokens": 8}
+        answers = run(engine, *[request(seed, text=QUESTION, seed=seed, **drawn) for seed in range(1, 9)])
+        return sum("Paris" in text for text, _ in answers)
+
+    assert right(own.temperature, own.top_p) > right(1.0, 1.0)
+
+
 def test_the_conversion_names_its_source():
     provenance = read_provenance(real_model())
     source = packaged_gguf()
