@@ -12,6 +12,8 @@ from tests.support.stranger.fields import strict_json
 MAX_DEPTH = 16
 MAX_BODY = 33_554_432
 MAX_MEMBERS = 65_536
+MAX_SIGNS = 2_097_152
+TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class Read(NamedTuple):
@@ -43,6 +45,8 @@ def _check(param: str, value: Any, level: int) -> None:
 def _json_body(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY:
         raise _fail("", "is beyond 33,554,432 bytes")
+    if sum(map(TEXT.sub(b"", body).count, (b",", b":", b"[", b"{"))) > MAX_SIGNS:
+        raise _fail("", "holds more values than a body may")
     value = strict_json(REQUEST, body)
     if not isinstance(value, dict):
         raise _fail("", "is no object")
