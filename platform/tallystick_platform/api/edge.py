@@ -40,7 +40,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seen = _Seen(self._request_id(scope["headers"]), send)
+        seen = _Seen(self._request_id(scope["headers"]), send, bodiless=scope["method"] == "HEAD")
         scope[REQUEST_ID_KEY] = seen.request_id.decode()
         began = time.perf_counter()
         try:
@@ -75,10 +75,11 @@ class Edge:
 class _Seen:
     """Watches the answer go by, and puts the request id on it."""
 
-    __slots__ = ("_send", "record_id", "request_id", "status")
+    __slots__ = ("_bodiless", "_send", "record_id", "request_id", "status")
 
-    def __init__(self, request_id: bytes, send: Send) -> None:
+    def __init__(self, request_id: bytes, send: Send, *, bodiless: bool) -> None:
         self._send = send
+        self._bodiless = bodiless
         self.request_id = request_id
         self.status: int | None = None
         self.record_id: str | None = None
@@ -92,4 +93,6 @@ class _Seen:
                     self.record_id = value.decode()
             headers.append((b"x-request-id", self.request_id))
             message["headers"] = headers
+        elif self._bodiless and message["type"] == "http.response.body":
+            message["body"] = b""
         await self._send(message)

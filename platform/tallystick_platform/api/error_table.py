@@ -48,7 +48,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorAnswer:
-    """One error, ready to be sent. `total_bytes`: of the file of which a part was asked for that there is not. Units: seconds, bytes."""
+    """One error, ready to be sent. `total_bytes`: of the file of which a part was asked for that there is not. `allow`: the methods
+    that the address takes. Units: seconds, bytes."""
 
     status: int
     type: str
@@ -57,6 +58,7 @@ class ErrorAnswer:
     param: str | None = None
     retry_after_s: int | None = None
     total_bytes: int | None = None
+    allow: str | None = None
 
     def body(self) -> dict[str, object]:
         """The error object of the answer's body."""
@@ -69,6 +71,8 @@ class ErrorAnswer:
             found.append((b"retry-after", str(self.retry_after_s).encode()))
         if self.total_bytes is not None:
             found.append((b"content-range", f"bytes */{self.total_bytes}".encode()))
+        if self.allow is not None:
+            found.append((b"allow", self.allow.encode()))
         if self.status == 415:
             found.append((b"accept-encoding", b"gzip"))
         if self.status == 401:
@@ -188,7 +192,10 @@ def _of_framework(error: HTTPException) -> ErrorAnswer:
         405: ("method_not_allowed", "This address does not take this method."),
         413: ("body_too_large", "The body is too large."),
     }.get(error.status_code, ("bad_request", f"The request is malformed: {error.detail}"))
-    return ErrorAnswer(status=error.status_code, type=INVALID_REQUEST, code=code, message=_bounded(message))
+    allow = (error.headers or {}).get("allow")
+    return ErrorAnswer(
+        status=error.status_code, type=INVALID_REQUEST, code=code, message=_bounded(message), allow=allow
+    )
 
 
 def _bounded(message: str) -> str:

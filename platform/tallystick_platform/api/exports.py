@@ -6,7 +6,7 @@ A job exists for who asked for it and for the owner of its model; for everybody 
 from __future__ import annotations
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, delete, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
@@ -19,7 +19,7 @@ from tallystick_platform.api.export_body import parse_export
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.query import whole_number
 from tallystick_platform.api.received import received
-from tallystick_platform.api.replies import Header, json_reply
+from tallystick_platform.api.replies import Header, json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.jobs.reading import downloadable
 from tallystick_platform.store.jobs import ExportJob
@@ -53,7 +53,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
         content = {**shown(taken.job), "tallystick": msgspec.Raw(proof.tallystick())}
         return json_reply(content, status=202, headers=headers)
 
-    @get("/v1/exports")
+    @reads("/v1/exports")
     async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         query = request.query_params
@@ -71,7 +71,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
             }
         )
 
-    @get("/v1/exports/{export_id:str}")
+    @reads("/v1/exports/{export_id:str}")
     async def get_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         job = await jobs.find(principal.address, export_id)

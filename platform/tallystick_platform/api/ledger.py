@@ -1,17 +1,17 @@
-"""`GET /v1/ledger` and `/v1/batches`: where the records stand. All of it is public on the chain; none of it needs a token."""
+"""`GET /v1/ledger` and `/v1/ledger/batches`: where the records stand. All of it is public on the chain; none of it needs a token."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from litestar import Request, get
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.query import whole_number
 from tallystick_platform.api.refusals import NothingHere
-from tallystick_platform.api.replies import json_reply
+from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
 
 MAX_BATCHES = 100
@@ -22,11 +22,11 @@ MAX_BATCH_NUMBER = 2**53 - 1
 def ledger_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the ledger paths."""
 
-    @get("/v1/ledger")
+    @reads("/v1/ledger")
     async def get_ledger() -> ASGIApp:
         return json_reply(asdict(await services.ledger.view()))
 
-    @get("/v1/batches")
+    @reads("/v1/ledger/batches")
     async def list_batches(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         query = request.query_params
         limit = whole_number(query, "limit", least=1, most=MAX_BATCHES, default=DEFAULT_BATCHES) or DEFAULT_BATCHES
@@ -43,7 +43,7 @@ def ledger_handlers(services: Services) -> list[HTTPRouteHandler]:
             }
         )
 
-    @get("/v1/batches/{number:str}")
+    @reads("/v1/ledger/batches/{number:str}")
     async def get_batch(number: FromPath[str]) -> ASGIApp:
         wanted = whole_number({"number": number}, "number", least=0, most=MAX_BATCH_NUMBER, default=None)
         batch = None if wanted is None else await services.ledger.batch(wanted)

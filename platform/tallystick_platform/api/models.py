@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from litestar import Request, get
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.replies import json_reply
+from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.exchange import defaults
@@ -72,7 +72,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             "registry": shown_version(version),
         }
 
-    @get("/v1/models")
+    @reads("/v1/models")
     async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
@@ -80,7 +80,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
         shown = [served(model, offered.pop((model.id, model.weights_digest), None)) for model in running]
         return json_reply({"object": "list", "data": [*shown, *(registered(one) for one in offered.values())]})
 
-    @get(model_paths())
+    @reads(model_paths())
     async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         wanted = model_id_of(request)

@@ -63,6 +63,7 @@ def _paths() -> Schema:
         **_ledger_paths(),
         **_record_paths(),
         "/healthz": {"get": read("Whether the process is alive", "Health", public=True)},
+        "/health": {"get": read("The same as /healthz", "Health", public=True)},
         "/readyz": {"get": _ready()},
         "/metrics": {"get": _text("Figures for Prometheus", "text/plain")},
         "/schema/openapi.json": {"get": _text("This description", "application/json")},
@@ -150,8 +151,8 @@ def _ledger_paths() -> Schema:
     number = in_path("number", "From 0.")
     return {
         "/v1/ledger": {"get": read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
-        "/v1/batches": {"get": read("The batches, newest first", "BatchList", _paging(), public=True)},
-        "/v1/batches/{number}": {"get": read("One batch", "Batch", [number], public=True, missing=True)},
+        "/v1/ledger/batches": {"get": read("The batches, newest first", "BatchList", _paging(), public=True)},
+        "/v1/ledger/batches/{number}": {"get": read("One batch", "Batch", [number], public=True, missing=True)},
     }
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from html import escape
 
-from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tallystick_platform.api.openapi import document
 from tallystick_platform.api.openapi_page import PAGE_HEADERS, render, shell
-from tallystick_platform.api.replies import HTML, Reply, encode_json, json_reply
+from tallystick_platform.api.replies import HTML, Reply, encode_json, json_reply, reads
 from tallystick_platform.api.services import Services
 
 LINKS = (
     ("/schema", "the API, described"),
     ("/schema/openapi.json", "the same as OpenAPI 3.1"),
     ("/v1/ledger", "the log: contract, log id, size, head"),
-    ("/v1/batches", "the batches on the chain"),
+    ("/v1/ledger/batches", "the batches on the chain"),
     ("/healthz", "is the process alive"),
     ("/readyz", "would a request be answered now"),
     ("/metrics", "figures for Prometheus"),
@@ -35,31 +34,31 @@ def operation_handlers(services: Services) -> list[HTTPRouteHandler]:
         "Tallystick", f"<h1>Tallystick</h1><p>Inference that proves what it did.</p><ul>{links}</ul>"
     ).encode()
 
-    @get("/healthz")
+    @reads(["/healthz", "/health"])
     async def healthz() -> ASGIApp:
         return json_reply({"status": "ok"})
 
-    @get("/readyz")
+    @reads("/readyz")
     async def readyz() -> ASGIApp:
         now = await services.readiness()
         status = "ready" if now.ready else "not ready"
         return json_reply({"status": status, "parts": now.parts}, status=200 if now.ready else 503)
 
-    @get("/metrics")
+    @reads("/metrics")
     async def metrics() -> ASGIApp:
         # In a thread: some figures are read from the journal's database at this moment.
         body = await asyncio.to_thread(generate_latest, services.metrics.registry)
         return Reply(body, content_type=CONTENT_TYPE_LATEST.encode())
 
-    @get("/schema/openapi.json")
+    @reads("/schema/openapi.json")
     async def openapi_document() -> ASGIApp:
         return Reply(schema)
 
-    @get("/schema")
+    @reads("/schema")
     async def openapi_page() -> ASGIApp:
         return Reply(page, content_type=HTML, headers=PAGE_HEADERS)
 
-    @get("/")
+    @reads("/")
     async def landing() -> ASGIApp:
         return Reply(index, content_type=HTML, headers=PAGE_HEADERS)
 

@@ -5,7 +5,7 @@ The encrypted blobs alone need no token: their digests stand in the opened recor
 
 from __future__ import annotations
 
-from litestar import Request, get
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
@@ -17,7 +17,7 @@ from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.query import flag, whole_number
 from tallystick_platform.api.ranges import conditions_of
 from tallystick_platform.api.refusals import BadRequest, NothingHere
-from tallystick_platform.api.replies import Reply, json_reply
+from tallystick_platform.api.replies import Reply, json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.store.records import MAX_PAGE, StoredRecord
 
@@ -39,7 +39,7 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
             raise NothingHere("There is no such record of yours.", code="record_not_found")
         return found
 
-    @get("/v1/records")
+    @reads("/v1/records")
     async def list_records(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         query = request.query_params
@@ -59,23 +59,23 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
             }
         )
 
-    @get("/v1/records/{record_id:str}")
+    @reads("/v1/records/{record_id:str}")
     async def get_record(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(status_of(await own_record(request, record_id)))
 
-    @get("/v1/records/{record_id:str}/receipt")
+    @reads("/v1/records/{record_id:str}/receipt")
     async def get_receipt(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         record = await own_record(request, record_id)
         return Reply(services.proofs.receipt(record.receipt))
 
-    @get("/v1/records/{record_id:str}/proof")
+    @reads("/v1/records/{record_id:str}/proof")
     async def get_proof(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         record = await own_record(request, record_id)
         bundle = await services.ledger.bundle(record, with_secret=flag(request.query_params, "secret", default=True))
         name = f'attachment; filename="tallystick-{format_record_id(record.record_id)}.json"'
         return Reply(bundle, headers=[(b"content-disposition", name.encode()), (b"cache-control", b"no-store")])
 
-    @get("/v1/records/{record_id:str}/blobs/{digest:str}")
+    @reads("/v1/records/{record_id:str}/blobs/{digest:str}")
     async def get_blob(request: Request, record_id: FromPath[str], digest: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         named = _named_blob(record_id, digest)
         blob = await services.records.blob(*named)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, delete, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
@@ -17,7 +17,7 @@ from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.refusals import BadRequest, NothingHere
 from tallystick_platform.api.registry_body import RegisterBody
-from tallystick_platform.api.replies import json_reply
+from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.strict_json import read_object
 from tallystick_platform.registry.entries import Stage, Visibility
@@ -68,7 +68,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         where = f"/v1/registrations/{registration.id}".encode()
         return json_reply(shown_registration(registration), status=202, headers=[(b"location", where)])
 
-    @get("/v1/registrations/{registration_id:str}")
+    @reads("/v1/registrations/{registration_id:str}")
     async def get_registration(request: Request, registration_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         found = desk.registration(registration_id, principal.address)
@@ -76,7 +76,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
             raise NothingHere("There is no such registration of yours.", code="registration_not_found")
         return json_reply(shown_registration(found))
 
-    @get(model_paths("/versions"))
+    @reads(model_paths("/versions"))
     async def list_versions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         found = await desk.versions(model_id_of(request), principal.address)

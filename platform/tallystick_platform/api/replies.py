@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
+from litestar import route
 from litestar.types import Receive, Scope, Send
 
 from tallystick_platform.api.error_table import ErrorAnswer
@@ -16,6 +18,9 @@ EVENTS = b"text/event-stream; charset=utf-8"
 Header = tuple[bytes, bytes]
 
 encode_json = msgspec.json.Encoder().encode
+
+reads = partial(route, http_method=["GET", "HEAD"])
+"""Decorates a handler that only reads. HEAD gets the headers of GET; the edge keeps the body back."""
 
 
 class Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from litestar import Request, delete, get, post, put
+from litestar import Request, delete, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
@@ -20,7 +20,7 @@ from tallystick_platform.api.query import whole_number
 from tallystick_platform.api.refusals import BadRequest, ClientGone, TooSlow
 from tallystick_platform.api.registry import read_json
 from tallystick_platform.api.registry_body import UploadBody
-from tallystick_platform.api.replies import json_reply
+from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import Visibility
@@ -47,13 +47,13 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         )
         return json_reply(shown_upload(upload), status=201)
 
-    @get(model_paths("/uploads"))
+    @reads(model_paths("/uploads"))
     async def list_uploads(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         found = await desk.uploads(model_id_of(request), principal.address)
         return json_reply({"object": "list", "data": [shown_upload(upload) for upload in found]})
 
-    @get(model_paths("/uploads/{upload_id:str}"))
+    @reads(model_paths("/uploads/{upload_id:str}"))
     async def get_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown_upload(await desk.upload(model_id_of(request), upload_id, principal.address)))

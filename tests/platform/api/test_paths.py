@@ -203,11 +203,11 @@ async def test_somebody_elses_records_are_not_listed() -> None:
 async def test_the_ledger_and_its_batches_need_no_token() -> None:
     async with Api().client(host="x") as client:
         ledger = (await client.get("/v1/ledger")).json()
-        page = (await client.get("/v1/batches?limit=2")).json()
-        rest = (await client.get(f"/v1/batches?cursor={page['next_cursor']}")).json()
-        one = (await client.get("/v1/batches/1")).json()
-        missing = await client.get("/v1/batches/9")
-        malformed = await client.get("/v1/batches/x")
+        page = (await client.get("/v1/ledger/batches?limit=2")).json()
+        rest = (await client.get(f"/v1/ledger/batches?cursor={page['next_cursor']}")).json()
+        one = (await client.get("/v1/ledger/batches/1")).json()
+        missing = await client.get("/v1/ledger/batches/9")
+        malformed = await client.get("/v1/ledger/batches/x")
     assert ledger["log_id"].startswith("0x")
     assert (ledger["entries"], ledger["terms"]["promise"], ledger["terms"]["mode"]) == (4, PROMISE_S, "append")
     signed = SignedHead.from_json(ledger["signed_head"])
@@ -304,8 +304,8 @@ async def test_answers_have_the_described_members() -> None:
             "Model": (await client.get(f"/v1/models/{MODEL.id}")).json(),
             "ModelList": (await client.get("/v1/models")).json(),
             "Ledger": (await client.get("/v1/ledger")).json(),
-            "Batch": (await client.get("/v1/batches/0")).json(),
-            "BatchList": (await client.get("/v1/batches")).json(),
+            "Batch": (await client.get("/v1/ledger/batches/0")).json(),
+            "BatchList": (await client.get("/v1/ledger/batches")).json(),
             "RecordStatus": (await client.get(f"/v1/records/{record_id}")).json(),
             "RecordList": (await client.get("/v1/records")).json(),
             "SignedReceipt": (await client.get(f"/v1/records/{record_id}/receipt")).json(),
@@ -361,7 +361,43 @@ def test_the_api_imports_neither_torch_nor_the_engine() -> None:
 async def test_options_and_head_do_not_fail() -> None:
     async with Api().client(host="x") as client:
         assert (await client.options("/v1/ledger")).status_code == 204
-        assert (await client.head("/v1/ledger")).status_code in {200, 405}
+        assert (await client.head("/v1/ledger")).status_code == 200
+
+
+def readable() -> list[str]:
+    return [path for path, item in document()["paths"].items() if "get" in item]
+
+
+@pytest.mark.parametrize("path", readable())
+async def test_head_answers_as_get_does_without_the_body(path: str) -> None:
+    path = re.sub(r"\{\w+\}", "x", path)
+    async with Api().client() as client:
+        whole, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    passing = {"x-request-id", *(("content-length",) if path == "/metrics" else ())}
+    assert {k: v for k, v in head.headers.items() if k not in passing} == {
+        k: v for k, v in whole.headers.items() if k not in passing
+    }
+
+
+@pytest.mark.parametrize("path", list(document()["paths"]))
+async def test_a_method_that_is_not_taken_is_told_which_are(path: str) -> None:
+    described = {method.upper() for method in document()["paths"][path]}
+    async with Api().client() as client:
+        reply = await client.request("PATCH", re.sub(r"\{\w+\}", "x", path))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (405, "method_not_allowed")
+    allowed = set(reply.headers["allow"].split(", "))
+    assert allowed == described | {"OPTIONS"} | ({"HEAD"} if "GET" in described else set())
+
+
+async def test_the_name_batches_is_left_to_openai() -> None:
+    async with Api().client() as client:
+        assert (await client.get("/v1/batches")).status_code == 404
+
+
+async def test_health_has_two_names() -> None:
+    async with Api().client(host="x") as client:
+        assert (await client.get("/health")).json() == (await client.get("/healthz")).json()
 
 
 async def test_openapi_is_served_as_json() -> None:

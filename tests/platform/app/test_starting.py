@@ -70,8 +70,8 @@ async def test_one_question_goes_all_the_way_and_its_evidence_holds(tmp_path: Pa
             bundle = parse_bundle((await client.get(path + "/proof")).content)
             closed = parse_bundle((await client.get(path + "/proof?secret=false")).content)
             ledger = (await client.get("/v1/ledger")).json()
-            batch = (await client.get(f"/v1/batches/{status['batch']}")).json()
-            batches = (await client.get("/v1/batches")).json()["data"]
+            batch = (await client.get(f"/v1/ledger/batches/{status['batch']}")).json()
+            batches = (await client.get("/v1/ledger/batches")).json()["data"]
             metrics = (await client.get("/metrics")).text
         check_evidence(bundle, proof)
         assert closed.record_secret is None
