@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -37,6 +38,7 @@ MIN_LIKENESS = 0.75  # from which an unknown variable is taken for a misspelt se
 # Variables of the auditor's commands, which share the prefix and may look like settings.
 _OTHER_COMMANDS = frozenset({"AUDITOR_KEY", "LOG", "RPC", "TOKEN", "TOKEN_FILE"})
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _SECRET: JsonDict = {"secret": True}
 _SECRET_URL: JsonDict = {"secret": True, "url": True}
 
@@ -135,6 +137,10 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8000, ge=0, le=65_535, description="Port that the API listens on.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of web pages that may call the API, such as `https://app.example`, comma-separated; `*`: all.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line that is written."
     )
@@ -285,11 +291,21 @@ class Settings(BaseSettings):
             return {**data, "confirmations": REMOTE_CONFIRMATIONS if data.get("chain_rpc") else 0}
         return data
 
-    @field_validator("auditor_public_keys", "model_signers", mode="before")
+    @field_validator("auditor_public_keys", "model_signers", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"{origin!r} is no origin: write it as `https://host` or `https://host:port`, in lower case"
+                )
         return value
 
     @field_validator("chain_rpc", "signer_url")

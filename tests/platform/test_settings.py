@@ -213,3 +213,18 @@ def test_a_signer_is_reached_over_http() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(signer_url="ipc:///signer")
     assert caught.value.setting == "TALLYSTICK_SIGNER_URL"
+
+
+@pytest.mark.parametrize(
+    "text", ["https://app.example/", "app.example", "null", "https://APP.example", "ftp://a.example"]
+)
+def test_what_is_no_origin_of_a_page_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("TALLYSTICK_CORS_ORIGINS", f"https://good.example, {text}")
+    with pytest.raises(SettingsError, match="TALLYSTICK_CORS_ORIGINS"):
+        load_settings()
+
+
+def test_origins_of_pages_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().cors_origins == ()
+    monkeypatch.setenv("TALLYSTICK_CORS_ORIGINS", "https://a.example, http://localhost:3000,*")
+    assert load_settings().cors_origins == ("https://a.example", "http://localhost:3000", "*")

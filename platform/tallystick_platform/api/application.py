@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import structlog
 from litestar import Litestar, MediaType, Request, Response
 from litestar.exceptions import HTTPException
@@ -9,6 +11,7 @@ from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
 from tallystick_platform.api.chat import chat_handler
+from tallystick_platform.api.cors import Cors
 from tallystick_platform.api.downloads import download_handlers
 from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.error_table import describe
@@ -27,9 +30,11 @@ from tallystick_platform.api.uploads import upload_handlers
 _log = structlog.get_logger(__name__)
 
 
-def create_api(services: Services) -> ASGIApp:
-    """Everything that is served over HTTP."""
-    litestar = create_litestar(services)
+def create_api(services: Services, *, cors_origins: Collection[str] = ()) -> ASGIApp:
+    """Everything that is served over HTTP; pages of `cors_origins` may read it."""
+    litestar: ASGIApp = create_litestar(services)
+    if cors_origins:
+        litestar = Cors(litestar, cors_origins)
     return Edge(litestar, random=services.random, metrics=services.metrics)
 
 

@@ -35,7 +35,9 @@ async def _serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
         async with started(settings, base_url=url) as running:
             with closing(Service(running)) as service:
                 leaving = asyncio.Event()
-                server = ApiServer(create_api(service.services), on_leave=leaving.set)
+                server = ApiServer(
+                    create_api(service.services, cors_origins=settings.cors_origins), on_leave=leaving.set
+                )
                 tasks = {
                     asyncio.create_task(_announce(service, url, on_ready), name="announce"),
                     asyncio.create_task(_leave(service, server, leaving), name="leave"),
