@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from tallystick.ids import Address, Head, Index, RecordId, to_hex
 from tallystick.receipts import HeadStatement, sign_head
 from tallystick.record import State
 from tallystick_platform.api import Services, create_api
+from tallystick_platform.api.openapi import document
 from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.services import BatchView, LedgerView, Readiness, TermsView
 from tallystick_platform.auth import Principal
@@ -277,11 +279,40 @@ class Api(Bench):
     def client(self, **headers: str) -> httpx.AsyncClient:
         """A client that is authenticated unless it says otherwise."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers or AUTH)
+        return httpx.AsyncClient(
+            transport=transport,
+            base_url="http://test",
+            headers=headers or AUTH,
+            event_hooks={"response": [check_described]},
+        )
 
     def serving(self, **changes: object) -> object:
         """The same on a real port."""
         return serving(create_api(replace(self.services, **changes)))
+
+
+def _shape(path: str) -> re.Pattern[str]:
+    """A path of the description as a pattern; ids of models and names of files may hold slashes."""
+    return re.compile(
+        re.sub(r"\{(\w+)\}", lambda part: ".+" if part[1] in {"model_id", "name"} else "[^/]+", path) + "$"
+    )
+
+
+DESCRIBED = [(_shape(path), item) for path, item in document()["paths"].items()]
+
+
+async def check_described(reply: httpx.Response) -> None:
+    """Every status that any test meets is in the description of its path."""
+    method, path = reply.request.method.lower(), reply.request.url.path
+    found = described(path, "get" if method == "head" else method)
+    assert not found or str(reply.status_code) in found, (method, path, reply.status_code)
+
+
+def described(path: str, method: str) -> set[str]:
+    """The statuses that a path may answer with; none for what is not described."""
+    return {
+        status for shape, item in DESCRIBED if shape.match(path) for status in item.get(method, {}).get("responses", ())
+    }
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ def document() -> Schema:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"apiKey": []}],
-        "paths": _paths(),
+        "paths": _with_common_answers(_paths()),
         "components": {
             "schemas": {**components, **SCHEMAS, **MODEL_SCHEMAS},
             "securitySchemes": {
@@ -70,6 +70,34 @@ def _paths() -> Schema:
         "/schema": {"get": _text("This description as a page", "text/html")},
         "/": {"get": _text("Where things are", "text/html")},
     }
+
+
+EVERYWHERE = {
+    "400": "What came is not HTTP, or a parameter is malformed; `param` names it.",
+    "408": "The head or the body did not arrive in time.",
+    "431": "The head is larger than 64 KiB.",
+    "500": "The server failed. Quote the request id.",
+}
+WITH_TOKEN = {"503": f"{UNAVAILABLE}; see Retry-After."}
+WITH_BODY = {
+    "413": "The body is too large, as it came or decompressed.",
+    "415": "The body's content coding is not gzip.",
+}
+RECORDED = {"403": "X-Sender-Address is not the token's.", "414": "The path is longer than a record can hold."}
+
+
+def _with_common_answers(paths: Schema) -> Schema:
+    """Add what every operation of a kind may answer, where it does not say so in words of its own."""
+    for item in paths.values():
+        for operation in item.values():
+            common = dict(EVERYWHERE)
+            if operation.get("security") != []:
+                common |= WITH_TOKEN | RECORDED
+            if "requestBody" in operation:
+                common |= WITH_BODY
+            for status, text in common.items():
+                operation["responses"].setdefault(status, error(text))
+    return paths
 
 
 def _export_paths() -> Schema:
