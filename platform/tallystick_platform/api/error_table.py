@@ -6,8 +6,10 @@ An error without any row is a defect of the server: 500, and nothing of its text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from litestar.exceptions import HTTPException
 
@@ -176,7 +178,7 @@ def describe(error: BaseException) -> ErrorAnswer:
         status=row.status,
         type=row.type,
         code=getattr(error, "code", row.code),
-        message=_bounded(str(error)),
+        message=_bounded(without_paths(str(error), getattr(error, "path", None))),
         param=getattr(error, "param", row.param),
         retry_after_s=retry_after_s,
         total_bytes=getattr(error, "total_bytes", None),
@@ -196,6 +198,16 @@ def _of_framework(error: HTTPException) -> ErrorAnswer:
     return ErrorAnswer(
         status=error.status_code, type=INVALID_REQUEST, code=code, message=_bounded(message), allow=allow
     )
+
+
+_ABSOLUTE = re.compile(r"(?<![\w:/.{}\[\]-])/(?!v1/|schema\b)(?:[^/\s'\"`:,;()]+/)+([^/\s'\"`:,;()]*)")
+
+
+def without_paths(message: str, path: object = None) -> str:
+    """A message without the server's folders: of a path only its last part is left. `path` is one that the message may hold."""
+    if isinstance(path, Path) and path.is_absolute():
+        message = message.replace(str(path), path.name)
+    return _ABSOLUTE.sub(r"\1", message)
 
 
 def _bounded(message: str) -> str:

@@ -22,6 +22,7 @@ from tallystick_platform.api.openapi import document
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.errors import EngineFailed, PlatformError, UnknownModel
 from tallystick_platform.exchange import faults
+from tallystick_platform.formats.errors import FormatError
 from tests.support.api import HEAD, OTHER_TOKEN, TOKEN, Api
 from tests.support.exchange import MODEL, PROMISE_S, SENDER, WRITER, Script, ask
 
@@ -337,6 +338,25 @@ def test_every_error_of_the_edge_and_the_exchange_has_a_row() -> None:
 def test_an_error_without_a_row_says_nothing_of_itself() -> None:
     answer = describe(KeyError("secret"))
     assert (answer.status, answer.message) == (500, error_table.INTERNAL_MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FormatError(path=Path("/srv/my models/a/model.safetensors"), reason="is cut"), "model.safetensors: is cut"),
+        (
+            EngineFailed(reason="[Errno 2] no file: '/srv/t/models/x.bin'"),
+            "the model failed: [Errno 2] no file: 'x.bin'",
+        ),
+        (
+            EngineFailed(reason="ask /v1/models/a/b for owner/name"),
+            "the model failed: ask /v1/models/a/b for owner/name",
+        ),
+        (EngineFailed(reason="see https://host/a/b"), "the model failed: see https://host/a/b"),
+    ],
+)
+def test_a_message_names_no_folder_of_the_server(error: PlatformError, message: str) -> None:
+    assert describe(error).message == message
 
 
 def test_a_long_message_is_cut() -> None:
