@@ -38,6 +38,11 @@ from tallystick.keys import WRAP_BYTES
 from tallystick.trust import read_trust
 from tallystick.verify.whole_log import DEFAULT_MAX_AGE_S, MAX_CLOCK_AHEAD_S
 
+EXAMPLES: Final = """\b
+Examples:
+  tallystick doctor
+  tallystick doctor --trust work --rpc https://node.example --auditor-key auditor.key
+"""
 PACKAGES: Final = {
     "cbor2": "cbor2",
     "click": "click",
@@ -70,7 +75,7 @@ class Finding:
     detail: str
 
 
-@click.command(short_help="Say what is missing.")
+@click.command(epilog=EXAMPLES, short_help="Say what is missing.")
 @node_options
 @trust_options
 @auditor_key_option

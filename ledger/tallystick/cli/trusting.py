@@ -27,6 +27,15 @@ Examples:
   tallystick trust add work --rpc ... --contract ... --log ... --yes --how "from the operator's letter"
   tallystick verify --trust work --rpc https://node.example
 """
+LIST_EXAMPLES: Final = """\b
+Examples:
+  tallystick trust list
+  tallystick trust list --json
+"""
+REMOVE_EXAMPLES: Final = """\b
+Example:
+  tallystick trust remove work
+"""
 TYPED: Final = "confirmed on a terminal"
 IN_SCRIPT: Final = "added in a script, with --yes"
 BY_OPTION: Final = "named on the command line"
@@ -75,7 +84,7 @@ def add(
         click.echo(f"{path}: {name} added")
 
 
-@trust.command("list")
+@trust.command("list", epilog=LIST_EXAMPLES)
 @trust_file_option
 @json_option
 def list_logs(trust_file: Path | None, as_json: bool) -> None:
@@ -91,7 +100,7 @@ def list_logs(trust_file: Path | None, as_json: bool) -> None:
             click.echo(line)
 
 
-@trust.command()
+@trust.command(epilog=REMOVE_EXAMPLES)
 @click.argument("name")
 @trust_file_option
 def remove(name: str, trust_file: Path | None) -> None:
