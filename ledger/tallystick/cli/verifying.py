@@ -146,6 +146,8 @@ def _walk(
     reader: LedgerReader, known: Known, options: dict[str, Any], messages: list[Message], vouch: Vouch | None
 ) -> Verdict:
     trusted = known.trusted or find_trusted(known.trust_file, None, reader.log_id)
+    if trusted is not None and known.chain_id not in {None, trusted.chain_id}:
+        raise click.UsageError(f"{trusted.name} is a log of chain {trusted.chain_id}, not of chain {known.chain_id}")
     given = options["max_age_s"]
     chosen = given if _was_given("max_age_s") else default_max_age_s(reader.chain_id())
     settings = VerifyOptions(

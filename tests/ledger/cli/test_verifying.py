@@ -151,6 +151,14 @@ def test_another_chain_log_or_contract_than_the_nodes_ends_with_2(run, node, arg
     assert message in result.stderr
 
 
+def test_another_chain_than_the_trusted_logs_ends_with_2(run, node, tmp_path):
+    trust = ["--trust-file", str(tmp_path / "trust.toml")]
+    assert run("trust", "add", "work", *node, *trust, "--yes").exit_code == 0
+    result = run("verify", *node, *trust, "--chain-id", "1")
+    assert result.exit_code == 2
+    assert "work is a log of chain" in result.stderr
+
+
 def test_another_writer_than_was_named_ends_with_2(run, node):
     assert run("verify", *node, "--writer", "0x" + "99" * 20).exit_code == 2
 
