@@ -226,7 +226,8 @@ class ChainRejected(ChainError):
     """The node answered, and refused; `data` holds the contract's revert bytes, if any."""
 
     def __init__(self, code: int, message: str, data: bytes = b"") -> None:
-        super().__init__(f"chain node refused ({code}): {message}" + (f" 0x{data.hex()}" if data else ""))
+        refused = f"chain node refused ({code})" if code else "chain node"
+        super().__init__(f"{refused}: {message}" + (f" 0x{data.hex()}" if data else ""))
         self.code = code
         self.message = message
         self.data = data
