@@ -138,7 +138,7 @@ def _name(config: EngineConfig, folder: Path, digest: bytes) -> tuple[str, str]:
     """Id and version: as registered, else from the folder's name and digest."""
     if config.version is not None:
         return config.version.model_id, config.version.version
-    converted = read_provenance(folder) is not None
+    converted = folder.resolve().is_relative_to(config.models_dir.resolve()) and read_provenance(folder) is not None
     return (folder.parent.name if converted else folder.resolve().name.lower()), digest.hex()[:12]
 
 

@@ -34,6 +34,13 @@ def test_the_model_is_described_as_it_is(folder):
     assert stages[-1] == ("ready", 1.0)
 
 
+def test_a_copy_of_a_converted_folder_is_named_after_itself(folder):
+    (folder / "tallystick.json").write_text(
+        '{"source": "tiny.gguf", "source_sha256": "00", "quantisation": "Q4_1", "converter": "transformers 5"}'
+    )
+    assert load(folder)[0].model.id == "tiny-1.5b"
+
+
 def test_float32_on_a_cpu_is_reproducible_and_shares_batches(folder):
     engine, _ = load(folder)
     assert engine.model.reproducibility == "reproducible"
