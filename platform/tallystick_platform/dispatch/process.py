@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 
@@ -23,6 +24,7 @@ async def start(config: WorkerConfig) -> Process:
         msgspec.json.encode(config).decode(),
         stdin=PIPE,
         stdout=DEVNULL,  # standard output is this process's own: a worker logs on standard error
+        env={**os.environ, "TQDM_DISABLE": "1"},  # the libraries' own bars; progress is told in the protocol
         start_new_session=True,
     )
 

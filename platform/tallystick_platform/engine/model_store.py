@@ -67,7 +67,7 @@ def ensure_converted(source: Path, models_dir: Path, progress: Progress) -> Path
     if folder.is_dir():
         return folder
     folder.parent.mkdir(exist_ok=True)
-    progress("waiting for another process that converts this model", 0.0)
+    progress("waiting until no other process converts this model", 0.0)
     try:
         with FileLock(folder.parent / f".{folder.name}.lock", timeout=LOCK_TIMEOUT_S):
             if folder.is_dir():
