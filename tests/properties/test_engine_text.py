@@ -59,7 +59,8 @@ def test_every_prompt_is_computed_once_in_pieces_of_its_own_and_nobody_waits_lon
             seen[part.sequence.request_id].append((part.start, part.stop))
             scheduler.advance(part)
             if part.stop == part.sequence.prompt_size:
-                assert step <= len(fakes) * turns[part.sequence.request_id]
+                # Every other step belongs to whoever has waited longest, so among n prompts each has a turn within 2 n steps.
+                assert step <= 2 * len(fakes) * turns[part.sequence.request_id]
     for fake in fakes:
         starts = range(0, fake.prompt_size, piece)
         assert seen[fake.request_id] == [(start, min(start + piece, fake.prompt_size)) for start in starts]
