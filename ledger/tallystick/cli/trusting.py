@@ -114,13 +114,14 @@ def vouch_for(
     log_id: LogId, trusted: TrustedLog | None, named: LogId | None, writers: Sequence[Address] = ()
 ) -> Vouch | None:
     """Who says whose log it is: the trust file, the identifier that was named, or the writer that was."""
+    signers = tuple(writers)
     if trusted is not None and trusted.log_id == log_id:
-        known = tuple(dict.fromkeys((*trusted.writers, *writers)))
-        return Vouch(how=f"trusted as {trusted.name} ({trusted.how})", log_known=True, writers=known)
+        how = f"trusted as {trusted.name} ({trusted.how})"
+        return Vouch(how=how, log_known=True, writers=tuple(trusted.writers), named=signers)
     if named == log_id:
-        return Vouch(how=BY_OPTION, log_known=True, writers=tuple(writers))
-    if writers:
-        return Vouch(how=BY_WRITER, log_known=False, writers=tuple(writers))
+        return Vouch(how=BY_OPTION, log_known=True, named=signers)
+    if signers:
+        return Vouch(how=BY_WRITER, log_known=False, named=signers)
     return None
 
 

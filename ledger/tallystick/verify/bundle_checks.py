@@ -135,8 +135,11 @@ class _BundleVerification:
         )
 
     def _gap(self, who: Address | None, on_chain: BundleOnChain | None) -> Gap | None:
-        gap = gap_of(self._vouch, self._evidence.terms, who)
-        if gap is None or on_chain is None or who is None or self._vouch is None or not self._vouch.log_known:
+        vouch = self._vouch
+        gap = gap_of(vouch, self._evidence.terms, who)
+        if gap is None or on_chain is None or who is None or vouch is None:
+            return gap
+        if not vouch.log_known or vouch.asks_for_another(who):
             return gap
         return on_chain.gap_of_writer(who)  # the log is known, and its keeper may have named this writer since
 

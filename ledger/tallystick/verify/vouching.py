@@ -23,25 +23,28 @@ NOT_THE_ONE_REMEDY: Final = "evidence that the named writer signed"
 class Vouch:
     """Somebody's word about whose log it is; `how` says whose.
 
-    With `log_known` the log's identifier is known to be the right one: then its terms name the first writer. `writers` are known
-    besides. Without it, the signature must be one of theirs.
+    With `log_known` the log's identifier is known to be the right one: then its terms name the first writer, and `writers` are known
+    besides. Where somebody is `named`, the signature must be one of theirs, whoever else writes the log.
     """
 
     how: str
     log_known: bool
     writers: tuple[Address, ...] = ()
+    named: tuple[Address, ...] = ()
+
+    def asks_for_another(self, signer: Address | None) -> bool:
+        """Whether somebody else than this signer was named."""
+        return bool(self.named) and signer not in self.named
 
 
 def gap_of(vouch: Vouch | None, terms: LogTerms | None, signer: Address | None) -> Gap | None:
     """What is missing before a signature counts as the log's writer's; None where nothing is."""
     if vouch is None:
         return NOBODY
-    known = set(vouch.writers)
+    shown = "nobody" if signer is None else checksum_address(signer)
+    if vouch.asks_for_another(signer):
+        return Gap(NOT_THE_ONE.format(shown), NOT_THE_ONE_REMEDY)
+    known = {*vouch.writers, *vouch.named}
     if vouch.log_known and terms is not None:
         known.add(terms.writer)
-    if signer in known:
-        return None
-    shown = "nobody" if signer is None else checksum_address(signer)
-    if vouch.log_known:
-        return Gap(UNKNOWN_SIGNER.format(shown), UNKNOWN_SIGNER_REMEDY)
-    return Gap(NOT_THE_ONE.format(shown), NOT_THE_ONE_REMEDY)
+    return None if signer in known else Gap(UNKNOWN_SIGNER.format(shown), UNKNOWN_SIGNER_REMEDY)

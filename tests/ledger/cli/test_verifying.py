@@ -237,6 +237,14 @@ def test_a_bundle_of_a_log_or_writer_that_was_named_ends_with_0(run, bundle_file
     assert run("verify", bundle_file, *node[2:], "--chain-id", "1").exit_code == 2
 
 
+def test_a_writer_that_was_named_must_have_signed_though_the_log_is_known(run, bundle_file, node, log):
+    for known in (node, node[2:]):  # with the chain, and offline
+        assert run("verify", bundle_file, *known, "--writer", "0x" + log.writer.address.hex()).exit_code == 0
+        result = run("verify", bundle_file, *known, "--writer", "0x" + "99" * 20)
+        assert result.exit_code == 2
+        assert "not by the writer that was named" in result.stdout
+
+
 def test_a_trusted_log_is_not_the_one_that_the_evidence_is_about(run, bundle_file, node):
     other = SyntheticLog(terms=replace(SyntheticLog().terms, salt=b"\x01" * 32))
     other.open_epoch()

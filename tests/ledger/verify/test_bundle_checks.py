@@ -72,11 +72,20 @@ def test_a_bundle_whose_log_nobody_vouches_for_proves_nothing(log, online):
 
 
 def test_a_bundle_whose_writer_was_named_is_proven(log):
-    named = Vouch(how="named", log_known=False, writers=(WRITER.address,))
+    named = Vouch(how="named", log_known=False, named=(WRITER.address,))
     assert judged(log.bundle(4), vouch=named).outcome is Outcome.PROVEN
-    other = Vouch(how="named", log_known=False, writers=(SOMEBODY.address,))
+    other = Vouch(how="named", log_known=False, named=(SOMEBODY.address,))
     verdict = judged(log.bundle(4), vouch=other)
     assert (verdict.outcome, verdict.failures) == (Outcome.UNCHECKED, ())
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_a_writer_that_was_named_must_have_signed_also_where_the_log_is_known(log, online):
+    node = log.node() if online else None
+    other = replace(KNOWN, named=(SOMEBODY.address,))
+    verdict = judged(log.bundle(4), node, vouch=other)
+    assert (verdict.outcome, verdict.failures) == (Outcome.UNCHECKED, ())
+    assert judged(log.bundle(4), node, vouch=replace(KNOWN, named=(WRITER.address,))).outcome is Outcome.PROVEN
 
 
 def test_a_strangers_bundle_about_somebodys_log_proves_nothing_and_accuses_nobody(log):
