@@ -99,6 +99,8 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
     known = _known(options)
     if options["second_rpc"] is not None and options["rpc"] is None:
         raise click.UsageError("--second-rpc is a second node: --rpc names the first")
+    if options["rpc"] is not None and options["second_rpc"] == options["rpc"]:
+        raise click.UsageError("--second-rpc is a second node: --rpc names the same one")
     if path is None:
         if any(options[name] for name in ("model", "manifest", "base", "replay")):
             raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
@@ -133,6 +135,8 @@ def _verify_log(known: Known, options: dict[str, Any]) -> Verdict:
     first, last = options["first_index"], options["last_index"]
     if last is not None and last < first:
         raise click.UsageError(f"--to {last} is before --from {first}")
+    if (first or last is not None) and not options["auditor_keys"]:
+        raise click.UsageError("--from and --to say which records to open: that needs --auditor-key FILE")
     reader = open_log(
         options["rpc"], options["contract"], options["log_id"], options["trust_file"], options["trust_name"]
     )

@@ -186,6 +186,8 @@ def test_what_is_missing_is_named_with_its_variable(run):
         ["--log", "zz"],
         ["--from", "-1"],
         ["--from", "3", "--to", "2"],
+        ["--from", "1"],
+        ["--to", "1"],
         ["--max-age", "soon"],
         ["--trust", "nothing"],
         ["--nonsense"],
@@ -195,6 +197,12 @@ def test_a_usage_error_ends_with_2(run, node, wrong):
     result = run("verify", *node, *wrong)
     assert result.exit_code == 2
     assert result.stdout == ""
+
+
+def test_the_same_node_is_no_second_one(run, node, url):
+    result = run("verify", *node, "--second-rpc", url)
+    assert result.exit_code == 2
+    assert "names the same one" in result.stderr
 
 
 def test_a_key_file_that_others_may_read_ends_with_2(run, node, key_file):
