@@ -24,6 +24,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     running.stop()
 
 
+@pytest.fixture
+def log_with_blobs(tmp_path: Path) -> Iterator[Service]:
+    """A log of its own: nobody who verifies the other one needs to have these blobs."""
+    running = Service(home=tmp_path / "home").start()
+    yield running
+    running.stop()
+
+
 @pytest.fixture(scope="module")
 def client(service: Service) -> openai.OpenAI:
     return openai.OpenAI(base_url=service.base_url + "/v1", api_key=service.client_file["token"], max_retries=0)
@@ -112,8 +120,9 @@ def test_a_saved_answer_and_the_signed_head_hold_against_the_log(service: Servic
     assert by_name["receipts"] == "pass"
 
 
-def test_a_large_question_lies_in_blobs_that_its_sender_fetches(service: Service, tmp_path: Path) -> None:
+def test_a_large_question_lies_in_blobs_that_its_sender_fetches(log_with_blobs: Service, tmp_path: Path) -> None:
     """Random text does not compress, so that it does not fit one transaction."""
+    service = log_with_blobs
     text = random.Random(7).randbytes(200_000).hex()
     answer = service.chat(text, max_tokens=4)
     assert answer.status_code == 200, answer.text
