@@ -45,7 +45,7 @@ from tests.support.synthetic_log import (  # noqa: E402
 )
 
 BAR_RECORDS_PER_S = 5_000
-BAR_MEMORY = 1.15
+BAR_MEMORY = 1.10
 """The allocator keeps some megabytes of the pages that were freed: 53 MiB at 20,000 records, 58 at 50,000, and 59 at 100,000."""
 BATCH = 64
 SENDERS = (ALICE, BOB, CONTRACT)
