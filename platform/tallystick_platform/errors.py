@@ -6,6 +6,7 @@ goes in. What HTTP status an error becomes is decided in one place, `api/error_t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -340,6 +341,25 @@ class NotServable(PlatformError):
         super().__init__(f"the model {model!r} cannot be asked here: {reason}")
         self.model = model
         self.reason = reason
+
+
+class ParameterOutOfRange(PlatformError):
+    """A parameter that is well formed and beyond what the chosen model takes."""
+
+    def __init__(self, *, param: str, reason: str) -> None:
+        super().__init__(f"'{param}' {reason}")
+        self.param = param
+        self.reason = reason
+
+
+class TaskNotServed(PlatformError):
+    """A model is asked for something else than what it is for."""
+
+    def __init__(self, *, model: str, task: str, tasks: Sequence[str]) -> None:
+        super().__init__(f"the model {model!r} does not do {task}; what it does: {', '.join(tasks)}")
+        self.model = model
+        self.task = task
+        self.tasks = tasks
 
 
 class ModelTooLarge(PlatformError):

@@ -9,15 +9,13 @@ one message below. A worker speaks once per engine step and puts everything that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 32 * 1_048_576  # twice the largest request body that the settings allow
-MAX_STOP_STRINGS = 4
-REQUEST_ID_BYTES = 16
 
 FinishReason = Literal["stop", "length", "cancelled"]
 FailureKind = Literal["prompt-too-long", "prompt-rejected", "queue-full", "engine-failed"]
@@ -57,12 +55,14 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A model as its worker serves it. Units: `created_at` Unix seconds, `context_length` and `max_prompt_tokens` tokens.
 
-    `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes.
+    `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes. `task` is what the model is
+    for, `tasks` what requests it can be asked with. `dimensions` is the length of its vectors, None where it gives none.
     """
 
     id: str
     version: str
     task: str
+    tasks: tuple[str, ...]
     weights_digest: bytes
     engine: str
     engine_version: str
@@ -76,6 +76,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     reproducibility: Reproducibility
     created_at: int
     sampling: Sampling = Sampling()
+    dimensions: int | None = None
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,77 +89,44 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
-class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One generation, with every parameter's effective value. Units: `deadline_us` microseconds UTC.
-
-    The deadline is the exchange's to enforce, by cancelling; it travels for the worker's logs alone.
-    """
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """One request for an engine. `body` is the task's own message (tasks/), msgpack, with every parameter's effective value."""
 
     request_id: bytes
-    model: str
-    messages: Sequence[Mapping[str, object]]
-    temperature: float
-    top_p: float
-    top_k: int
-    max_tokens: int
-    stop: tuple[str, ...]
-    seed: int
-    deadline_us: int
+    task: str
+    body: bytes
 
 
-def as_drawn(temperature: float, top_p: float, top_k: int) -> tuple[float, float, int]:
-    """The same three values as an engine takes them: clients have two more ways to say something, and records keep what was said.
-
-    A `top_p` of 0 leaves the most probable token alone, which is what a temperature of 0 takes; a `top_k` of -1 is no limit, as 0 is.
-    """
-    if top_p == 0:
-        temperature, top_p = 0.0, 1.0
-    return temperature, top_p, max(top_k, 0)
-
-
-class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """Text fit to be shown, and how many tokens were sampled since the last one."""
-
-    text: str
-    tokens: int
-
-
-class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a generation ended. Units: `device_time_us` engine time of this request alone, `started_at_us` UTC.
-
-    Tokens count as sampled: the end token and those that a stop string swallowed took device time too.
-    """
-
-    finish_reason: FinishReason
-    input_tokens: int
-    output_tokens: int
-    device_time_us: int
-    started_at_us: int
+Usage = Mapping[str, int]
+"""Counts by the names that a record's `usage` has."""
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", array_like=True):
     """The engine began to compute this request."""
 
     request_id: bytes
-    input_tokens: int
+    usage: Usage
 
 
-class TextDelta(msgspec.Struct, frozen=True, tag="delta", array_like=True):
-    """Text that is decided, and the tokens sampled since the last delta. Units: `device_time_us` is the total so far."""
+class Piece(msgspec.Struct, frozen=True, tag="piece", array_like=True):
+    """A part of the answer that is decided: text, or the bytes of one output that has no text.
+
+    Units: `usage` and `device_time_us`, engine time of this request alone, are totals so far. Tokens count as sampled: the end token and
+    those that a stop string swallowed took device time too.
+    """
 
     request_id: bytes
-    text: str
-    tokens: int
+    data: str | bytes
+    usage: Usage
     device_time_us: int
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished", array_like=True):
-    """The request's last event when nothing went wrong, a cancellation included."""
+    """The request's last event when nothing went wrong, a cancellation included. `finish_reason` is None where a task knows none."""
 
     request_id: bytes
-    finish_reason: FinishReason
-    input_tokens: int
-    output_tokens: int
+    finish_reason: FinishReason | None
+    usage: Usage
     device_time_us: int
 
 
@@ -172,7 +140,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
     found: int = 0
 
 
-StepEvent = Started | TextDelta | Finished | Failed
+StepEvent = Started | Piece | Finished | Failed
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
@@ -220,7 +188,7 @@ class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
 class Submit(msgspec.Struct, frozen=True, tag="submit"):
     """Compute this."""
 
-    request: GenerationRequest
+    call: Call
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

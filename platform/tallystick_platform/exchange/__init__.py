@@ -1,15 +1,17 @@
-"""The exchange: authenticate -> admit -> infer -> seal -> journal -> receipt, one request at a time.
+"""The exchange: authenticate -> admit -> work -> seal and journal -> receipt, one request at a time.
 
-- `request`: what is asked, and the parameters that it really runs with.
+- `request`: what is asked.
 - `line`: the stages in order, and what an early end does in each. Start reading there.
-- `events`: the same line for what is not a chat, and work that is recorded when it is accepted and again when it is over.
-- `committing`: the commit of its record.
+- `inference`: the work of most requests, an answer of a model.
 - `records`: the record that would stand, and the record that will.
-- `tally`, `faults`: what was computed and delivered, and why no more than that.
+- `committing`: the commit of a record.
+- `faults`: why a request did not complete.
+- `exchange`: where lines begin, and work that takes longer than any.
 - `parts`: the neighbours: journal, dispatcher, gate, clock, randomness.
 """
 
-from tallystick_platform.exchange.events import AdmittedEvent, Delivered, Event, EventLine, Recorded, Work
+from __future__ import annotations
+
 from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.exchange.faults import (
     AnswerWithheld,
@@ -19,33 +21,27 @@ from tallystick_platform.exchange.faults import (
     StopReason,
     WorkFailed,
 )
-from tallystick_platform.exchange.line import Admitted, Answer, Deliver, Line
-from tallystick_platform.exchange.parts import Dispatcher, Gate, Journal, Parts
-from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, defaults
+from tallystick_platform.exchange.inference import Deliver
+from tallystick_platform.exchange.line import Admitted, Line, Recorded, Work
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.exchange.records import Delivered, Event
+from tallystick_platform.exchange.request import Asked, HttpFacts
 
 __all__ = [
     "Exchange",
     "Line",
-    "Event",
-    "EventLine",
-    "AdmittedEvent",
     "Work",
-    "WorkFailed",
-    "Delivered",
-    "Recorded",
-    "Parts",
-    "Journal",
-    "Dispatcher",
-    "Gate",
-    "ChatRequest",
-    "HttpFacts",
-    "Effective",
-    "defaults",
     "Admitted",
-    "Answer",
+    "Recorded",
     "Deliver",
+    "Event",
+    "Delivered",
+    "Asked",
+    "HttpFacts",
+    "Parts",
     "StopReason",
     "AnswerWithheld",
+    "WorkFailed",
     "Cancelled",
     "ClientLeft",
     "ServerStopped",

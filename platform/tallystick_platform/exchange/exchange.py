@@ -6,55 +6,89 @@ from collections.abc import Awaitable, Callable
 
 from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
-from tallystick_platform.exchange.events import Delivered, Event, EventLine, Recorded, accept, end
+from tallystick_platform.exchange.committing import recorded_at_once
 from tallystick_platform.exchange.faults import StopReason
-from tallystick_platform.exchange.line import Line
+from tallystick_platform.exchange.inference import Deliver, Inference
+from tallystick_platform.exchange.line import Line, Recorded, Work
 from tallystick_platform.exchange.parts import Parts
-from tallystick_platform.exchange.request import ChatRequest, HttpFacts
+from tallystick_platform.exchange.records import Delivered, Event, accepted, terminal, would_be
+from tallystick_platform.exchange.request import Asked, HttpFacts
 from tallystick_platform.protocol import ModelInfo
 
 
 class Exchange:
-    """Takes authenticated requests, each onto a line of its own."""
+    """Takes authenticated requests, each onto a line of its own.
 
-    __slots__ = ("_events", "_parts", "_under_way")
+    Work that may take longer than the log promises a record takes no line. It is recorded when it is taken on (`accept`), with the time by
+    which it will be done, and again when it is over (`end`): each is admitted and recorded in one transaction, so nothing stays open
+    meanwhile.
+    """
+
+    __slots__ = ("_parts", "_under_way")
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._under_way: set[Line] = set()
-        self._events: set[EventLine] = set()
 
-    def chat(self, *, principal: Principal, request: ChatRequest, http: HttpFacts, timeout_s: float) -> Line:
-        """The line of one chat request; nothing happens before its `run`."""
-        return Line(self._parts, self._under_way, principal=principal, request=request, http=http, timeout_s=timeout_s)
+    def infer(
+        self, *, principal: Principal, asked: Asked, http: HttpFacts, timeout_s: float, deliver: Deliver | None
+    ) -> Line:
+        """The line of a request for an answer of a model; nothing happens before its `run`."""
+        work = Inference(self._parts, asked, principal.address, deliver)
+        return self.line(principal=principal, http=http, work=work, timeout_s=timeout_s)
 
-    def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine:
-        """The line of one request that is not a chat; nothing happens before its `admit`."""
-        return EventLine(self._parts, self._events, principal=principal, event=event, timeout_s=timeout_s)
+    def line(self, *, principal: Principal, http: HttpFacts, work: Work, timeout_s: float) -> Line:
+        """The line of any other work."""
+        return Line(self._parts, self._under_way, principal=principal, http=http, work=work, timeout_s=timeout_s)
 
     async def accept(
         self,
         *,
         principal: Principal,
+        http: HttpFacts,
         event: Event,
         due_by: int,
-        announce: Callable[[RecordId], Awaitable[None]] | None = None,
+        announce: Callable[[RecordId], Awaitable[None]],
     ) -> Recorded:
-        """Record that work was taken on, to be ended by `due_by` (events.py)."""
-        return await accept(self._parts, principal=principal, event=event, due_by=due_by, announce=announce)
+        """Record that work was taken on, to be ended by `due_by`. Units: microseconds UTC.
+
+        `announce` is awaited with the record's id before the journal is asked: whatever crashes, no accepted record is unknown to who owes
+        its end.
+
+        Raises: Overloaded, Draining, AdmissionClosed, RequestUnrecordable and what `announce` raises: then nothing was recorded;
+        AnswerWithheld: then it may be, which the journal tells by the record's id.
+        """
+        parts = self._parts
+        with parts.gate.enter(principal.token_id):
+            record = accepted(would_be(parts, principal, http, event), due_by)
+            await announce(record.id)
+            ticket, entry = await recorded_at_once(parts, record, principal.token_id)
+        return Recorded(record=ticket.record, ticket=ticket, entry=entry, failure=None)
 
     async def end(
-        self, *, principal: Principal, event: Event, failure: BaseException | None, done: Delivered
+        self,
+        *,
+        principal: Principal,
+        http: HttpFacts,
+        event: Event,
+        failure: BaseException | None,
+        done: Delivered,
     ) -> Recorded:
-        """Record how accepted work ended (events.py)."""
-        return await end(self._parts, principal=principal, event=event, failure=failure, done=done)
+        """Record how accepted work ended. It was promised, so no gate is asked.
+
+        Requires: `event.follows` names the accepted record.
+        Raises: AdmissionClosed; CannotFollow if its end is recorded already; AnswerWithheld: then it may be. After the last, ask again.
+        """
+        parts = self._parts
+        record = terminal(would_be(parts, principal, http, event), failure, done, parts.clock.now_us())
+        ticket, entry = await recorded_at_once(parts, record, principal.token_id)
+        return Recorded(record=ticket.record, ticket=ticket, entry=entry, failure=failure)
 
     def stop_all(self) -> int:
         """End everything under way early; each still gets its record. Says how many there were."""
-        lines: list[Line | EventLine] = [*self._under_way, *self._events]
-        for line in lines:
+        for line in list(self._under_way):
             line.stop(StopReason.SERVER_STOPPED)
-        return len(lines)
+        return len(self._under_way)
 
     def models(self) -> list[ModelInfo]:
         """The models that can be asked for now."""

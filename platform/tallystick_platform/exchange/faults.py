@@ -39,15 +39,6 @@ class AnswerWithheld(platform.PlatformError):
         self.ticket = ticket
 
 
-class ParameterOutOfRange(platform.PlatformError):
-    """A parameter that is well formed and beyond what the chosen model takes."""
-
-    def __init__(self, *, param: str, reason: str) -> None:
-        super().__init__(f"'{param}' {reason}")
-        self.param = param
-        self.reason = reason
-
-
 class ServerStopped(platform.PlatformError):
     """The server ended before the answer was whole."""
 

@@ -1,91 +1,80 @@
-"""One request on the straight line: admit -> infer -> seal and journal -> receipt.
+"""The one line of a request: admit -> work -> seal and journal -> receipt. Whatever is asked takes it; what differs is the `Work`.
 
-Each stage takes what the stage before it returns, so none can be left out, and only `Answer`, which holds a `JournalEntry`, lets
-an answer or a stream's end leave.
+Each stage takes what the stage before it returns, so none can be left out, and only `Recorded`, which holds a `JournalEntry`, lets an
+answer or a stream's end leave.
 
-A request whose model must be loaded waits for that first of all. Breaking this wait off leaves nothing: nothing was admitted yet.
+    1. *Prepare*: whoever is to do the work is claimed, a model is loaded. A crash or an early end here leaves nothing: nothing was admitted.
+    2. *Admit*: the draft is durable. A crash after it: the journal records the request as interrupted at the next start.
+    3. *Work*: it is computed, and handed over as it comes. An early end is recorded, with what the transport had taken until then.
+    4. *Commit*: the record is durable. An early end changes nothing any more: what the record says was delivered is what was.
 
-A line runs in a task of its own that nobody else cancels; who wants it to end early calls `stop`. What that does depends on where the
-line is:
-
-1. *Before admission is durable*: noted. The admission goes on to its end, and then the request is not computed but recorded as stopped.
-2. *While the answer is computed and delivered*: the wait in progress is broken off, the generation is cancelled, and what the
-   transport had taken until then is recorded.
-3. *From the commit on*: nothing. The record that stands says what was delivered, and the answer is sent if anyone still listens.
+A line runs in a task of its own that nobody else cancels; who wants it to end early calls `stop`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-from tallystick.ids import new_record_id
-from tallystick.record import Sender
-from tallystick_platform import errors
+from tallystick.record import Record
 from tallystick_platform.auth import Principal
-from tallystick_platform.dispatch import Generation, GenerationResult, Placement
+from tallystick_platform.errors import PlatformError
 from tallystick_platform.exchange.committing import committed
-from tallystick_platform.exchange.faults import ParameterOutOfRange, StopReason, failure_of
+from tallystick_platform.exchange.faults import StopReason, failure_of
 from tallystick_platform.exchange.parts import Parts
-from tallystick_platform.exchange.records import Outcome, terminal, would_be
-from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, effective
-from tallystick_platform.exchange.tally import Tally
-from tallystick_platform.protocol import GenerationRequest, as_drawn
+from tallystick_platform.exchange.records import Delivered, Event, terminal, would_be
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
-US_PER_S = 1_000_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A request that will have a record, whatever happens. `asked` is the model as the sender named it. Units: microseconds."""
+    """A request that will have a record, whatever happens. Units: microseconds that the admission took."""
 
-    asked: str
     ticket: Ticket
-    placement: Placement
-    effective: Effective
     admit_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Computed:
-    """An admitted request whose outcome is known."""
+class Recorded:
+    """A recorded request. The failure, if any, is why the work did not come to its own end. Units: microseconds."""
 
-    admitted: Admitted
-    outcome: Outcome
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A recorded request. `text` is the whole answer; the failure, if any, is what to tell instead. Units: microseconds."""
-
-    admitted: Admitted
-    outcome: Outcome
-    text: str
+    record: Record
+    ticket: Ticket
     entry: JournalEntry
-    commit_us: int
+    failure: BaseException | None
+    admit_us: int = 0
+    commit_us: int = 0
 
 
-Deliver = Callable[[Admitted, str], Awaitable[None]]
-"""Hands text to the transport; returns when the transport has taken it."""
+class Work(Protocol):
+    """What a request is admitted for. Used once, by one line."""
+
+    async def prepare(self) -> Event:
+        """Claim whatever the work needs, and say what the record will state. Raises: why it cannot be done at all."""
+        ...
+
+    async def carry_out(self, admitted: Admitted) -> None:
+        """Do it. An error ends it as a failure; being cancelled means that it must leave at once."""
+        ...
+
+    def delivered(self, failure: BaseException | None) -> Delivered:
+        """How far it came."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was claimed; called once, whatever happened."""
+        ...
 
 
 class Line:
     """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
 
-    __slots__ = (
-        "_breakable",
-        "_http",
-        "_parts",
-        "_principal",
-        "_request",
-        "_stopped",
-        "_task",
-        "_timeout_s",
-        "_under_way",
-    )
+    __slots__ = ("_breakable", "_http", "_parts", "_principal", "_settled", "_stopped", "_timeout_s", "_under_way", "_work")
 
     def __init__(
         self,
@@ -93,169 +82,97 @@ class Line:
         under_way: set[Line],
         *,
         principal: Principal,
-        request: ChatRequest,
         http: HttpFacts,
+        work: Work,
         timeout_s: float,
     ) -> None:
         self._parts = parts
         self._under_way = under_way
         self._principal = principal
-        self._request = request
         self._http = http
+        self._work = work
         self._timeout_s = timeout_s
         self._stopped: StopReason | None = None
-        self._breakable = False
-        self._task: asyncio.Task[object] | None = None
+        self._settled = False
+        self._breakable: asyncio.Task[object] | None = None  # set while a wait may be broken off
 
     def stop(self, reason: StopReason) -> None:
         """End the request early, if its outcome is not settled yet. The first reason counts."""
-        if self._stopped is None:
+        if self._stopped is None and not self._settled:
             self._stopped = reason
-            if self._breakable and self._task is not None:
-                self._task.cancel()
+            if self._breakable is not None:
+                self._breakable.cancel()
 
-    async def run(self, deliver: Deliver | None) -> Answer:
-        """Take the request to its record. `deliver` gets each delta of a stream; None keeps the answer until it is recorded.
+    async def run(self) -> Recorded:
+        """Take the request to its record.
 
-        Raises: UnknownModel, NoProvider, Overloaded, Draining, AdmissionClosed, RequestUnrecordable, JournalUnavailable and why a model
-        is not loaded when nothing was admitted; AnswerWithheld.
+        Raises: what the work's `prepare` raises; Overloaded, Draining, AdmissionClosed, RequestUnrecordable, JournalUnavailable: then
+        nothing was admitted. AnswerWithheld: then nothing more of the answer may be released.
         """
-        self._task = asyncio.current_task()
+        with self._parts.gate.enter(self._principal.token_id):
+            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
+            self._under_way.add(self)
+            try:
+                event = await self._until_stopped(self._work.prepare())
+                admitted = await self._admit(event)
+                failure = await self._carry_out(admitted)
+                return await self._commit(admitted, failure)
+            finally:
+                self._work.close()
+                self._under_way.discard(self)
+                timer.cancel()
+
+    async def _admit(self, event: Event) -> Admitted:
         parts = self._parts
-        placement = parts.dispatcher.select(self._request.model, self._principal.address)
-        try:
-            if placement is not None:
-                _check_fit(self._request, placement)
-            with parts.gate.enter(self._principal.token_id):
-                timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
-                self._under_way.add(self)
-                try:
-                    if placement is None:
-                        placement = await self._loaded()
-                        _check_fit(self._request, placement)
-                    admitted = await self._admit(placement)
-                    computed = await self._compute(admitted, deliver)
-                    return await self._commit(computed)
-                finally:
-                    timer.cancel()
-                    self._under_way.discard(self)
-        finally:
-            if placement is not None:
-                parts.dispatcher.release(placement)
-
-    async def _loaded(self) -> Placement:
-        """Who computes this, once the model is loaded."""
-        self._breakable = True
-        try:
-            if self._stopped is None:
-                return await self._parts.dispatcher.load(self._request.model, self._principal.address)
-        except asyncio.CancelledError:
-            self._stopped = self._stopped or StopReason.SERVER_STOPPED
-            if self._task is not None:
-                self._task.uncancel()
-        finally:
-            self._breakable = False
-        raise failure_of(self._stopped or StopReason.SERVER_STOPPED, self._timeout_s)
-
-    async def _admit(self, placement: Placement) -> Admitted:
-        parts, principal = self._parts, self._principal
         began_ns = parts.clock.monotonic_ns()
-        now_us = parts.clock.now_us()
-        parameters = effective(self._request, placement.model, parts.draw_seed)
-        draft = would_be(
-            record_id=new_record_id(now_us, parts.random),
-            admitted_at=now_us,
-            asked=self._request,
-            parameters=parameters,
-            http=self._http,
-            request=self._http.request(parts.random),
-            fixed=parts.fixed_parts(placement),
-            sender=Sender(address=principal.address, proof="token", token_id=principal.token_id, signature=None),
-        )
-        ticket = await parts.journal.admit(draft, token_id=principal.token_id)
-        return Admitted(
-            asked=self._request.model,
-            ticket=ticket,
-            placement=placement,
-            effective=parameters,
-            admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000,
-        )
+        draft = would_be(parts, self._principal, self._http, event)
+        ticket = await parts.journal.admit(draft, token_id=self._principal.token_id)
+        return Admitted(ticket=ticket, admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000)
 
-    async def _compute(self, admitted: Admitted, deliver: Deliver | None) -> Computed:
-        tally = Tally(streamed=deliver is not None)
-        generation: Generation | None = None
-        failure: BaseException | None = None
-        self._breakable = True
+    async def _carry_out(self, admitted: Admitted) -> BaseException | None:
+        """Have the work done; says why it failed, None if it did not."""
         try:
-            if self._stopped is None:
-                generation = self._parts.dispatcher.start(admitted.placement, self._generation_request(admitted))
-                async for delta in generation:
-                    if deliver is not None and delta.text:
-                        await deliver(admitted, delta.text)
-                    tally.add(delta)
-                tally.finish(_whole_result(generation))
-        except asyncio.CancelledError:
-            self._stopped = self._stopped or StopReason.SERVER_STOPPED
-            if self._task is not None:
-                self._task.uncancel()  # the wait was broken off; the line itself goes on to its record
-        except errors.PlatformError as error:
-            failure = error
+            await self._until_stopped(self._work.carry_out(admitted))
+        except PlatformError as error:
+            return error
         except Exception as error:  # noqa: BLE001  (an admitted request needs its record, whatever broke)
             self._parts.log_defect(error, admitted.ticket.record.id)
-            failure = error
+            return error
         finally:
-            self._breakable = False
-        if self._stopped is not None and not tally.whole:
-            failure = failure_of(self._stopped, self._timeout_s)
-        if generation is not None and not tally.whole:
-            generation.cancel()
-        progress = None if generation is None else generation.progress
-        outcome = tally.outcome(failure, progress, self._parts.clock.now_us())
-        return Computed(admitted=admitted, outcome=outcome, text=tally.text)
+            self._settled = True
+        return None
 
-    async def _commit(self, computed: Computed) -> Answer:
-        parts, admitted = self._parts, computed.admitted
+    async def _commit(self, admitted: Admitted, failure: BaseException | None) -> Recorded:
+        parts = self._parts
         began_ns = parts.clock.monotonic_ns()
-        entry = await committed(parts, terminal(admitted.ticket.record, computed.outcome), admitted.ticket)
-        return Answer(
-            admitted=admitted,
-            outcome=computed.outcome,
-            text=computed.text,
+        done = self._work.delivered(failure)
+        record = terminal(admitted.ticket.record, failure, done, parts.clock.now_us())
+        entry = await committed(parts, record, admitted.ticket)
+        return Recorded(
+            record=record,
+            ticket=admitted.ticket,
             entry=entry,
+            failure=failure,
+            admit_us=admitted.admit_us,
             commit_us=(parts.clock.monotonic_ns() - began_ns) // 1000,
         )
 
-    def _generation_request(self, admitted: Admitted) -> GenerationRequest:
-        parameters, record = admitted.effective, admitted.ticket.record
-        temperature, top_p, top_k = as_drawn(parameters.temperature, parameters.top_p, parameters.top_k)
-        return GenerationRequest(
-            request_id=record.id,
-            model=admitted.placement.model.id,
-            messages=self._request.turns,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            max_tokens=parameters.max_tokens,
-            stop=parameters.stop,
-            seed=parameters.seed,
-            deadline_us=record.time.admitted_at + int(self._timeout_s * US_PER_S),
-        )
-
-
-def _whole_result(generation: Generation) -> GenerationResult:
-    """The result of an exhausted generation that nobody here cancelled.
-
-    Raises: EngineFailed if the worker gave it up all the same: a part of an answer is no answer.
-    """
-    result = generation.result
-    if result.finish_reason == "cancelled":
-        raise errors.EngineFailed(reason="the worker gave the request up")
-    return result
-
-
-def _check_fit(request: ChatRequest, placement: Placement) -> None:
-    context_length = placement.model.context_length
-    if request.max_tokens is not None and request.max_tokens > context_length:
-        raise ParameterOutOfRange(
-            param="max_tokens", reason=f"is {request.max_tokens}, the model's context holds {context_length} tokens"
-        )
+    async def _until_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """What is awaited, unless `stop` breaks it off or did so before. Raises: then, what the stop's reason says."""
+        if self._stopped is not None:
+            waiting.close()
+            raise failure_of(self._stopped, self._timeout_s)
+        task = self._breakable = asyncio.current_task()
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            reason = self._stopped or StopReason.SERVER_STOPPED
+        except Exception:
+            if self._stopped is None:
+                raise
+            reason = self._stopped  # whatever it ran into on its way out
+        finally:
+            self._breakable = None
+            while task is not None and task.cancelling():
+                task.uncancel()  # the wait was broken off; the line itself goes on to its record
+        raise failure_of(reason, self._timeout_s)

@@ -1,9 +1,10 @@
-"""What one chat request asks, after the edge has read it and before anything ran."""
+"""What a request asks, after the edge has read it and before anything ran."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tallystick.record import (
     MAX_BLOB_BYTES,
@@ -16,39 +17,21 @@ from tallystick.record import (
 )
 from tallystick.tasks import Reading
 from tallystick_platform.errors import RequestUnrecordable
-from tallystick_platform.protocol import ModelInfo
-
-DEFAULT_TEMPERATURE = 1.0
-DEFAULT_TOP_P = 1.0
-DEFAULT_TOP_K = 0  # 0: every token stays a candidate
-DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is less
-SEED_BITS = 63  # a drawn seed fits a signed 64-bit integer on every path to the sampler
+from tallystick_platform.tasks import Task
 
 REQUEST_ROOM_BYTES = (
     8_192  # what a record's request has beside its body: reader, target, content type, salt, and their encoding
 )
 MAX_RECORDED_BODY_BYTES = MAX_BLOB_BYTES - REQUEST_ROOM_BYTES
 
-Turn = Mapping[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """A chat request as the sender stated it: None means that the sender left it to the server.
+class Asked:
+    """A request for an answer of a model: what for, of which model as the sender names it, and what the record holds of it."""
 
-    `reading` is what the record holds of it; `turns` are its messages with each content as one text, for the model.
-    """
-
+    task: Task[Any]
     model: str
     reading: Reading
-    turns: tuple[Turn, ...]
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,55 +77,6 @@ class HttpFacts:
             body=self.body,
             salt=random(REQUEST_SALT_BYTES),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """The parameters of the record: nothing is left to a default behind its back. `protocol.as_drawn` says how an engine takes them."""
-
-    temperature: float
-    top_p: float
-    top_k: int
-    max_tokens: int
-    stop: tuple[str, ...]
-    seed: int
-
-
-def effective(request: ChatRequest, model: ModelInfo, draw_seed: Callable[[], int]) -> Effective:
-    """Fill in what the sender left out: what the model's makers recommend, else the defaults.
-
-    A seed is drawn where the sender gave none, so that every answer can be repeated.
-    """
-    default = defaults(model)
-    return Effective(
-        temperature=default.temperature if request.temperature is None else request.temperature,
-        top_p=default.top_p if request.top_p is None else request.top_p,
-        top_k=default.top_k if request.top_k is None else request.top_k,
-        max_tokens=default.max_tokens if request.max_tokens is None else request.max_tokens,
-        stop=request.stop,
-        seed=draw_seed() if request.seed is None else request.seed,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What a request runs with that says nothing of it. Each is filled in by itself, whatever else the sender gave."""
-
-    temperature: float
-    top_p: float
-    top_k: int
-    max_tokens: int
-
-
-def defaults(model: ModelInfo) -> Defaults:
-    """A model's own recommended values, and the server's where there are none."""
-    own = model.sampling
-    return Defaults(
-        temperature=DEFAULT_TEMPERATURE if own.temperature is None else own.temperature,
-        top_p=DEFAULT_TOP_P if own.top_p is None else own.top_p,
-        top_k=DEFAULT_TOP_K if own.top_k is None else own.top_k,
-        max_tokens=min(DEFAULT_MAX_TOKENS, model.context_length),
-    )
 
 
 def _held_to(part: str, text: str, max_bytes: int) -> None:

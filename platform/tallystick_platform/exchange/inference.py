@@ -1,0 +1,106 @@
+"""An answer of a model: the work of most requests, whatever their task."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from tallystick.ids import Address
+from tallystick.record import Instructions
+from tallystick_platform.dispatch import Claim, Generation, Placement
+from tallystick_platform.errors import EngineFailed
+from tallystick_platform.exchange.line import Admitted
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.exchange.records import Delivered, Event
+from tallystick_platform.exchange.request import Asked
+from tallystick_platform.protocol import Call
+
+Deliver = Callable[[Admitted, "str | bytes"], Awaitable[None]]
+"""Hands a piece of the answer to the transport; returns when the transport has taken it."""
+
+
+class Inference:
+    """Implements `Work`. `deliver` gets each piece of a stream; None keeps the answer until it is recorded."""
+
+    __slots__ = ("_asked", "_claim", "_deliver", "_gather", "_generation", "_handed_over", "_parts", "_sender", "_used")
+
+    def __init__(self, parts: Parts, asked: Asked, sender: Address, deliver: Deliver | None) -> None:
+        self._parts = parts
+        self._asked = asked
+        self._sender = sender
+        self._deliver = deliver
+        self._gather = asked.task.gather()
+        self._handed_over = False
+        self._claim: Claim | None = None
+        self._generation: Generation | None = None
+        self._used: Any = None
+
+    async def prepare(self) -> Event:
+        """Claim who computes it, loaded first if need be.
+
+        Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, and why a model is not loaded.
+        """
+        asked = self._asked
+        self._claim = claim = await self._parts.dispatcher.claim(asked.model, self._sender, asked.task.name)
+        placement, reading = claim.placement, asked.reading
+        self._used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
+        stated = placement.stated
+        return Event(
+            task=asked.task.name,
+            model=stated.model,
+            parameters={**msgspec.structs.asdict(self._used), **reading.asked},
+            gpu=stated.gpu,
+            provider=stated.provider,
+            price=stated.price,
+            prompt=reading.prompt,
+            instructions=_instructions(asked, placement),
+            proof_of_compute=stated.proof_of_compute,
+        )
+
+    async def carry_out(self, admitted: Admitted) -> None:
+        """Have it computed, and hand it over as it comes. Raises: why it was not computed to its end."""
+        asked, claim = self._asked, self._claim
+        if claim is None or asked.reading.prompt is None:
+            raise RuntimeError("a request was admitted that was not prepared")
+        body = asked.task.call(asked.reading.prompt, self._used)
+        self._generation = generation = claim.start(Call(admitted.ticket.record.id, asked.task.name, body))
+        try:
+            async for piece in generation:
+                if self._deliver is not None and piece:
+                    await self._deliver(admitted, piece)
+                self._gather.add(piece)
+                self._handed_over = self._deliver is not None
+        finally:
+            generation.cancel()  # which does nothing to one that has ended
+        if generation.finish_reason == "cancelled":
+            raise EngineFailed(reason="the worker gave the request up")  # a part of an answer is no answer
+
+    def delivered(self, failure: BaseException | None) -> Delivered:
+        """What the transport took: of an answer that is sent whole nothing, unless all of it will be."""
+        generation = self._generation
+        if generation is None:
+            return Delivered()
+        progress = generation.progress
+        released = failure is None or self._handed_over
+        return Delivered(
+            outputs=self._gather.outputs(generation.finish_reason if failure is None else None) if released else None,
+            usage=None if progress.started_at_us is None else progress.usage,
+            device_time_us=progress.device_time_us,
+            started_at=progress.started_at_us,
+        )
+
+    def close(self) -> None:
+        """Give the worker's place back."""
+        if self._claim is not None:
+            self._claim.release()
+
+
+def _instructions(asked: Asked, placement: Placement) -> Instructions | None:
+    """What stood around the prompt: the system's text and the model's template; None for a task that takes neither."""
+    if not asked.task.templated:
+        return None
+    digest = placement.model.chat_template_digest
+    return Instructions(system=asked.reading.system, chat_template=None, chat_template_digest=digest)

@@ -1,0 +1,94 @@
+"""A task: what a request means, whichever wire it came by and whichever engine computes it.
+
+    Reading --effective--> parameters in full --call--> message for the engine --pieces--> Gather --> outputs of the record
+
+The reading is what the auditor's package makes of the request (`tallystick.tasks`); so the record, the engine and an auditor's replay start
+from the same.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from tallystick.errors import RequestError
+from tallystick.record import Output, Value
+from tallystick.tasks import Neutral, acting
+from tallystick_platform.protocol import ModelInfo
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+class Gather(Protocol):
+    """Puts an answer together from the engine's pieces."""
+
+    def add(self, piece: str | bytes) -> None:
+        """One more piece."""
+        ...
+
+    def outputs(self, finish_reason: str | None) -> tuple[Output, ...]:
+        """What the record holds of the pieces so far."""
+        ...
+
+
+class Task(ABC, Generic[P]):
+    """One task. `P` are its parameters as an answer came about with them: a struct without defaults, whose members are the names of the
+    record's `parameters`."""
+
+    name: str
+    parameters: type[P]
+    neutral: Mapping[str, Neutral]
+    """What else a request may say that changes nothing."""
+    templated = False
+    """Whether the model's chat template plays a part."""
+
+    @abstractmethod
+    def defaults(self, model: ModelInfo, draw_seed: Callable[[], int]) -> dict[str, Any]:
+        """The parameters of a request that says nothing of them."""
+
+    @abstractmethod
+    def call(self, prompt: Mapping[str, Value], used: P) -> bytes:
+        """The engine's message. Raises: RequestError for a prompt that this release cannot give an engine."""
+
+    @abstractmethod
+    def gather(self) -> Gather:
+        """For one answer."""
+
+    def check(self, used: P, model: ModelInfo) -> None:
+        """Raises: ParameterOutOfRange for what this model cannot do."""
+
+    def effective(self, asked: Mapping[str, Value], model: ModelInfo, draw_seed: Callable[[], int]) -> P:
+        """The parameters in full: what the sender gave, else the defaults. Nothing is left to a default behind the record's back.
+
+        Requires: what was asked is within the ranges of its wire.
+        Raises: ParameterOutOfRange.
+        """
+        given = {name: asked[name] for name in self.parameters.__struct_fields__ if asked.get(name) is not None}
+        used = msgspec.convert({**self.defaults(model, draw_seed), **given}, self.parameters)
+        self.check(used, model)
+        return used
+
+    def again(self, prompt: object, parameters: Mapping[str, Value]) -> bytes:
+        """The engine's message for the prompt and parameters of a record, which must say everything.
+
+        Raises: RequestError, naming what the record lacks, or what this release cannot do again.
+        """
+        names = self.parameters.__struct_fields__
+        unknown = acting(parameters, self.neutral, names)
+        if unknown is not None:
+            raise RequestError(unknown, "or this value of it is unknown to this release")
+        if not isinstance(prompt, Mapping):
+            raise RequestError("prompt", "is not in the record")
+        try:
+            used = msgspec.convert({name: _whole(parameters.get(name)) for name in names}, self.parameters)
+        except msgspec.ValidationError as error:
+            raise RequestError("parameters", f"are not what the task takes: {error}") from error
+        return self.call(prompt, used)
+
+
+def _whole(value: Value) -> Value:
+    """A whole number as an integer: a record holds a parameter as it was asked for, and 5 and 5.0 ask for the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
