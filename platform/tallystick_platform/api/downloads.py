@@ -28,7 +28,7 @@ from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import AdmittedEvent, ClientLeft, EventLine, HttpFacts, StopReason
+from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts, StopReason
 from tallystick_platform.jobs.archive import ARCHIVE_NAME
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
 
@@ -145,7 +145,7 @@ class DownloadReply(WatchedReply):
         self._part = part
         self._status = status
         self._headers = headers
-        self._line: EventLine = downloads.line(principal, part, http)
+        self._line = downloads.line(principal, part, http, self._start, self._chunk)
         self._started = False
         self._abort: Callable[[], None] | None = None
 
@@ -162,7 +162,7 @@ class DownloadReply(WatchedReply):
         failure: BaseException | None
         try:
             with self._downloads.place(self._principal.address):
-                recorded = await self._line.run(self._downloads.delivery(self._part, self._start, self._chunk))
+                recorded = await self._line.run()
             failure = recorded.failure
             if failure is not None and not self._started:
                 proof = self._proofs.recorded(recorded.ticket, recorded.entry)
@@ -179,7 +179,7 @@ class DownloadReply(WatchedReply):
         elif self._abort is not None:
             self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
 
-    async def _start(self, admitted: AdmittedEvent) -> None:
+    async def _start(self, admitted: Admitted) -> None:
         headers = [*self._headers, *self._proofs.admitted(admitted.ticket).headers()]
         self._started = True
         kind = TAR if self._part.file is None else FILE

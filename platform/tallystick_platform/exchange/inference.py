@@ -86,7 +86,7 @@ class Inference:
         progress = generation.progress
         released = failure is None or self._handed_over
         return Delivered(
-            outputs=self._gather.outputs(generation.finish_reason if failure is None else None) if released else None,
+            outputs=self._gather.outputs(generation.finish_reason if failure is None else None) if released else (),
             usage=None if progress.started_at_us is None else progress.usage,
             device_time_us=progress.device_time_us,
             started_at=progress.started_at_us,

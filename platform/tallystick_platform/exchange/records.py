@@ -52,11 +52,11 @@ class Event:
 class Delivered:
     """What work has to show for itself, asked for once, after its end. Units: microseconds.
 
-    `outputs` stand as the record's response: what was handed over, also where the work broke off half way; None for no response.
+    `outputs` stand as the record's response: what was handed over, also where the work broke off half way; empty for nothing.
     `started_at` is None when nothing was computed.
     """
 
-    outputs: tuple[Output, ...] | None = None
+    outputs: tuple[Output, ...] = ()
     usage: Usage | None = None
     device_time_us: int = 0
     started_at: int | None = None
@@ -127,7 +127,7 @@ def terminal(draft: Record, failure: BaseException | None, done: Delivered, fini
         request=draft.request,
         prompt=draft.prompt,
         instructions=draft.instructions,
-        response=None if done.outputs is None else Response(outputs=done.outputs),
+        response=Response(outputs=done.outputs) if done.outputs else None,
         usage=done.usage,
         sender=draft.sender,
         follows=draft.follows,

@@ -16,7 +16,7 @@ from tallystick.ids import Address
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Overloaded
-from tallystick_platform.exchange import AdmittedEvent, Delivered, EventLine, HttpFacts
+from tallystick_platform.exchange import Admitted, Delivered, Event, Exchange, HttpFacts, Line
 from tallystick_platform.jobs.archive import ARCHIVE_NAME, Archive
 from tallystick_platform.jobs.errors import (
     DownloadStalled,
@@ -27,7 +27,6 @@ from tallystick_platform.jobs.errors import (
 from tallystick_platform.jobs.facts import ExportFacts, download_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.reading import downloadable, file_chunks
-from tallystick_platform.jobs.recording import Admissions
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
 STALL_LIMIT_S = 120.0
@@ -37,7 +36,7 @@ MAX_DOWNLOADS_PER_SENDER = 16
 RETRY_AFTER_S = 5
 READER_THREADS = 4
 
-Start = Callable[[AdmittedEvent], Awaitable[None]]
+Start = Callable[[Admitted], Awaitable[None]]
 Send = Callable[[bytes], Awaitable[None]]
 
 
@@ -57,7 +56,7 @@ class Downloads:
     """Every download of the service. `limit_s` bounds one as a whole: its admission must have its record within the log's promise."""
 
     def __init__(
-        self, *, exchange: Admissions, folders: ExportFolders, facts: ExportFacts, clock: Clock, limit_s: float
+        self, *, exchange: Exchange, folders: ExportFolders, facts: ExportFacts, clock: Clock, limit_s: float
     ) -> None:
         self._exchange = exchange
         self._limit_s = limit_s
@@ -88,26 +87,24 @@ class Downloads:
             if not self._by_sender[sender]:
                 del self._by_sender[sender]
 
-    def line(self, principal: Principal, part: Part, http: HttpFacts) -> EventLine:
-        """The line of one download."""
-        event = self._facts.download(part.job, part.name, part.span, http)
-        return self._exchange.event(principal=principal, event=event, timeout_s=self._limit_s)
-
-    def delivery(self, part: Part, start: Start, send: Send) -> Delivery:
-        """The work of one download. `start` sends what comes before the first byte."""
+    def line(self, principal: Principal, part: Part, http: HttpFacts, start: Start, send: Send) -> Line:
+        """The line of one download. `start` sends what comes before the first byte."""
         if part.file is None:
             chunks = Archive(part.job).chunks(self._folders)
         else:
             chunks = file_chunks(self._folders, part.job.id, part.file, part.offset, part.length)
-        return Delivery(part, chunks, start, send, clock=self._clock, readers=self._readers)
+        event = self._facts.download(part.job, part.name, part.span)
+        work = Delivery(part, event, chunks, start, send, clock=self._clock, readers=self._readers)
+        return self._exchange.line(principal=principal, http=http, work=work, timeout_s=self._limit_s)
 
 
 class Delivery:
-    """One download on its way. Use it once."""
+    """One download on its way: implements `Work`."""
 
     def __init__(
         self,
         part: Part,
+        event: Event,
         chunks: Iterator[bytes],
         start: Start,
         send: Send,
@@ -116,6 +113,7 @@ class Delivery:
         readers: ThreadPoolExecutor,
     ) -> None:
         self._part = part
+        self._event = event
         self._chunks = chunks
         self._start = start
         self._send = send
@@ -124,7 +122,14 @@ class Delivery:
         self._started_at: int | None = None
         self.sent = 0
 
-    async def carry_out(self, admitted: AdmittedEvent) -> None:
+    async def prepare(self) -> Event:
+        """Nothing is to be claimed."""
+        return self._event
+
+    def close(self) -> None:
+        """Nothing was."""
+
+    async def carry_out(self, admitted: Admitted) -> None:
         """Send it, chunk by chunk; what the transport took is counted."""
         self._started_at = self._clock.now_us()
         reading = self._read()
@@ -140,7 +145,7 @@ class Delivery:
         finally:
             await self._close(reading)
 
-    def delivered(self) -> Delivered:
+    def delivered(self, _failure: BaseException | None) -> Delivered:
         """How many bytes were handed over, and of what."""
         part = self._part
         output = download_output(

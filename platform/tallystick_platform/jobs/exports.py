@@ -27,7 +27,7 @@ from tallystick.ids import Address, RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Draining, StateConflict
-from tallystick_platform.exchange import HttpFacts, ServerStopped, StopReason
+from tallystick_platform.exchange import Exchange, HttpFacts, ServerStopped, StopReason
 from tallystick_platform.jobs.attempt import Attempt, Models, Workshop, whole
 from tallystick_platform.jobs.errors import (
     ExportBusy,
@@ -40,7 +40,7 @@ from tallystick_platform.jobs.facts import ExportFacts, new_job
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
-from tallystick_platform.jobs.recording import Admissions, JobRecords, Records
+from tallystick_platform.jobs.recording import JobRecords, Records
 from tallystick_platform.jobs.settling import Settling
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
 
@@ -64,7 +64,7 @@ class ExportJobs:
     def __init__(
         self,
         *,
-        exchange: Admissions,
+        exchange: Exchange,
         records: Records,
         models: Models,
         store: JobStore,

@@ -30,20 +30,18 @@ class ExportFacts:
     per_hour_micros: int
     currency: str
 
-    def accepted(self, job: ExportJob, http: HttpFacts) -> Event:
+    def accepted(self, job: ExportJob) -> Event:
         """What the record that takes a job states."""
-        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), http, gpu=self.gpu)
+        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu)
 
     def ended(self, job: ExportJob) -> Event:
-        """What the record that ends it states. It has no request of its own: it follows the one that has."""
-        return self._event(
-            job, EXPORT_TASK, EXPORTER, _asked(job), _no_request(job), gpu=self.gpu, follows=job.record_id
-        )
+        """What the record that ends it states."""
+        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu, follows=job.record_id)
 
-    def download(self, job: ExportJob, file: str, span: str | None, http: HttpFacts) -> Event:
+    def download(self, job: ExportJob, file: str, span: str | None) -> Event:
         """The event of a download; `span` is the part of the file as in Content-Range, None for the whole."""
         parameters: dict[str, Value] = {"export": job.id, "file": file, "range": span}
-        return self._event(job, DOWNLOAD_TASK, DOWNLOAD, parameters, http, gpu=None)
+        return self._event(job, DOWNLOAD_TASK, DOWNLOAD, parameters, gpu=None)
 
     def _event(
         self,
@@ -51,7 +49,6 @@ class ExportFacts:
         task: str,
         engine: str,
         parameters: Mapping[str, Value],
-        http: HttpFacts,
         *,
         gpu: Gpu | None,
         follows: RecordId | None = None,
@@ -70,7 +67,6 @@ class ExportFacts:
                 device="cpu",
             ),
             parameters=parameters,
-            http=http,
             gpu=gpu,
             provider=self.provider,
             price=Price(
@@ -142,7 +138,8 @@ def _asked(job: ExportJob) -> dict[str, Value]:
     return {"export": job.id, "format": job.format, "quantization": job.quantization}
 
 
-def _no_request(job: ExportJob) -> HttpFacts:
+def no_request(job: ExportJob) -> HttpFacts:
+    """The record that ends a job has no request of its own: it follows the one that has."""
     return HttpFacts(
         method="POST", path=job.path, target=job.path, content_type=None, body=b"", reader=None, streamed=False
     )

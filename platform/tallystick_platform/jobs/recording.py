@@ -16,30 +16,16 @@ from tallystick.errors import TallystickError
 from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import AdmissionClosed, CannotFollow
-from tallystick_platform.exchange import AnswerWithheld, Delivered, Event, EventLine, HttpFacts, Recorded
+from tallystick_platform.exchange import AnswerWithheld, Delivered, Exchange, HttpFacts, Recorded
 from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.errors import Unrecordable
-from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.jobs.facts import ExportFacts, no_request
 from tallystick_platform.store.jobs import ExportJob
 from tallystick_platform.store.records import StoredRecord
 
 RETRY_RECORD_S = 5.0
 
 _log = structlog.get_logger(__name__)
-
-
-class Admissions(Protocol):
-    """The exchange, as far as jobs and downloads use it."""
-
-    def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine: ...
-
-    async def accept(
-        self, *, principal: Principal, event: Event, due_by: int, announce: Callable[[RecordId], Awaitable[None]]
-    ) -> Recorded: ...
-
-    async def end(
-        self, *, principal: Principal, event: Event, failure: BaseException | None, done: Delivered
-    ) -> Recorded: ...
 
 
 class Records(Protocol):
@@ -54,7 +40,7 @@ class JobRecords:
     """Writes and finds them. Once `closing()` says that the service stops, what is not written is left to the next start."""
 
     def __init__(
-        self, *, exchange: Admissions, records: Records, facts: ExportFacts, closing: Callable[[], bool]
+        self, *, exchange: Exchange, records: Records, facts: ExportFacts, closing: Callable[[], bool]
     ) -> None:
         self._exchange = exchange
         self._records = records
@@ -69,7 +55,7 @@ class JobRecords:
         Raises: AnswerWithheld: then it may stand, and `stands` tells; what the gate and the journal refuse with: then it does not.
         """
         return await self._exchange.accept(
-            principal=principal, event=self._facts.accepted(job, http), due_by=job.due_by, announce=announce
+            principal=principal, http=http, event=self._facts.accepted(job), due_by=job.due_by, announce=announce
         )
 
     async def stands(self, job: ExportJob, forget: Callable[[], object]) -> bool:
@@ -114,7 +100,7 @@ class JobRecords:
         principal = Principal(token_id=job.token_id, name="", address=job.owner)
         try:
             recorded = await self._exchange.end(
-                principal=principal, event=self._facts.ended(job), failure=failure, done=done
+                principal=principal, http=no_request(job), event=self._facts.ended(job), failure=failure, done=done
             )
         except CannotFollow:
             stands = await self.end_of(job)
