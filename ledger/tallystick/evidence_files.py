@@ -20,7 +20,7 @@ from tallystick.receipts import SIGNED_KINDS, Signed, SignedAdmission, SignedRec
 from tallystick.record import REQUEST_SALT_BYTES
 from tallystick.sealing import response_salt
 from tallystick.strict_json import read_json, without_bom
-from tallystick.tasks import Received, received_answer, received_stream
+from tallystick.tasks import Received, holds_outcome, received_answer, received_stream
 
 MAX_FILE_BYTES: Final = 33_554_432
 """Of a saved answer, the largest of these files; a bundle has less."""
@@ -37,7 +37,7 @@ _LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
 class SavedAnswer:
     """An answer with the proofs that came with it; what the service did not send is None.
 
-    `received` is the outcome of a chat, in the form of its record; None where the answer is of another kind.
+    `received` is the outcome, in the form of its record; None where the answer is none of a task that this release knows.
     """
 
     receipt: SignedReceipt | None
@@ -81,7 +81,7 @@ def response_hash_received(saved: SavedAnswer) -> bytes:
     if saved.record_secret is None:
         raise AnswerError("record_secret", "is not there, and the salt of the response hash follows from it")
     if saved.received is None:
-        raise AnswerError("body", "is not the answer to a chat")
+        raise AnswerError("body", "is no answer of a task that this release knows")
     if not saved.received.whole:
         raise AnswerError("stream", "broke off before its end")
     try:
@@ -113,19 +113,14 @@ def _object(document: Mapping[str, object], size: int) -> Recognised:
             if kind.MEMBER in document:
                 return kind.from_json(document)
     if isinstance(document.get(PROOF_MEMBER), dict):
-        return _saved(document[PROOF_MEMBER], _outcome(document), streamed=False)
+        received = received_answer(document) if holds_outcome(document) else None
+        return _saved(document[PROOF_MEMBER], received, streamed=False)
     if not set(_PROOFS).isdisjoint(document):  # the `tallystick` object by itself
         return _saved(document, None, streamed=False)
     names = ", ".join(ascii(name)[:40] for name in list(document)[:5]) or "none"
     raise EvidenceFileError(
         f"is no bundle, receipt, admission, head or erasure, and no answer with a {PROOF_MEMBER!r} object; its members: {names}"
     )
-
-
-def _outcome(document: Mapping[str, object]) -> Received | None:
-    if "choices" not in document and not isinstance(document.get("error"), dict):
-        return None
-    return received_answer(document)
 
 
 def _saved(proofs: object, received: Received | None, *, streamed: bool) -> SavedAnswer:
@@ -167,8 +162,8 @@ def _stream(data: bytes) -> SavedAnswer:
         raise EvidenceFileError(
             f"is a stream of {len(events)} events, and none holds a {PROOF_MEMBER!r} object{broken}"
         )
-    chats = any(isinstance(event, dict) and ("choices" in event or "error" in event) for event in events)
-    return _saved(proofs[-1], received_stream(events) if chats else None, streamed=True)
+    known = any(isinstance(event, dict) and holds_outcome(event) for event in events)
+    return _saved(proofs[-1], received_stream(events) if known else None, streamed=True)
 
 
 def read_events(data: bytes) -> tuple[list[object], bool]:

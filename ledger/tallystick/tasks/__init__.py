@@ -1,33 +1,42 @@
-"""What a request asks and what an answer says: pure functions, one for each wire format, shared by the service and its auditors.
+"""What a request asks and what an answer says: pure functions, shared by the service and its auditors.
 
 The service fills a record's prompt, system instructions and parameters with what `read` gives for the request that it received. An
-auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked.
+auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked. A task
+also has one rule for what a model is given of a prompt: the service runs by it, and so does a replay.
 
-- `reading`: what a reader gives, and how it takes JSON apart.
-- `chat_requests`, `exports`, `downloads`: the readers, each pure and named `task/wire/version`.
-- `chat_neutral`: what chat clients send that changes nothing, so that services take it and a replay runs without it.
+- `chat`, `completion`, `embedding`, `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given,
+  and the outputs of an answer.
+- `reading`: what a reader gives, and how it takes requests apart.
+- `answers`: what a client received, and how the pieces of a stream are joined.
+- `neutral`: what clients send that changes nothing, so that services take it and a replay runs without it.
 - `comparison`: where a record and a reading of its request disagree.
-- `chat_answers`: the outputs that a client received over the chat wire, as the record must hold them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from tallystick.errors import RequestError
-from tallystick.tasks import chat_requests, downloads, exports
-from tallystick.tasks.chat_answers import Received, chat_output, is_beginning, received_answer, received_stream
+from tallystick.record import Output
+from tallystick.tasks import chat, completion, downloads, embedding, exports
+from tallystick.tasks.answers import Received, fault_in, is_beginning, joined, object_at
+from tallystick.tasks.chat import chat_output
 from tallystick.tasks.comparison import Disagreement, disagreements
 from tallystick.tasks.reading import Reading
 
 Reader: TypeAlias = Callable[[str, str, "str | None", bytes], Reading]
 
 READERS: Final[Mapping[str, Reader]] = {
-    chat_requests.NAME: chat_requests.read,
+    chat.READER: chat.read,
+    completion.READER: completion.read,
+    embedding.READER: embedding.read,
     exports.NAME: exports.read,
     downloads.NAME: downloads.read,
 }
+
+COMPLETION_OBJECT: Final = "text_completion"
+EMBEDDING_OBJECT: Final = "embedding"
 
 
 def read(reader: str, method: str, target: str, content_type: str | None, body: bytes) -> Reading:
@@ -43,6 +52,47 @@ def read(reader: str, method: str, target: str, content_type: str | None, body: 
     return function(method, target, content_type, body)
 
 
+def holds_outcome(document: Mapping[str, object]) -> bool:
+    """Whether an answer, or an event of a stream, is one of a task whose outcome `received_answer` or `received_stream` knows."""
+    return "choices" in document or isinstance(document.get("error"), dict) or _holds_embeddings(document)
+
+
+def received_answer(document: object) -> Received:
+    """The outcome in an answer that was sent whole. Its member `object` tells the task, which is chat where it says nothing.
+
+    Raises: AnswerError if it is no such answer.
+    Source: SPEC 7.
+    """
+    answer = object_at(document, "body")
+    error = fault_in(answer)
+    return Received(outputs=() if error is not None else tuple(_outputs(answer)), error=error, whole=True)
+
+
+def received_stream(events: Sequence[object]) -> Received:
+    """The outcome in the events of a stream, without its closing `[DONE]`: the pieces joined.
+
+    Raises: AnswerError if they are no events of such a stream.
+    Source: SPEC 7.
+    """
+    completes = any(isinstance(event, dict) and event.get("object") == COMPLETION_OBJECT for event in events)
+    return joined(events, completion.JoinedCompletion if completes else chat.JoinedChat)
+
+
+def _outputs(answer: Mapping[str, object]) -> list[Output]:
+    if answer.get("object") == COMPLETION_OBJECT:
+        return completion.outputs_received(answer)
+    if _holds_embeddings(answer):
+        return embedding.outputs_received(answer)
+    return chat.outputs_received(answer)
+
+
+def _holds_embeddings(answer: Mapping[str, object]) -> bool:
+    data = answer.get("data")
+    if answer.get("object") != "list" or not isinstance(data, list):
+        return False
+    return any(isinstance(one, dict) and one.get("object") == EMBEDDING_OBJECT for one in data)
+
+
 __all__ = [
     "READERS",
     "read",
@@ -52,6 +102,7 @@ __all__ = [
     "disagreements",
     "Received",
     "chat_output",
+    "holds_outcome",
     "received_answer",
     "received_stream",
     "is_beginning",

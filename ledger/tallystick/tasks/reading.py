@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
 from tallystick.errors import JsonError, RequestError
-from tallystick.record import MAX_BLOB_BYTES, MAX_DEPTH, MAX_VALUE_INTEGER, MIN_VALUE_INTEGER, Value
+from tallystick.record import MAX_BLOB_BYTES, MAX_DEPTH, MAX_OUTPUTS, MAX_VALUE_INTEGER, MIN_VALUE_INTEGER, Value
 from tallystick.strict_json import read_json
 
 MAX_BODY_BYTES: Final = MAX_BLOB_BYTES
 """No record can hold a larger request."""
+DELIVERY: Final = ("stream", "stream_options")
+"""Members that say how the answer travels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +31,12 @@ class Reading:
     model: str | None = None
 
 
-def json_object(body: bytes) -> dict[str, Value]:
-    """The body as a JSON object whose values a record can hold.
+def json_object(method: str, body: bytes) -> dict[str, Value]:
+    """The JSON object that a request posts, whose values a record can hold.
 
     Raises: RequestError.
     """
+    require_method(method, "POST")
     try:
         value = read_json(body, MAX_BODY_BYTES)
     except JsonError as error:
@@ -73,17 +76,58 @@ def path_segments(target: str) -> list[str]:
         raise RequestError("target", "is not percent-encoded UTF-8") from error
 
 
-def parameters_in(members: Mapping[str, Value], without: Iterable[str]) -> dict[str, Value]:
-    """The members that are parameters: given, not null, and a value that the record's `parameters` can hold.
+def placed(members: Mapping[str, Value], subject: str, elsewhere: Collection[str] = ()) -> Reading:
+    """Each member of a body in its one place, known today or not, so that nothing that was asked is lost.
 
-    An object, or a list that holds containers, is none; the caller must not lose it.
+    The subject, as sent, and every other member that is an object or holds containers are the prompt; `model` is the model; every other
+    member that is not null was asked for. The caller places those named in `elsewhere`.
+
+    Raises: RequestError.
     """
-    skipped = frozenset(without)
-    return {
-        name: value
-        for name, value in members.items()
-        if name not in skipped and value is not None and not is_compound(value)
-    }
+    model = members.get("model")
+    if model is not None and not isinstance(model, str):
+        raise RequestError("model", "is not text")
+    prompt: dict[str, Value] = {subject: members.get(subject)}
+    asked: dict[str, Value] = {}
+    for name, value in members.items():
+        if value is None or name in (subject, "model") or name in elsewhere:
+            continue
+        if not is_compound(value):
+            asked[name] = value
+        elif name == "blob":
+            raise RequestError(name, "is a name that a record keeps for itself")
+        else:
+            prompt[name] = value
+    return Reading(prompt=prompt, system=None, asked=asked, model=model)
+
+
+def stops_in(members: Mapping[str, Value]) -> dict[str, Value]:
+    """The parameter `stop` as it is asked for: a list of texts, also where one text was sent.
+
+    Raises: RequestError.
+    """
+    stop = members.get("stop")
+    if stop is None:
+        return {}
+    stops = stop if isinstance(stop, list) else [stop]
+    if not all(isinstance(one, str) for one in stops):
+        raise RequestError("stop", "is neither text nor a list of texts")
+    return {"stop": stops}
+
+
+def texts_or_ids(value: Value, where: str) -> tuple[str | tuple[int, ...], ...]:
+    """What a model is given one by one: a text, a list of texts, the ids of the tokens of a text, or a list of such ids.
+
+    Raises: RequestError; an empty text or list is nothing to give.
+    """
+    if isinstance(value, str) or _holds_numbers(value):
+        value = [value]
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_OUTPUTS:
+        raise RequestError(where, f"is neither text nor token ids, nor a list of 1 to {MAX_OUTPUTS} of one of them")
+    found = tuple(_text_or_ids(one, where) for one in value)
+    if len({type(one) for one in found}) > 1:
+        raise RequestError(where, "mixes texts with ids of tokens")
+    return found
 
 
 def is_compound(value: Value) -> bool:
@@ -91,6 +135,18 @@ def is_compound(value: Value) -> bool:
     if isinstance(value, list):
         return any(isinstance(item, dict | list) for item in value)
     return isinstance(value, dict)
+
+
+def _holds_numbers(value: Value) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and not isinstance(value[0], str | list | tuple)
+
+
+def _text_or_ids(value: Value, where: str) -> str | tuple[int, ...]:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, list | tuple) and value and all(type(one) is int and one >= 0 for one in value):
+        return tuple(value)
+    raise RequestError(where, "holds something else than texts or ids of tokens, or an empty one")
 
 
 def _check_value(where: str, value: object, depth: int) -> None:

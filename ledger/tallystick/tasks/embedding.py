@@ -1,0 +1,90 @@
+"""The task `embedding`: what a request to `POST /v1/embeddings` asks, the inputs that a model is given, and what an answer says.
+
+The reader `embedding/openai/1` takes requests as OpenAI's clients send them. An embedding is a vector of 32-bit floating-point numbers,
+however it travels: as a list of numbers, or as base64 of their bytes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Final
+
+from tallystick.errors import AnswerError, RequestError
+from tallystick.record import Output, Value
+from tallystick.tasks import neutral
+from tallystick.tasks.answers import in_order_at
+from tallystick.tasks.reading import Reading, json_object, placed, texts_or_ids
+
+NAME: Final = "embedding"
+READER: Final = "embedding/openai/1"
+FLOAT_BYTES: Final = 4
+
+
+def read(method: str, _target: str, _content_type: str | None, body: bytes) -> Reading:
+    """What an embedding request asks.
+
+    Raises: RequestError.
+    Source: SPEC 7.
+    """
+    return read_members(json_object(method, body))
+
+
+def read_members(members: Mapping[str, Value]) -> Reading:
+    """What an embedding request asks whose body is parsed already.
+
+    Requires: a body that `json_object` or `checked_object` gave.
+    Raises: RequestError.
+    """
+    if not isinstance(members.get("input"), str | list):
+        raise RequestError("input", "is neither text nor a list")
+    return placed(members, "input")
+
+
+def inputs_of(prompt: Mapping[str, Value]) -> tuple[str | tuple[int, ...], ...]:
+    """What a model is given one by one, each as text or as ids of tokens.
+
+    Requires: the prompt of a reading or a record.
+    Raises: RequestError for none, for more than a record has outputs, and for members that may change the answer.
+    """
+    neutral.require(prompt, neutral.EMBEDDING, ("input",))
+    return texts_or_ids(prompt.get("input"), "input")
+
+
+def vector_output(data: bytes) -> Output:
+    """The embedding of one input, as its record holds it.
+
+    Requires: little-endian 32-bit floats, one after another.
+    Source: SPEC 1.
+    """
+    return Output(kind="vector", content=data)
+
+
+def outputs_received(answer: Mapping[str, object]) -> list[Output]:
+    """The outputs of an answer.
+
+    Raises: AnswerError.
+    """
+    return [
+        vector_output(_vector(one.get("embedding"), f"data[{at}].embedding"))
+        for at, one in enumerate(in_order_at(answer.get("data"), "data"))
+    ]
+
+
+def _vector(delivered: object, where: str) -> bytes:
+    if isinstance(delivered, list):
+        if not all(type(number) in (int, float) for number in delivered):
+            raise AnswerError(where, "is not a list of numbers")
+        try:
+            return struct.pack(f"<{len(delivered)}f", *delivered)
+        except (OverflowError, struct.error) as error:
+            raise AnswerError(where, "holds a number beyond 32-bit floating point") from error
+    try:
+        data = b64decode(delivered, validate=True) if isinstance(delivered, str) else b""
+    except (binascii.Error, ValueError) as error:
+        raise AnswerError(where, "is not base64") from error
+    if not data or len(data) % FLOAT_BYTES:
+        raise AnswerError(where, "is neither a list of numbers nor base64 of 32-bit floats")
+    return data

@@ -1,0 +1,152 @@
+"""Values on the wire that change nothing: what clients send although it asks for no more than leaving it out would.
+
+A service may accept these of parameters that it does not have: the answer is the same. A replay may run without them. Whatever else such a
+parameter says would change the answer. All of them are asked for all the same: the reader keeps them, and they stand in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.errors import RequestError
+from tallystick.record import Value
+from tallystick.tasks.comparison import same_value
+
+
+@dataclass(frozen=True, slots=True)
+class Neutral:
+    """The values of one parameter that change nothing, null always among them.
+
+    `any_of` are types of which every value changes nothing: labels, and switches of what is not there.
+    """
+
+    values: tuple[Value, ...] = ()
+    any_of: tuple[type, ...] = ()
+
+    def holds(self, value: Value) -> bool:
+        """Whether the value changes nothing."""
+        return value is None or type(value) in self.any_of or any(same_value(one, value) for one in self.values)
+
+
+_ZERO: Final = Neutral((0,))
+_ONE: Final = Neutral((1,))
+_OFF: Final = Neutral((False,))
+_ON: Final = Neutral((True,))
+_NONE: Final = Neutral(([],))
+_NULL: Final = Neutral()
+_LABEL: Final = Neutral(any_of=(str,))
+_HINT: Final = Neutral(any_of=(dict,))
+
+_WHO_ASKS: Final[Mapping[str, Neutral]] = {
+    "user": _LABEL,
+    "safety_identifier": _LABEL,
+    "metadata": _HINT,
+    # how the service goes about it
+    "store": _OFF,
+    "service_tier": Neutral(("auto", "default")),
+    "priority": _ZERO,
+}
+_DRAWN: Final[Mapping[str, Neutral]] = {
+    # what the tokens are drawn with
+    "frequency_penalty": _ZERO,
+    "presence_penalty": _ZERO,
+    "repetition_penalty": _ONE,
+    "length_penalty": _ONE,
+    "min_p": _ZERO,
+    "min_tokens": _ZERO,
+    "logit_bias": Neutral(({},)),
+    "ignore_eos": _OFF,
+    "stop_token_ids": _NONE,
+    "use_beam_search": _OFF,
+    # what is answered
+    "n": _ONE,
+    "best_of": _ONE,
+    "echo": _OFF,
+    "logprobs": _OFF,
+    "prompt_logprobs": _NULL,
+    "response_format": Neutral(({"type": "text"},)),
+    "include_stop_str_in_output": _OFF,
+    "skip_special_tokens": _ON,
+}
+
+CHAT: Final[Mapping[str, Neutral]] = {
+    **_DRAWN,
+    "top_logprobs": _ZERO,
+    "modalities": Neutral((["text"],)),
+    "audio": _NULL,
+    "reasoning_effort": Neutral(("none",)),
+    "verbosity": Neutral(("medium",)),
+    # tools
+    "tools": _NONE,
+    "tool_choice": Neutral(("none", "auto")),
+    "parallel_tool_calls": Neutral(any_of=(bool,)),
+    "functions": _NONE,
+    "function_call": Neutral(("none", "auto")),
+    "web_search_options": _NULL,
+    "prediction": _NULL,
+    "prompt_cache_key": _LABEL,
+    "prompt_cache_retention": _NULL,
+    **_WHO_ASKS,
+}
+"""Parameters of a chat beside those that say what is drawn: temperature, top_p, top_k, max_tokens, stop, seed."""
+
+COMPLETION: Final[Mapping[str, Neutral]] = {
+    **_DRAWN,
+    "suffix": Neutral(("",)),
+    "add_special_tokens": _ON,
+    **_WHO_ASKS,
+}
+"""Parameters of a completion beside those that say what is drawn. `logprobs` counts alternatives here, and 0 is answered with some."""
+
+EMBEDDING: Final[Mapping[str, Neutral]] = {
+    "encoding_format": Neutral(("float", "base64")),
+    "truncate_prompt_tokens": _NULL,
+    "add_special_tokens": _ON,
+    **_WHO_ASKS,
+}
+"""Parameters of an embedding beside `dimensions`. The encoding is how a vector travels, and not what it is."""
+
+MESSAGE: Final[Mapping[str, Neutral]] = {
+    "name": _LABEL,
+    "refusal": _NULL,
+    "annotations": _NONE,
+    "audio": _NULL,
+    "tool_calls": _NONE,
+    "tool_call_id": _NULL,
+    "function_call": _NULL,
+    "reasoning": _NULL,
+    "reasoning_content": _NULL,
+    "cache_control": _HINT,
+}
+"""Members of a message beside its role and content."""
+
+PART: Final[Mapping[str, Neutral]] = {
+    "annotations": _NONE,
+    "cache_control": _HINT,
+    "file": _NULL,
+    "image_url": _NULL,
+    "input_audio": _NULL,
+    "refusal": _NULL,
+}
+"""Members of a text part of a message beside its type and text."""
+
+
+def acting(members: Mapping[str, Value], known: Mapping[str, Neutral], beside: Collection[str]) -> str | None:
+    """The first member that may change something; None where all of them can be left out, those named in `beside` not counted."""
+    for name, value in members.items():
+        if name not in beside and not (name in known and known[name].holds(value)):
+            return name
+    return None
+
+
+def require(
+    members: Mapping[str, Value], known: Mapping[str, Neutral], beside: Collection[str], where: str = ""
+) -> None:
+    """Raises: RequestError, naming the first member that may change something, below `where`."""
+    name = acting(members, known, beside)
+    if name is not None:
+        raise RequestError(
+            f"{where}.{name}" if where else name, "is not known here, or has a value that may change the answer"
+        )
