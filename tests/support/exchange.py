@@ -18,15 +18,24 @@ from tallystick.keys import Wallet
 from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, sign_admission, sign_receipt
 from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
-from tallystick.tasks import chat_requests
+from tallystick.tasks import Reading, chat, completion, embedding
 from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.auth import Principal
-from tallystick_platform.dispatch import Delta, GenerationResult, Placement, Progress, ProviderInfo
-from tallystick_platform.errors import CannotFollow, JournalUnavailable, NotAdmitted, PlatformError, UnknownModel
-from tallystick_platform.exchange import ChatRequest, Exchange, HttpFacts, Parts
+from tallystick_platform.dispatch import Placement, Progress, ProviderInfo
+from tallystick_platform.errors import (
+    CannotFollow,
+    JournalUnavailable,
+    NotAdmitted,
+    PlatformError,
+    TaskNotServed,
+    UnknownModel,
+)
+from tallystick_platform.exchange import Asked, Deliver, Exchange, HttpFacts, Line, Parts, Recorded
 from tallystick_platform.metrics import Metrics
-from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo
+from tallystick_platform.protocol import Call, GpuInfo, ModelInfo
 from tallystick_platform.store.entries import JournalEntry, Ticket
+from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
+from tallystick_platform.tasks.drawing import TextCall, decode_call
 
 WRITER = Wallet(bytes(31) + b"\x07")
 SENDER = Wallet(bytes(31) + b"\x08").address
@@ -61,6 +70,7 @@ MODEL = ModelInfo(
     id="test/model",
     version="1",
     task="chat",
+    tasks=("chat", "completion", "embedding"),
     weights_digest=b"\x33" * 32,
     engine="scripted",
     engine_version="1",
@@ -73,6 +83,7 @@ MODEL = ModelInfo(
     chat_template_digest=b"\x44" * 32,
     reproducibility="reproducible",
     created_at=1_760_000_000,
+    dimensions=4,
 )
 PLACEMENT = Placement(
     model=MODEL,
@@ -236,10 +247,10 @@ class Script:
     The clock moves on by the engine time, unless it `stands_still`.
     """
 
-    texts: Sequence[str] = ("Hello", " world")
+    texts: Sequence[str | bytes] = ("Hello", " world")
     error: Exception | None = None
     pauses: dict[int, asyncio.Event] = field(default_factory=dict)
-    finish_reason: str = "stop"
+    finish_reason: str | None = "stop"
     input_tokens: int = 7
     device_time_us: int = 90_000
     stands_still: bool = False
@@ -252,53 +263,70 @@ class FakeGeneration:
         self._script = script
         self._clock = clock
         self._started_at_us = clock.now_us()
-        self._result: GenerationResult | None = None
         self.progress = Progress()
+        self.finish_reason: str | None = None
         self.cancelled = asyncio.Event()
 
-    def __aiter__(self) -> AsyncIterator[Delta]:
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self._play()
 
-    async def _play(self) -> AsyncIterator[Delta]:
+    async def _play(self) -> AsyncIterator[str | bytes]:
         script, progress = self._script, self.progress
-        for position, text in enumerate(script.texts):
+        for position, piece in enumerate(script.texts):
             await self._pause(position)
-            progress.started_at_us, progress.input_tokens = self._started_at_us, script.input_tokens
-            progress.output_tokens += 1
-            used_us = script.device_time_us * progress.output_tokens // len(script.texts)
+            self._count(position + 1)
+            used_us = script.device_time_us * (position + 1) // len(script.texts)
             if not script.stands_still:
                 self._clock.us += used_us - progress.device_time_us
             progress.device_time_us = used_us
-            yield Delta(text=text, tokens=1)
+            yield piece
         await self._pause(len(script.texts))
         if script.error is not None:
             raise script.error
-        progress.started_at_us, progress.input_tokens = self._started_at_us, script.input_tokens
-        self._result = GenerationResult(
-            finish_reason=script.finish_reason,
-            input_tokens=script.input_tokens,
-            output_tokens=len(script.texts),
-            device_time_us=script.device_time_us,
-            started_at_us=self._started_at_us,
-        )
+        self._count(len(script.texts))
+        progress.device_time_us = script.device_time_us
+        self.finish_reason = script.finish_reason
+
+    def _count(self, output_tokens: int) -> None:
+        self.progress.started_at_us = self._started_at_us
+        self.progress.usage = {"input_tokens": self._script.input_tokens, "output_tokens": output_tokens}
 
     async def _pause(self, position: int) -> None:
         if position in self._script.pauses:
             await self._script.pauses[position].wait()
 
-    @property
-    def result(self) -> GenerationResult:
-        assert self._result is not None, "asked for the result before the end"
-        return self._result
-
     def cancel(self) -> None:
-        self.cancelled.set()
+        if self.finish_reason is None:
+            self.cancelled.set()
+
+
+class FakeClaim:
+    """A claim on the one worker of a `FakeDispatcher`."""
+
+    def __init__(self, dispatcher: FakeDispatcher) -> None:
+        self._dispatcher = dispatcher
+        self.placement = dispatcher.placement
+        self._held = True
+        dispatcher.claims += 1
+
+    def start(self, call: Call) -> FakeGeneration:
+        dispatcher = self._dispatcher
+        assert self._held
+        if dispatcher.start_error is not None:
+            raise dispatcher.start_error
+        dispatcher.calls.append(call)
+        dispatcher.generations.append(FakeGeneration(dispatcher.script, dispatcher.clock))
+        return dispatcher.generations[-1]
+
+    def release(self) -> None:
+        self._dispatcher.claims -= self._held
+        self._held = False
 
 
 class FakeDispatcher:
     """One model, one script for every request. Set `hold_load`, and it must be loaded first, once that is set.
 
-    `claims` counts what was selected or loaded and not released.
+    `claims` counts what was claimed and not released.
     """
 
     def __init__(self, script: Script | None = None, clock: TickingClock | None = None) -> None:
@@ -309,8 +337,13 @@ class FakeDispatcher:
         self.hold_load: asyncio.Event | None = None
         self.placement = PLACEMENT
         self.claims = 0
-        self.requests: list[GenerationRequest] = []
+        self.calls: list[Call] = []
         self.generations: list[FakeGeneration] = []
+
+    @property
+    def texts(self) -> list[TextCall]:
+        """What the engine was told, of each request for a text."""
+        return [decode_call(call.body) for call in self.calls]
 
     def models(self) -> list[ModelInfo]:
         return [self.placement.model]
@@ -318,32 +351,17 @@ class FakeDispatcher:
     def provider(self, model_id: str) -> ProviderInfo:
         return self.placement.provider
 
-    def select(self, reference: str, viewer: Address | None = None) -> Placement | None:
+    async def claim(self, reference: str, viewer: Address | None, task: str) -> FakeClaim:
         if reference.partition("@")[0] != MODEL.id:
             raise UnknownModel(model=reference)
+        tasks = self.placement.model.tasks
+        if task not in tasks:
+            raise TaskNotServed(model=reference, task=task, tasks=tasks)
         if self.hold_load is not None:
-            return None
-        self.claims += 1
-        return self.placement
-
-    async def load(self, reference: str, viewer: Address | None = None) -> Placement:
-        await self.hold_load.wait()
+            await self.hold_load.wait()
         if self.load_error is not None:
             raise self.load_error
-        self.claims += 1
-        return self.placement
-
-    def release(self, placement: Placement) -> None:
-        assert placement is self.placement
-        self.claims -= 1
-
-    def start(self, placement: Placement, request: GenerationRequest) -> FakeGeneration:
-        assert placement is self.placement
-        if self.start_error is not None:
-            raise self.start_error
-        self.requests.append(request)
-        self.generations.append(FakeGeneration(self.script, self.clock))
-        return self.generations[-1]
+        return FakeClaim(self)
 
 
 class FakeGate:
@@ -389,24 +407,40 @@ class Bench:
 
     def line(
         self,
-        request: ChatRequest | None = None,
+        asked: Asked | None = None,
         *,
         timeout_s: float = 30.0,
-        streamed: bool = False,
+        deliver: Deliver | None = None,
         http: HttpFacts = HTTP,
-    ):
-        return self.exchange.chat(
+    ) -> Line:
+        return self.exchange.infer(
             principal=PRINCIPAL,
-            request=request or ask(),
-            http=replace(http, streamed=streamed),
+            asked=asked or ask(),
+            http=replace(http, streamed=deliver is not None),
             timeout_s=timeout_s,
+            deliver=deliver,
         )
 
 
-def ask(text: str = "Hi", **given: object) -> ChatRequest:
-    turn = {"role": "user", "content": text}
-    reading = chat_requests.read_members({"model": MODEL.id, "messages": [turn]})
-    return ChatRequest(**({"model": MODEL.id, "reading": reading, "turns": (turn,)} | given))
+def ask(text: str = "Hi", *, model: str = MODEL.id, reading: Reading | None = None, **given: object) -> Asked:
+    body = {"model": model, "messages": [{"role": "user", "content": text}], **given}
+    return Asked(task=CHAT, model=model, reading=reading or chat.read_members(body))
+
+
+def complete(prompt: object = "Once", **given: object) -> Asked:
+    reading = completion.read_members({"model": MODEL.id, "prompt": prompt, **given})
+    return Asked(task=COMPLETION, model=MODEL.id, reading=reading)
+
+
+def embed(*inputs: object, **given: object) -> Asked:
+    reading = embedding.read_members({"model": MODEL.id, "input": list(inputs), **given})
+    return Asked(task=EMBEDDING, model=MODEL.id, reading=reading)
+
+
+def said(recorded: Recorded) -> str:
+    """The text that a chat's record holds as its answer."""
+    (output,) = recorded.record.response.outputs
+    return str(output.content["content"])
 
 
 def unavailable() -> JournalUnavailable:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Any
 
 import msgspec
 
@@ -25,7 +23,7 @@ Deliver = Callable[[Admitted, "str | bytes"], Awaitable[None]]
 class Inference:
     """Implements `Work`. `deliver` gets each piece of a stream; None keeps the answer until it is recorded."""
 
-    __slots__ = ("_asked", "_claim", "_deliver", "_gather", "_generation", "_handed_over", "_parts", "_sender", "_used")
+    __slots__ = ("_asked", "_body", "_claim", "_deliver", "_gather", "_generation", "_handed_over", "_parts", "_sender")
 
     def __init__(self, parts: Parts, asked: Asked, sender: Address, deliver: Deliver | None) -> None:
         self._parts = parts
@@ -36,22 +34,23 @@ class Inference:
         self._handed_over = False
         self._claim: Claim | None = None
         self._generation: Generation | None = None
-        self._used: Any = None
+        self._body = b""
 
     async def prepare(self) -> Event:
         """Claim who computes it, loaded first if need be.
 
-        Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, and why a model is not loaded.
+        Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, RequestError, and why a model is not loaded.
         """
         asked = self._asked
         self._claim = claim = await self._parts.dispatcher.claim(asked.model, self._sender, asked.task.name)
         placement, reading = claim.placement, asked.reading
-        self._used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
+        used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
+        self._body = asked.task.call(reading.prompt or {}, used)
         stated = placement.stated
         return Event(
             task=asked.task.name,
             model=stated.model,
-            parameters={**msgspec.structs.asdict(self._used), **reading.asked},
+            parameters={**msgspec.structs.asdict(used), **reading.asked},
             gpu=stated.gpu,
             provider=stated.provider,
             price=stated.price,
@@ -63,10 +62,9 @@ class Inference:
     async def carry_out(self, admitted: Admitted) -> None:
         """Have it computed, and hand it over as it comes. Raises: why it was not computed to its end."""
         asked, claim = self._asked, self._claim
-        if claim is None or asked.reading.prompt is None:
+        if claim is None:
             raise RuntimeError("a request was admitted that was not prepared")
-        body = asked.task.call(asked.reading.prompt, self._used)
-        self._generation = generation = claim.start(Call(admitted.ticket.record.id, asked.task.name, body))
+        self._generation = generation = claim.start(Call(admitted.ticket.record.id, asked.task.name, self._body))
         try:
             async for piece in generation:
                 if self._deliver is not None and piece:

@@ -3,7 +3,7 @@
 Each stage takes what the stage before it returns, so none can be left out, and only `Recorded`, which holds a `JournalEntry`, lets an
 answer or a stream's end leave.
 
-    1. *Prepare*: whoever is to do the work is claimed, a model is loaded. A crash or an early end here leaves nothing: nothing was admitted.
+    1. *Prepare*: whoever is to do the work is claimed, a model is loaded. A crash or an early end here leaves nothing.
     2. *Admit*: the draft is durable. A crash after it: the journal records the request as interrupted at the next start.
     3. *Work*: it is computed, and handed over as it comes. An early end is recorded, with what the transport had taken until then.
     4. *Commit*: the record is durable. An early end changes nothing any more: what the record says was delivered is what was.
@@ -74,7 +74,17 @@ class Work(Protocol):
 class Line:
     """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
 
-    __slots__ = ("_breakable", "_http", "_parts", "_principal", "_settled", "_stopped", "_timeout_s", "_under_way", "_work")
+    __slots__ = (
+        "_breakable",
+        "_http",
+        "_parts",
+        "_principal",
+        "_settled",
+        "_stopped",
+        "_timeout_s",
+        "_under_way",
+        "_work",
+    )
 
     def __init__(
         self,
@@ -164,7 +174,10 @@ class Line:
             raise failure_of(self._stopped, self._timeout_s)
         task = self._breakable = asyncio.current_task()
         try:
-            return await waiting
+            result = await waiting
+            if self._stopped is None:
+                return result
+            reason = self._stopped  # which the work took no notice of
         except asyncio.CancelledError:
             reason = self._stopped or StopReason.SERVER_STOPPED
         except Exception:

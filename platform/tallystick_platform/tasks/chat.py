@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tallystick.record import Output, Value
 from tallystick.tasks import chat
-from tallystick.tasks.neutral import CHAT_PARAMETERS
+from tallystick.tasks.neutral import CHAT
 from tallystick_platform.tasks.drawing import Draw, TextTask, encode_call
 
 
@@ -14,7 +14,7 @@ class Chat(TextTask):
     """Messages to a message."""
 
     name = chat.NAME
-    neutral = CHAT_PARAMETERS
+    neutral = CHAT
     templated = True
 
     def call(self, prompt: Mapping[str, Value], used: Draw) -> bytes:

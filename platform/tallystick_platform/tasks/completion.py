@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tallystick.record import Output, Value
 from tallystick.tasks import completion
-from tallystick.tasks.neutral import COMPLETION_PARAMETERS
+from tallystick.tasks.neutral import COMPLETION
 from tallystick_platform.tasks.drawing import Draw, TextTask, encode_call
 
 
@@ -14,7 +14,7 @@ class Completion(TextTask):
     """A prompt to a text."""
 
     name = completion.NAME
-    neutral = COMPLETION_PARAMETERS
+    neutral = COMPLETION
 
     def call(self, prompt: Mapping[str, Value], used: Draw) -> bytes:
         return encode_call(used, prompt=completion.prompt_of(prompt))

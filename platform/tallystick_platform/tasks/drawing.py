@@ -40,7 +40,9 @@ class TextCall(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str | tuple[int, ...] | None = None
 
 
-def encode_call(draw: Draw, *, turns: tuple[Turn, ...] | None = None, prompt: str | tuple[int, ...] | None = None) -> bytes:
+def encode_call(
+    draw: Draw, *, turns: tuple[Turn, ...] | None = None, prompt: str | tuple[int, ...] | None = None
+) -> bytes:
     """The engine's message."""
     return msgspec.msgpack.encode(TextCall(draw=_as_drawn(draw), turns=turns, prompt=prompt))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tallystick.record import Output, Value
 from tallystick.tasks import embedding
-from tallystick.tasks.neutral import EMBEDDING_PARAMETERS
+from tallystick.tasks.neutral import EMBEDDING
 from tallystick_platform.errors import ParameterOutOfRange
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.tasks.task import Task
@@ -41,9 +41,9 @@ class Embedding(Task[Length]):
 
     name = embedding.NAME
     parameters = Length
-    neutral = EMBEDDING_PARAMETERS
+    neutral = EMBEDDING
 
-    def defaults(self, model: ModelInfo, draw_seed: Callable[[], int]) -> dict[str, Any]:
+    def defaults(self, model: ModelInfo, _draw_seed: Callable[[], int]) -> dict[str, Any]:
         return {"dimensions": model.dimensions or 0}
 
     def check(self, used: Length, model: ModelInfo) -> None:

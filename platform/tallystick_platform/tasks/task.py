@@ -16,7 +16,7 @@ import msgspec
 
 from tallystick.errors import RequestError
 from tallystick.record import Output, Value
-from tallystick.tasks import Neutral, acting
+from tallystick.tasks.neutral import Neutral, acting
 from tallystick_platform.protocol import ModelInfo
 
 P = TypeVar("P", bound=msgspec.Struct)

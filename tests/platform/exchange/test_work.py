@@ -1,4 +1,4 @@
-"""A request that is not a chat, on its line: every way that it can end leaves exactly one record that says how far it came."""
+"""Work that is no answer of a model, on the line: every way that it can end leaves exactly one record that says how far it came."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import pytest
 
 from tallystick.record import Model, Output, Price, Provider, RecordFault, State
 from tallystick_platform.errors import Draining, EngineFailed, JournalUnavailable, RequestUnrecordable
-from tallystick_platform.exchange import AnswerWithheld, Cancelled, ClientLeft, Delivered, Event, StopReason, WorkFailed
+from tallystick_platform.exchange import (
+    AnswerWithheld,
+    Cancelled,
+    ClientLeft,
+    Delivered,
+    Event,
+    Line,
+    Recorded,
+    StopReason,
+    WorkFailed,
+)
 from tallystick_platform.exchange.exchange import Exchange
 from tests.support.exchange import HTTP, PRINCIPAL, SENDER, START_US, WRITER, Bench, unavailable
 
@@ -27,21 +37,39 @@ EVENT = Event(
     task="export",
     model=MODEL,
     parameters={"format": "gguf"},
-    http=replace(HTTP, path="/v1/models/test/model/exports", target="/v1/models/test/model/exports"),
     gpu=None,
     provider=Provider(id="local", name="Local", address=WRITER.address),
     price=Price(per_hour_micros=500_000, currency="USD", device_time_us=0, charge_micros=0),
 )
 
 
-class Steps:
-    """Work of some steps, each of which a test lets go."""
+ASKED = replace(HTTP, path="/v1/models/test/model/exports", target="/v1/models/test/model/exports")
 
-    def __init__(self, *gates: asyncio.Event, error: Exception | None = None, stubborn: bool = False) -> None:
+
+class Steps:
+    """Work of some steps, each of which a test lets go. `ready`, where there is one, is waited for before."""
+
+    def __init__(
+        self,
+        *gates: asyncio.Event,
+        error: Exception | None = None,
+        stubborn: bool = False,
+        ready: asyncio.Event | None = None,
+    ) -> None:
         self.done = 0
+        self.closed = 0
+        self._ready = ready
         self._gates = gates
         self._error = error
         self._stubborn = stubborn
+
+    async def prepare(self) -> Event:
+        if self._ready is not None:
+            await self._ready.wait()
+        return EVENT
+
+    def close(self) -> None:
+        self.closed += 1
 
     async def carry_out(self, admitted: object) -> None:
         for gate in self._gates:
@@ -54,7 +82,7 @@ class Steps:
         if self._error is not None:
             raise self._error
 
-    def delivered(self) -> Delivered:
+    def delivered(self, failure: BaseException | None) -> Delivered:
         return Delivered(outputs=steps(self.done), device_time_us=3, started_at=START_US)
 
 
@@ -68,8 +96,8 @@ def opened() -> asyncio.Event:
     return gate
 
 
-def line(bench: Bench, timeout_s: float | None = 30.0):
-    return bench.exchange.event(principal=PRINCIPAL, event=EVENT, timeout_s=timeout_s)
+def line(bench: Bench, work: Steps, timeout_s: float = 30.0) -> Line:
+    return bench.exchange.line(principal=PRINCIPAL, http=ASKED, work=work, timeout_s=timeout_s)
 
 
 async def until(condition) -> None:
@@ -80,7 +108,7 @@ async def until(condition) -> None:
 
 async def test_work_that_ends_becomes_one_completed_record() -> None:
     bench = Bench()
-    recorded = await line(bench).run(Steps(opened(), opened()))
+    recorded = await line(bench, Steps(opened(), opened()).run())
     record = bench.journal.only
     assert recorded.entry is bench.journal.entries[0]
     assert (recorded.failure, recorded.record) == (None, record)
@@ -88,7 +116,7 @@ async def test_work_that_ends_becomes_one_completed_record() -> None:
     assert (record.model, dict(record.parameters)) == (MODEL, {"format": "gguf"})
     assert record.response.outputs == steps(2)
     assert (record.price.device_time_us, record.price.charge_micros) == (1, 1)  # held to the span from admission to end
-    assert (record.request.body, record.request.target) == (EVENT.http.body, EVENT.http.target)
+    assert (record.request.body, record.request.target) == (ASKED.body, ASKED.target)
     assert recorded.ticket.admission.admission.admission_seq == record.admission_seq
     assert (record.sender.address, record.sender.token_id) == (SENDER, PRINCIPAL.token_id)
 
@@ -96,7 +124,7 @@ async def test_work_that_ends_becomes_one_completed_record() -> None:
 async def test_nothing_is_done_before_the_admission_is_durable() -> None:
     bench, work = Bench(), Steps(opened())
     bench.journal.hold_admit = asyncio.Event()
-    running = asyncio.create_task(line(bench).run(work))
+    running = asyncio.create_task(line(bench, work).run())
     await until(lambda: bench.gate.inside == 1)
     assert work.done == 0
     bench.journal.hold_admit.set()
@@ -105,28 +133,41 @@ async def test_nothing_is_done_before_the_admission_is_durable() -> None:
 
 
 async def test_a_place_is_held_from_admission_to_record() -> None:
-    bench = Bench()
-    event = line(bench)
-    admitted = await event.admit()
-    assert (bench.gate.inside, len(bench.journal.open)) == (1, 1)
-    await event.finish(admitted, Steps(opened()))
-    assert (bench.gate.inside, len(bench.journal.records)) == (0, 1)
+    bench, work, gate = Bench(), Steps(asyncio.Event()), asyncio.Event()
+    work._gates = (gate,)
+    running = asyncio.create_task(line(bench, work).run())
+    await until(lambda: bench.journal.open)
+    assert (bench.gate.inside, work.closed) == (1, 0)
+    gate.set()
+    await running
+    assert (bench.gate.inside, work.closed, len(bench.journal.records)) == (0, 1, 1)
 
 
 async def test_a_closed_gate_admits_nothing() -> None:
     bench = Bench()
     bench.gate.error = Draining(retry_after_s=1)
     with pytest.raises(Draining):
-        await line(bench).admit()
+        await line(bench, Steps()).run()
     assert bench.journal.admitted == 0
 
 
-async def test_a_failed_admission_gives_its_place_back() -> None:
-    bench = Bench()
+async def test_a_failed_admission_gives_everything_back() -> None:
+    bench, work = Bench(), Steps()
     bench.journal.admit_error = unavailable()
     with pytest.raises(JournalUnavailable):
-        await line(bench).admit()
-    assert (bench.gate.inside, bench.exchange.stop_all()) == (0, 0)
+        await line(bench, work).run()
+    assert (bench.gate.inside, bench.exchange.stop_all(), work.closed) == (0, 0, 1)
+
+
+async def test_work_that_is_stopped_while_it_prepares_leaves_nothing() -> None:
+    bench, work = Bench(), Steps(ready=asyncio.Event())
+    under_way = line(bench, work)
+    running = asyncio.create_task(under_way.run())
+    await until(lambda: bench.gate.inside == 1)
+    under_way.stop(StopReason.CLIENT_GONE)
+    with pytest.raises(ClientLeft):
+        await running
+    assert (bench.journal.admitted, bench.gate.inside, work.closed, work.done) == (0, 0, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +186,7 @@ async def test_a_failed_admission_gives_its_place_back() -> None:
 )
 async def test_work_that_fails_becomes_a_failed_record(error: Exception, fault: RecordFault) -> None:
     bench = Bench()
-    recorded = await line(bench).run(Steps(opened(), error=error))
+    recorded = await line(bench, Steps(opened(), error=error)).run()
     record = bench.journal.only
     assert recorded.failure is error
     assert (record.state, record.error) == (State.FAILED, fault)
@@ -165,11 +206,11 @@ async def test_stopping_breaks_the_work_off_and_records_how_far_it_came(
     reason: StopReason, state: State, code: str
 ) -> None:
     bench, work = Bench(), Steps(opened(), asyncio.Event())
-    event = line(bench)
-    running = asyncio.create_task(event.run(work))
+    under_way = line(bench, work)
+    running = asyncio.create_task(under_way.run())
     await until(lambda: work.done == 1)
-    assert event.stop(reason)
-    assert event.stop(StopReason.CLIENT_GONE)  # the first reason counts
+    under_way.stop(reason)
+    under_way.stop(StopReason.CLIENT_GONE)  # the first reason counts
     await running
     record = bench.journal.only
     assert (record.state, record.error.code) == (state, code)
@@ -177,35 +218,39 @@ async def test_stopping_breaks_the_work_off_and_records_how_far_it_came(
     assert not running.cancelled()
 
 
-async def test_an_event_stopped_before_its_work_is_recorded_and_never_begun() -> None:
+async def test_work_that_is_stopped_before_it_began_is_recorded_and_never_begun() -> None:
     bench, work = Bench(), Steps(opened())
-    event = line(bench)
-    admitted = await event.admit()
-    assert event.stop(StopReason.CANCELLED)
-    recorded = await event.finish(admitted, work)
-    assert isinstance(recorded.failure, Cancelled)
+    bench.journal.hold_admit = asyncio.Event()
+    under_way = line(bench, work)
+    running = asyncio.create_task(under_way.run())
+    await until(lambda: bench.gate.inside == 1)
+    await asyncio.sleep(0)
+    under_way.stop(StopReason.CANCELLED)
+    bench.journal.hold_admit.set()
+    assert isinstance((await running).failure, Cancelled)
     assert (work.done, bench.journal.only.state, bench.journal.only.response) == (0, State.CANCELLED, None)
 
 
 async def test_work_that_ignores_being_stopped_is_recorded_as_stopped() -> None:
     bench, work = Bench(), Steps(asyncio.Event(), stubborn=True)
-    event = line(bench)
-    running = asyncio.create_task(event.run(work))
+    under_way = line(bench, work)
+    running = asyncio.create_task(under_way.run())
     await until(lambda: bench.journal.open)
     await asyncio.sleep(0)
-    event.stop(StopReason.CLIENT_GONE)
+    under_way.stop(StopReason.CLIENT_GONE)
     assert isinstance((await running).failure, ClientLeft)
     assert running.cancelling() == 0
 
 
-async def test_stopping_after_the_work_changes_nothing_and_says_so() -> None:
+async def test_stopping_after_the_work_changes_nothing() -> None:
     bench = Bench()
     bench.journal.hold_commit = asyncio.Event()
-    work, event = Steps(opened()), line(bench)
-    running = asyncio.create_task(event.run(work))
+    work = Steps(opened())
+    under_way = line(bench, work)
+    running = asyncio.create_task(under_way.run())
     await until(lambda: work.done == 1)
     await asyncio.sleep(0)
-    assert not event.stop(StopReason.CANCELLED)
+    under_way.stop(StopReason.CANCELLED)
     bench.journal.hold_commit.set()
     assert (await running).failure is None
     assert bench.journal.only.state is State.COMPLETED
@@ -213,7 +258,7 @@ async def test_stopping_after_the_work_changes_nothing_and_says_so() -> None:
 
 async def test_time_runs_out_on_work_that_has_a_limit() -> None:
     bench = Bench()
-    await line(bench, timeout_s=0.001).run(Steps(asyncio.Event()))
+    await line(bench, Steps(asyncio.Event()), timeout_s=0.001).run()
     assert bench.journal.only.state is State.TIMED_OUT
 
 
@@ -221,24 +266,24 @@ async def test_nothing_is_released_when_the_record_cannot_be_stored() -> None:
     bench = Bench()
     bench.journal.commit_error = unavailable()
     with pytest.raises(AnswerWithheld) as withheld:
-        await line(bench).run(Steps(opened()))
+        await line(bench, Steps(opened()).run())
     assert withheld.value.ticket.record.id == bench.journal.open[1].id
     assert bench.gate.inside == 0
 
 
 async def test_an_outcome_that_does_not_fit_a_record_is_withheld() -> None:
     class Endless(Steps):
-        def delivered(self) -> Delivered:
+        def delivered(self, failure: BaseException | None) -> Delivered:
             return Delivered(outputs=(Output(kind="nothing that is known", content="x"),))
 
     bench = Bench()
     with pytest.raises(AnswerWithheld):
-        await line(bench).run(Endless(opened()))
+        await line(bench, Endless(opened())).run()
 
 
-async def test_the_server_stops_events_as_it_stops_chats() -> None:
+async def test_the_server_stops_any_work_as_it_stops_an_answer() -> None:
     bench, work = Bench(), Steps(asyncio.Event())
-    running = asyncio.create_task(line(bench).run(work))
+    running = asyncio.create_task(line(bench, work).run())
     await until(lambda: bench.journal.open)
     await asyncio.sleep(0)
     assert isinstance(bench.exchange, Exchange)
@@ -253,8 +298,12 @@ DUE_BY = START_US + 86_400_000_000
 FOLLOWER_HTTP = replace(HTTP, body=b"", content_type=None, reader=None)
 
 
-async def accept(bench: Bench, **more: object):
-    return await bench.exchange.accept(principal=PRINCIPAL, event=EVENT, due_by=DUE_BY, **more)
+async def noted(_: bytes) -> None:
+    """Whoever owes the end has noted it."""
+
+
+async def accept(bench: Bench, announce: object = noted) -> Recorded:
+    return await bench.exchange.accept(principal=PRINCIPAL, http=ASKED, event=EVENT, due_by=DUE_BY, announce=announce)
 
 
 async def test_work_that_is_taken_on_is_recorded_at_once_with_its_time() -> None:
@@ -264,7 +313,7 @@ async def test_work_that_is_taken_on_is_recorded_at_once_with_its_time() -> None
     assert recorded.record == record
     assert (record.state, record.time.due_by, record.time.started_at) == (State.ACCEPTED, DUE_BY, None)
     assert (record.price, record.response, record.follows) == (None, None, None)
-    assert record.request.body == EVENT.http.body
+    assert record.request.body == ASKED.body
     assert recorded.ticket.admission.admission.admission_seq == record.admission_seq
     assert recorded.entry is bench.journal.entries[0]
     assert (bench.gate.entered, bench.gate.inside) == (1, 0)
@@ -314,10 +363,12 @@ async def test_the_end_of_accepted_work_follows_it(failure: Exception | None, st
     accepted = (await accept(bench)).record
     bench.gate.error = Draining(retry_after_s=1)  # it was promised: no gate is asked
     bench.clock.us += 7_200_000_000
-    event = replace(EVENT, http=FOLLOWER_HTTP, follows=accepted.id)
+    event = replace(EVENT, follows=accepted.id)
     began = accepted.time.admitted_at + 1_000_000  # long before its own admission
     done = Delivered(outputs=steps(3), device_time_us=3_600_000_000, started_at=began)
-    recorded = await bench.exchange.end(principal=PRINCIPAL, event=event, failure=failure, done=done)
+    recorded = await bench.exchange.end(
+        principal=PRINCIPAL, http=FOLLOWER_HTTP, event=event, failure=failure, done=done
+    )
     record = bench.journal.records[1]
     assert (recorded.failure, recorded.record) == (failure, record)
     assert (record.state, record.follows, record.request) == (state, accepted.id, None)
@@ -327,8 +378,8 @@ async def test_the_end_of_accepted_work_follows_it(failure: Exception | None, st
 
 
 async def test_a_request_that_no_record_can_hold_is_not_admitted() -> None:
-    bench = Bench()
-    event = replace(EVENT, http=replace(HTTP, target="/" + "x" * 4_096))
+    bench, work = Bench(), Steps()
+    http = replace(HTTP, target="/" + "x" * 4_096)
     with pytest.raises(RequestUnrecordable, match="target must have 1 to 4096 bytes"):
-        await bench.exchange.event(principal=PRINCIPAL, event=event, timeout_s=1).admit()
-    assert (bench.journal.admitted, bench.gate.inside) == (0, 0)
+        await bench.exchange.line(principal=PRINCIPAL, http=http, work=work, timeout_s=1).run()
+    assert (bench.journal.admitted, bench.gate.inside, work.closed) == (0, 0, 1)
