@@ -26,7 +26,7 @@ from tallystick_platform import errors
 from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch import Generation, GenerationResult, Placement
 from tallystick_platform.exchange.committing import committed
-from tallystick_platform.exchange.faults import ParameterOutOfRange, StopReason, failure_of
+from tallystick_platform.exchange.faults import StopReason, failure_of
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Outcome, terminal, would_be
 from tallystick_platform.exchange.request import ChatRequest, Effective, HttpFacts, effective
@@ -256,6 +256,6 @@ def _whole_result(generation: Generation) -> GenerationResult:
 def _check_fit(request: ChatRequest, placement: Placement) -> None:
     context_length = placement.model.context_length
     if request.max_tokens is not None and request.max_tokens > context_length:
-        raise ParameterOutOfRange(
+        raise errors.ParameterOutOfRange(
             param="max_tokens", reason=f"is {request.max_tokens}, the model's context holds {context_length} tokens"
         )

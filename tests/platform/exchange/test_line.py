@@ -17,6 +17,7 @@ from tallystick_platform.errors import (
     Draining,
     EngineFailed,
     JournalUnavailable,
+    ParameterOutOfRange,
     PromptRejected,
     PromptTooLong,
     QueueFull,
@@ -26,7 +27,6 @@ from tallystick_platform.errors import (
     WorkerDied,
 )
 from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
-from tallystick_platform.exchange.faults import ParameterOutOfRange
 from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
 from tallystick_platform.protocol import Sampling
 from tests.support.exchange import (

@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from tallystick.record import State
-from tallystick_platform.errors import ModelTooLarge, RequestTimedOut
+from tallystick_platform.errors import ModelTooLarge, ParameterOutOfRange, RequestTimedOut
 from tallystick_platform.exchange import ClientLeft, Exchange, Parts, ServerStopped, StopReason
-from tallystick_platform.exchange.faults import ParameterOutOfRange
 from tests.support.catalogs import registered, rigged
 from tests.support.exchange import MODEL, Bench, Script, ask, unavailable
 from tests.support.workers import reader
