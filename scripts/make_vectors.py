@@ -23,6 +23,7 @@ from tests.support.vectors.heads import head_vectors, packed_vectors  # noqa: E4
 from tests.support.vectors.keys import key_vectors  # noqa: E402
 from tests.support.vectors.receipts import receipt_vectors  # noqa: E402
 from tests.support.vectors.seals import sealing_vectors  # noqa: E402
+from tests.support.vectors.tasks import task_vectors  # noqa: E402
 from tests.support.vectors.trees import leaf_vectors, tree_vectors  # noqa: E402
 from tests.support.vectors.trust_files import trust_vectors  # noqa: E402
 
@@ -39,6 +40,7 @@ FILES = {
     "receipt.json": receipt_vectors,
     "bundle.json": bundle_vectors,
     "binding.json": binding_vectors,
+    "tasks.json": task_vectors,
     "trust.json": trust_vectors,
 }
 

@@ -1,17 +1,50 @@
 """Every error that the service raises on purpose, as types with fields.
 
-One root, `PlatformError`. Each message is built here and is fit to be shown to whoever caused the error; nothing secret
-goes in. What HTTP status an error becomes is decided in one place, `api/error_table.py`.
+One root, `PlatformError`. A class says how it is answered and recorded, in the line that begins it; each message is built here and is
+fit to be shown to whoever caused the error; nothing secret goes in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+INTERNAL_CODE = "internal_error"
+_ABSOLUTE_PATH = re.compile(r"(?<![\w:/.{}\[\]-])/(?!v1/|schema\b)(?:[^/\s'\"`:,;()]+/)+([^/\s'\"`:,;()]*)")
 
 
 class PlatformError(Exception):
-    """Root of everything that the service raises on purpose."""
+    """Root of everything that the service raises on purpose.
+
+    `status` is the HTTP status, `code` the kind of error for programs, in answers and in records, `param` the part of the request at
+    fault. A class inherits what it does not say. One that never gets a code is the server's own affair: it is answered as an internal
+    error, without its text.
+    """
+
+    status: int = 500
+    code: str = INTERNAL_CODE
+    param: str | None = None
+    retry_after_s: int | None = None
+
+    def __init_subclass__(
+        cls, *, status: int | None = None, code: str | None = None, param: str | None = None, **others: Any
+    ) -> None:
+        super().__init_subclass__(**others)
+        cls.status = cls.status if status is None else status
+        cls.code = cls.code if code is None else code
+        cls.param = cls.param if param is None else param
+
+    @property
+    def shown(self) -> str | None:
+        """The message as others may read it, with only the last part of each of the server's paths; None for what is internal."""
+        if self.code == INTERNAL_CODE:
+            return None
+        path, message = getattr(self, "path", None), str(self)
+        if isinstance(path, Path) and path.is_absolute():
+            message = message.replace(str(path), path.name)
+        return _ABSOLUTE_PATH.sub(r"\1", message)
 
 
 # -- settings and keys
@@ -112,7 +145,7 @@ class StateConflict(PlatformError):
         self.found = found
 
 
-class JournalUnavailable(PlatformError):
+class JournalUnavailable(PlatformError, status=503, code="journal_unavailable"):
     """The journal could not make a group durable (disk full, I/O error): nothing of it may be released."""
 
     def __init__(self, *, reason: str, retry_after_s: int = 5) -> None:
@@ -121,7 +154,7 @@ class JournalUnavailable(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class JournalClosed(PlatformError):
+class JournalClosed(PlatformError, status=503, code="journal_unavailable"):
     """The journal does not take work: it was not started, or it was closed."""
 
     def __init__(self) -> None:
@@ -148,11 +181,11 @@ class CannotFollow(PlatformError):
 # -- authentication
 
 
-class AuthenticationError(PlatformError):
+class AuthenticationError(PlatformError, status=401, code="invalid_api_key"):
     """The caller did not prove who they are."""
 
 
-class CredentialMissing(AuthenticationError):
+class CredentialMissing(AuthenticationError, status=401, code="missing_api_key"):
     """No credential was presented."""
 
     def __init__(self) -> None:
@@ -174,7 +207,7 @@ class TokenUnknown(AuthenticationError):
         super().__init__("the API token is not known")
 
 
-class TokenExpired(AuthenticationError):
+class TokenExpired(AuthenticationError, status=401, code="expired_api_key"):
     """The token's time is over. Units: microseconds UTC."""
 
     def __init__(self, *, token_id: str, expired_at_us: int) -> None:
@@ -183,7 +216,7 @@ class TokenExpired(AuthenticationError):
         self.expired_at_us = expired_at_us
 
 
-class TokenRevoked(AuthenticationError):
+class TokenRevoked(AuthenticationError, status=401, code="revoked_api_key"):
     """The token was withdrawn. Units: microseconds UTC."""
 
     def __init__(self, *, token_id: str, revoked_at_us: int) -> None:
@@ -203,7 +236,7 @@ class NoSuchToken(PlatformError):
 # -- admission
 
 
-class Overloaded(PlatformError):
+class Overloaded(PlatformError, status=429, code="overloaded"):
     """A bound is reached; the same request may pass later."""
 
     def __init__(self, *, bound: str, limit: int, retry_after_s: int) -> None:
@@ -213,15 +246,15 @@ class Overloaded(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class TokenBusy(Overloaded):
+class TokenBusy(Overloaded, status=429, code="too_many_requests"):
     """One token uses all the concurrency that it may."""
 
 
-class Backlogged(Overloaded):
+class Backlogged(Overloaded, status=503, code="backlogged"):
     """As many records wait for the chain as may: nothing new is taken until some stand on it."""
 
 
-class Draining(PlatformError):
+class Draining(PlatformError, status=503, code="draining"):
     """The server finishes what it has and takes nothing new."""
 
     def __init__(self, *, retry_after_s: int) -> None:
@@ -229,7 +262,7 @@ class Draining(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class AdmissionClosed(PlatformError):
+class AdmissionClosed(PlatformError, status=503, code="admission_closed"):
     """Nothing is admitted now: a record of it might contradict what the chain holds. `reason` is fit to be shown to any client."""
 
     def __init__(self, *, reason: str, retry_after_s: int) -> None:
@@ -238,7 +271,7 @@ class AdmissionClosed(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class RequestUnrecordable(PlatformError):
+class RequestUnrecordable(PlatformError, status=400, code="unrecordable_request"):
     """A request that no record could hold as it was received."""
 
     def __init__(self, *, part: str, reason: str) -> None:
@@ -247,7 +280,7 @@ class RequestUnrecordable(PlatformError):
         self.reason = reason
 
 
-class RequestTimedOut(PlatformError):
+class RequestTimedOut(PlatformError, status=504, code="timed_out"):
     """A request used up its time."""
 
     def __init__(self, *, timeout_s: float) -> None:
@@ -258,7 +291,7 @@ class RequestTimedOut(PlatformError):
 # -- dispatch and engine
 
 
-class UnknownModel(PlatformError):
+class UnknownModel(PlatformError, status=404, code="model_not_found", param="model"):
     """No provider ever registered a model of this name."""
 
     def __init__(self, *, model: str) -> None:
@@ -266,7 +299,7 @@ class UnknownModel(PlatformError):
         self.model = model
 
 
-class NoProvider(PlatformError):
+class NoProvider(PlatformError, status=503, code="no_provider"):
     """The model is known and nobody serves it at the moment."""
 
     def __init__(self, *, model: str, retry_after_s: int = 5) -> None:
@@ -275,7 +308,7 @@ class NoProvider(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class QueueFull(PlatformError):
+class QueueFull(PlatformError, status=429, code="queue_full"):
     """The worker has as many requests as it may hold."""
 
     def __init__(self, *, limit: int, retry_after_s: int = 1) -> None:
@@ -284,7 +317,7 @@ class QueueFull(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class WorkerDied(PlatformError):
+class WorkerDied(PlatformError, status=503, code="worker_died"):
     """The worker process ended while it held the request; carries what it had delivered until then."""
 
     def __init__(
@@ -298,7 +331,7 @@ class WorkerDied(PlatformError):
         self.device_time_us = device_time_us
 
 
-class PromptTooLong(PlatformError):
+class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", param="messages"):
     """The prompt does not fit the model's context. Units: tokens."""
 
     def __init__(self, *, limit: int, found: int) -> None:
@@ -307,7 +340,7 @@ class PromptTooLong(PlatformError):
         self.found = found
 
 
-class PromptRejected(PlatformError):
+class PromptRejected(PlatformError, status=400, code="prompt_rejected", param="messages"):
     """The model's chat template does not take these messages."""
 
     def __init__(self, *, reason: str) -> None:
@@ -323,7 +356,7 @@ class ModelUnusable(PlatformError):
         self.reason = reason
 
 
-class EngineFailed(PlatformError):
+class EngineFailed(PlatformError, status=500, code="engine_failed"):
     """The engine could not compute an answer."""
 
     def __init__(self, *, reason: str) -> None:
@@ -334,7 +367,7 @@ class EngineFailed(PlatformError):
 # -- versions that are loaded on demand
 
 
-class NotServable(PlatformError):
+class NotServable(PlatformError, status=400, code="model_not_servable", param="model"):
     """A registered version whose task or format no worker here computes."""
 
     def __init__(self, *, model: str, reason: str) -> None:
@@ -343,7 +376,7 @@ class NotServable(PlatformError):
         self.reason = reason
 
 
-class ParameterOutOfRange(PlatformError):
+class ParameterOutOfRange(PlatformError, status=400, code="invalid_value"):
     """A parameter that is well formed and beyond what the chosen model takes."""
 
     def __init__(self, *, param: str, reason: str) -> None:
@@ -352,7 +385,7 @@ class ParameterOutOfRange(PlatformError):
         self.reason = reason
 
 
-class TaskNotServed(PlatformError):
+class TaskNotServed(PlatformError, status=400, code="task_not_served", param="model"):
     """A model is asked for something else than what it is for."""
 
     def __init__(self, *, model: str, task: str, tasks: Sequence[str]) -> None:
@@ -362,7 +395,7 @@ class TaskNotServed(PlatformError):
         self.tasks = tasks
 
 
-class ModelTooLarge(PlatformError):
+class ModelTooLarge(PlatformError, status=400, code="model_too_large", param="model"):
     """A version does not fit this machine's memory, with everything unloaded that may be. Units: bytes."""
 
     def __init__(self, *, model: str, needed_bytes: int, available_bytes: int) -> None:
@@ -372,7 +405,7 @@ class ModelTooLarge(PlatformError):
         self.available_bytes = available_bytes
 
 
-class NoRoomForModel(PlatformError):
+class NoRoomForModel(PlatformError, status=503, code="no_room_for_model", param="model"):
     """A version does not fit beside the ones that are busy now; it may later. Units: bytes."""
 
     def __init__(self, *, model: str, needed_bytes: int, available_bytes: int, retry_after_s: int = 10) -> None:
@@ -383,7 +416,7 @@ class NoRoomForModel(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class ModelLoadFailed(PlatformError):
+class ModelLoadFailed(PlatformError, status=503, code="model_load_failed", param="model"):
     """A version could not be loaded; its last worker's own words say why."""
 
     def __init__(self, *, model: str, reason: str, retry_after_s: int) -> None:
@@ -393,7 +426,7 @@ class ModelLoadFailed(PlatformError):
         self.retry_after_s = retry_after_s
 
 
-class ModelBusy(PlatformError):
+class ModelBusy(PlatformError, status=409, code="model_busy", param="model"):
     """A version computes requests, so it is not unloaded."""
 
     def __init__(self, *, model: str, requests: int) -> None:
@@ -402,7 +435,7 @@ class ModelBusy(PlatformError):
         self.requests = requests
 
 
-class ModelPinned(PlatformError):
+class ModelPinned(PlatformError, status=409, code="model_pinned", param="model"):
     """A version that is to stay loaded."""
 
     def __init__(self, *, model: str) -> None:

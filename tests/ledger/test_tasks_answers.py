@@ -1,6 +1,8 @@
 """What a client received, in the form of the record."""
 
 import json
+import struct
+from base64 import b64encode
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,8 @@ from tallystick.encoding import encode_outcome
 from tallystick.errors import AnswerError
 from tallystick.record import MAX_OUTPUTS, RecordFault
 from tallystick.tasks import Received, chat_output, is_beginning, received_answer, received_stream
+from tallystick.tasks.completion import text_output
+from tallystick.tasks.embedding import vector_output
 from tests.support.vectors.bindings import binding_vectors
 
 FAULT = RecordFault(code="worker_died", message="The worker died.")
@@ -164,3 +168,98 @@ def test_the_vectors_of_answers_differ_from_one_another():
     hashes = {case["response_hash"] for case in binding_vectors()["responses"]}
     assert len(hashes) == len(binding_vectors()["responses"])
     assert json.dumps(binding_vectors())
+
+
+def completed(*choices: dict[str, object]) -> dict[str, object]:
+    return {"object": "text_completion", "choices": list(choices)}
+
+
+def embedded(*vectors: object, **changes: object) -> dict[str, object]:
+    data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+    return {"object": "list", "data": data} | changes
+
+
+def test_a_completion_and_its_stream_are_the_same():
+    answer = received_answer(completed({"index": 0, "text": "A tally.", "finish_reason": "stop", "logprobs": None}))
+    stream = [completed({"index": 0, "text": text, "finish_reason": None}) for text in ("A ", "tally.")]
+    end = [completed({"index": 0, "text": "", "finish_reason": "stop"}), completed()]
+    assert received_stream([*stream, *end]) == answer
+    assert answer == Received(outputs=(text_output("A tally.", "stop"),), error=None, whole=True)
+    assert encode_outcome(None, answer.outputs)
+
+
+def test_every_cut_of_a_completion_s_stream_begins_what_was_recorded():
+    events = [completed({"index": 0, "text": text}) for text in ("A ", "tally ", "stick.")]
+    recorded = (text_output("A tally stick.", "stop"),)
+    for end in range(len(events) + 1):
+        received = received_stream(events[:end])
+        assert not received.whole
+        assert is_beginning(received, recorded)
+        assert end == 0 or not is_beginning(received, (text_output("Another", "stop"),))
+        assert end == 0 or not is_beginning(received, RECORDED)
+
+
+def test_a_completion_of_no_text_holds_the_empty_text():
+    event = completed({"index": 0, "finish_reason": "stop"})
+    assert received_stream([event]).outputs == (text_output("", "stop"),)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[0.1, -2.5, 1e-45, 0.0], [1, 2], [], [1 + 2**-24]], ids=["floats", "whole", "none", "between two"]
+)
+def test_an_embedding_is_the_same_however_it_travelled(numbers):
+    data = struct.pack(f"<{len(numbers)}f", *numbers)
+    as_numbers = received_answer(embedded(numbers))
+    assert as_numbers == Received(outputs=(vector_output(data),), error=None, whole=True)
+    if data:
+        assert received_answer(embedded(b64encode(data).decode())) == as_numbers
+    assert encode_outcome(None, as_numbers.outputs)
+
+
+def test_embeddings_stand_in_the_order_of_their_inputs():
+    answer = embedded([1.0], [2.0])
+    answer["data"].reverse()
+    assert received_answer(answer) == received_answer(embedded([1.0], [2.0]))
+
+
+@pytest.mark.parametrize(
+    ("document", "part"),
+    [
+        (completed(), "choices"),
+        (completed({"index": 0}), "choices[0].text"),
+        (completed({"index": 0, "text": "A", "finish_reason": 1}), "choices[0].finish_reason"),
+        (completed({"index": 1, "text": "A"}), "choices"),
+        ({"object": "list", "data": []}, "choices"),
+        ({"object": "list", "data": [{"object": "model"}]}, "choices"),
+        ({"object": ["list"], "data": 1}, "choices"),
+        (embedded([1.0], None), "data[1].embedding"),
+        (embedded(["1"]), "data[0].embedding"),
+        (embedded([True]), "data[0].embedding"),
+        (embedded([1e39]), "data[0].embedding"),
+        (embedded([10**400]), "data[0].embedding"),
+        (embedded("AAAA"), "data[0].embedding"),
+        (embedded(""), "data[0].embedding"),
+        (embedded("AAAAAA=!"), "data[0].embedding"),
+        (embedded("\u00e9AAAAA=="), "data[0].embedding"),
+        ({"object": "list", "data": [{"object": "embedding", "index": 1, "embedding": []}]}, "data"),
+        ({"object": "list", "data": [{"object": "embedding", "index": "0", "embedding": []}]}, "data.index"),
+        ({"object": "list", "data": [{"object": "embedding"}] * (MAX_OUTPUTS + 1)}, "data"),
+    ],
+)
+def test_what_is_no_answer_of_its_task_is_refused_by_its_part(document, part):
+    with pytest.raises(AnswerError) as caught:
+        received_answer(document)
+    assert caught.value.part == part
+
+
+@pytest.mark.parametrize(
+    ("events", "part"),
+    [
+        ([completed({"index": 0, "text": 1})], "choices.text"),
+        ([{"object": "chat.completion.chunk", "choices": [{"index": 0, "text": "A"}]}], "choices.delta"),
+    ],
+)
+def test_pieces_are_those_of_the_task_that_their_stream_names(events, part):
+    with pytest.raises(AnswerError) as caught:
+        received_stream(events)
+    assert caught.value.part == part

@@ -34,7 +34,10 @@ def load(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / name).read_text())
 
 
-MESSAGES, BUNDLES, BINDINGS, TRUST = (load(f"{name}.json") for name in ("receipt", "bundle", "binding", "trust"))
+MESSAGES, BUNDLES, BINDINGS, TASKS, TRUST = (
+    load(f"{name}.json") for name in ("receipt", "bundle", "binding", "tasks", "trust")
+)
+OF_ALL_TASKS = {group: BINDINGS[group] + TASKS[group] for group in ("requests", "refused", "answers")}
 
 
 def cases(vectors: dict[str, Any], group: str, *labels: str) -> Any:
@@ -102,7 +105,7 @@ def wire(case: dict[str, Any]) -> tuple[str, str, str | None, bytes]:
     return case["method"], case["target"], case["content_type"], bytes.fromhex(case["body"])
 
 
-@cases(BINDINGS, "requests", "name")
+@cases(OF_ALL_TASKS, "requests", "name")
 def test_a_frozen_request_has_its_hash_and_reading(case: dict[str, Any]) -> None:
     digest = request_digest(*wire(case))
     assert digest.hex() == case["digest"]
@@ -112,7 +115,7 @@ def test_a_frozen_request_has_its_hash_and_reading(case: dict[str, Any]) -> None
     assert (reading.asked, reading.model) == (case["asked"], case["model"])
 
 
-@cases(BINDINGS, "refused", "fault")
+@cases(OF_ALL_TASKS, "refused", "fault")
 def test_a_request_with_one_fault_is_refused_by_its_part(case: dict[str, Any]) -> None:
     with pytest.raises(errors.RequestError) as caught:
         read(case["reader"], *wire(case))
@@ -125,7 +128,7 @@ def test_a_frozen_outcome_has_its_hash(case: dict[str, Any]) -> None:
     assert response_hash(bytes.fromhex(BINDINGS["response_salt"]), digest).hex() == case["response_hash"]
 
 
-@cases(BINDINGS, "answers", "name")
+@cases(OF_ALL_TASKS, "answers", "name")
 def test_the_hash_follows_from_what_a_client_received(case: dict[str, Any]) -> None:
     data = case["file"].encode()
     received = received_stream(read_events(data)[0]) if case["streamed"] else received_answer(json.loads(data))

@@ -42,7 +42,7 @@ TREE = load("tree")
 PACKED = load("packed")
 HEAD = load("head")
 RECEIPT = load("receipt")
-BINDING = load("binding")
+BINDING, TASKS = load("binding"), load("tasks")
 BUNDLE = load("bundle")
 TRUST = load("trust")
 
@@ -285,7 +285,7 @@ def read(vector: dict[str, Any]) -> requests.Read:
     )
 
 
-@pytest.mark.parametrize("vector", cases(BINDING["requests"], "name"))
+@pytest.mark.parametrize("vector", cases(BINDING["requests"] + TASKS["requests"], "name"))
 def test_a_request_and_its_reader(vector: dict[str, Any]) -> None:
     digest = sealing.request_digest(vector["method"], vector["target"], vector["content_type"], unhex(vector["body"]))
     assert digest.hex() == vector["digest"]
@@ -296,7 +296,7 @@ def test_a_request_and_its_reader(vector: dict[str, Any]) -> None:
         assert requests.same(getattr(found, name), vector[name]), name
 
 
-@pytest.mark.parametrize("vector", cases(BINDING["refused"], "fault"))
+@pytest.mark.parametrize("vector", cases(BINDING["refused"] + TASKS["refused"], "fault"))
 def test_requests_that_their_reader_refuses(vector: dict[str, Any]) -> None:
     assert meets(vector["error"], lambda: read(vector)).param == vector["param"]
 
@@ -310,7 +310,7 @@ def test_a_responses_hash(vector: dict[str, Any]) -> None:
     assert hashed.hex() == vector["response_hash"]
 
 
-@pytest.mark.parametrize("vector", cases(BINDING["answers"], "name"))
+@pytest.mark.parametrize("vector", cases(BINDING["answers"] + TASKS["answers"], "name"))
 def test_an_answer_leads_to_the_hash(vector: dict[str, Any]) -> None:
     parse = requests.read_stream if vector["streamed"] else requests.read_answer
     hashed = sealing.hash_response(unhex(BINDING["response_salt"]), *parse(vector["file"].encode()))
@@ -362,6 +362,7 @@ def test_every_vector_file_is_read() -> None:
         "receipt",
         "record",
         "sealing",
+        "tasks",
         "tree",
         "trust",
         "wrap",

@@ -169,7 +169,6 @@ class TransactionRefused(AnchorError):
 
     def __init__(self, *, code: int, reason: str) -> None:
         super().__init__(f"the node refused the transaction ({code}): {reason}")
-        self.code = code
         self.reason = reason
 
 

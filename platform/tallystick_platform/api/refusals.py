@@ -13,7 +13,7 @@ def quoted(name: str) -> str:
     return shown.encode("utf-8", "replace").decode()
 
 
-class BadRequest(PlatformError):
+class BadRequest(PlatformError, status=400, code="bad_request"):
     """The request cannot be read, or asks for what is not offered; `param` names the part at fault."""
 
     def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
@@ -22,7 +22,7 @@ class BadRequest(PlatformError):
         self.param = param
 
 
-class BodyTooLarge(PlatformError):
+class BodyTooLarge(PlatformError, status=413, code="body_too_large"):
     """The body exceeds the bound; what lies beyond it was not read. Units: bytes, `announced` by Content-Length."""
 
     def __init__(self, *, limit_bytes: int, announced_bytes: int | None) -> None:
@@ -31,7 +31,7 @@ class BodyTooLarge(PlatformError):
         self.announced_bytes = announced_bytes
 
 
-class HeadTooLarge(PlatformError):
+class HeadTooLarge(PlatformError, status=431, code="head_too_large"):
     """The request line and headers exceed the bound. Units: bytes."""
 
     def __init__(self, *, limit_bytes: int) -> None:
@@ -39,7 +39,7 @@ class HeadTooLarge(PlatformError):
         self.limit_bytes = limit_bytes
 
 
-class TargetTooLong(PlatformError):
+class TargetTooLong(PlatformError, status=414, code="target_too_long"):
     """The address is longer than a record can hold. Units: bytes."""
 
     def __init__(self, *, what: str, limit_bytes: int) -> None:
@@ -48,14 +48,14 @@ class TargetTooLong(PlatformError):
         self.limit_bytes = limit_bytes
 
 
-class CodingNotTaken(PlatformError):
+class CodingNotTaken(PlatformError, status=415, code="unsupported_encoding"):
     """The body comes in a content coding that is not taken."""
 
     def __init__(self) -> None:
         super().__init__("The only Content-Encoding that is taken is gzip.")
 
 
-class TooSlow(PlatformError):
+class TooSlow(PlatformError, status=408, code="too_slow"):
     """A part of the request did not arrive in its time. Units: seconds."""
 
     def __init__(self, *, what: str, limit_s: float) -> None:
@@ -64,7 +64,7 @@ class TooSlow(PlatformError):
         self.limit_s = limit_s
 
 
-class NothingHere(PlatformError):
+class NothingHere(PlatformError, status=404, code="not_found"):
     """The address names nothing that the caller may see."""
 
     def __init__(self, message: str, *, code: str) -> None:
@@ -72,7 +72,7 @@ class NothingHere(PlatformError):
         self.code = code
 
 
-class RangeRefused(PlatformError):
+class RangeRefused(PlatformError, status=416, code="range_not_satisfiable", param="Range"):
     """A range that is malformed, has several parts, or lies outside of the file. Units: bytes."""
 
     def __init__(self, *, total_bytes: int) -> None:
@@ -80,14 +80,14 @@ class RangeRefused(PlatformError):
         self.total_bytes = total_bytes
 
 
-class OtherContent(PlatformError):
+class OtherContent(PlatformError, status=412, code="other_content", param="If-Match"):
     """If-Match names other content than what lies here."""
 
     def __init__(self) -> None:
         super().__init__("If-Match names other content than this file's.")
 
 
-class SenderMismatch(AuthenticationError):
+class SenderMismatch(AuthenticationError, status=403, code="sender_mismatch", param="X-Sender-Address"):
     """X-Sender-Address names another address than the token's."""
 
     def __init__(self, *, stated: str) -> None:
@@ -102,5 +102,5 @@ class CredentialsConflict(AuthenticationError):
         super().__init__("The headers Authorization and x-api-key present different tokens; send one")
 
 
-class ClientGone(PlatformError):
+class ClientGone(PlatformError, status=400, code="client_gone"):
     """The client left before its request was read."""

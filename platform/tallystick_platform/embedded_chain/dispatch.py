@@ -106,7 +106,7 @@ def answer_one(value: object, methods: Methods) -> bytes:
         request = Request(value, methods)
         result = request.run(Params(request.params, request.most))
     except Refused as refusal:
-        is_notification = isinstance(value, dict) and "id" not in value and refusal.code != INVALID_REQUEST
+        is_notification = isinstance(value, dict) and "id" not in value and refusal.rpc_code != INVALID_REQUEST
         return b"" if is_notification else write_error(request_id, refusal)
     except ChainStorageFailed as error:
         return write_error(request_id, Refused(INTERNAL_ERROR, f"the chain's storage failed: {error.reason}"))
@@ -120,7 +120,7 @@ def answer_one(value: object, methods: Methods) -> bytes:
 
 def write_error(request_id: object, refusal: Refused) -> bytes:
     """Write an error answer."""
-    error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
+    error: dict[str, object] = {"code": refusal.rpc_code, "message": refusal.message}
     if refusal.data is not None:
         error["data"] = to_hex(refusal.data)
     return _encode({"jsonrpc": "2.0", "id": request_id, "error": error})

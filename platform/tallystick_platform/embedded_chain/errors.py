@@ -49,9 +49,9 @@ class ChainStorageFailed(PlatformError):
 class Refused(PlatformError):
     """The answer to a question is no: a JSON-RPC error object."""
 
-    def __init__(self, code: int, message: str, data: bytes | None = None) -> None:
+    def __init__(self, rpc_code: int, message: str, data: bytes | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self.rpc_code = rpc_code
         self.message = message
         self.data = data
 

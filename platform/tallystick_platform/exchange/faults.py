@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 from tallystick.ids import RecordId, format_record_id
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, RecordFault, State, clip_text
 from tallystick_platform import errors as platform
-from tallystick_platform.registry.errors import DiskFull
 from tallystick_platform.store.entries import Ticket
-
-INTERNAL_CODE = "internal_error"
 
 
 class StopReason(StrEnum):
@@ -23,13 +19,13 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
 
 
-class AnswerWithheld(platform.PlatformError):
+class AnswerWithheld(platform.PlatformError, status=503, code="answer_withheld"):
     """The answer was computed, and its record could not be made durable: nothing more of it is released.
 
     `ticket` is the admission, which the client may be shown; None where admission and record were one.
     """
 
-    def __init__(self, *, record_id: RecordId, reason: str, retry_after_s: int, ticket: Ticket | None) -> None:
+    def __init__(self, *, record_id: RecordId, reason: str, retry_after_s: int | None, ticket: Ticket | None) -> None:
         super().__init__(
             f"the answer is withheld because its record {format_record_id(record_id)} could not be stored: {reason}"
         )
@@ -39,21 +35,21 @@ class AnswerWithheld(platform.PlatformError):
         self.ticket = ticket
 
 
-class ServerStopped(platform.PlatformError):
+class ServerStopped(platform.PlatformError, status=503, code="server_stopped"):
     """The server ended before the answer was whole."""
 
     def __init__(self) -> None:
         super().__init__("the server stopped before the answer was whole")
 
 
-class Cancelled(platform.PlatformError):
+class Cancelled(platform.PlatformError, status=409, code="cancelled"):
     """The sender asked for the work to be given up."""
 
     def __init__(self) -> None:
         super().__init__("the sender cancelled it")
 
 
-class WorkFailed(platform.PlatformError):
+class WorkFailed(platform.PlatformError, status=500, code="work_failed"):
     """Admitted work ended without success and says itself what the record is to hold; nothing secret goes in."""
 
     def __init__(self, *, code: str, message: str) -> None:
@@ -61,28 +57,12 @@ class WorkFailed(platform.PlatformError):
         self.code = code
 
 
-class ClientLeft(platform.PlatformError):
+class ClientLeft(platform.PlatformError, status=499, code="client_disconnected"):
     """The client closed the connection before the answer was whole."""
 
     def __init__(self) -> None:
         super().__init__("the client closed the connection")
 
-
-CODES: Mapping[type[BaseException], str] = {
-    platform.PromptTooLong: "context_length_exceeded",
-    platform.PromptRejected: "prompt_rejected",
-    platform.QueueFull: "queue_full",
-    platform.NoProvider: "no_provider",
-    platform.UnknownModel: "model_not_found",
-    platform.WorkerDied: "worker_died",
-    platform.EngineFailed: "engine_failed",
-    platform.RequestTimedOut: StopReason.TIMED_OUT.value,
-    platform.JournalUnavailable: "journal_unavailable",
-    ClientLeft: StopReason.CLIENT_GONE.value,
-    ServerStopped: StopReason.SERVER_STOPPED.value,
-    Cancelled: StopReason.CANCELLED.value,
-    DiskFull: "no_space",
-}
 
 _STATES = {ClientLeft: State.CANCELLED, Cancelled: State.CANCELLED, platform.RequestTimedOut: State.TIMED_OUT}
 
@@ -96,10 +76,9 @@ def fault_of(failure: BaseException | None) -> RecordFault | None:
     """The record's `error`. The text of an error that nobody raised on purpose stays out: it may quote anything."""
     if failure is None:
         return None
-    code = failure.code if isinstance(failure, WorkFailed) else CODES.get(type(failure))
-    if code is None:
-        return RecordFault(code=INTERNAL_CODE, message="the server failed while it computed the answer")
-    return RecordFault(code=code, message=clip_text(str(failure), MAX_ERROR_MESSAGE_BYTES))
+    if isinstance(failure, platform.PlatformError) and failure.shown is not None:
+        return RecordFault(code=failure.code, message=clip_text(failure.shown, MAX_ERROR_MESSAGE_BYTES))
+    return RecordFault(code=platform.INTERNAL_CODE, message="the server failed while it computed the answer")
 
 
 def failure_of(reason: StopReason, timeout_s: float | None) -> platform.PlatformError:

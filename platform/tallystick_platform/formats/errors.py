@@ -7,7 +7,7 @@ from pathlib import Path
 from tallystick_platform.errors import PlatformError
 
 
-class FormatError(PlatformError):
+class FormatError(PlatformError, status=400, code="model_refused"):
     """A file or folder is not what it says it is: truncated, contradictory, past a bound, or of no known kind."""
 
     def __init__(self, *, path: Path | str, reason: str) -> None:
@@ -16,7 +16,7 @@ class FormatError(PlatformError):
         self.reason = reason
 
 
-class UnsafeModel(PlatformError):
+class UnsafeModel(PlatformError, status=400, code="model_unsafe"):
     """A folder holds something that could run code or reach outside it. `remedy` says how to bring the model instead."""
 
     def __init__(self, *, file: str, reason: str, remedy: str) -> None:
@@ -26,7 +26,7 @@ class UnsafeModel(PlatformError):
         self.remedy = remedy
 
 
-class UnsafeArchive(PlatformError):
+class UnsafeArchive(PlatformError, status=400, code="archive_unsafe"):
     """An archive has a member that would land elsewhere, hide another or grow past a bound. `name` is the member's."""
 
     def __init__(self, *, name: str, reason: str) -> None:

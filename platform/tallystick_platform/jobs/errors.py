@@ -8,21 +8,21 @@ from tallystick_platform.errors import Overloaded, PlatformError
 from tallystick_platform.exchange import WorkFailed
 
 
-class UnknownExport(PlatformError):
+class UnknownExport(PlatformError, status=404, code="export_not_found"):
     """There is no such export that the caller may see."""
 
     def __init__(self) -> None:
         super().__init__("there is no such export of yours")
 
 
-class UnknownFile(PlatformError):
+class UnknownFile(PlatformError, status=404, code="file_not_found"):
     """The export holds no file of this name."""
 
     def __init__(self) -> None:
         super().__init__("the export holds no file of this name")
 
 
-class ExportNotFinished(PlatformError):
+class ExportNotFinished(PlatformError, status=409, code="export_not_finished"):
     """Files were asked for before they were published, or after the export failed."""
 
     def __init__(self, *, state: str) -> None:
@@ -30,7 +30,7 @@ class ExportNotFinished(PlatformError):
         self.state = state
 
 
-class ExportBusy(PlatformError):
+class ExportBusy(PlatformError, status=409, code="export_busy"):
     """The export cannot be changed at this moment: it is just being recorded."""
 
     retry_after_s = 1
@@ -43,7 +43,7 @@ class ExportQueueFull(Overloaded):
     """As many exports wait as may."""
 
 
-class TooManyExports(PlatformError):
+class TooManyExports(PlatformError, status=409, code="too_many_exports"):
     """A sender keeps as many finished exports as may be kept."""
 
     def __init__(self, *, limit: int) -> None:
@@ -51,7 +51,7 @@ class TooManyExports(PlatformError):
         self.limit = limit
 
 
-class ExportUnsupported(PlatformError):
+class ExportUnsupported(PlatformError, status=400, code="export_unsupported"):
     """A version that has no files which could be exported."""
 
     def __init__(self, *, reference: str, format: str) -> None:  # noqa: A002  the word of the records

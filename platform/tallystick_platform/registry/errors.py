@@ -7,7 +7,7 @@ from pathlib import Path
 from tallystick_platform.errors import PlatformError
 
 
-class BadReference(PlatformError):
+class BadReference(PlatformError, status=400, code="invalid_model_id", param="model"):
     """A model's name cannot be one."""
 
     def __init__(self, *, reference: str, reason: str) -> None:
@@ -16,7 +16,7 @@ class BadReference(PlatformError):
         self.reason = reason
 
 
-class VersionExists(PlatformError):
+class VersionExists(PlatformError, status=409, code="version_exists"):
     """The same files are a version of this model already."""
 
     def __init__(self, *, reference: str) -> None:
@@ -24,7 +24,7 @@ class VersionExists(PlatformError):
         self.reference = reference
 
 
-class ModelTaken(PlatformError):
+class ModelTaken(PlatformError, status=409, code="model_taken", param="model"):
     """Somebody else registered a model of this name."""
 
     def __init__(self, *, model: str) -> None:
@@ -32,7 +32,7 @@ class ModelTaken(PlatformError):
         self.model = model
 
 
-class TaskDiffers(PlatformError):
+class TaskDiffers(PlatformError, status=409, code="task_differs"):
     """A version does something else than the model's other versions."""
 
     def __init__(self, *, model: str, task: str, found: str) -> None:
@@ -44,7 +44,7 @@ class TaskDiffers(PlatformError):
         self.found = found
 
 
-class InUse(PlatformError):
+class InUse(PlatformError, status=409, code="model_in_use"):
     """Something still needs the version."""
 
     def __init__(self, *, reference: str, reason: str, remedy: str) -> None:
@@ -54,7 +54,15 @@ class InUse(PlatformError):
         self.remedy = remedy
 
 
-class RegistryFull(PlatformError):
+class NoFiles(PlatformError, status=404, code="file_not_found", param="model"):
+    """A version has no files of its own that could be taken away."""
+
+    def __init__(self, *, reference: str) -> None:
+        super().__init__(f"{reference} is served by another provider: there are no files of it here")
+        self.reference = reference
+
+
+class RegistryFull(PlatformError, status=409, code="quota_exceeded"):
     """A bound of the registry is reached. `bound` says of what."""
 
     def __init__(self, *, bound: str, limit: int) -> None:
@@ -63,7 +71,7 @@ class RegistryFull(PlatformError):
         self.limit = limit
 
 
-class DiskFull(PlatformError):
+class DiskFull(PlatformError, status=507, code="no_space"):
     """There is not enough room for a model. Units: bytes."""
 
     def __init__(self, *, needed_bytes: int, available_bytes: int) -> None:
@@ -72,7 +80,7 @@ class DiskFull(PlatformError):
         self.available_bytes = available_bytes
 
 
-class SourceUnusable(PlatformError):
+class SourceUnusable(PlatformError, status=400, code="source_unusable", param="source"):
     """What was named as a model's source cannot be read."""
 
     def __init__(self, *, source: str, reason: str) -> None:
@@ -81,7 +89,7 @@ class SourceUnusable(PlatformError):
         self.reason = reason
 
 
-class SignatureRefused(PlatformError):
+class SignatureRefused(PlatformError, status=403, code="signature_refused"):
     """The signature is missing or wrong, and the policy asks for a good one."""
 
     def __init__(self, *, model: str, reason: str) -> None:
@@ -99,7 +107,7 @@ class FolderBroken(PlatformError):
         self.reason = reason
 
 
-class UploadUnknown(PlatformError):
+class UploadUnknown(PlatformError, status=404, code="upload_not_found"):
     """There is no such upload of the caller's: never begun, finished, given up or expired."""
 
     def __init__(self, *, upload: str) -> None:
@@ -107,7 +115,7 @@ class UploadUnknown(PlatformError):
         self.upload = upload
 
 
-class UploadRefused(PlatformError):
+class UploadRefused(PlatformError, status=400, code="upload_refused"):
     """An upload, or a part of one, is not what was announced. `file` names the file at fault, where there is one."""
 
     def __init__(self, *, file: str | None, reason: str) -> None:
@@ -116,7 +124,7 @@ class UploadRefused(PlatformError):
         self.reason = reason
 
 
-class UploadIncomplete(PlatformError):
+class UploadIncomplete(PlatformError, status=409, code="upload_incomplete"):
     """Parts are missing."""
 
     def __init__(self, *, upload: str, missing: int) -> None:
@@ -125,7 +133,7 @@ class UploadIncomplete(PlatformError):
         self.missing = missing
 
 
-class ContentDiffers(PlatformError):
+class ContentDiffers(PlatformError, status=409, code="content_differs"):
     """A file is not the one that was announced by its digest."""
 
     def __init__(self, *, file: str, expected: bytes, found: bytes | None) -> None:

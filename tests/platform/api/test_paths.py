@@ -15,14 +15,11 @@ from litestar import Litestar
 from tallystick.ids import checksum_address, format_record_id
 from tallystick.receipts import SignedHead, signer
 from tallystick.record import State
-from tallystick_platform.api import error_table, refusals
+from tallystick_platform.api import error_table
 from tallystick_platform.api.application import create_litestar
-from tallystick_platform.api.error_table import TABLE, describe
 from tallystick_platform.api.openapi import document
 from tallystick_platform.api.services import Readiness
-from tallystick_platform.errors import EngineFailed, PlatformError, UnknownModel
-from tallystick_platform.exchange import faults
-from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.errors import EngineFailed
 from tests.support.api import HEAD, OTHER_TOKEN, TOKEN, Api
 from tests.support.exchange import MODEL, PROMISE_S, SENDER, WRITER, Script, ask
 
@@ -322,51 +319,6 @@ async def test_answers_have_the_described_members() -> None:
         for member in inner:
             assert set(schemas[name]["properties"][member]["properties"]) == set(shown[name][member]), member
     assert set(shown["ChatCompletion"]["tallystick"]) == set(schemas["Proof"]["properties"])
-
-
-def errors_raised() -> set[type[PlatformError]]:
-    return {kind for module in (refusals, faults) for kind in vars(module).values() if isinstance(kind, type)} & set(
-        PlatformError.__subclasses__()
-    )
-
-
-def test_every_error_of_the_edge_and_the_exchange_has_a_row() -> None:
-    for kind in errors_raised():
-        assert any(base in TABLE for base in kind.__mro__), kind
-
-
-def test_an_error_without_a_row_says_nothing_of_itself() -> None:
-    answer = describe(KeyError("secret"))
-    assert (answer.status, answer.message) == (500, error_table.INTERNAL_MESSAGE)
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (FormatError(path=Path("/srv/my models/a/model.safetensors"), reason="is cut"), "model.safetensors: is cut"),
-        (
-            EngineFailed(reason="[Errno 2] no file: '/srv/t/models/x.bin'"),
-            "the model failed: [Errno 2] no file: 'x.bin'",
-        ),
-        (
-            EngineFailed(reason="ask /v1/models/a/b for owner/name"),
-            "the model failed: ask /v1/models/a/b for owner/name",
-        ),
-        (EngineFailed(reason="see https://host/a/b"), "the model failed: see https://host/a/b"),
-    ],
-)
-def test_a_message_names_no_folder_of_the_server(error: PlatformError, message: str) -> None:
-    assert describe(error).message == message
-
-
-def test_a_long_message_is_cut() -> None:
-    assert len(describe(UnknownModel(model="m" * 5_000)).message) <= error_table.MAX_MESSAGE_CHARS + 3
-
-
-def test_the_record_names_a_failure_as_the_answer_does() -> None:
-    for kind, code in faults.CODES.items():
-        if kind in {faults.ClientLeft, faults.ServerStopped} or kind in TABLE:
-            assert TABLE[kind].code == code
 
 
 def test_the_api_imports_neither_torch_nor_the_engine() -> None:

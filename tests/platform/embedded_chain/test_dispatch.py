@@ -43,14 +43,14 @@ def test_a_notification_is_not_answered(methods):
 def test_what_is_no_json_is_a_parse_error(body):
     with pytest.raises(Refused) as caught:
         parse(body)
-    assert caught.value.code == -32700
+    assert caught.value.rpc_code == -32700
 
 
 @pytest.mark.parametrize("body", [b"[]", json.dumps([request()] * (MAX_BATCH_REQUESTS + 1)).encode()])
 def test_an_empty_batch_and_one_beyond_the_bound_are_invalid(body):
     with pytest.raises(Refused) as caught:
         parse(body)
-    assert caught.value.code == -32600
+    assert caught.value.rpc_code == -32600
 
 
 @pytest.mark.parametrize(

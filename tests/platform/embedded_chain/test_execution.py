@@ -37,7 +37,7 @@ def test_a_call_to_nobody_returns_nothing(account):
 def test_a_revert_carries_its_data_and_code_3(account):
     with pytest.raises(Refused) as caught:
         run(account, request(account.deploy(REVERT_WITH_CALLDATA), b"\x01\x02\x03\x04"))
-    assert (caught.value.code, caught.value.message, caught.value.data) == (
+    assert (caught.value.rpc_code, caught.value.message, caught.value.data) == (
         3,
         "execution reverted",
         b"\x01\x02\x03\x04",
@@ -60,7 +60,7 @@ def test_a_malformed_reason_is_a_plain_revert(account, tail):
 def test_another_failure_of_the_vm_names_itself(account):
     with pytest.raises(Refused, match="invalid opcode") as caught:
         run(account, request(account.deploy(INVALID)))
-    assert caught.value.code == -32000
+    assert caught.value.rpc_code == -32000
     assert caught.value.data is None
 
 

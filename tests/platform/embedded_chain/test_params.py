@@ -34,7 +34,7 @@ def test_absent_parameters_are_none_and_a_required_one_is_named():
     assert Params(None, 2).optional(0) is None
     with pytest.raises(BadParams, match="address: missing value for required argument 0") as caught:
         Params([], 2).address(0)
-    assert caught.value.code == INVALID_PARAMS
+    assert caught.value.rpc_code == INVALID_PARAMS
 
 
 @pytest.mark.parametrize("value", [5, "0x", "0x0a", "0a" * 20, "0x" + "0g" * 20, []])

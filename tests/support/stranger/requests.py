@@ -2,6 +2,8 @@
 
 import json
 import re
+import struct
+from base64 import b64decode
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -127,43 +129,62 @@ def _max_tokens(body: dict[str, Any]) -> Any:
     return other
 
 
-def _chat(method: str, _target: str, body: bytes) -> Read:
+def _posted(method: str, body: bytes) -> dict[str, Any]:
     if method != "POST":
         raise _fail("method", "is not POST")
-    members = _json_body(body)
+    return _json_body(body)
+
+
+def _placed(body: dict[str, Any], subject: str, gone: tuple[str, ...]) -> Read:
+    """Each member in its one place, but those that the task places itself or drops."""
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        raise _fail("model", "is no text")
+    prompt = {subject: body[subject]}
+    asked: dict[str, Any] = {}
+    for name, value in body.items():
+        if value is None or name in (subject, "model", *gone):
+            continue
+        if _nests(value) and name == "blob":
+            raise _fail("blob", "is a name that records keep for themselves")
+        (prompt if _nests(value) else asked)[name] = value
+    if "stop" in gone and body.get("stop") is not None:
+        asked["stop"] = _stop(body["stop"])
+    return Read(prompt, None, asked, model)
+
+
+def _chat(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
     messages = members.get("messages")
     if not isinstance(messages, list):
         raise _fail("messages", "is no list")
     system = _system(messages)
-    model = members.get("model")
-    if model is not None and not isinstance(model, str):
-        raise _fail("model", "is no text")
-    prompt: dict[str, Any] = {"messages": messages}
-    asked: dict[str, Any] = {}
-    for name, value in members.items():
-        if value is None or name in ("messages", "model", "stream", "stream_options"):
-            continue
-        if name == "stop":
-            asked[name] = _stop(value)
-        elif name in ("max_tokens", "max_completion_tokens") and (name != "max_tokens" or not _nests(value)):
-            asked["max_tokens"] = _max_tokens(members)
-        elif not _nests(value):
-            asked[name] = value
-        elif name == "blob":
-            raise _fail("blob", "is a name that records keep for themselves")
-        else:
-            prompt[name] = value
-    return Read(prompt, system, asked, model)
+    found = _placed(members, "messages", ("stream", "stream_options", "stop", "max_completion_tokens"))
+    if members.get("max_completion_tokens") is not None:
+        found.asked["max_tokens"] = _max_tokens(members)
+    return found._replace(system=system)
+
+
+def _completion(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    if not isinstance(members.get("prompt"), str | list):
+        raise _fail("prompt", "is neither text nor a list")
+    return _placed(members, "prompt", ("stream", "stream_options", "stop"))
+
+
+def _embedding(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    if not isinstance(members.get("input"), str | list):
+        raise _fail("input", "is neither text nor a list")
+    return _placed(members, "input", ())
 
 
 def _export(method: str, target: str, body: bytes) -> Read:
-    if method != "POST":
-        raise _fail("method", "is not POST")
+    members = _posted(method, body)
     parts = _parts(target)
     model = "/".join(parts[2:-1])
     if parts[:2] != ["v1", "models"] or parts[-1] != "exports" or not 3 < len(parts) < 6:
         raise _fail("target", "is no export of a model")
-    members = _json_body(body)
     for name, value in members.items():
         if _nests(value):
             raise _fail(name, "is no parameter")
@@ -186,6 +207,8 @@ def _download(method: str, target: str, body: bytes) -> Read:
 
 READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "chat/openai/1": _chat,
+    "completion/openai/1": _completion,
+    "embedding/openai/1": _embedding,
     "export/tallystick/1": _export,
     "download/tallystick/1": _download,
 }
@@ -254,13 +277,26 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     return {"id": call["id"], "name": call["function"]["name"], "arguments": call["function"]["arguments"]}
 
 
-def _output(message: dict[str, Any], finish_reason: Any, logprobs: Any) -> dict[str, Any]:
-    content = {
-        "role": "assistant",
-        "content": message.get("content"),
-        "tool_calls": list(map(_call, message.get("tool_calls") or [])),
+def _said(choice: dict[str, Any], completes: bool) -> dict[str, Any]:
+    """The output of one choice."""
+    content: Any = choice.get("text") or ""
+    if not completes:
+        message = choice["message"]
+        calls = list(map(_call, message.get("tool_calls") or []))
+        content = {"role": "assistant", "content": message.get("content"), "tool_calls": calls}
+    return {
+        "kind": "text" if completes else "message",
+        "content": content,
+        "finish_reason": choice.get("finish_reason"),
+        "logprobs": choice.get("logprobs"),
     }
-    return {"kind": "message", "content": content, "finish_reason": finish_reason, "logprobs": logprobs}
+
+
+def _vector(one: dict[str, Any]) -> dict[str, Any]:
+    """The output of one embedding."""
+    given = one["embedding"]
+    content = b64decode(given) if isinstance(given, str) else b"".join(struct.pack("<f", number) for number in given)
+    return {"kind": "vector", "content": content, "finish_reason": None, "logprobs": None}
 
 
 def _error(document: dict[str, Any]) -> dict[str, str] | None:
@@ -269,12 +305,16 @@ def _error(document: dict[str, Any]) -> dict[str, str] | None:
 
 
 def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]]]:
-    """The error and the outputs of a chat's whole answer."""
+    """The error and the outputs of an answer that came whole."""
     document = json.loads(file)
-    choices = sorted(document.get("choices", []), key=lambda choice: choice["index"])
-    outputs = [_output(c["message"], c.get("finish_reason"), c.get("logprobs")) for c in choices]
     error = _error(document)
-    return error, outputs if error is None else []
+    if error is not None:
+        return error, []
+    told = document.get("object")
+    if told == "list" and any(one.get("object") == "embedding" for one in document["data"]):
+        return None, [_vector(one) for one in sorted(document["data"], key=lambda one: one["index"])]
+    choices = sorted(document["choices"], key=lambda choice: choice["index"])
+    return None, [_said(choice, told == "text_completion") for choice in choices]
 
 
 def _join_call(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
@@ -284,33 +324,39 @@ def _join_call(calls: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
         call["function"][name] += piece.get("function", {}).get(name) or ""
 
 
+def _join_text(texts: dict[str, Any], name: str, piece: dict[str, Any]) -> None:
+    if piece.get(name) is not None:
+        texts[name] = (texts.get(name) or "") + piece[name]
+
+
 def _join(choice: dict[str, Any], piece: dict[str, Any]) -> None:
     delta = piece.get("delta", {})
-    if delta.get("content") is not None:
-        choice["message"]["content"] = (choice["message"].get("content") or "") + delta["content"]
+    _join_text(choice, "text", piece)
+    _join_text(choice["message"], "content", delta)
     for call in delta.get("tool_calls") or []:
         _join_call(choice["calls"], call)
     if piece.get("finish_reason") is not None:
         choice["finish_reason"] = piece["finish_reason"]
     for name, items in (piece.get("logprobs") or {}).items():
         choice["logprobs"] = choice["logprobs"] or {}
-        choice["logprobs"][name] = (choice["logprobs"].get(name) or []) + (items or [])
+        before = choice["logprobs"].get(name)
+        choice["logprobs"][name] = before + items if before and items else before or items
 
 
 def read_stream(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]]]:
-    """The error and the outputs of a chat's answer that came as a stream of events."""
+    """The error and the outputs of an answer that came as a stream of events."""
     error = None
+    completes = False
     choices: dict[int, dict[str, Any]] = {}
     for event in re.findall(r"^data: ?(.*)$", file.decode(), re.MULTILINE):
         if event.strip() == "[DONE]":
             break
         document = json.loads(event)
         error = _error(document) or error
+        completes = completes or document.get("object") == "text_completion"
         for piece in document.get("choices", []):
             blank: dict[str, Any] = {"message": {}, "calls": {}, "finish_reason": None, "logprobs": None}
             _join(choices.setdefault(piece["index"], blank), piece)
-    outputs = []
-    for _, choice in sorted(choices.items()):
-        calls = [call for _, call in sorted(choice["calls"].items())]
-        outputs.append(_output({**choice["message"], "tool_calls": calls}, choice["finish_reason"], choice["logprobs"]))
-    return error, outputs
+    for choice in choices.values():
+        choice["message"]["tool_calls"] = [call for _, call in sorted(choice["calls"].items())]
+    return error, [_said(choice, completes) for _, choice in sorted(choices.items())]

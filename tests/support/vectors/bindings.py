@@ -26,17 +26,11 @@ def binding_vectors() -> dict[str, Any]:
     """Requests with what their readers give, requests that no reader takes, and answers with their hashes."""
     return {
         "request_salt": SALT.hex(),
-        "requests": [_request(name, *parts) for name, *parts in _requests()],
-        "refused": [
-            {"fault": fault, **_wire(*parts), "error": "RequestError", "param": param}
-            for fault, param, *parts in _refused()
-        ],
+        "requests": [request_vector(*parts) for parts in _requests()],
+        "refused": [refused_vector(*parts) for parts in _refused()],
         "response_salt": RESPONSE_SALT.hex(),
         "responses": [_response(name, error, outputs) for name, error, outputs in _responses()],
-        "answers": [
-            {"name": name, "streamed": streamed, "file": text, "response_hash": _hash(error, outputs)}
-            for name, streamed, text, error, outputs in _answers()
-        ],
+        "answers": [answer_vector(*parts) for parts in _answers()],
     }
 
 
@@ -162,26 +156,33 @@ def _answers() -> Iterator[tuple[str, bool, str, RecordFault | None, Sequence[Ou
         _piece({"content": "A "}),
         _piece({"content": "tally."}),
     ]
-    yield "a stream", True, _stream([*pieces, _piece({}, "stop")]), None, (text,)
+    yield "a stream", True, stream_text([*pieces, _piece({}, "stop")]), None, (text,)
     yield (
         "a stream with counts at its end",
         True,
-        _stream([*pieces, _piece({}, "stop"), {"choices": []}]),
+        stream_text([*pieces, _piece({}, "stop"), {"choices": []}]),
         None,
         (text,),
     )
-    yield "a stream that failed", True, _stream([*pieces, failed], done=False), FAULT, (chat_output("A tally.", None),)
+    yield (
+        "a stream that failed",
+        True,
+        stream_text([*pieces, failed], done=False),
+        FAULT,
+        (chat_output("A tally.", None),),
+    )
     begun = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": ""}}
     rest = [{"index": 0, "function": {"arguments": part}} for part in ('{"word":', ' "tally"}')]
     stream = [_piece({"tool_calls": [one]}) for one in (begun, *rest)]
-    yield "a stream of a call", True, _stream([*stream, _piece({}, "tool_calls")]), None, (calls,)
+    yield "a stream of a call", True, stream_text([*stream, _piece({}, "tool_calls")]), None, (calls,)
 
 
 def _piece(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]}
 
 
-def _stream(events: list[dict[str, Any]], *, done: bool = True) -> str:
+def stream_text(events: list[dict[str, Any]], *, done: bool = True) -> str:
+    """Server-sent events, as a client that saves them does."""
     return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + ("data: [DONE]\n\n" if done else "")
 
 
@@ -189,7 +190,10 @@ def _wire(reader: str, method: str, target: str, content_type: str | None, body:
     return {"reader": reader, "method": method, "target": target, "content_type": content_type, "body": body.hex()}
 
 
-def _request(name: str, reader: str, method: str, target: str, content_type: str | None, body: bytes) -> dict[str, Any]:
+def request_vector(
+    name: str, reader: str, method: str, target: str, content_type: str | None, body: bytes
+) -> dict[str, Any]:
+    """A request with its hashes, and what its reader gives."""
     reading = read(reader, method, target, content_type, body)
     digest = request_digest(method, target, content_type, body)
     return {
@@ -202,6 +206,25 @@ def _request(name: str, reader: str, method: str, target: str, content_type: str
         "asked": reading.asked,
         "model": reading.model,
     }
+
+
+def refused_vector(
+    fault: str, param: str, reader: str, method: str, target: str, content_type: str | None, body: bytes
+) -> dict[str, Any]:
+    """A request that its reader refuses, for one fault."""
+    return {
+        "fault": fault,
+        **_wire(reader, method, target, content_type, body),
+        "error": "RequestError",
+        "param": param,
+    }
+
+
+def answer_vector(
+    name: str, streamed: bool, text: str, error: RecordFault | None, outputs: Sequence[Output]
+) -> dict[str, Any]:
+    """An answer as its client kept it, and the hash of the outcome that its record must hold."""
+    return {"name": name, "streamed": streamed, "file": text, "response_hash": _hash(error, outputs)}
 
 
 def _response(name: str, error: RecordFault | None, outputs: tuple[Output, ...]) -> dict[str, Any]:
