@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Protocol
 
@@ -41,3 +42,48 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds from an arbitrary start, for durations."""
         return time.monotonic_ns()
+
+
+NS_PER_S = 1_000_000_000
+SMOOTHING = 0.1  # the weight of the newest interval
+MIN_WAIT_S = 1
+MAX_WAIT_S = 60
+
+
+class Pace:
+    """How fast a queue is worked off: the smoothed interval between two ends, over the times at which anything is under way.
+
+    It tells a client that is refused when to come back.
+    """
+
+    __slots__ = ("_clock", "_interval_ns", "_last_ns")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._interval_ns: float | None = None
+        self._last_ns = clock.monotonic_ns()
+
+    def begun(self, under_way: int) -> None:
+        """Something begins, beside so much that is under way. The time before it, if that is nothing, says nothing of the pace."""
+        if not under_way:
+            self._last_ns = self._clock.monotonic_ns()
+
+    def ended(self) -> None:
+        """Something ended."""
+        now_ns = self._clock.monotonic_ns()
+        newest_ns, self._last_ns = now_ns - self._last_ns, now_ns
+        if self._interval_ns is None:
+            self._interval_ns = newest_ns
+        else:
+            self._interval_ns += SMOOTHING * (newest_ns - self._interval_ns)
+
+    def wait_s(self, ahead: int) -> int:
+        """How long until `ahead` more have ended. Units: whole seconds, MIN_WAIT_S to MAX_WAIT_S."""
+        since_ns = self._clock.monotonic_ns() - self._last_ns  # the next interval is at least so long
+        interval_ns = max(self._interval_ns or 0.0, float(since_ns) if ahead else 0.0)
+        return bounded_wait_s(ahead * interval_ns / NS_PER_S)
+
+
+def bounded_wait_s(seconds: float) -> int:
+    """A time to wait as a client is told it. Units: whole seconds, MIN_WAIT_S to MAX_WAIT_S."""
+    return min(max(math.ceil(seconds), MIN_WAIT_S), MAX_WAIT_S)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick_platform.dispatch import Dispatcher, PoolConfig, ProviderInfo, WorkerPool
+from tests.support.clocks import FixedClock
 
 PROVIDER = ProviderInfo(id="p", name="Provider", address=b"\x11" * 20, price_per_hour_micros=500_000, currency="USD")
 LIMIT_S = 60.0
@@ -35,7 +36,7 @@ def pool_config(folder: Path, **changes: Any) -> PoolConfig:
 @asynccontextmanager
 async def running(folder: Path, **changes: Any) -> AsyncIterator[tuple[Dispatcher, WorkerPool]]:
     """A started pool whose first worker serves."""
-    pool = WorkerPool(pool_config(folder, **changes), lambda: NOW_US)
+    pool = WorkerPool(pool_config(folder, **changes), FixedClock(NOW_US))
     dispatcher = Dispatcher(pool)
     await dispatcher.start_workers()
     try:

@@ -1,39 +1,35 @@
 """The API's side of the workers. No torch here, nor anything that imports it.
 
-- `dispatcher`: who computes a request.
-- `catalog`: what the registry offers. `fleet`: its versions, loaded when they are asked for. `versions`: the fleet's books.
-- `memory`: what a version takes, and what there is.
-- `pool`: worker processes, supervised and restarted. `place`: what each of them runs. `endpoint`: where they reach us.
-- `link`: one worker incarnation and what it holds.
+- `dispatcher`: who computes a request. Start reading there.
+- `link`: a backend: one worker, the places in it, and what it computes. `placement`: what a record says of it.
 - `generation`: one answer on its way.
+- `versions`: what the registry offers. `fleet`: versions that are loaded when they are asked for.
+- `pool`: worker processes, supervised and restarted. `place`: what each of them runs. `process`: how one is started and reached.
 """
 
-from tallystick_platform.dispatch.catalog import Catalog, Servable
 from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.dispatch.fleet import Fleet
 from tallystick_platform.dispatch.generation import Generation, Progress
-from tallystick_platform.dispatch.link import Link, Placement
+from tallystick_platform.dispatch.link import Claim, Link
 from tallystick_platform.dispatch.place import PoolConfig
+from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.dispatch.pool import WorkerPool
-from tallystick_platform.dispatch.versions import LoadedVersion
-from tallystick_platform.protocol import Delta, GenerationRequest, GenerationResult, GpuInfo, ModelInfo, ProviderInfo
+from tallystick_platform.dispatch.versions import Catalog, LoadedVersion, Servable, needed_bytes
+from tallystick_platform.protocol import ProviderInfo
 
 __all__ = [
-    "Catalog",
     "Dispatcher",
-    "Fleet",
-    "Link",
-    "LoadedVersion",
-    "Placement",
-    "Servable",
+    "Claim",
     "Generation",
     "Progress",
-    "Delta",
-    "GenerationRequest",
-    "GenerationResult",
-    "ModelInfo",
-    "ProviderInfo",
-    "GpuInfo",
+    "Placement",
+    "Link",
+    "Fleet",
+    "LoadedVersion",
+    "Servable",
+    "Catalog",
     "WorkerPool",
     "PoolConfig",
+    "ProviderInfo",
+    "needed_bytes",
 ]

@@ -2,25 +2,25 @@
 
     reference = model ["@" version]     version: 8 or more of the first hexadecimal digits of its digest
 
-The registry is asked first, because it alone knows what a name means today and who may know of it. The standing workers serve the
-version that it names if they have it, and what the settings name even if no registry knows it.
+The registry is asked first: of what it knows, it alone says what a name means today, who may ask for it and what is retired. The standing
+workers serve the version that it names if they have it, and what the settings name as long as no registry knows it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
 from tallystick.ids import Address
 from tallystick_platform import errors
-from tallystick_platform.dispatch.catalog import Catalog, Servable
 from tallystick_platform.dispatch.fleet import Fleet
-from tallystick_platform.dispatch.generation import Generation
-from tallystick_platform.dispatch.link import Link, Placement
+from tallystick_platform.dispatch.link import Claim, Link
 from tallystick_platform.dispatch.pool import WorkerPool
-from tallystick_platform.dispatch.versions import LoadedVersion
-from tallystick_platform.protocol import GenerationRequest, ModelInfo, ProviderInfo
+from tallystick_platform.dispatch.versions import Catalog, Key, LoadedVersion, Servable
+from tallystick_platform.protocol import ModelInfo, ProviderInfo
 
 MIN_VERSION_CHARS = 8
 WITHDRAWN_CHECK_S = 1.0  # the catalogue remembers what the registry says for as long
@@ -29,13 +29,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Selects among the workers of a pool. Catalog and fleet come together or not at all."""
+    """Chooses among the workers of a pool. Catalog and fleet come together or not at all."""
 
     def __init__(self, pool: WorkerPool, catalog: Catalog | None = None, fleet: Fleet | None = None) -> None:
         self._pool = pool
         self._catalog = catalog
         self._fleet = fleet
-        self._seen: dict[tuple[str, bytes], ModelInfo] = {}
+        self._known: set[Key] = set()  # standing versions that the registry has known
+        self._hidden: set[Key] = set()  # running versions that not everybody may ask for now
+        self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -49,97 +52,55 @@ class Dispatcher:
         return self._pool.last_fault
 
     def models(self) -> list[ModelInfo]:
-        """The models that somebody serves now and everybody may see, each version once."""
-        public = [one.servable for one in self.loaded() if one.servable.public and not self._withdrawn(one.servable)]
-        shown = {(one.model_id, one.digest) for one in public}
-        links = [link for link in self._pool.links if link.standing or _identity(link.placement.model) in shown]
-        return list({_identity(link.placement.model): link.placement.model for link in links}.values())
+        """The models that somebody serves now and everybody may ask for, each version once."""
+        found = {_key(link.placement.model): link.placement.model for link in self._pool.links}
+        private = {one.servable.key for one in self.loaded() if not one.servable.public}
+        return [model for key, model in found.items() if key not in self._hidden | private]
 
     def loaded(self) -> list[LoadedVersion]:
         """The registered versions that are loaded beside the standing model."""
         return [] if self._fleet is None else self._fleet.loaded()
 
-    def select(self, reference: str, viewer: Address | None = None) -> Placement | None:
-        """Who computes this, claimed until it is released; None if its version is registered and not loaded.
+    async def claim(self, reference: str, viewer: Address | None, task: str) -> Claim:
+        """A place with the least loaded worker of this model, counted from now on; the model is loaded first if need be.
 
-        Raises: UnknownModel if nobody ever served it; NoProvider if nobody does now.
+        Raises: UnknownModel, NoProvider, TaskNotServed, QueueFull, SignatureRefused, and why the model is not loaded: NotServable,
+        ModelTooLarge, NoRoomForModel, Overloaded, ModelLoadFailed
         """
-        servable = self._resolve(reference, viewer)
-        if servable is not None:
-            if not self._stands(servable):
-                return None if self._fleet is None else self._fleet.claim(servable)
-            reference = servable.reference
-        model_id, _, version = reference.partition("@")
-        candidates = [link for link in self._pool.standing if _answers_to(link.placement.model, model_id, version)]
-        if candidates:
-            chosen: Link = min(candidates, key=lambda link: link.load)
-            self._remember(chosen.placement.model)
-            return chosen.placement
-        if any(_answers_to(model, model_id, version) for model in self._seen.values()):
-            raise errors.NoProvider(model=reference)
-        if not self._pool.standing and not self._seen:
-            raise errors.NoProvider(model=reference)  # nobody has said yet what is served
-        raise errors.UnknownModel(model=reference)
+        links = await self._serving(reference, viewer)  # nothing is awaited between this and the claim
+        return _claimed(links, reference, task)
 
-    async def load(self, reference: str, viewer: Address | None = None) -> Placement:
-        """Who computes this, claimed until it is released; loaded first if need be.
+    async def load(self, reference: str, viewer: Address | None) -> None:
+        """Load a version, if it is not loaded. Raises: what `claim` does, but for QueueFull and TaskNotServed."""
+        await self._serving(reference, viewer)
 
-        Raises: UnknownModel, NoProvider, NotServable, ModelTooLarge, NoRoomForModel, ModelLoadFailed, QueueFull
-        """
-        await self._pool.settled()  # what is asked for may be what the standing workers are about to serve
-        placement = self.select(reference, viewer)
-        servable = self._resolve(reference, viewer)
-        if placement is None and servable is not None and self._fleet is not None:
-            placement = await self._fleet.obtain(servable)
-        if placement is None:
-            raise errors.UnknownModel(model=reference)
-        return placement
-
-    async def unload(self, reference: str, viewer: Address | None = None) -> bool:
+    async def unload(self, reference: str, viewer: Address | None) -> bool:
         """Unload a version; whether it was loaded. One that was withdrawn since answers to its full name, for the operator.
 
-        Raises: UnknownModel, ModelPinned, ModelBusy
+        Raises: UnknownModel, NoProvider, ModelPinned, ModelBusy
         """
-        servable = self._resolve(reference, viewer)
+        servable = await self._resolve(reference, viewer)
         if servable is None and viewer is None:
             servable = next((one.servable for one in self.loaded() if one.servable.reference == reference), None)
-        if servable is None or self._fleet is None or self._stands(servable):
-            self.select(reference, viewer)
+        if servable is None:
+            await self._unregistered(reference)
+        if servable is None or self._fleet is None or servable.key in self._pool.stood:
             raise errors.ModelPinned(model=reference)
         return await self._fleet.unload(servable)
 
-    async def unload_withdrawn(self) -> None:
-        """Give back the memory of versions that the registry answers with no longer, once nobody uses them."""
-        for one in self.loaded():
-            if self._fleet is not None and self._withdrawn(one.servable) and await self._fleet.withdraw(one.servable):
-                _log.info("model.withdrawn", model=one.servable.reference)
-
     def serves(self, model_id: str, digest: bytes) -> bool:
         """Whether a worker has this version loaded, or is loading it."""
-        standing = any(_identity(link.placement.model) == (model_id, digest) for link in self._pool.standing)
-        return standing or (self._fleet is not None and self._fleet.uses(model_id, digest))
+        key = (model_id, digest)
+        standing = any(_key(link.placement.model) == key for link in self._pool.standing)
+        return standing or (self._fleet is not None and self._fleet.uses(key))
 
     def forget(self) -> None:
-        """The registry was changed in this process."""
+        """The registry was changed in this process. Called from any thread."""
         if self._catalog is not None:
             self._catalog.forget()
-
-    def release(self, placement: Placement) -> None:
-        """Give back what `select` or `load` claimed."""
-        if self._fleet is not None:
-            self._fleet.release(placement)
-
-    def start(self, placement: Placement, request: GenerationRequest) -> Generation:
-        """Hand a request to the worker of its placement.
-
-        Raises: QueueFull; NoProvider if that worker is gone.
-        """
-        link = self._pool.link(placement.worker)
-        if link is None:
-            raise errors.NoProvider(model=placement.model.id)
-        if link.full:
-            raise errors.QueueFull(limit=link.max_requests)
-        return link.submit(request)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # closed: nobody asks any more
+                self._loop.call_soon_threadsafe(self._changed.set)
 
     def provider(self, model_id: str) -> ProviderInfo:
         """Who offers a model, at the price of its worker if it has one now."""
@@ -150,10 +111,11 @@ class Dispatcher:
 
     async def start_workers(self) -> None:
         """Start the pool; workers become ready later, and pinned versions after them."""
+        self._loop = asyncio.get_running_loop()
         await self._pool.start()
-        if self._catalog is not None and self._fleet is not None:
+        if self._catalog is not None:
             self._tasks.append(asyncio.create_task(self._preload(self._catalog), name="preload"))
-            self._tasks.append(asyncio.create_task(self._watch_withdrawn(), name="withdrawn"))
+            self._tasks.append(asyncio.create_task(self._watch_registry(), name="registry"))
 
     async def wait_ready(self) -> None:
         """Return once a standing worker serves."""
@@ -168,46 +130,103 @@ class Dispatcher:
             await self._fleet.stop()
         await self._pool.stop()
 
+    async def follow_registry(self) -> None:
+        """Hide what the registry offers to everybody no longer, and give back the memory of what it offers to nobody once it is idle."""
+        hidden: set[Key] = set()
+        for key, model in list(self._pool.stood.items()):
+            servable = await self._resolve(_full_name(model), None)
+            if await self._is_known(model) if servable is None else not servable.public:
+                hidden.add(key)
+        for one in self.loaded():
+            if await self._resolve(one.servable.reference, None) is None:
+                hidden.add(one.servable.key)
+                if self._fleet is not None and await self._fleet.withdraw(one.servable):
+                    _log.info("model.withdrawn", model=one.servable.reference)
+        self._hidden = hidden
+
+    async def _watch_registry(self) -> None:
+        while True:
+            self._changed.clear()
+            (fault,) = await asyncio.gather(self.follow_registry(), return_exceptions=True)
+            if fault is not None:  # looked for again in a moment
+                _log.error("model.withdrawn_not_unloaded", exc_info=fault)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WITHDRAWN_CHECK_S):
+                    await self._changed.wait()
+
     async def _preload(self, catalog: Catalog) -> None:
         """Load what is pinned. What cannot be loaded now is tried again when it is asked for."""
-        for servable in catalog.pinned():
+        for servable in await catalog.pinned():
             try:
-                self.release(await self.load(servable.reference))
+                await self.load(servable.reference, None)
             except errors.PlatformError as error:
                 _log.error("model.pinned_not_loaded", model=servable.reference, reason=str(error))
 
-    async def _watch_withdrawn(self) -> None:
-        while True:
-            await asyncio.sleep(WITHDRAWN_CHECK_S)
-            (fault,) = await asyncio.gather(self.unload_withdrawn(), return_exceptions=True)
-            if fault is not None:  # looked for again in a moment
-                _log.error("model.withdrawn_not_unloaded", exc_info=fault)
+    async def _serving(self, reference: str, viewer: Address | None) -> Sequence[Link]:
+        """The workers that serve a model, at least one; the model is loaded first if need be."""
+        servable = await self._resolve(reference, viewer)
+        if servable is None:
+            return await self._unregistered(reference)
+        if self._fleet is None or not self._fleet.uses(servable.key):
+            await self._pool.settled()  # what is asked for may be what the standing workers are about to serve
+        if servable.key in self._pool.stood:
+            return self._standing([servable.key], reference)
+        if self._fleet is None:
+            raise errors.UnknownModel(model=reference)
+        return [await self._fleet.obtain(servable)]
 
-    def _withdrawn(self, servable: Servable) -> bool:
-        """Whether the registry no longer answers with this very version, not even to the operator."""
-        return self._catalog is not None and self._resolve(servable.reference, None) is None
+    async def _unregistered(self, reference: str) -> Sequence[Link]:
+        """The standing workers of what the settings name so and no registry knows. Raises: UnknownModel, NoProvider"""
+        model_id, _, version = reference.partition("@")
+        named = [model for model in self._pool.stood.values() if _answers_to(model, model_id, version)]
+        free = [_key(model) for model in named if not await self._is_known(model)]
+        if free:
+            return self._standing(free, reference)
+        if not self._pool.stood:
+            raise errors.NoProvider(model=reference)  # nobody has said yet what is served
+        raise errors.UnknownModel(model=reference)
 
-    def _resolve(self, reference: str, viewer: Address | None) -> Servable | None:
-        """What the registry has under this reference; None where it has nothing that this viewer may see."""
+    def _standing(self, keys: Sequence[Key], reference: str) -> Sequence[Link]:
+        links = [link for link in self._pool.standing if _key(link.placement.model) in keys]
+        if not links:
+            raise errors.NoProvider(model=reference)
+        return links
+
+    async def _resolve(self, reference: str, viewer: Address | None) -> Servable | None:
+        """What the registry has under this reference; None where it has nothing that this viewer may ask for."""
         if self._catalog is None:
             return None
         try:
-            return self._catalog.resolve(reference, viewer)
+            return await self._catalog.resolve(reference, viewer)
         except errors.UnknownModel:
             return None
 
-    def _stands(self, servable: Servable) -> bool:
-        """Whether the standing workers serve this version, or did when they last said what they serve."""
-        for link in self._pool.standing:
-            self._remember(link.placement.model)
-        return (servable.model_id, servable.digest) in self._seen
-
-    def _remember(self, model: ModelInfo) -> None:
-        self._seen[_identity(model)] = model
+    async def _is_known(self, model: ModelInfo) -> bool:
+        """Whether the registry knows a standing version, or did: what was removed since is served no more than what is retired."""
+        key = _key(model)
+        if self._catalog is not None and key not in self._known and await self._catalog.knows(_full_name(model)):
+            self._known.add(key)
+        return key in self._known
 
 
-def _identity(model: ModelInfo) -> tuple[str, bytes]:
+def _claimed(links: Sequence[Link], reference: str, task: str) -> Claim:
+    """A place with the least loaded of some workers of one model. Raises: TaskNotServed, QueueFull"""
+    tasks = links[0].placement.model.tasks
+    if task not in tasks:
+        raise errors.TaskNotServed(model=reference, task=task, tasks=tasks)
+    free = [link for link in links if not link.full]
+    if not free:
+        limit = sum(link.max_requests for link in links)
+        raise errors.QueueFull(limit=limit, retry_after_s=min(link.wait_s for link in links))
+    return min(free, key=lambda link: link.load).claim()
+
+
+def _key(model: ModelInfo) -> Key:
     return (model.id, model.weights_digest)
+
+
+def _full_name(model: ModelInfo) -> str:
+    return f"{model.id}@{model.weights_digest.hex()}"
 
 
 def _answers_to(model: ModelInfo, model_id: str, version: str) -> bool:

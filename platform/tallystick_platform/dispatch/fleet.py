@@ -1,7 +1,7 @@
 """The versions that are loaded beside the standing model, each by a worker of its own. Read `_load` first.
 
-A version is *claimed* for as long as a request may use it. What is claimed, computing or pinned is never unloaded; among the rest, the
-one unclaimed for longest goes first, and only when a version that somebody asked for does not fit beside it.
+What is claimed, computing, waited for or pinned is never unloaded; among the rest, the one unused for longest goes first, and only when a
+version that somebody asked for does not fit beside it.
 
 Loads take turns: what a version will take of memory shows only once it is there.
 """
@@ -11,24 +11,55 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch.catalog import Servable
-from tallystick_platform.dispatch.link import Placement
-from tallystick_platform.dispatch.place import PlaceConfig
+from tallystick_platform.clock import NS_PER_S, Clock, bounded_wait_s
+from tallystick_platform.dispatch.link import Link
+from tallystick_platform.dispatch.place import Place, PlaceConfig
 from tallystick_platform.dispatch.pool import WorkerPool
-from tallystick_platform.dispatch.versions import Books, Failure, Key, LoadedVersion, Version, key_of, refuse_unservable
+from tallystick_platform.dispatch.versions import Key, LoadedVersion, Servable
 from tallystick_platform.protocol import ProviderInfo
 
 MAX_LOADED = 16  # versions, a process each
 MAX_WAITING_FOR_LOAD = 64  # requests, over all versions
-RETRY_BUSY_S = 10
+USUAL_LOAD_S = 10.0  # of a version that was never loaded here
+MAX_TIMED = 256  # versions whose time to load is remembered
 FAILED_LOAD_PAUSE_S = 30.0  # a version that could not be loaded is not tried again before
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Version:
+    """A loaded version and the place of its worker."""
+
+    servable: Servable
+    place: Place
+    needed_bytes: int
+
+    @property
+    def requests(self) -> int:
+        """Places taken in its worker: a cancelled request counts until the worker has confirmed the end."""
+        link = self.place.link
+        return 0 if link is None else link.load
+
+    @property
+    def used_ns(self) -> int:
+        """When it was last used; a version whose worker is away is the first to go."""
+        link = self.place.link
+        return 0 if link is None else link.used_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a version could not be loaded, and until when it is not tried again."""
+
+    reason: str
+    until_ns: int
 
 
 class Fleet:
@@ -44,16 +75,20 @@ class Fleet:
         *,
         needed: Callable[[Servable], int],
         available: Callable[[], int],
-        monotonic_s: Callable[[], float],
+        clock: Clock,
         max_loaded: int = MAX_LOADED,
     ) -> None:
         self._pool = pool
         self._provider = provider
         self._needed = needed
         self._available = available
-        self._monotonic_s = monotonic_s
+        self._clock = clock
         self._max_loaded = max_loaded
-        self._books = Books()
+        self._versions: dict[Key, Version] = {}
+        self._loads: dict[Key, asyncio.Task[None]] = {}
+        self._failures: dict[Key, Failure] = {}
+        self._took_s: dict[Key, float] = {}
+        self._waiting: dict[Key, int] = {}
         self._turn = asyncio.Semaphore(1)
         self._places = 0
         self.loads = 0
@@ -69,56 +104,33 @@ class Fleet:
                 requests=version.requests,
                 needed_bytes=version.needed_bytes,
             )
-            for version in self._books.versions.values()
+            for version in self._versions.values()
         ]
 
-    def uses(self, model_id: str, digest: bytes) -> bool:
+    def uses(self, key: Key) -> bool:
         """Whether a version is loaded or being loaded."""
-        return (model_id, digest) in self._books.versions or (model_id, digest) in self._books.loads
+        return key in self._versions or key in self._loads
 
-    def claim(self, servable: Servable) -> Placement | None:
-        """A placement that stays until it is released; None if the version is not loaded.
-
-        Raises: NoProvider if its worker is being started again.
-        """
-        version = self._books.versions.get(key_of(servable))
-        if version is None:
-            return None
-        if version.place.link is None:
-            if not version.place.over:
-                raise errors.NoProvider(model=servable.reference)
-            self._forget(version)
-            return None
-        if servable is not version.servable:  # pinned, shown or priced otherwise than when it was loaded
-            version.servable = servable
-            version.place.offer(self._provider_of(servable))
-        version.claims += 1
-        version.used_s = self._monotonic_s()
-        return version.place.link.placement
-
-    def release(self, placement: Placement) -> None:
-        """Give a claim back. Placements of others are ignored."""
-        version = self._books.by_place.get(placement.worker.rpartition(".")[0])
-        if version is not None:
-            version.claims -= 1
-            version.used_s = self._monotonic_s()
-
-    async def obtain(self, servable: Servable) -> Placement:
-        """A claimed placement, once the version is loaded.
+    async def obtain(self, servable: Servable) -> Link:
+        """Its worker, once the version is loaded. Whoever claims a place before it awaits anything else finds it there.
 
         Raises: NotServable, ModelTooLarge, NoRoomForModel, Overloaded, ModelLoadFailed, NoProvider; QueueFull if too many wait
         """
-        refuse_unservable(servable)
-        key, waiting = key_of(servable), self._books.waiting
+        link = self._link(servable)
+        if link is not None:
+            return link
+        servable.check_served()
+        key, waiting = servable.key, self._waiting
         if sum(waiting.values()) >= MAX_WAITING_FOR_LOAD:
-            raise errors.QueueFull(limit=MAX_WAITING_FOR_LOAD)
+            usual_s = self._took_s.get(key, USUAL_LOAD_S)
+            raise errors.QueueFull(limit=MAX_WAITING_FOR_LOAD, retry_after_s=bounded_wait_s(usual_s))
         waiting[key] = waiting.get(key, 0) + 1
         try:
-            while (placement := self.claim(servable)) is None:
+            while (link := self._link(servable)) is None:
                 self._refuse_failed(servable)
                 # Whoever waits may leave; the load goes on for the others, and for whoever asks next.
                 await asyncio.shield(self._loading(servable))
-            return placement
+            return link
         finally:
             waiting[key] -= 1
             if not waiting[key]:
@@ -126,41 +138,56 @@ class Fleet:
 
     async def unload(self, servable: Servable) -> bool:
         """Unload a version at an operator's word; whether it was loaded. Raises: ModelPinned, ModelBusy."""
-        version = self._books.versions.get(key_of(servable))
+        version = self._versions.get(servable.key)
         if version is None:
             return False
         if version.servable.pinned:
             raise errors.ModelPinned(model=servable.reference)
         if not self._idle(version):
-            waiting = self._books.waiting.get(key_of(servable), 0)
+            waiting = self._waiting.get(servable.key, 0)
             raise errors.ModelBusy(model=servable.reference, requests=version.requests + waiting)
         await self._end(version)
         return True
 
     async def withdraw(self, servable: Servable) -> bool:
         """Unload a version that nobody may ask for any more, pinned or not, unless somebody uses it; whether it was unloaded."""
-        version = self._books.versions.get(key_of(servable))
-        if version is None or version.requests or self._books.waiting.get(key_of(servable), 0):
+        version = self._versions.get(servable.key)
+        if version is None or version.requests or servable.key in self._waiting:
             return False
         await self._end(version)
         return True
 
     async def stop(self) -> None:
         """End what is being loaded; the pool ends what is loaded."""
-        loads = list(self._books.loads.values())
+        loads = list(self._loads.values())
         for load in loads:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
 
+    def _link(self, servable: Servable) -> Link | None:
+        """The worker that has it loaded; None if it is not loaded. Raises: NoProvider if its worker is being started again."""
+        version = self._versions.get(servable.key)
+        if version is None:
+            return None
+        if version.place.link is None:
+            if not version.place.over:
+                raise errors.NoProvider(model=servable.reference)
+            del self._versions[servable.key]
+            return None
+        if servable is not version.servable:  # pinned, shown or priced otherwise than when it was loaded
+            version.servable = servable
+            version.place.offer(self._provider_of(servable))
+        return version.place.link
+
     def _loading(self, servable: Servable) -> asyncio.Task[None]:
-        key, loads = key_of(servable), self._books.loads
+        key, loads = servable.key, self._loads
         if key not in loads:
             loads[key] = asyncio.get_running_loop().create_task(self._load(servable), name=f"load {servable.reference}")
-            loads[key].add_done_callback(lambda done: self._loaded(key, servable, done))
+            loads[key].add_done_callback(lambda done: self._loaded(servable, done))
         return loads[key]
 
-    def _loaded(self, key: Key, servable: Servable, done: asyncio.Task[None]) -> None:
-        del self._books.loads[key]
+    def _loaded(self, servable: Servable, done: asyncio.Task[None]) -> None:
+        del self._loads[servable.key]
         error = None if done.cancelled() else done.exception()
         if error is not None:  # told to whoever still waits; here in case that nobody does
             _log.warning("model.not_loaded", model=servable.reference, reason=str(error))
@@ -174,11 +201,11 @@ class Fleet:
                 raise self._failed(servable, str(error)) from error
             await self._make_room(servable, needed)
             self._places += 1
-            place = self._pool.open(
-                PlaceConfig(
-                    name=f"model-{self._places}", provider=self._provider_of(servable), version=servable.config()
-                )
+            began_ns = self._clock.monotonic_ns()
+            config = PlaceConfig(
+                name=f"model-{self._places}", provider=self._provider_of(servable), version=servable.config()
             )
+            place = self._pool.open(config)
             came_up: bool | str = "it was given up"
             try:
                 came_up = await place.first
@@ -188,9 +215,9 @@ class Fleet:
             if came_up is not True:
                 raise self._failed(servable, str(came_up))
         self.loads += 1
-        version = Version(servable=servable, place=place, needed_bytes=needed, used_s=self._monotonic_s())
-        self._books.versions[key_of(servable)] = self._books.by_place[place.config.name] = version
-        _log.info("model.loaded", model=servable.reference, needed_bytes=needed, loaded=len(self._books.versions))
+        self._time(servable.key, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
+        self._versions[servable.key] = Version(servable=servable, place=place, needed_bytes=needed)
+        _log.info("model.loaded", model=servable.reference, needed_bytes=needed, loaded=len(self._versions))
 
     async def _make_room(self, servable: Servable, needed: int) -> None:
         """Unload what is idle, one by one, until the version fits. Nothing is unloaded for one that will not fit even so.
@@ -198,58 +225,59 @@ class Fleet:
         Raises: ModelTooLarge, NoRoomForModel, Overloaded
         """
         while True:
-            versions, free = list(self._books.versions.values()), self._available()
-            idle = sorted((version for version in versions if self._idle(version)), key=lambda version: version.used_s)
+            versions, free = list(self._versions.values()), self._available()
+            idle = sorted((version for version in versions if self._idle(version)), key=lambda version: version.used_ns)
             if needed <= free and len(versions) < self._max_loaded:
                 return
             most = free + sum(version.needed_bytes for version in idle)
+            busy = [version for version in versions if not version.servable.pinned and version not in idle]
             if needed <= most and not idle:  # so it is their number that stands in the way
                 bound, limit = "models loaded side by side", self._max_loaded
-                raise errors.Overloaded(bound=bound, limit=limit, retry_after_s=RETRY_BUSY_S)
+                raise errors.Overloaded(bound=bound, limit=limit, retry_after_s=_wait_s(busy))
             if needed > most:
-                busy = [version for version in versions if not version.servable.pinned and version not in idle]
+                name = servable.reference
                 if needed > most + sum(version.needed_bytes for version in busy):
-                    raise errors.ModelTooLarge(model=servable.reference, needed_bytes=needed, available_bytes=most)
-                raise errors.NoRoomForModel(model=servable.reference, needed_bytes=needed, available_bytes=most)
+                    raise errors.ModelTooLarge(model=name, needed_bytes=needed, available_bytes=most)
+                raise errors.NoRoomForModel(
+                    model=name, needed_bytes=needed, available_bytes=most, retry_after_s=_wait_s(busy)
+                )
             await self._end(idle[0])
 
     def _idle(self, version: Version) -> bool:
-        waited_for = self._books.waiting.get(key_of(version.servable), 0)
-        return not version.servable.pinned and not waited_for and version.requests == 0
+        return not (version.servable.pinned or version.requests or version.servable.key in self._waiting)
 
     async def _end(self, version: Version) -> None:
-        self._forget(version)  # first of all: from here on nobody can claim it
+        del self._versions[version.servable.key]  # first of all: from here on nobody can claim it
         await self._pool.close(version.place)
         self.unloads += 1
-        _log.info("model.unloaded", model=version.servable.reference, loaded=len(self._books.versions))
+        _log.info("model.unloaded", model=version.servable.reference, loaded=len(self._versions))
 
-    def _forget(self, version: Version) -> None:
-        del self._books.versions[key_of(version.servable)]
-        del self._books.by_place[version.place.config.name]
+    def _time(self, key: Key, took_s: float) -> None:
+        """Remember how long a version took to load."""
+        self._took_s.pop(key, None)
+        self._took_s[key] = took_s
+        if len(self._took_s) > MAX_TIMED:
+            del self._took_s[next(iter(self._took_s))]
 
     def _failed(self, servable: Servable, reason: str) -> errors.ModelLoadFailed:
-        for folder in (
-            servable.folder,
-            servable.base_folder,
-        ):  # where files lie is nobody's business but the operator's
-            reason = reason.replace(str(folder), "its folder")
+        for folder in (servable.folder, servable.base_folder):
+            reason = reason.replace(str(folder), "its folder")  # where files lie is the operator's business alone
         self.failures += 1
-        failures, now_s = self._books.failures, self._monotonic_s()
-        for key in [key for key, failure in failures.items() if failure.until_s <= now_s]:
+        failures, now_ns = self._failures, self._clock.monotonic_ns()
+        for key in [key for key, failure in failures.items() if failure.until_ns <= now_ns]:
             del failures[key]
-        failures[key_of(servable)] = Failure(reason=reason, until_s=now_s + FAILED_LOAD_PAUSE_S)
+        failures[servable.key] = Failure(reason=reason, until_ns=now_ns + round(FAILED_LOAD_PAUSE_S * NS_PER_S))
         return errors.ModelLoadFailed(
             model=servable.reference, reason=reason, retry_after_s=math.ceil(FAILED_LOAD_PAUSE_S)
         )
 
     def _refuse_failed(self, servable: Servable) -> None:
         """Raises: ModelLoadFailed for a version that failed a moment ago: loading it costs the others time and memory."""
-        failure = self._books.failures.get(key_of(servable))
-        left_s = 0.0 if failure is None else failure.until_s - self._monotonic_s()
-        if failure is not None and left_s > 0:
-            raise errors.ModelLoadFailed(
-                model=servable.reference, reason=failure.reason, retry_after_s=math.ceil(left_s)
-            )
+        failure = self._failures.get(servable.key)
+        left_ns = 0 if failure is None else failure.until_ns - self._clock.monotonic_ns()
+        if failure is not None and left_ns > 0:
+            retry_after_s = math.ceil(left_ns / NS_PER_S)
+            raise errors.ModelLoadFailed(model=servable.reference, reason=failure.reason, retry_after_s=retry_after_s)
 
     def _provider_of(self, servable: Servable) -> ProviderInfo:
         if servable.price_per_hour_micros is None:
@@ -259,3 +287,8 @@ class Fleet:
             price_per_hour_micros=servable.price_per_hour_micros,
             currency=servable.currency or self._provider.currency,
         )
+
+
+def _wait_s(busy: list[Version]) -> int:
+    """How long until the first of some busy versions has nothing left to do. Units: whole seconds."""
+    return min((one.place.link.wait_s for one in busy if one.place.link is not None), default=bounded_wait_s(0))

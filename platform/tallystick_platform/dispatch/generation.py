@@ -1,14 +1,14 @@
-"""One answer on its way from a worker: an async iterator of deltas, then a result or an error."""
+"""One answer on its way from a worker: an async iterator of pieces, which ends, or raises why it cannot go on."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tallystick_platform import errors
-from tallystick_platform.protocol import Delta, Failed, Finished, GenerationResult, Started, StepEvent, TextDelta
+from tallystick_platform.protocol import Failed, Finished, Piece, Started, StepEvent, Usage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,13 +19,13 @@ class Progress:
     which the first is heard of is too late by that step: engine time that has been spent by now began at least so long ago.
     """
 
-    input_tokens: int = 0
-    output_tokens: int = 0
+    usage: Usage = field(default_factory=dict)
     device_time_us: int = 0
     started_at_us: int | None = None
 
-    def spent(self, device_time_us: int, now_us: int) -> None:
-        """Take the engine time until now."""
+    def spent(self, usage: Usage, device_time_us: int, now_us: int) -> None:
+        """Take the totals until now."""
+        self.usage = usage
         self.device_time_us = device_time_us
         began_us = now_us - device_time_us
         if self.started_at_us is None or began_us < self.started_at_us:
@@ -33,41 +33,31 @@ class Progress:
 
 
 class Generation:
-    """Fed by the pool, read by one reader; both in the same event loop.
+    """Fed by its worker's link, read by one reader; both in the same event loop.
 
-    What waits here is bounded by the request: at most one delta per token of its `max_tokens`.
+    What waits here is bounded by the request: at most one piece for each token of a text, or for each output that it asks for.
     """
 
-    __slots__ = (
-        "_cancel",
-        "_ended",
-        "_failure",
-        "_now_us",
-        "_pending",
-        "_result",
-        "_text",
-        "_wake",
-        "progress",
-        "worker",
-    )
+    __slots__ = ("_cancel", "_ended", "_failure", "_now_us", "_pending", "_wake", "finish_reason", "progress", "worker")
 
     def __init__(self, *, worker: str, now_us: Callable[[], int], cancel: Callable[[], None]) -> None:
         self.worker = worker
         self.progress = Progress()
+        self.finish_reason: str | None = None
         self._now_us = now_us
         self._cancel = cancel
-        self._pending: deque[Delta] = deque()
-        self._text: list[str] = []
+        self._pending: deque[str | bytes] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._ended = False
-        self._result: GenerationResult | None = None
         self._failure: errors.PlatformError | None = None
 
     def __aiter__(self) -> Generation:
         return self
 
-    async def __anext__(self) -> Delta:
-        while not self._pending:
+    async def __anext__(self) -> str | bytes:
+        """The next piece. A reader that fell behind gets all the text that waits at once; outputs of bytes stay apart."""
+        pending = self._pending
+        while not pending:
             if self._failure is not None:
                 raise self._failure
             if self._ended:
@@ -77,19 +67,11 @@ class Generation:
                 await self._wake
             finally:
                 self._wake = None
-        if len(self._pending) == 1:
-            return self._pending.popleft()
-        # A reader that fell behind gets all that waits as one delta: fewer writes, the same text.
-        merged = Delta(text="".join(d.text for d in self._pending), tokens=sum(d.tokens for d in self._pending))
-        self._pending.clear()
-        return merged
-
-    @property
-    def result(self) -> GenerationResult:
-        """How it ended. Requires: the iterator is exhausted."""
-        if self._result is None:
-            raise errors.EngineFailed(reason="the generation has no result yet")
-        return self._result
+        texts: list[str] = []
+        while pending and isinstance(piece := pending[0], str):
+            texts.append(piece)
+            pending.popleft()
+        return "".join(texts) if texts else pending.popleft()
 
     @property
     def ended(self) -> bool:
@@ -97,63 +79,37 @@ class Generation:
         return self._ended
 
     def cancel(self) -> None:
-        """Tell the worker to stop; safe to call at any time and more than once."""
+        """Tell the worker to stop. Does nothing once it has ended; safe to call at any time and more than once."""
         if not self._ended:
             self._ended = True
             self._cancel()
             self._notify()
 
     def feed(self, event: StepEvent) -> None:
-        """Take one event of this request from its worker."""
+        """Take one event of this request from its worker. Requires: not `ended`."""
         progress = self.progress
-        if isinstance(event, TextDelta):
-            progress.output_tokens += event.tokens
-            progress.spent(event.device_time_us, self._now_us())
-            self._text.append(event.text)
-            self._pending.append(Delta(text=event.text, tokens=event.tokens))
+        if isinstance(event, Piece):
+            progress.spent(event.usage, event.device_time_us, self._now_us())
+            if event.data:
+                self._pending.append(event.data)
         elif isinstance(event, Started):
-            progress.input_tokens = event.input_tokens
+            progress.usage = event.usage
             progress.started_at_us = self._now_us()
         elif isinstance(event, Finished):
-            self._finish(event)
+            self._ended = True
+            self.finish_reason = event.finish_reason
+            if event.device_time_us or progress.started_at_us is not None:
+                progress.spent(event.usage, event.device_time_us, self._now_us())
         else:
             self.fail(_failure_of(event))
         self._notify()
 
-    def die(self, reason: str) -> None:
-        """The worker is gone: end with what had been delivered."""
-        progress = self.progress
-        self.fail(
-            errors.WorkerDied(
-                worker=self.worker,
-                reason=reason,
-                delivered_text="".join(self._text),
-                output_tokens=progress.output_tokens,
-                device_time_us=progress.device_time_us,
-            )
-        )
-
     def fail(self, failure: errors.PlatformError) -> None:
-        """End with an error, once the deltas that wait are read."""
+        """End with an error, once the pieces that wait are read."""
         if not self._ended:
             self._ended = True
             self._failure = failure
             self._notify()
-
-    def _finish(self, event: Finished) -> None:
-        self._ended = True
-        progress = self.progress
-        progress.input_tokens, progress.output_tokens = event.input_tokens, event.output_tokens
-        now_us = self._now_us()
-        if event.device_time_us or progress.started_at_us is not None:
-            progress.spent(event.device_time_us, now_us)
-        self._result = GenerationResult(
-            finish_reason=event.finish_reason,
-            input_tokens=event.input_tokens,
-            output_tokens=event.output_tokens,
-            device_time_us=event.device_time_us,
-            started_at_us=now_us if progress.started_at_us is None else progress.started_at_us,
-        )
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -1,19 +1,25 @@
-"""The API's side of one worker incarnation: what it serves, and the generations it holds."""
+"""A backend: one worker incarnation, the places in it, and the generations that it computes.
+
+    claim() -> Claim --start(call)--> Generation
+
+A place is taken from the claim on, so that many requests at once spread over the workers; it is free again when a claim is released that
+started nothing, or when the worker has confirmed the end of what was started.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from tallystick_platform import errors
+from tallystick_platform.clock import Clock, Pace
 from tallystick_platform.dispatch.generation import Generation
+from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.protocol import (
+    Call,
     Cancel,
     Failed,
     Finished,
-    GenerationRequest,
-    GpuInfo,
     Hello,
-    ModelInfo,
     ProviderInfo,
     StepReport,
     Submit,
@@ -21,20 +27,57 @@ from tallystick_platform.protocol import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Who will compute: one worker with its model, hardware and provider."""
+class Claim:
+    """One place in a worker, for one request."""
 
-    model: ModelInfo
-    provider: ProviderInfo
-    gpu: GpuInfo
-    worker: str
+    __slots__ = ("_generation", "_link", "_waiting", "placement")
+
+    def __init__(self, link: Link) -> None:
+        self.placement = link.placement
+        self._link = link
+        self._waiting = True  # until it is used or released
+        self._generation: Generation | None = None
+
+    def start(self, call: Call) -> Generation:
+        """Hand the request to the worker. Requires: neither started nor released. Raises: NoProvider if the worker is gone."""
+        if not self._waiting:
+            raise RuntimeError("a claim is used once")
+        self._generation = generation = self._link.submit(call)
+        self._waiting = False
+        return generation
+
+    def release(self) -> None:
+        """Give the place back, and what was started up; more than once does nothing."""
+        if self._generation is not None:
+            self._generation.cancel()
+        elif self._waiting:
+            self._waiting = False
+            self._link.give_back()
 
 
 class Link:
-    """One worker that said hello, at a standing place or at one opened for a version. `send` hands one message to it."""
+    """One worker that said hello, at a standing place or at one opened for a version. `send` hands one message to it.
 
-    __slots__ = ("_generations", "_now_us", "_send", "folder", "max_requests", "pid", "placement", "standing")
+    `max_active` requests are computed side by side, `rows` of them in one pass. Units: `used_ns` monotonic nanoseconds, when a
+    place was last taken or freed.
+    """
+
+    __slots__ = (
+        "_claimed",
+        "_clock",
+        "_dead",
+        "_generations",
+        "_pace",
+        "_send",
+        "folder",
+        "max_active",
+        "max_requests",
+        "pid",
+        "placement",
+        "rows",
+        "standing",
+        "used_ns",
+    )
 
     def __init__(
         self,
@@ -43,41 +86,66 @@ class Link:
         hello: Hello,
         provider: ProviderInfo,
         send: Callable[[ToWorker], None],
-        now_us: Callable[[], int],
+        clock: Clock,
         standing: bool = True,
     ) -> None:
         self.standing = standing
         self.folder = hello.folder
         self.placement = Placement(model=hello.model, provider=provider, gpu=hello.gpu, worker=worker_id)
         self.max_requests = hello.max_requests
+        self.max_active = hello.max_active
+        self.rows = hello.rows
         self.pid = hello.pid
+        self.used_ns = clock.monotonic_ns()
         self._send = send
-        self._now_us = now_us
+        self._clock = clock
+        self._pace = Pace(clock)
+        self._claimed = 0
+        self._dead = False
         self._generations: dict[bytes, Generation] = {}
 
     @property
     def load(self) -> int:
-        """Requests that it holds."""
-        return len(self._generations)
+        """Places that are taken: by claims that wait, and by what the worker holds."""
+        return self._claimed + len(self._generations)
 
     @property
     def full(self) -> bool:
         """Whether it may take no further request."""
-        return len(self._generations) >= self.max_requests
+        return self.load >= self.max_requests
 
-    def submit(self, request: GenerationRequest) -> Generation:
-        """Hand a request over. Requires: not `full`."""
-        request_id = request.request_id
+    @property
+    def wait_s(self) -> int:
+        """How long until what it has now is done, as fast as it was lately. Units: whole seconds."""
+        return self._pace.wait_s(self.load)
+
+    def claim(self) -> Claim:
+        """Take a place. Requires: not `full`."""
+        self._pace.begun(self.load)
+        self._claimed += 1
+        self.used_ns = self._clock.monotonic_ns()
+        return Claim(self)
+
+    def submit(self, call: Call) -> Generation:
+        """Hand over what a claim is for. Called by the claim. Raises: NoProvider"""
+        if self._dead:
+            raise errors.NoProvider(model=self.placement.model.id)
+        request_id = call.request_id
 
         def cancel() -> None:
-            # The place stays taken until the worker has confirmed the end: the bound counts what it really holds.
             if request_id in self._generations:
                 self._send(Cancel(request_id))
 
-        generation = Generation(worker=self.placement.worker, now_us=self._now_us, cancel=cancel)
-        self._send(Submit(request))
+        generation = Generation(worker=self.placement.worker, now_us=self._clock.now_us, cancel=cancel)
+        self._send(Submit(call))
         self._generations[request_id] = generation
+        self._claimed -= 1
         return generation
+
+    def give_back(self) -> None:
+        """A claim ends that started nothing. Called by the claim."""
+        self._claimed -= 1
+        self.used_ns = self._clock.monotonic_ns()
 
     def take(self, report: StepReport) -> None:
         """Hand each event of a step to its generation."""
@@ -85,6 +153,9 @@ class Link:
         for event in report.events:
             if isinstance(event, Finished | Failed):
                 generation = generations.pop(event.request_id, None)
+                if generation is not None:
+                    self.used_ns = self._clock.monotonic_ns()
+                    self._pace.ended()
             else:
                 generation = generations.get(event.request_id)
             if generation is not None and not generation.ended:
@@ -92,6 +163,7 @@ class Link:
 
     def die(self, reason: str) -> None:
         """The worker is gone: every generation ends with what it had delivered."""
+        self._dead = True
         generations, self._generations = self._generations, {}
         for generation in generations.values():
-            generation.die(reason)
+            generation.fail(errors.WorkerDied(worker=self.placement.worker, reason=reason))

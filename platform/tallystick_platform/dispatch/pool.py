@@ -23,10 +23,12 @@ from typing import Any
 import structlog
 import zmq
 
+from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import process as worker_process
-from tallystick_platform.dispatch.endpoint import open_router, socket_folder
 from tallystick_platform.dispatch.link import Link
 from tallystick_platform.dispatch.place import Place, PlaceConfig, PoolConfig, misfit, worker_config
+from tallystick_platform.dispatch.process import open_router, socket_folder
+from tallystick_platform.dispatch.versions import Key
 from tallystick_platform.protocol import (
     PROTOCOL_VERSION,
     Alive,
@@ -34,6 +36,7 @@ from tallystick_platform.protocol import (
     FromWorker,
     Hello,
     Loading,
+    ModelInfo,
     ProtocolFault,
     ProviderInfo,
     StepReport,
@@ -54,12 +57,13 @@ _log = structlog.get_logger(__name__)
 class WorkerPool:
     """Owns the socket and one supervising task per worker place. Everything runs in one event loop.
 
-    `heard_of` is told each worker that begins to serve.
+    `stood` are the models that standing places have served until now. `heard_of` is told each worker that begins to serve, `loading` the
+    stage of loading its model that one at a standing place is in, and how much of it is done.
     """
 
-    def __init__(self, config: PoolConfig, now_us: Callable[[], int]) -> None:
+    def __init__(self, config: PoolConfig, clock: Clock) -> None:
         self._config = config
-        self._now_us = now_us
+        self._clock = clock
         self._links: dict[str, Link] = {}
         self._greeted: dict[str, asyncio.Future[Hello]] = {}
         self._heard: dict[str, float] = {}
@@ -70,16 +74,14 @@ class WorkerPool:
         self._changed = asyncio.Event()
         self.last_fault: str | None = None
         self.restarts = 0
+        self.stood: dict[Key, ModelInfo] = {}
         self.heard_of: Callable[[Link], None] | None = None
+        self.loading: Callable[[str, float], None] | None = None
 
     @property
     def links(self) -> list[Link]:
         """The workers that serve now."""
         return list(self._links.values())
-
-    def link(self, worker_id: str) -> Link | None:
-        """One of them by its identity."""
-        return self._links.get(worker_id)
 
     @property
     def provider(self) -> ProviderInfo:
@@ -213,12 +215,21 @@ class WorkerPool:
             hello=hello,
             provider=place.config.provider,
             send=lambda message: self._send(worker_id, message),
-            now_us=self._now_us,
+            clock=self._clock,
             standing=place.config.standing,
         )
         model = hello.model
+        if place.config.standing:
+            self.stood[(model.id, model.weights_digest)] = model
         _log.info(
-            "worker.ready", worker=worker_id, model=model.id, version=model.version, engine=model.engine, pid=hello.pid
+            "worker.ready",
+            worker=worker_id,
+            model=model.id,
+            version=model.version,
+            engine=model.engine,
+            pid=hello.pid,
+            side_by_side=hello.max_active,
+            rows=hello.rows,
         )
         place.futile = 0
         place.settle(True)
@@ -271,6 +282,9 @@ class WorkerPool:
                 link.take(message)
         elif isinstance(message, Loading):
             _log.info("worker.loading", worker=worker_id, stage=message.stage, fraction=round(message.fraction, 2))
+            place = self._places.get(worker_id.rpartition(".")[0])
+            if self.loading is not None and place is not None and place.config.standing:
+                self.loading(message.stage, message.fraction)
         elif isinstance(message, Hello) and not greeted.done():
             if message.protocol_version == PROTOCOL_VERSION:
                 greeted.set_result(message)

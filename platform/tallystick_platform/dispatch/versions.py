@@ -1,18 +1,75 @@
-"""What a fleet keeps in its books: the versions that are loaded, those being loaded, those that failed, and who waits."""
+"""Registered versions as the dispatcher knows them: what the registry offers to one who asks, and which of it is loaded."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
+from tallystick.ids import Address
 from tallystick_platform import errors
-from tallystick_platform.dispatch.catalog import Servable
-from tallystick_platform.dispatch.place import Place
+from tallystick_platform.formats.memory import estimate
+from tallystick_platform.protocol import VersionConfig
 
-SERVED_TASKS = frozenset({"chat"})
+SERVED_TASKS = frozenset({"chat", "completion", "embedding"})
 SERVED_FORMATS = frozenset({"safetensors", "adapter"})
+KV_TOKENS = 8_192  # caches that a worker is expected to fill: eight requests of a thousand tokens
 
 Key = tuple[str, bytes]  # model id and digest: the same files under two names are served under each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servable:
+    """One registered version. Its folder must have its digest; an adapter names its base's folder and digest.
+
+    `public` says whether everyone may see it. A price of its own stands above the provider's. Units: micro-units of the currency an hour.
+    """
+
+    model_id: str
+    version: str
+    digest: bytes
+    folder: Path
+    task: str
+    format: str
+    pinned: bool = False
+    public: bool = True
+    price_per_hour_micros: int | None = None
+    currency: str | None = None
+    base_folder: Path | None = None
+    base_digest: bytes | None = None
+
+    @property
+    def reference(self) -> str:
+        """`model@version`, which names it alone."""
+        return f"{self.model_id}@{self.version}"
+
+    @property
+    def key(self) -> Key:
+        """Under what it is kept."""
+        return (self.model_id, self.digest)
+
+    def config(self) -> VersionConfig:
+        """The same for its worker."""
+        return VersionConfig(
+            model_id=self.model_id,
+            version=self.version,
+            folder=str(self.folder),
+            digest=self.digest.hex(),
+            task=self.task,
+            base_folder=None if self.base_folder is None else str(self.base_folder),
+            base_digest=None if self.base_digest is None else self.base_digest.hex(),
+        )
+
+    def check_served(self) -> None:
+        """Raises: NotServable for a task or a format that no engine here computes."""
+        for what, found, served in (
+            ("task", self.task, SERVED_TASKS),
+            ("format", self.format, SERVED_FORMATS),
+        ):
+            if found not in served:
+                reason = f"its {what} is {found}, and workers here compute {' and '.join(sorted(served))}"
+                raise errors.NotServable(model=self.reference, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,53 +82,35 @@ class LoadedVersion:
     needed_bytes: int
 
 
-@dataclass(slots=True, kw_only=True)
-class Version:
-    """A loaded version. `claims` are the requests that may use it; `used_s` is when the last of them began or ended."""
+class Catalog(Protocol):
+    """The registered versions. Asked for every request in the event loop, which it never keeps waiting for a database."""
 
-    servable: Servable
-    place: Place
-    needed_bytes: int
-    used_s: float
-    claims: int = 0
+    async def resolve(self, reference: str, viewer: Address | None) -> Servable:
+        """The version that answers a viewer who names it so; None is the operator.
 
-    @property
-    def requests(self) -> int:
-        """Requests that may use it: a cancelled one counts until its worker has confirmed the end."""
-        link = self.place.link
-        return max(self.claims, 0 if link is None else link.load)
+        Raises: UnknownModel, also for what the viewer may not see and for what is retired.
+        """
+        ...
 
+    async def knows(self, reference: str) -> bool:
+        """Whether a version is registered, at whatever stage and for whomever."""
+        ...
 
-@dataclass(slots=True, kw_only=True)
-class Failure:
-    """Why a version could not be loaded, and until when it is not tried again."""
+    def forget(self) -> None:
+        """Something was changed in this process: what was remembered counts no longer. Called from any thread."""
+        ...
 
-    reason: str
-    until_s: float
+    async def pinned(self) -> Sequence[Servable]:
+        """The versions to be loaded from the start."""
+        ...
 
 
-@dataclass(slots=True, kw_only=True)
-class Books:
-    """What the fleet knows. `waiting` counts the requests that wait for each version."""
+def needed_bytes(servable: Servable) -> int:
+    """What a worker of this version will take, from its files' headers. An adapter comes on top of its base.
 
-    versions: dict[Key, Version] = field(default_factory=dict)
-    by_place: dict[str, Version] = field(default_factory=dict)
-    loads: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
-    failures: dict[Key, Failure] = field(default_factory=dict)
-    waiting: dict[Key, int] = field(default_factory=dict)
-
-
-def refuse_unservable(servable: Servable) -> None:
-    """Raises: NotServable for a task or a format that no engine here computes."""
-    for what, found, served in (
-        ("task", servable.task, SERVED_TASKS),
-        ("format", servable.format, SERVED_FORMATS),
-    ):
-        if found not in served:
-            reason = f"its {what} is {found}, and workers here compute {' and '.join(sorted(served))}"
-            raise errors.NotServable(model=servable.reference, reason=reason)
-
-
-def key_of(servable: Servable) -> Key:
-    """Under what a version stands in the books."""
-    return (servable.model_id, servable.digest)
+    Weights count as float32, which is what a machine without a GPU computes in. Raises: FormatError.
+    """
+    if servable.base_folder is None:
+        return estimate(servable.folder, kv_tokens=KV_TOKENS).total_bytes
+    base = estimate(servable.base_folder, kv_tokens=KV_TOKENS).total_bytes
+    return base + sum(path.stat().st_size for path in servable.folder.rglob("*") if path.is_file())

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import Delta, Generation
-from tallystick_platform.protocol import Failed, Finished, Started, TextDelta
+from tallystick_platform.dispatch import Generation
+from tallystick_platform.protocol import Failed, Finished, Piece, Started
 
 ID = b"1" * 16
 
@@ -19,46 +19,62 @@ def generation(cancels):
     return Generation(worker="w", now_us=lambda: 77, cancel=lambda: cancels.append(1))
 
 
+def usage(given, drawn):
+    return {"input_tokens": given, "output_tokens": drawn}
+
+
 async def collect(generation):
-    return [delta async for delta in generation]
+    return [piece async for piece in generation]
 
 
-async def test_deltas_come_in_order_and_then_the_result(generation):
+async def test_pieces_come_in_order_and_then_the_end(generation):
     reading = asyncio.create_task(collect(generation))
-    for event in (Started(ID, 5), TextDelta(ID, "a", 1, 10), Finished(ID, "stop", 5, 2, 30)):
+    events = (Started(ID, usage(5, 0)), Piece(ID, "a", usage(5, 1), 10), Finished(ID, "stop", usage(5, 2), 30))
+    for event in events:
         generation.feed(event)
         await asyncio.sleep(0)
-    assert await reading == [Delta(text="a", tokens=1)]
-    result = generation.result
-    assert (result.finish_reason, result.input_tokens, result.output_tokens) == ("stop", 5, 2)
-    assert (result.device_time_us, result.started_at_us) == (30, 77 - 30)
+    assert await reading == ["a"]
+    progress = generation.progress
+    assert (generation.finish_reason, progress.usage) == ("stop", usage(5, 2))
+    assert (progress.device_time_us, progress.started_at_us) == (30, 77 - 30)
 
 
-async def test_a_reader_that_fell_behind_gets_one_delta(generation):
-    generation.feed(TextDelta(ID, "a", 1, 10))
-    generation.feed(TextDelta(ID, "b", 2, 20))
-    generation.feed(Finished(ID, "length", 1, 3, 20))
-    assert await collect(generation) == [Delta(text="ab", tokens=3)]
+async def test_a_reader_that_fell_behind_gets_the_text_that_waits_at_once(generation):
+    generation.feed(Piece(ID, "a", usage(1, 1), 10))
+    generation.feed(Piece(ID, "b", usage(1, 3), 20))
+    generation.feed(Finished(ID, "length", usage(1, 3), 20))
+    assert await collect(generation) == ["ab"]
+
+
+async def test_outputs_of_bytes_stay_apart_also_where_the_reader_fell_behind(generation):
+    for data in (b"one", b"two", "a", "b", b"three"):
+        generation.feed(Piece(ID, data, {}, 1))
+    generation.feed(Finished(ID, None, {"input_tokens": 4}, 2))
+    assert await collect(generation) == [b"one", b"two", "ab", b"three"]
+    assert (generation.finish_reason, generation.progress.usage) == (None, {"input_tokens": 4})
+
+
+async def test_a_piece_without_text_only_counts(generation):
+    generation.feed(Piece(ID, "", usage(5, 1), 10))
+    generation.feed(Finished(ID, "stop", usage(5, 1), 10))
+    assert await collect(generation) == []
+    assert generation.progress.usage == usage(5, 1)
 
 
 async def test_progress_tells_what_was_used_until_now(generation):
     assert generation.progress.started_at_us is None
-    generation.feed(Started(ID, 5))
-    generation.feed(TextDelta(ID, "a", 2, 10))
+    generation.feed(Started(ID, usage(5, 0)))
+    assert generation.progress.started_at_us == 77
+    generation.feed(Piece(ID, "a", usage(5, 2), 10))
     progress = generation.progress
-    assert (progress.input_tokens, progress.output_tokens, progress.device_time_us, progress.started_at_us) == (
-        5,
-        2,
-        10,
-        77 - 10,
-    )
+    assert (progress.usage, progress.device_time_us, progress.started_at_us) == (usage(5, 2), 10, 77 - 10)
 
 
-@pytest.mark.parametrize("event", [TextDelta(ID, "a", 1, 500), Finished(ID, "stop", 5, 1, 500)])
+@pytest.mark.parametrize("event", [Piece(ID, "a", {}, 500), Finished(ID, "stop", {}, 500)])
 async def test_engine_time_was_spent_after_the_start_also_where_the_start_was_heard_of_late(event):
     now_us = iter((1_000, 1_200))
     generation = Generation(worker="w", now_us=lambda: next(now_us), cancel=lambda: None)
-    generation.feed(Started(ID, 5))
+    generation.feed(Started(ID, {}))
     generation.feed(event)
     assert generation.progress.started_at_us == 1_200 - 500
     assert generation.progress.device_time_us <= 1_200 - generation.progress.started_at_us
@@ -67,23 +83,23 @@ async def test_engine_time_was_spent_after_the_start_also_where_the_start_was_he
 async def test_a_later_look_never_moves_the_start_forward():
     now_us = iter((1_000, 9_000))
     generation = Generation(worker="w", now_us=lambda: next(now_us), cancel=lambda: None)
-    generation.feed(Started(ID, 5))
-    generation.feed(TextDelta(ID, "a", 1, 10))
+    generation.feed(Started(ID, {}))
+    generation.feed(Piece(ID, "a", {}, 10))
     assert generation.progress.started_at_us == 1_000
 
 
 async def test_what_took_no_engine_time_did_not_start(generation):
-    generation.feed(Finished(ID, "cancelled", 0, 0, 0))
+    generation.feed(Finished(ID, "cancelled", usage(0, 0), 0))
     assert generation.progress.started_at_us is None
 
 
-async def test_a_dead_worker_ends_it_with_what_was_delivered(generation):
-    generation.feed(TextDelta(ID, "half", 2, 10))
-    generation.die("exit code -9")
-    assert (await anext(generation)).text == "half"
-    with pytest.raises(errors.WorkerDied) as caught:
+async def test_a_failure_is_raised_after_what_was_delivered_before_it(generation):
+    generation.feed(Piece(ID, "half", usage(1, 2), 10))
+    generation.fail(errors.WorkerDied(worker="w", reason="exit code -9"))
+    assert await anext(generation) == "half"
+    with pytest.raises(errors.WorkerDied, match="exit code -9"):
         await anext(generation)
-    assert (caught.value.delivered_text, caught.value.output_tokens, caught.value.device_time_us) == ("half", 2, 10)
+    assert (generation.progress.usage, generation.progress.device_time_us) == (usage(1, 2), 10)
 
 
 @pytest.mark.parametrize(
@@ -114,11 +130,6 @@ async def test_cancelling_ends_the_reading_at_once_and_tells_the_worker_once(gen
 
 
 async def test_cancelling_after_the_end_tells_nobody(generation, cancels):
-    generation.feed(Finished(ID, "stop", 1, 1, 1))
+    generation.feed(Finished(ID, "stop", usage(1, 1), 1))
     generation.cancel()
     assert cancels == []
-
-
-async def test_a_result_before_the_end_is_refused(generation):
-    with pytest.raises(errors.EngineFailed):
-        _ = generation.result
