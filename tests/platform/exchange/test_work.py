@@ -108,7 +108,7 @@ async def until(condition) -> None:
 
 async def test_work_that_ends_becomes_one_completed_record() -> None:
     bench = Bench()
-    recorded = await line(bench, Steps(opened(), opened()).run())
+    recorded = await line(bench, Steps(opened(), opened())).run()
     record = bench.journal.only
     assert recorded.entry is bench.journal.entries[0]
     assert (recorded.failure, recorded.record) == (None, record)
@@ -266,7 +266,7 @@ async def test_nothing_is_released_when_the_record_cannot_be_stored() -> None:
     bench = Bench()
     bench.journal.commit_error = unavailable()
     with pytest.raises(AnswerWithheld) as withheld:
-        await line(bench, Steps(opened()).run())
+        await line(bench, Steps(opened())).run()
     assert withheld.value.ticket.record.id == bench.journal.open[1].id
     assert bench.gate.inside == 0
 
