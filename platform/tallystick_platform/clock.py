@@ -78,10 +78,9 @@ class Pace:
             self._interval_ns += SMOOTHING * (newest_ns - self._interval_ns)
 
     def wait_s(self, ahead: int) -> int:
-        """How long until `ahead` more have ended. Units: whole seconds, MIN_WAIT_S to MAX_WAIT_S."""
-        since_ns = self._clock.monotonic_ns() - self._last_ns  # the next interval is at least so long
-        interval_ns = max(self._interval_ns or 0.0, float(since_ns) if ahead else 0.0)
-        return bounded_wait_s(ahead * interval_ns / NS_PER_S)
+        """How long until the `ahead` that are under way have ended. Units: whole seconds, MIN_WAIT_S to MAX_WAIT_S."""
+        since_ns = self._clock.monotonic_ns() - self._last_ns  # what stands still for so long will not end at once
+        return bounded_wait_s(max(ahead * (self._interval_ns or 0.0), since_ns if ahead else 0) / NS_PER_S)
 
 
 def bounded_wait_s(seconds: float) -> int:

@@ -65,7 +65,7 @@ def from_header(value: str) -> dict:
 class FakeAuthenticator:
     """Knows two tokens, and one each that is expired and revoked."""
 
-    def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str) -> Principal:
         if token == TOKEN:
             return PRINCIPAL
         if token == OTHER_TOKEN:

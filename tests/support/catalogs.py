@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tallystick.ids import Address
-from tallystick_platform.dispatch import Dispatcher, Fleet, Servable, WorkerPool
+from tallystick_platform.dispatch import Claim, Dispatcher, Fleet, Servable, WorkerPool
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.errors import UnknownModel
+from tests.support.clocks import FixedClock
 from tests.support.workers import LIMIT_S, NOW_US, PROVIDER, pool_config, reader
 
 GIB = 1_073_741_824
@@ -41,13 +42,17 @@ def servable_of(folder: Path, model_id: str, **changes: Any) -> Servable:
 
 
 class FakeCatalog:
-    """Versions in the order in which they came: the newest one answers to a bare name. Private ones are their owner's."""
+    """Versions in the order in which they came: the newest one answers to a bare name. Private ones are their owner's.
+
+    What is `retired` is known and answers nobody.
+    """
 
     def __init__(self, *servables: Servable) -> None:
         self.servables = list(servables)
+        self.retired: list[Servable] = []
         self.asked: list[tuple[str, Address | None]] = []
 
-    def resolve(self, reference: str, viewer: Address | None) -> Servable:
+    async def resolve(self, reference: str, viewer: Address | None) -> Servable:
         self.asked.append((reference, viewer))
         model_id, _, version = reference.partition("@")
         for servable in reversed(self.servables):
@@ -56,10 +61,19 @@ class FakeCatalog:
                 return servable
         raise UnknownModel(model=reference)
 
+    async def knows(self, reference: str) -> bool:
+        model_id, _, version = reference.partition("@")
+        known = [*self.servables, *self.retired]
+        return any(one.model_id == model_id and one.digest.hex().startswith(version) for one in known)
+
+    def retire(self, servable: Servable) -> None:
+        self.servables.remove(servable)
+        self.retired.append(servable)
+
     def forget(self) -> None:
         self.asked.clear()
 
-    def pinned(self) -> list[Servable]:
+    async def pinned(self) -> list[Servable]:
         return [servable for servable in self.servables if servable.pinned]
 
 
@@ -87,30 +101,31 @@ class Rig:
         bounds = {name: changes.pop(name) for name in ("max_loaded",) if name in changes}
         self.catalog = FakeCatalog(*servables)
         self.memory = memory or Memory()
-        self.now_s = 1_000.0
-        self.pool = WorkerPool(pool_config(folder, version_engine="constant", **changes), lambda: NOW_US)
+        self.clock = FixedClock(NOW_US)
+        self.pool = WorkerPool(pool_config(folder, version_engine="constant", **changes), self.clock)
         self.fleet = Fleet(
             self.pool,
             PROVIDER,
             needed=self.memory.needed,
             available=self.memory.available,
-            monotonic_s=self._tick,
+            clock=self.clock,
             **bounds,
         )
         self.memory.fleet = self.fleet
         self.dispatcher = Dispatcher(self.pool, self.catalog, self.fleet)
-
-    def _tick(self) -> float:
-        self.now_s += 0.001
-        return self.now_s
 
     def names(self) -> list[str]:
         """The models that the fleet has loaded."""
         return sorted(version.servable.model_id for version in self.fleet.loaded())
 
     async def used(self, reference: str) -> None:
-        """Load a version and leave it idle."""
-        self.dispatcher.release(await reader(self.dispatcher.load(reference)))
+        """Load a version, claim a place in it, and leave it idle again."""
+        self.clock.advance(1)
+        (await self.claim(reference)).release()
+
+    async def claim(self, reference: str, viewer: Address | None = None) -> Claim:
+        """A place in a version, within the tests' bound."""
+        return await reader(self.dispatcher.claim(reference, viewer, "chat"))
 
 
 @asynccontextmanager

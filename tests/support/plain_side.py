@@ -146,7 +146,7 @@ def plain_api(side: PlainSide) -> ASGIApp:
     async def chat_completions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
         headers = scope["headers"]
-        principal = principal_of(headers, services.authenticator)
+        principal = await principal_of(headers, services.authenticator)
         timeout_s = timeout_of(headers, services.request_timeout_s)
         body = await read_body(
             scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=services.request_timeout_s

@@ -1,7 +1,7 @@
 """Bounds on what is under way: requests at once, requests of one token at once, records not yet on the chain; and draining.
 
 Everything here runs in the event loop and is a few additions; nothing waits. A request that finds no room is refused at once, with the
-time after which it may try again.
+time in which as many as are ahead of it are done, as fast as they were lately.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tallystick_platform.clock import Clock, Pace
 from tallystick_platform.errors import Backlogged, Draining, Overloaded, TokenBusy
 
-RETRY_BUSY_S = 1  # a slot is free again as soon as any request ends
 RETRY_ANCHOR_S = 10  # a few batches later
 RETRY_DRAINING_S = 15  # when a successor may be up
 
@@ -46,12 +46,13 @@ class Gate:
     """Counts places. `depth()` is the number of records that no block holds yet."""
 
     def __init__(
-        self, *, max_concurrent: int, max_per_token: int, max_unanchored: int, depth: Callable[[], int]
+        self, *, max_concurrent: int, max_per_token: int, max_unanchored: int, depth: Callable[[], int], clock: Clock
     ) -> None:
         self._max_concurrent = max_concurrent
         self._max_per_token = max_per_token
         self._max_unanchored = max_unanchored
         self._depth = depth
+        self._pace = Pace(clock)
         self._by_token: dict[str, int] = {}
         self._draining = False
         self._idle = asyncio.Event()
@@ -69,12 +70,13 @@ class Gate:
             raise Draining(retry_after_s=RETRY_DRAINING_S)
         held = self._by_token.get(token_id, 0)
         if held >= self._max_per_token:
-            raise TokenBusy(bound="requests of this token", limit=self._max_per_token, retry_after_s=RETRY_BUSY_S)
+            raise TokenBusy(bound="requests of this token", limit=self._max_per_token, retry_after_s=self._wait_s)
         if self.in_flight >= self._max_concurrent:
-            raise Overloaded(bound="requests at once", limit=self._max_concurrent, retry_after_s=RETRY_BUSY_S)
+            raise Overloaded(bound="requests at once", limit=self._max_concurrent, retry_after_s=self._wait_s)
         if self._depth() + self.in_flight >= self._max_unanchored:
             bound = "records not yet on the chain"
             raise Backlogged(bound=bound, limit=self._max_unanchored, retry_after_s=RETRY_ANCHOR_S)
+        self._pace.begun(self.in_flight)
         self._by_token[token_id] = held + 1
         self.in_flight += 1
         self._idle.clear()
@@ -88,8 +90,14 @@ class Gate:
         else:
             del self._by_token[token_id]
         self.in_flight -= 1
+        self._pace.ended()
         if self.in_flight == 0:
             self._idle.set()
+
+    @property
+    def _wait_s(self) -> int:
+        """How long until what is in flight now is done."""
+        return self._pace.wait_s(self.in_flight)
 
     def drain(self) -> None:
         """Take nothing new from now on."""

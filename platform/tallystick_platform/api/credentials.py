@@ -6,12 +6,11 @@ Three forms are taken: `Authorization: Bearer <token>`, a bare `Authorization: <
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from tallystick.errors import IdError
 from tallystick.ids import parse_address
 from tallystick_platform.api.refusals import CredentialsConflict, SenderMismatch
-from tallystick_platform.auth import Principal
+from tallystick_platform.auth import Authenticator, Principal
 from tallystick_platform.errors import CredentialMalformed, CredentialMissing
 
 MAX_CREDENTIAL_BYTES = 512
@@ -19,15 +18,7 @@ MAX_CREDENTIAL_BYTES = 512
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-class Authenticator(Protocol):
-    """Who a token belongs to."""
-
-    def authenticate(self, token: str) -> Principal:
-        """Raises: AuthenticationError."""
-        ...
-
-
-def principal_of(headers: Headers, authenticator: Authenticator) -> Principal:
+async def principal_of(headers: Headers, authenticator: Authenticator) -> Principal:
     """Whose request it is.
 
     Raises: AuthenticationError.
@@ -54,7 +45,7 @@ def principal_of(headers: Headers, authenticator: Authenticator) -> Principal:
         raise CredentialMissing
     if len(tokens) > 1:  # a header twice, too: a proxy before this service may have judged by the other one
         raise CredentialsConflict
-    principal = authenticator.authenticate(tokens.pop())
+    principal = await authenticator.authenticate(tokens.pop())
     for address in stated:
         _check_sender(address, principal)
     return principal

@@ -63,13 +63,13 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @route("/v1/exports/{export_id:str}/files/{name:path}", http_method=["GET", "HEAD"])
     async def download_file(request: Request, export_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         job = await services.exports.find(principal.address, export_id)
         return answer(request, principal, part_of(job, name.removeprefix("/")))
 
     @route(f"/v1/exports/{{export_id:str}}/{ARCHIVE_NAME}", http_method=["GET", "HEAD"])
     async def download_archive(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         return answer(request, principal, archive_of(await services.exports.find(principal.address, export_id)))
 
     return [download_file, download_archive]

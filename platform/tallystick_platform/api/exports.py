@@ -38,7 +38,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
     @post(model_paths("/exports"), status_code=202)
     async def create_export(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
-        principal = principal_of(scope["headers"], services.authenticator)
+        principal = await principal_of(scope["headers"], services.authenticator)
         body = await read_body(scope, request.receive, limit_bytes=MAX_BODY_BYTES, limit_s=BODY_LIMIT_S)
         asked = parse_export(body)
         taken = await jobs.submit(
@@ -55,7 +55,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads("/v1/exports")
     async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         query = request.query_params
         page = await jobs.page(
             principal.address,
@@ -73,13 +73,13 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads("/v1/exports/{export_id:str}")
     async def get_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         job = await jobs.find(principal.address, export_id)
         return json_reply(shown(job), headers=[record_header(job)])
 
     @delete("/v1/exports/{export_id:str}", status_code=200)
     async def cancel_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown(await jobs.cancel(principal.address, export_id)))
 
     return [create_export, list_exports, get_export, cancel_export]

@@ -20,7 +20,7 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @post(model_paths("/load"), status_code=200)
     async def load_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         limit_s = services.request_timeout_s
         try:
             async with asyncio.timeout(limit_s):
@@ -31,7 +31,7 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @post(model_paths("/unload"), status_code=200)
     async def unload_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown(await services.loading.unload(model_id_of(request), principal.address)))
 
     return [load_model, unload_model]

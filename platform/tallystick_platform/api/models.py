@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -14,10 +13,10 @@ from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.errors import UnknownModel
-from tallystick_platform.exchange import defaults
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.shown import shown_version
+from tallystick_platform.tasks.drawing import defaults
 
 US_PER_S = 1_000_000
 
@@ -41,7 +40,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             "device": model.device,
             "context_length": model.context_length,
             "defaults": {
-                **asdict(defaults(model)),
+                **defaults(model),
                 "recommended_but_not_offered": list(model.sampling.left_out),
             },
             "reproducibility": model.reproducibility,
@@ -74,7 +73,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads("/v1/models")
     async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
         running = services.exchange.models()
         shown = [served(model, offered.pop((model.id, model.weights_digest), None)) for model in running]
@@ -82,7 +81,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads(model_paths())
     async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         wanted = model_id_of(request)
         try:
             version = await services.models.find(wanted, principal.address)

@@ -30,7 +30,7 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the record paths."""
 
     async def own_record(request: Request, record_id: str) -> StoredRecord:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         try:
             found = await services.records.entry(parse_record_id(record_id))
         except IdError:
@@ -41,7 +41,7 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads("/v1/records")
     async def list_records(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         query = request.query_params
         page = await services.records.list(
             principal.address,

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from tallystick.ids import Address, RecordId
 from tallystick.record import State
-from tallystick_platform.api.credentials import Authenticator
 from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Exchange
 from tallystick_platform.jobs import ExportJobs

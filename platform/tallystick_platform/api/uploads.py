@@ -40,7 +40,7 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @post(model_paths("/uploads"), status_code=201)
     async def open_upload(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         body = await read_json(request, services, UploadBody)
         upload = await desk.open_upload(
             model_id_of(request), announcement(body), address=principal.address, token_id=principal.token_id
@@ -49,19 +49,19 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads(model_paths("/uploads"))
     async def list_uploads(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         found = await desk.uploads(model_id_of(request), principal.address)
         return json_reply({"object": "list", "data": [shown_upload(upload) for upload in found]})
 
     @reads(model_paths("/uploads/{upload_id:str}"))
     async def get_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown_upload(await desk.upload(model_id_of(request), upload_id, principal.address)))
 
     @put(model_paths("/uploads/{upload_id:str}/files/{name:path}"), status_code=200)
     async def put_part(request: Request, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         headers = request.scope["headers"]
-        principal = principal_of(headers, services.authenticator)
+        principal = await principal_of(headers, services.authenticator)
         number = whole_number(request.query_params, "part", least=0, default=0) or 0
         claimed = claimed_digest(headers)
         announced_bytes(request.scope, PART_BYTES)
@@ -74,13 +74,13 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @post(model_paths("/uploads/{upload_id:str}/complete"), status_code=200)
     async def complete_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         version = await desk.complete_upload(model_id_of(request), upload_id, principal.address)
         return json_reply(shown_version(version))
 
     @delete(model_paths("/uploads/{upload_id:str}"), status_code=200)
     async def give_up_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         await desk.give_up_upload(model_id_of(request), upload_id, principal.address)
         return json_reply({"object": "model.upload", "id": upload_id, "deleted": True})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
 from collections.abc import Sequence
 
 from tallystick.ids import Address
@@ -11,66 +11,61 @@ from tallystick_platform.dispatch import Servable
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.registry import Registry
+from tallystick_platform.store.remembered import Remembered
 
-REMEMBER_NS = 900_000_000  # what another process promotes or retires counts within a second
-MAX_REMEMBERED = 4_096
 MAX_REFERENCE_CHARS = 192  # longer ones name nothing, and are not kept
-
-Remembered = tuple[int, Servable | PlatformError]
 
 
 class RegistryCatalog:
-    """Implements `dispatch.Catalog`. Used from the event loop: a few rows are read, once a second per name and viewer.
-
-    A caller with the operator's own address is the operator.
-    """
+    """Implements `dispatch.Catalog`. The registry is asked in threads. A caller with the operator's own address is the operator."""
 
     def __init__(self, registry: Registry, operator: Address, clock: Clock) -> None:
         self._registry = registry
         self._operator = operator
-        self._clock = clock
-        self._remembered: OrderedDict[tuple[str, Address | None], Remembered] = OrderedDict()
+        self._found: Remembered[tuple[str, Address | None], Servable | PlatformError] = Remembered(self._look_up, clock)
+        self._registered: Remembered[str, bool] = Remembered(self._is_registered, clock)
 
-    def resolve(self, reference: str, viewer: Address | None) -> Servable:
+    async def resolve(self, reference: str, viewer: Address | None) -> Servable:
         """The version that answers. Raises: UnknownModel; SignatureRefused where the policy asks for a signature that it lacks."""
-        if viewer == self._operator:
-            viewer = None
-        key, now_ns = (reference, viewer), self._clock.monotonic_ns()
-        remembered = self._remembered  # another thread may forget them all meanwhile
-        known = remembered.get(key)
-        if known is None or now_ns - known[0] >= REMEMBER_NS:
-            known = (now_ns, self._look_up(reference, viewer))
-            remembered[key] = known
-            remembered.move_to_end(key)
-            if len(remembered) > MAX_REMEMBERED:
-                remembered.popitem(last=False)
-        if isinstance(known[1], PlatformError):
-            raise known[1].with_traceback(None)  # raised again and again, it would grow
-        return known[1]
-
-    def pinned(self) -> Sequence[Servable]:
-        """The versions to be loaded from the start; what may not be loaded is left to be refused when it is asked for."""
-        found = []
-        for version in self._registry.all_versions():
-            if version.pinned and version.stage is not Stage.RETIRED:
-                servable = self._look_up(version.reference, None)
-                if isinstance(servable, Servable):
-                    found.append(servable)
+        if len(reference) > MAX_REFERENCE_CHARS:
+            raise UnknownModel(model=reference[:MAX_REFERENCE_CHARS])
+        found = await self._found.get((reference, None if viewer == self._operator else viewer))
+        if isinstance(found, PlatformError):
+            raise found.with_traceback(None)  # raised again and again, it would grow
         return found
+
+    async def knows(self, reference: str) -> bool:
+        """Whether a version is registered, at whatever stage and for whomever."""
+        return await self._registered.get(reference)
+
+    async def pinned(self) -> Sequence[Servable]:
+        """The versions to be loaded from the start; what may not be loaded is left to be refused when it is asked for."""
+        return await asyncio.to_thread(self._pinned)
 
     def forget(self) -> None:
         """Ask the registry anew: something was changed in this process. Called from any thread."""
-        self._remembered = OrderedDict()
+        self._found.forget()
+        self._registered.forget()
 
-    def _look_up(self, reference: str, viewer: Address | None) -> Servable | PlatformError:
-        if len(reference) > MAX_REFERENCE_CHARS:
-            return UnknownModel(model=reference[:MAX_REFERENCE_CHARS])
+    def _pinned(self) -> list[Servable]:
+        versions = [one for one in self._registry.all_versions() if one.pinned and one.stage is not Stage.RETIRED]
+        found = [self._look_up((version.reference, None)) for version in versions]
+        return [servable for servable in found if isinstance(servable, Servable)]
+
+    def _look_up(self, asked: tuple[str, Address | None]) -> Servable | PlatformError:
         try:
-            version = self._registry.resolve(reference, viewer)
+            version = self._registry.resolve(*asked)
             self._registry.signatures.clear(version)
             return self._servable(version)
         except PlatformError as error:
             return error
+
+    def _is_registered(self, reference: str) -> bool:
+        try:
+            self._registry.find(reference, None)
+        except UnknownModel:
+            return False
+        return True
 
     def _servable(self, version: ModelVersion) -> Servable:
         base = None if version.base is None else self._registry.find(version.base, None)

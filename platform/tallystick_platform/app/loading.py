@@ -25,13 +25,13 @@ class LoadingDesk:
         version = await asyncio.to_thread(self._owned, reference, self._viewer(address))
         if version.stage is Stage.RETIRED:
             raise UnknownModel(model=reference)
-        self._dispatcher.release(await self._dispatcher.load(version.reference, address))
+        await self._dispatcher.load(version.reference, address)
         return self._state(version)
 
     async def unload(self, reference: str, address: Address) -> LoadState:
         """Unload a version. Raises: UnknownModel, ModelPinned, ModelBusy."""
         version = await asyncio.to_thread(self._owned, reference, self._viewer(address))
-        await self._dispatcher.unload(version.reference)
+        await self._dispatcher.unload(version.reference, None)
         return self._state(version)
 
     def _viewer(self, address: Address) -> Address | None:

@@ -124,7 +124,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             clock=clock,
             stack=stack,
         )
-        gate = _gate(settings, journal, batches, metrics)
+        gate = _gate(settings, journal, batches, clock, metrics)
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
@@ -179,12 +179,13 @@ async def _recovered(journal: Journal, anchoring: AnchorService, stack: AsyncExi
         _log.info("journal.recovered", interrupted=await journal.recover())
 
 
-def _gate(settings: Settings, journal: Journal, batches: Batches, metrics: Metrics) -> Gate:
+def _gate(settings: Settings, journal: Journal, batches: Batches, clock: Clock, metrics: Metrics) -> Gate:
     gate = Gate(
         max_concurrent=settings.max_concurrent_requests,
         max_per_token=settings.max_concurrent_per_token,
         max_unanchored=settings.max_unanchored_records,
         depth=lambda: journal.counts().size - batches.anchored_size,
+        clock=clock,
     )
     metrics.in_flight.set_function(lambda: gate.in_flight)
     return gate

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from tallystick.ids import checksum_address
 from tallystick_platform.app.catalog import RegistryCatalog
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool
-from tallystick_platform.dispatch.memory import available_bytes, needed_bytes
+from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool, needed_bytes
+from tallystick_platform.engine.cpu import available_bytes
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.entries import Stage, Visibility
@@ -27,7 +27,6 @@ from tallystick_platform.sealing import Keyring
 from tallystick_platform.settings import Settings
 
 CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one
-NS_PER_S = 1_000_000_000
 
 _log = structlog.get_logger(__name__)
 
@@ -53,14 +52,8 @@ async def start_workers(
         max_requests=settings.worker_max_concurrent,
         start_timeout_s=settings.worker_start_timeout_s,
     )
-    pool = WorkerPool(config, clock.now_us)
-    fleet = Fleet(
-        pool,
-        provider,
-        needed=needed_bytes,
-        available=available_bytes,
-        monotonic_s=lambda: clock.monotonic_ns() / NS_PER_S,
-    )
+    pool = WorkerPool(config, clock)
+    fleet = Fleet(pool, provider, needed=needed_bytes, available=available_bytes, clock=clock)
     catalog = RegistryCatalog(registry, keys.operator.address, clock)
     dispatcher = Dispatcher(pool, catalog, fleet)
     registrar = Registrar(settings.model, registry, catalog)
@@ -91,6 +84,11 @@ class WorkersCollector(Collector):
             "tallystick_models_memory_bytes",
             "Memory that they were estimated to take.",
             value=sum(version.needed_bytes for version in loaded),
+        )
+        yield GaugeMetricFamily(
+            "tallystick_requests_side_by_side",
+            "Requests that the workers can compute at once.",
+            value=sum(link.max_active for link in self._pool.links),
         )
         yield CounterMetricFamily("tallystick_model_loads", "Versions loaded.", value=fleet.loads)
         yield CounterMetricFamily("tallystick_model_load_failures", "Loads that failed.", value=fleet.failures)

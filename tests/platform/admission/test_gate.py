@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tallystick_platform.admission import Gate
+from tallystick_platform.clock import MAX_WAIT_S, MIN_WAIT_S
 from tallystick_platform.errors import Draining, Overloaded, TokenBusy
+from tests.support.clocks import FixedClock
 
 
 class Depth:
@@ -23,8 +25,13 @@ def depth() -> Depth:
 
 
 @pytest.fixture
-def gate(depth: Depth) -> Gate:
-    return Gate(max_concurrent=3, max_per_token=2, max_unanchored=10, depth=depth)
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def gate(depth: Depth, clock: FixedClock) -> Gate:
+    return Gate(max_concurrent=3, max_per_token=2, max_unanchored=10, depth=depth, clock=clock)
 
 
 def test_requests_within_the_bounds_enter(gate: Gate) -> None:
@@ -50,6 +57,53 @@ def test_one_token_cannot_take_all_places(gate: Gate) -> None:
         gate.enter("a")
     assert (refused.value.limit, refused.value.retry_after_s) == (2, 1)
     gate.enter("b")
+
+
+def refused_for_s(gate: Gate, who: str = "c") -> int:
+    with pytest.raises(Overloaded) as refused:
+        gate.enter(who)
+    return refused.value.retry_after_s
+
+
+def test_a_refused_request_is_told_to_wait_for_those_ahead_of_it_at_their_pace(gate: Gate, clock: FixedClock) -> None:
+    slots = [gate.enter(token) for token in "aab"]
+    for token in "aab" * 20:
+        clock.advance(1.5)
+        slots.pop(0).release()
+        slots.append(gate.enter(token))
+    assert refused_for_s(gate) == 5  # three requests, one of which ends every second and a half
+    assert refused_for_s(gate, "a") == 5
+
+
+def test_the_pace_follows_what_changes(gate: Gate, clock: FixedClock) -> None:
+    slots = [gate.enter(token) for token in "aab"]
+    for seconds, expected in ((10.0, 30), (0.1, 1)):
+        for token in "aab" * 20:
+            clock.advance(seconds)
+            slots.pop(0).release()
+            slots.append(gate.enter(token))
+        assert refused_for_s(gate) == expected
+
+
+def test_a_gate_that_stood_empty_for_long_is_not_taken_for_a_slow_one(gate: Gate, clock: FixedClock) -> None:
+    for _ in range(20):
+        clock.advance(3_600)
+        slot = gate.enter("a")
+        clock.advance(0.5)
+        slot.release()
+    for token in "aab":
+        gate.enter(token)
+    assert refused_for_s(gate) == 2
+
+
+def test_what_a_refused_request_is_told_is_bounded(gate: Gate, clock: FixedClock) -> None:
+    for token in "aab":
+        gate.enter(token)
+    assert refused_for_s(gate) == MIN_WAIT_S == 1
+    clock.advance(10)  # nothing ended yet, so the first may take as long again
+    assert refused_for_s(gate) == 10
+    clock.advance(10_000)
+    assert refused_for_s(gate) == MAX_WAIT_S == 60
 
 
 def test_a_place_that_was_left_is_free_again(gate: Gate) -> None:

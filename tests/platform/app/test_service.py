@@ -43,7 +43,7 @@ class Rig(Bench):
 
     def __init__(self, **settings: object) -> None:
         super().__init__()
-        self.gate = Gate(max_concurrent=9, max_per_token=9, max_unanchored=9, depth=lambda: 0)
+        self.gate = Gate(max_concurrent=9, max_per_token=9, max_unanchored=9, depth=lambda: 0, clock=self.clock)
         self.parts.gate = self.gate
         self.status = STATUS
         self.size = self.anchored = 0
