@@ -45,9 +45,9 @@ from tallystick.record import FIELD_NAMES  # noqa: E402
 from tallystick.sealing import pad  # noqa: E402
 from tallystick_platform.admission import Gate  # noqa: E402
 from tallystick_platform.api import Services, create_api  # noqa: E402
-from tallystick_platform.api.chat import PATH  # noqa: E402
 from tallystick_platform.api.proofs import ProofEncoder  # noqa: E402
 from tallystick_platform.api.services import Readiness  # noqa: E402
+from tallystick_platform.api.wire.openai import CHAT  # noqa: E402
 from tallystick_platform.app.memory import settle_memory  # noqa: E402
 from tallystick_platform.app.randomness import RandomPool  # noqa: E402
 from tallystick_platform.auth import Authenticator  # noqa: E402
@@ -208,8 +208,8 @@ class Client:
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": "POST",
-            "path": PATH,
-            "raw_path": PATH.encode(),
+            "path": CHAT.path,
+            "raw_path": CHAT.path.encode(),
             "root_path": "",
             "scheme": "http",
             "query_string": b"",

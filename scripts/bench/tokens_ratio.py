@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
 
 
 from tallystick_platform.api import create_api  # noqa: E402
-from tallystick_platform.api.chat import PATH  # noqa: E402
+from tallystick_platform.api.wire.openai import CHAT  # noqa: E402
 from tallystick_platform.app.service import Service  # noqa: E402
 from tallystick_platform.app.starting import Running, started  # noqa: E402
 from tallystick_platform.logs import configure_logs  # noqa: E402
@@ -66,7 +66,7 @@ async def ask(port: int, token: str, model: str, max_tokens: int) -> None:
             }
         ).encode()
         head = (
-            f"POST {PATH} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
+            f"POST {CHAT.path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body)

@@ -2,7 +2,8 @@
 
 - `application`: the routes, and what becomes of errors (`error_table`: the one place where an error gets an HTTP status).
 - `edge`: the outermost layer: request ids, the access log, no traceback to anyone.
-- `chat`: the chat path: `strict_json`, `chat_body` and `chat_parsing` read it, `chat_reply`, `sse` and `proofs` answer it.
+- `wire`: how models are asked: one package for each wire format, and the handler that all of them share.
+- `strict_json`, `body`, `received`: what is read of a request; `replies`, `watched`, `proofs`: what answers are made of.
 - `models`, `records`, `ledger`, `operations`: everything else.
 - `openapi`, `openapi_answers`, `chat_neutral_schema`, `openapi_page`: the description, and a page of it that needs nothing from anywhere.
 - `services`: what all of them serve from.

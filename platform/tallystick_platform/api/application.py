@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import structlog
 from litestar import Litestar, MediaType, Request, Response
@@ -10,7 +11,6 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
-from tallystick_platform.api.chat import chat_handler
 from tallystick_platform.api.cors import Cors
 from tallystick_platform.api.downloads import download_handlers
 from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
@@ -23,9 +23,11 @@ from tallystick_platform.api.operations import operation_handlers
 from tallystick_platform.api.records import record_handlers
 from tallystick_platform.api.refusals import BodyTooLarge, TooSlow
 from tallystick_platform.api.registry import registry_handlers
-from tallystick_platform.api.replies import encode_json
+from tallystick_platform.api.replies import ErrorShape, native_error
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
+from tallystick_platform.api.wire import openai
+from tallystick_platform.api.wire.wire import wire_handler
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +42,28 @@ def create_api(services: Services, *, cors_origins: Collection[str] = ()) -> ASG
 
 def create_litestar(services: Services) -> Litestar:
     """The routes, without the edge around them."""
+    return Litestar(
+        route_handlers=[
+            *(wire_handler(wire, services, answering_errors(services, wire.error)) for wire in openai.WIRES),
+            *model_handlers(services),
+            *loading_handlers(services),
+            *registry_handlers(services),
+            *upload_handlers(services),
+            *export_handlers(services),
+            *download_handlers(services),
+            *record_handlers(services),
+            *ledger_handlers(services),
+            *operation_handlers(services),
+        ],
+        exception_handlers=answering_errors(services, native_error),
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # api/body.py bounds what it reads; no other handler reads a body
+    )
+
+
+def answering_errors(services: Services, shape: ErrorShape) -> dict[int | type[Exception], Any]:
+    """What Litestar does with errors of handlers: an answer of this shape, and a line in the log where the server is at fault."""
 
     def answer_error(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
         answer = describe(error)
@@ -57,24 +81,7 @@ def create_litestar(services: Services) -> Litestar:
             isinstance(error, BodyTooLarge) and not (0 <= (error.announced_bytes or -1) <= MAX_DISCARD_BYTES)
         ):
             headers["connection"] = "close"
-        body = encode_json({"error": answer.body()})
-        return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)
+        status, body = shape(answer, None)
+        return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
 
-    return Litestar(
-        route_handlers=[
-            chat_handler(services),
-            *model_handlers(services),
-            *loading_handlers(services),
-            *registry_handlers(services),
-            *upload_handlers(services),
-            *export_handlers(services),
-            *download_handlers(services),
-            *record_handlers(services),
-            *ledger_handlers(services),
-            *operation_handlers(services),
-        ],
-        exception_handlers={Exception: answer_error, HTTPException: answer_error},
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=None,  # api/body.py bounds what it reads; no other handler reads a body
-    )
+    return {Exception: answer_error, HTTPException: answer_error}

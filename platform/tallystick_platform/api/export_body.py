@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
-from tallystick_platform.api.chat_parsing import explained
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.strict_json import read_object
+from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.exporter.spec import QUANTIZATIONS, Format
 
 MAX_QUANTIZATION_CHARS = 32
@@ -22,21 +20,12 @@ class ExportBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     quantization: Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_]{{1,{MAX_QUANTIZATION_CHARS}}}$")] | None = None
 
 
-_DECODER = msgspec.json.Decoder(ExportBody)
-
-
 def parse_export(body: bytes) -> ExportBody:
     """Read an export request.
 
     Raises: BadRequest, naming the parameter.
     """
-    text, _ = read_object(body)
-    try:
-        asked = _DECODER.decode(text)
-    except msgspec.ValidationError as error:
-        raise explained(str(error)) from error
-    except msgspec.DecodeError as error:  # a lone surrogate: the other reader lets it pass
-        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    asked = converted(read_object(body), ExportBody)
     if asked.quantization is not None and asked.quantization.lower() not in _known(asked.format):
         offered = ", ".join(QUANTIZATIONS[asked.format]) or "none: the weights stay as they are"
         raise BadRequest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp

@@ -5,16 +5,19 @@ A test holds the table to the routes that are really served, both ways.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tallystick.record import State
-from tallystick_platform.api.chat_body import ChatBody
-from tallystick_platform.api.chat_neutral_schema import add_neutral
 from tallystick_platform.api.export_body import ExportBody
+from tallystick_platform.api.neutral_schema import add_neutral
 from tallystick_platform.api.openapi_answers import SCHEMAS
 from tallystick_platform.api.openapi_models import MODEL_SCHEMAS, registry_paths
 from tallystick_platform.api.openapi_parts import HASH, PROOF_HEADERS, REF, Schema, error, in_path, parameter, read, ref
 from tallystick_platform.api.registry_body import RegisterBody, UploadBody
+from tallystick_platform.api.wire.openai import WIRES
+from tallystick_platform.api.wire.openai.reading import OpenAiAddress
 
 VERSION = "0.1.0"
 UNAVAILABLE = "The log is not compared with its chain or its anchoring is halted, the journal cannot store, or the server is shutting down"
@@ -26,7 +29,10 @@ RECEIPT_HEADER: Schema = {
 
 def document() -> Schema:
     """The whole description."""
-    _, components = msgspec.json.schema_components((ChatBody, ExportBody, RegisterBody, UploadBody), ref_template=REF)
+    asked, answered = [wire.body for wire in WIRES], [wire.answer for wire in WIRES]
+    _, components = msgspec.json.schema_components(
+        (*asked, *answered, ExportBody, RegisterBody, UploadBody), ref_template=REF
+    )
     add_neutral(components)
     return {
         "openapi": "3.1.0",
@@ -57,7 +63,7 @@ def document() -> Schema:
 
 def _paths() -> Schema:
     return {
-        "/v1/chat/completions": {"post": _chat()},
+        **{wire.path: {"post": _ask(wire)} for wire in WIRES},
         **registry_paths(),
         **_export_paths(),
         **_ledger_paths(),
@@ -227,7 +233,7 @@ def _paging() -> list[Schema]:
     ]
 
 
-def _chat() -> Schema:
+def _ask(wire: OpenAiAddress[Any]) -> Schema:
     headers = [
         parameter(
             "header",
@@ -250,7 +256,7 @@ def _chat() -> Schema:
             },
         },
         "content": {
-            "application/json": {"schema": ref("ChatCompletion")},
+            "application/json": {"schema": ref(wire.answer.__name__)},
             "text/event-stream": {"schema": {"type": "string"}},
         },
     }
@@ -267,10 +273,10 @@ def _chat() -> Schema:
         "504": "The request ran out of time; recorded as `timed_out`.",
     }
     return {
-        "operationId": "chat_completions",
-        "summary": "Ask a chat model",
+        "operationId": wire.path.removeprefix("/v1/").replace("/", "_"),
+        "summary": wire.summary,
         "parameters": headers,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": ref("ChatBody")}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": ref(wire.body.__name__)}}},
         "responses": {"200": ok, **{status: error(text) for status, text in refusals.items()}},
     }
 

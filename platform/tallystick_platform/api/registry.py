@@ -11,7 +11,6 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.chat_parsing import explained
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.model_paths import model_id_of, model_paths
@@ -19,7 +18,7 @@ from tallystick_platform.api.refusals import BadRequest, NothingHere
 from tallystick_platform.api.registry_body import RegisterBody
 from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
-from tallystick_platform.api.strict_json import read_object
+from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
 from tallystick_platform.registry.registrations import Registration
@@ -38,13 +37,7 @@ async def read_json(request: Request, services: Services, kind: type[B]) -> B:  
     body = await read_body(
         request.scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=services.request_timeout_s
     )
-    text, _ = read_object(body)
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.ValidationError as error:
-        raise explained(str(error)) from error
-    except msgspec.DecodeError as error:  # a lone surrogate: the other reader lets it pass
-        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    return converted(read_object(body), kind)
 
 
 def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
@@ -53,7 +46,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @post("/v1/models", status_code=202)
     async def register(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         body = await read_json(request, services, RegisterBody)
         if not body.source.startswith(HUB_PREFIX):
             raise BadRequest(NOT_FROM_HERE, param="source", code="invalid_value")
@@ -70,7 +63,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads("/v1/registrations/{registration_id:str}")
     async def get_registration(request: Request, registration_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         found = desk.registration(registration_id, principal.address)
         if found is None:
             raise NothingHere("There is no such registration of yours.", code="registration_not_found")
@@ -78,23 +71,23 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
 
     @reads(model_paths("/versions"))
     async def list_versions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         found = await desk.versions(model_id_of(request), principal.address)
         return json_reply({"object": "list", "data": [shown_version(version) for version in found]})
 
     @post(model_paths("/promote"), status_code=200)
     async def promote(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown_version(await desk.promote(model_id_of(request), principal.address)))
 
     @post(model_paths("/retire"), status_code=200)
     async def retire(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown_version(await desk.retire(model_id_of(request), principal.address)))
 
     @delete(model_paths(), status_code=200)
     async def remove(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = principal_of(request.scope["headers"], services.authenticator)
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         removed = await desk.remove(model_id_of(request), principal.address)
         return json_reply({"object": "model.version", "reference": removed.reference, "deleted": True})
 

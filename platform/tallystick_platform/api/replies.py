@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import msgspec
@@ -16,6 +16,8 @@ HTML = b"text/html; charset=utf-8"
 EVENTS = b"text/event-stream; charset=utf-8"
 
 Header = tuple[bytes, bytes]
+ErrorShape = Callable[[ErrorAnswer, bytes | None], tuple[int, bytes]]
+"""Writes an error: its status and its JSON, with the proof of its record where there is one."""
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -37,8 +39,7 @@ class Reply:
         self._headers = headers
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send_start(send, self._status, self._content_type, self._headers, length=len(self._body))
-        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+        await send_whole(send, self._status, self._content_type, self._headers, self._body)
 
 
 def json_reply(value: object, *, status: int = 200, headers: Iterable[Header] = ()) -> Reply:
@@ -56,13 +57,23 @@ async def send_start(
     await send({"type": "http.response.start", "status": status, "headers": found})
 
 
-async def send_error(
-    send: Send, answer: ErrorAnswer, headers: Iterable[Header] = (), tallystick: bytes | None = None
-) -> None:
-    """An error, with the proof of its record where the request was admitted."""
+async def send_whole(send: Send, status: int, content_type: bytes, headers: Iterable[Header], body: bytes) -> None:
+    """An answer in one piece."""
+    await send_start(send, status, content_type, headers, length=len(body))
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def native_error(answer: ErrorAnswer, tallystick: bytes | None = None) -> tuple[int, bytes]:
+    """An error as OpenAI's clients expect it, with the proof of its record where the request was admitted."""
     content: dict[str, object] = {"error": answer.body()}
     if tallystick is not None:
         content["tallystick"] = msgspec.Raw(tallystick)
-    body = encode_json(content)
-    await send_start(send, answer.status, JSON, [*answer.headers(), *headers], length=len(body))
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return answer.status, encode_json(content)
+
+
+async def send_error(
+    send: Send, answer: ErrorAnswer, headers: Iterable[Header] = (), tallystick: bytes | None = None
+) -> None:
+    """The same, sent."""
+    status, body = native_error(answer, tallystick)
+    await send_whole(send, status, JSON, [*answer.headers(), *headers], body)

@@ -10,8 +10,8 @@ import zlib
 import pytest
 
 from tallystick_platform.api.body import MAX_MEMBERS
-from tallystick_platform.api.chat import timeout_of
 from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.wire.wire import timeout_of
 from tests.support.api import CHAT, HI, MAX_BODY_BYTES, TOKEN, Api
 
 SLOW = (

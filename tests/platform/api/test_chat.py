@@ -173,7 +173,7 @@ async def test_nothing_of_a_whole_answer_leaves_before_its_record_is_durable() -
     api = Api()
     api.journal.hold_commit = asyncio.Event()
     wire = Wire(api, HI)
-    await until(lambda: api.dispatcher.generations and api.dispatcher.generations[0]._result)
+    await until(lambda: api.dispatcher.generations and api.dispatcher.generations[0].finish_reason)
     for _ in range(20):
         await asyncio.sleep(0)
     assert wire.sent == []
@@ -384,7 +384,7 @@ async def test_a_journal_that_cannot_admit_is_503(error: Exception) -> None:
         reply = await client.post(CHAT, json=HI)
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "journal_unavailable")
     assert "retry-after" in reply.headers
-    assert api.dispatcher.requests == []
+    assert api.dispatcher.calls == []
 
 
 async def test_while_the_log_is_not_compared_nothing_is_admitted_and_clients_are_told_when_to_come_back() -> None:

@@ -1,28 +1,40 @@
-"""The list of parameters in docs/api.md, and the one that the service goes by."""
+"""The lists of parameters in docs/api.md, and those that the service goes by."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from tallystick.tasks.chat_neutral import MESSAGE, PARAMETERS, PART
-from tallystick_platform.api.chat_body import NAMES
+import pytest
+
+from tallystick.tasks.neutral import MESSAGE, PART
 from tallystick_platform.api.openapi import document
+from tallystick_platform.api.wire.openai import CHAT, COMPLETIONS, EMBEDDINGS, WIRES
+from tallystick_platform.api.wire.openai.chat import MESSAGES
+from tallystick_platform.api.wire.openai.reading import OpenAiAddress
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+INSIDE = {"Chat": MESSAGE.keys() | PART.keys()}
 
 
-def test_the_page_names_every_parameter_and_no_other() -> None:
-    section = PAGE[PAGE.index("## Chat\n") : PAGE.index("## The proof in every answer")]
+def members_of(wire: OpenAiAddress) -> set[str]:
+    return set(wire.body.__struct_fields__) | wire.neutral.keys()
+
+
+@pytest.mark.parametrize(("title", "wire"), [("Chat", CHAT), ("Completions", COMPLETIONS), ("Embeddings", EMBEDDINGS)])
+def test_the_page_names_every_parameter_and_no_other(title: str, wire: OpenAiAddress) -> None:
+    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     named = {
         name for row in re.findall(r"^\| (.*?) \|", section, re.MULTILINE) for name in re.findall(r"`([a-z_]+)`", row)
     }
-    assert named == NAMES | PARAMETERS.keys() | MESSAGE.keys() | PART.keys()
+    assert named == members_of(wire) | INSIDE.get(title, set())
 
 
 def test_the_description_has_every_parameter() -> None:
     schemas = document()["components"]["schemas"]
-    assert schemas["ChatBody"]["properties"].keys() == NAMES | PARAMETERS.keys()
-    assert schemas["Message"]["properties"].keys() == {"role", "content"} | MESSAGE.keys()
+    for wire in WIRES:
+        assert schemas[wire.body.__name__]["properties"].keys() == members_of(wire)
+    for message in MESSAGES:
+        assert schemas[message.__name__]["properties"].keys() == {"role", "content"} | MESSAGE.keys()
     assert schemas["TextPart"]["properties"].keys() == {"type", "text"} | PART.keys()
     assert schemas["ChatBody"]["properties"]["n"]["enum"] == [1, None]

@@ -7,34 +7,45 @@ import json
 import pytest
 
 from tallystick.tasks import read
-from tallystick.tasks.chat_neutral import PARAMETERS, Neutral
-from tallystick_platform.api import chat_body
-from tallystick_platform.api.chat_parsing import parse_chat
+from tallystick.tasks.chat import turns_of
+from tallystick.tasks.neutral import CHAT as PARAMETERS
+from tallystick.tasks.neutral import Neutral
 from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.wire.answering import Question
+from tallystick_platform.api.wire.openai import CHAT, texts
+from tallystick_platform.api.wire.openai.chat import MAX_MESSAGES, ChatBody
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+NAMES = frozenset(ChatBody.__struct_fields__)
 
 
-def parse(**given: object):
-    return parse_chat(json.dumps(HI | given).encode())
+def question(body: bytes) -> Question:
+    return CHAT.read(CHAT.path, [], body)
+
+
+def parse(**given: object) -> Question:
+    return question(json.dumps(HI | given).encode())
+
+
+def turns(read: Question) -> list[dict[str, str]]:
+    return list(turns_of(read.asked.reading.prompt))
 
 
 def refusal(body: bytes | dict) -> BadRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(BadRequest) as caught:
-        parse_chat(raw)
+        question(raw)
     return caught.value
 
 
 def test_the_smallest_request_leaves_everything_else_to_the_server() -> None:
-    chat = parse()
-    request = chat.request
-    assert (request.temperature, request.top_p, request.top_k, request.max_tokens, request.seed) == (None,) * 5
-    assert (request.stop, request.user, chat.stream, chat.include_usage) == ((), None, False, False)
+    read = parse()
+    assert (read.asked.model, read.asked.reading.asked) == ("m", {})
+    assert read.events is None
 
 
 def test_every_parameter_is_read() -> None:
-    chat = parse(
+    read = parse(
         temperature=0,
         top_p=0.5,
         top_k=7,
@@ -46,42 +57,42 @@ def test_every_parameter_is_read() -> None:
         stream=True,
         stream_options={"include_usage": True},
     )
-    request = chat.request
-    assert (request.temperature, request.top_p, request.top_k, request.max_tokens) == (0.0, 0.5, 7, 9)
-    assert (request.stop, request.seed, request.user) == (("a", "b"), -1, "u")
-    assert (chat.stream, chat.include_usage) == (True, True)
+    drawn = {"temperature": 0, "top_p": 0.5, "top_k": 7, "max_tokens": 9, "stop": ["a", "b"], "seed": -1}
+    assert read.asked.reading.asked == {**drawn, "n": 1, "user": "u"}
+    assert read.events is not None
 
 
-@pytest.mark.parametrize("name", sorted(chat_body.NAMES - {"model", "messages", "stream_options"}))
+@pytest.mark.parametrize("name", sorted(NAMES - {"model", "messages"}))
 def test_null_is_the_same_as_nothing(name: str) -> None:
-    assert parse(**{name: None}) == parse()
+    assert parse(**{name: None}).asked == parse().asked
+    assert parse(**{name: None}).events is None
 
 
 def test_one_stop_may_be_bare_text() -> None:
-    assert parse(stop="x").request.stop == ("x",)
+    assert parse(stop="x").asked.reading.asked == {"stop": ["x"]}
 
 
 def test_parts_are_kept_as_sent_and_joined_for_the_model() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    request = parse(messages=[{"role": "user", "content": parts}]).request
-    assert request.reading.prompt == {"messages": [{"role": "user", "content": parts}]}
-    assert request.turns == ({"role": "user", "content": "ab"},)
+    read = parse(messages=[{"role": "user", "content": parts}])
+    assert read.asked.reading.prompt == {"messages": [{"role": "user", "content": parts}]}
+    assert turns(read) == [{"role": "user", "content": "ab"}]
 
 
 def test_a_developer_message_is_a_system_message_to_the_model() -> None:
     messages = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
-    request = parse(messages=messages).request
-    assert request.reading.prompt == {"messages": messages}
-    assert request.reading.system == "Be brief."
-    assert request.turns[0]["role"] == "system"
+    read = parse(messages=messages)
+    assert read.asked.reading.prompt == {"messages": messages}
+    assert read.asked.reading.system == "Be brief."
+    assert turns(read)[0]["role"] == "system"
 
 
-ELSEWHERE = sorted(PARAMETERS.keys() - chat_body.NAMES)
+ELSEWHERE = sorted(PARAMETERS.keys() - NAMES)
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_null_for_a_known_parameter_that_is_not_offered_is_nothing(name: str) -> None:
-    assert parse(**{name: None}) == parse()
+    assert parse(**{name: None}).asked == parse().asked
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
@@ -107,14 +118,14 @@ def test_members_of_messages_that_say_nothing_are_left_out_for_the_model_and_kep
         {"role": "assistant", "function_call": None, "reasoning_content": None},
         {"role": "user", "content": "b"},
     ]
-    request = parse(messages=messages).request
-    assert [turn["content"] for turn in request.turns] == ["a", "", "", "b"]
-    assert all(turn.keys() == {"role", "content"} for turn in request.turns)
-    assert request.reading.prompt == {"messages": messages}
+    read = parse(messages=messages)
+    assert [turn["content"] for turn in turns(read)] == ["a", "", "", "b"]
+    assert all(turn.keys() == {"role", "content"} for turn in turns(read))
+    assert read.asked.reading.prompt == {"messages": messages}
 
 
 def test_a_stream_option_that_asks_for_nothing_needs_no_stream() -> None:
-    assert not parse(stream_options={"include_usage": False, "include_obfuscation": False}).include_usage
+    assert parse(stream_options={"include_usage": False, "include_obfuscation": False}).events is None
 
 
 @pytest.mark.parametrize("name", ["temprature", "", "Model", "a" * 500])
@@ -215,13 +226,14 @@ def test_the_bounds_themselves_are_taken(given: dict) -> None:
 
 
 def test_as_many_stops_as_the_bound_are_taken() -> None:
-    assert len(parse(stop=["a"] * chat_body.MAX_STOPS).request.stop) == chat_body.MAX_STOPS
+    most = ["a"] * texts.MAX_STOPS
+    assert parse(stop=most).asked.reading.asked == {"stop": most}
 
 
 def test_more_messages_than_the_bound_are_refused() -> None:
     message = {"role": "user", "content": "x"}
-    parse(messages=[message] * chat_body.MAX_MESSAGES)
-    assert refusal(HI | {"messages": [message] * (chat_body.MAX_MESSAGES + 1)}).param == "messages"
+    parse(messages=[message] * MAX_MESSAGES)
+    assert refusal(HI | {"messages": [message] * (MAX_MESSAGES + 1)}).param == "messages"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +273,7 @@ def test_what_the_record_will_hold_is_what_the_auditors_reader_gives() -> None:
         HI
         | {"temperature": 1, "max_completion_tokens": 9, "stop": "x", "seed": -1, "user": "u", "stream": True, "n": 1}
     ).encode()
-    reading = parse_chat(body).request.reading
+    reading = question(body).asked.reading
     assert reading == read("chat/openai/1", "POST", "/v1/chat/completions", "application/json", body)
     assert reading.asked == {"temperature": 1, "max_tokens": 9, "stop": ["x"], "seed": -1, "user": "u", "n": 1}
     assert reading.model == "m"

@@ -40,7 +40,7 @@ async def test_an_answer_can_be_sent_back_as_history() -> None:
         first = await client.chat.completions.create(model=MODEL.id, messages=HI)
         history = [*HI, first.choices[0].message, {"role": "user", "content": "And?"}]
         await client.chat.completions.create(model=MODEL.id, messages=history)
-    assert [turn["role"] for turn in api.dispatcher.requests[1].messages] == ["user", "assistant", "user"]
+    assert [turn["role"] for turn in api.dispatcher.texts[1].turns] == ["user", "assistant", "user"]
 
 
 async def test_a_stream_read_without_care_for_empty_choices() -> None:

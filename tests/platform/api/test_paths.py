@@ -41,7 +41,7 @@ PROTECTED = (
 
 async def asked(api: Api, count: int = 1) -> list[str]:
     for _ in range(count):
-        await api.line().run(None)
+        await api.line().run()
     return [format_record_id(record.id) for record in api.journal.records]
 
 
@@ -379,7 +379,7 @@ async def test_openapi_is_served_as_json() -> None:
 
 async def test_a_question_with_unusual_text_is_recorded_as_it_was() -> None:
     api = Api()
-    await api.line(ask("\u0000 \U0001f642")).run(None)
+    await api.line(ask("\u0000 \U0001f642")).run()
     assert api.journal.only.prompt["messages"][0]["content"] == "\u0000 \U0001f642"
 
 

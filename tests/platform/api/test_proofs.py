@@ -186,7 +186,7 @@ async def test_two_requests_never_share_a_salt() -> None:
 
 def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
     proofs = ProofEncoder(domain=DOMAIN, writer=WRITER.address)
-    answer = asyncio.run(Bench().line().run(None))
-    receipt, admission = answer.entry.receipt, answer.admitted.ticket.admission
+    answer = asyncio.run(Bench().line().run())
+    receipt, admission = answer.entry.receipt, answer.ticket.admission
     assert json.loads(proofs.receipt(receipt)) == receipt.to_json()
     assert json.loads(proofs.admission(admission)) == admission.to_json()

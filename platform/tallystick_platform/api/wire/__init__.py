@@ -1,0 +1,10 @@
+"""How models are asked over HTTP: one package or module for each wire format.
+
+    read -> Question -> (the exchange's line) -> whole | events -> bytes
+
+- `wire`: what a wire is, and the handler that all of them share. Start reading there.
+- `answering`: the answer to a question: one line run to its record, and sent whole or as a stream.
+- `openai`: chat, completions and embeddings as OpenAI's clients spell them.
+
+What a request means is not decided here: that is its task's (`tallystick_platform.tasks`, and `tallystick.tasks` of the auditor's package).
+"""

@@ -1,0 +1,142 @@
+"""The answer to a question: one line run to its record, and sent whole or as a stream, however the wire spells it.
+
+SEND_LIMIT_S bounds the last bytes: from the commit on nothing else would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
+from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.replies import JSON, ErrorShape, Header, send_start, send_whole
+from tallystick_platform.api.watched import WatchedReply
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded, StopReason
+from tallystick_platform.store.entries import Ticket
+
+SEND_LIMIT_S = 30.0  # for the last bytes, to a client that does not read
+
+_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class Events(Protocol):
+    """Spells one stream. `opening` leaves with the first piece, `last` once the record is durable."""
+
+    content_type: bytes
+
+    def opening(self) -> bytes:
+        """What comes before the first piece; empty for nothing."""
+        ...
+
+    def piece(self, piece: str | bytes) -> bytes:
+        """A piece of the answer."""
+        ...
+
+    def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
+        """Why the answer ended, its proof, and the end of the stream."""
+        ...
+
+    def error(self, body: bytes) -> bytes:
+        """The end of a stream that failed; `body` is the error as an answer by itself would have it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A request as its wire read it, and how the answer is written.
+
+    `reader` names what reads the request out of its record again. `whole` writes the answer from its record and the proof of that;
+    `events` begins a stream, None where the answer is to be sent whole.
+    """
+
+    asked: Asked
+    reader: str
+    whole: Callable[[Recorded, bytes], bytes]
+    events: Callable[[Ticket], Events] | None = None
+
+
+class WireReply(WatchedReply):
+    """Answers one question.
+
+    A whole answer leaves once its record is durable, and nothing of it before. The pieces of a stream leave as they come, once the
+    admission is durable; its end leaves once the record is.
+    """
+
+    def __init__(
+        self, question: Question, infer: Callable[[Deliver | None], Line], error: ErrorShape, proofs: ProofEncoder
+    ) -> None:
+        self._question = question
+        self._error = error
+        self._proofs = proofs
+        self._events: Events | None = None
+        self._line = infer(None if question.events is None else partial(self._piece, question.events))
+
+    def _stop(self, reason: StopReason) -> None:
+        self._line.stop(reason)
+
+    async def _work(self) -> None:
+        try:
+            recorded = await self._line.run()
+        except PlatformError as error:
+            async with asyncio.timeout(SEND_LIMIT_S):
+                await self._send_error(describe(error), self._proofs.withheld(error), None)
+            return
+        failure = recorded.failure
+        if isinstance(failure, ClientLeft):
+            return
+        proof = self._proofs.recorded(recorded.ticket, recorded.entry)
+        async with asyncio.timeout(SEND_LIMIT_S):
+            if failure is None:
+                await self._send_answer(recorded, proof.headers(), proof.tallystick())
+            else:
+                await self._send_error(describe_recorded(failure), proof.headers(), proof.tallystick())
+
+    async def _send_answer(self, recorded: Recorded, headers: list[Header], tallystick: bytes) -> None:
+        """Send the recorded answer, or what of it was not sent yet."""
+        if self._question.events is None:
+            headers.append((b"server-timing", server_timing(recorded)))
+            await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, tallystick))
+        else:
+            events = self._events or await self._begin(self._question.events(recorded.ticket), headers)
+            await self._send_part(events.last(recorded, tallystick), more=False)
+
+    async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
+        """Send an error, with the proof of its record if there is one."""
+        status, body = self._error(error, tallystick)
+        if self._events is None:
+            await send_whole(self._send, status, JSON, [*error.headers(), *headers], body)
+        else:
+            await self._send_part(self._events.error(body), more=False)
+
+    async def _piece(self, begun: Callable[[Ticket], Events], admitted: Admitted, piece: str | bytes) -> None:
+        events = self._events
+        if events is None:
+            events = await self._begin(begun(admitted.ticket), self._proofs.admitted(admitted.ticket).headers())
+        await self._send_part(events.piece(piece), more=True)
+
+    async def _begin(self, events: Events, headers: list[Header]) -> Events:
+        self._events = events
+        await send_start(self._send, 200, events.content_type, [*headers, *_STREAM_HEADERS], length=None)
+        if opening := events.opening():
+            await self._send_part(opening, more=True)
+        return events
+
+    async def _send_part(self, body: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def server_timing(recorded: Recorded) -> bytes:
+    """Milliseconds: between admission and computing, computing, sealing, and the rest of the two commits."""
+    time, seal_us = recorded.record.time, recorded.entry.seal_us
+    started_at = time.started_at or time.finished_at
+    queue_us = max(started_at - time.admitted_at - recorded.admit_us, 0)
+    journal_us = recorded.admit_us + recorded.commit_us - seal_us
+    return (
+        f"queue;dur={queue_us / 1000:.3f}, infer;dur={(time.finished_at - started_at) / 1000:.3f}, "
+        f"seal;dur={seal_us / 1000:.3f}, journal;dur={journal_us / 1000:.3f}"
+    ).encode()

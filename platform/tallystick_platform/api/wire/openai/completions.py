@@ -1,0 +1,64 @@
+"""`POST /v1/completions`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tallystick.record import Output
+from tallystick.tasks import completion, neutral
+from tallystick_platform import tasks
+from tallystick_platform.api.wire.openai.reading import OpenAiAddress, Prompts
+from tallystick_platform.api.wire.openai.texts import Spelling, TextAnswer, TextBody
+
+
+class CompletionBody(TextBody, frozen=True, kw_only=True):
+    """A completion request: the model goes on where the prompt ends, without a template.
+
+    Of other parameters of the same API, what changes nothing is taken (`tallystick.tasks.neutral`); the rest is refused by name.
+    """
+
+    prompt: Annotated[Prompts, Meta(description="A text or the ids of its tokens, by itself or in a list of one.")]
+
+
+class CompletionChoice(Struct, frozen=True, kw_only=True):
+    """How the prompt goes on, and why it ended."""
+
+    text: str
+    index: int
+    logprobs: None = None
+    finish_reason: str | None
+
+
+class TextCompletion(TextAnswer[CompletionChoice], frozen=True, kw_only=True):
+    """An answer to a completion request."""
+
+
+def _choice(index: int, output: Output) -> CompletionChoice:
+    return CompletionChoice(index=index, text=str(output.content), finish_reason=output.finish_reason)
+
+
+SPELLING = Spelling(
+    id_prefix="cmpl-",
+    answer=TextCompletion,
+    whole_name="text_completion",
+    chunk_name="text_completion",
+    choice=_choice,
+    before=b'"text":',
+    silence=b'"text":""',
+)
+COMPLETIONS = OpenAiAddress(
+    path="/v1/completions",
+    summary="Have a model go on with a text",
+    task=tasks.COMPLETION,
+    reader=completion.READER,
+    subject="prompt",
+    body=CompletionBody,
+    neutral=neutral.COMPLETION,
+    read_members=completion.read_members,
+    given=completion.prompt_of,
+    answer=TextCompletion,
+    whole=SPELLING.whole,
+    events=SPELLING.events,
+)

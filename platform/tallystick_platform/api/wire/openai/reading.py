@@ -1,0 +1,151 @@
+"""An address of OpenAI's API, and how a request to it is read.
+
+Nothing that was asked is dropped in silence: a member acts, or it has a value that changes nothing and is recorded, or it is refused by
+its name. What acts, and its range, stands in the address's struct; what changes nothing stands in the auditor's package, whose reader also
+says what the record will hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tallystick.errors import RequestError
+from tallystick.record import Output, Response, Value
+from tallystick.tasks import Reading
+from tallystick.tasks.neutral import Neutral
+from tallystick.tasks.reading import checked_object
+from tallystick_platform.api.credentials import Headers
+from tallystick_platform.api.error_table import ErrorAnswer
+from tallystick_platform.api.refusals import BadRequest, quoted
+from tallystick_platform.api.replies import encode_json, native_error
+from tallystick_platform.api.strict_json import converted, read_object
+from tallystick_platform.api.wire.answering import Events, Question
+from tallystick_platform.errors import PromptRejected, PromptTooLong
+from tallystick_platform.exchange import Asked, Recorded
+from tallystick_platform.store.entries import Ticket
+from tallystick_platform.tasks import Task
+
+MAX_MODEL_CHARS = 256
+MAX_USER_CHARS = 256
+
+_OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
+_TYPE_NAMES = {str: "any text", bool: "true, false", dict: "any object"}
+
+
+class Body(Struct, frozen=True, kw_only=True):
+    """What every request says."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_CHARS, description="Model id, as in /v1/models.")]
+    user: Annotated[str, Meta(max_length=MAX_USER_CHARS, description="Kept in the record.")] | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return False
+
+    def check(self) -> None:
+        """Hold members to each other. Raises: BadRequest."""
+
+
+Prompts = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+"""One or more texts, each by itself or as the ids of its tokens."""
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAiAddress(Generic[B]):
+    """Implements `Wire` for one address. `subject` is the member that holds the prompt.
+
+    `body` are the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
+    not given. `read_members` is the auditor's reader; `given` raises for a prompt that no model can be given. `whole` and `events` write
+    the answer, which `answer` describes.
+    """
+
+    path: str
+    summary: str
+    task: Task[Any]
+    reader: str
+    subject: str
+    body: type[B]
+    neutral: Mapping[str, Neutral]
+    within: Mapping[str, Neutral] = field(default_factory=dict)
+    read_members: Callable[[Mapping[str, Value]], Reading]
+    given: Callable[[Mapping[str, Value]], object]
+    answer: type[Struct]
+    whole: Callable[[B, Recorded, msgspec.Raw], Struct]
+    events: Callable[[B, Ticket], Events] | None = None
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def read(self, _path: str, _headers: Headers, body: bytes) -> Question:
+        members = read_object(body)
+        for name, value in members.items():
+            if name not in self.body.__struct_fields__:
+                _check_neutral(quoted(name), value, self.neutral.get(name))
+        asked = converted(members, self.body)
+        asked.check()
+        try:
+            reading = self.read_members(checked_object(members))
+            self.given(reading.prompt or {})
+        except RequestError as error:
+            raise self._refused(error) from error
+        return Question(
+            asked=Asked(task=self.task, model=asked.model, reading=reading),
+            reader=self.reader,
+            whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, msgspec.Raw(proof))),
+            events=partial(self.events, asked) if self.events is not None and asked.streams else None,
+        )
+
+    def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
+        """The errors of a prompt name the member that holds it."""
+        return native_error(
+            replace(answer, param=self.subject) if answer.code in _OF_THE_PROMPT else answer, tallystick
+        )
+
+    def _refused(self, error: RequestError) -> BadRequest:
+        where = quoted(error.param)
+        if "." in where and not where.endswith("]"):  # types are checked: what is left inside is a member that may act
+            return refusal(where, self.within.get(where.rpartition(".")[2]))
+        return BadRequest(
+            f"Invalid value for '{where or 'body'}': it {error.reason}.", param=where or None, code="invalid_value"
+        )
+
+
+def refusal(param: str, neutral: Neutral | None) -> BadRequest:
+    """Why a member is not taken whose value may change the answer; `neutral` is what it may say, None for a name that is not known."""
+    if neutral is None:
+        return BadRequest(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
+    if not (neutral.values or neutral.any_of):
+        return BadRequest(
+            f"Unsupported parameter: '{param}' is not offered by this server.",
+            param=param,
+            code="unsupported_parameter",
+        )
+    taken = [json.dumps(one) for one in (*neutral.values, None)]
+    taken[:0] = [_TYPE_NAMES[kind] for kind in neutral.any_of]
+    return BadRequest(
+        f"Unsupported value: '{param}' is taken only where it changes nothing: {', '.join(taken[:-1])} or {taken[-1]}.",
+        param=param,
+        code="unsupported_value",
+    )
+
+
+def _check_neutral(param: str, value: object, neutral: Neutral | None) -> None:
+    if neutral is None or not neutral.holds(value):  # type: ignore[arg-type]  # JSON values are among a record's
+        raise refusal(param, neutral)
+
+
+def outputs_of(recorded: Recorded) -> tuple[Output, ...]:
+    """What the record says was answered."""
+    response = recorded.record.response
+    return response.outputs if isinstance(response, Response) else ()

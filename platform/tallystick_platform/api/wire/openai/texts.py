@@ -1,0 +1,187 @@
+"""What addresses share that answer with text: how it is drawn, what it took, and how it is streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tallystick.record import Output
+from tallystick.record import Usage as Counts
+from tallystick.tasks.neutral import Neutral
+from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.replies import EVENTS, encode_json
+from tallystick_platform.api.wire.openai.reading import Body, outputs_of, refusal
+from tallystick_platform.exchange import Recorded
+from tallystick_platform.store.entries import Ticket
+
+MAX_STOPS = 4
+MAX_STOP_CHARS = 256
+MAX_TOKENS = 1_048_576
+MAX_TOP_K = 1_048_576
+DONE = b"data: [DONE]\n\n"
+US_PER_S = 1_000_000
+
+Stop = Annotated[str, Meta(min_length=1, max_length=MAX_STOP_CHARS)]
+Count = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
+
+
+C = TypeVar("C", bound=Struct)
+
+
+class StreamOptions(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Options of a stream. `include_obfuscation` pads pieces to hide their lengths, which is not offered: only false."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class TextBody(Body, frozen=True, kw_only=True):
+    """What every request for a text may say."""
+
+    temperature: Annotated[float, Meta(ge=0, le=2, description="0 is greedy.")] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1, description="0 is greedy.")] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=MAX_TOP_K, description="An extension; 0 and -1 keep every token.")] | None = (
+        None
+    )
+    max_tokens: Count | None = None
+    stop: Stop | Annotated[list[Stop], Meta(max_length=MAX_STOPS)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="Drawn and recorded if absent.")] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.stream)
+
+    def check(self) -> None:
+        options = self.stream_options
+        if options is None:
+            return
+        if options.include_obfuscation:
+            raise refusal("stream_options.include_obfuscation", Neutral((False,)))
+        if options.include_usage and not self.stream:
+            raise BadRequest("'stream_options' needs 'stream': true.", param="stream_options", code="invalid_value")
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """The tokens of a question and its answer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+def usage_of(counts: Counts | None) -> Usage:
+    """What an answer says of the counts of its record."""
+    given = counts or {}
+    asked, answered = given.get("input_tokens", 0), given.get("output_tokens", 0)
+    return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)
+
+
+class TextAnswer(Struct, Generic[C], frozen=True, kw_only=True):
+    """An answer that is sent whole. `created` is when the request was admitted, in Unix seconds."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[C]
+    usage: Usage
+    tallystick: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spelling(Generic[C]):
+    """How the answers of one address are written: their names, a choice of one that is sent whole, and the text of a streamed choice.
+
+    `before` and `after` stand around the text of a piece, `silence` is the member without any, `opening` what comes before the first text,
+    if anything does.
+    """
+
+    id_prefix: str
+    answer: type[TextAnswer[C]]
+    whole_name: str
+    chunk_name: str
+    choice: Callable[[int, Output], C]
+    before: bytes
+    after: bytes = b""
+    silence: bytes
+    opening: bytes | None = None
+
+    def whole(self, body: TextBody, recorded: Recorded, tallystick: msgspec.Raw) -> TextAnswer[C]:
+        """The answer to a request, out of its record."""
+        record = recorded.record
+        return self.answer(
+            id=self.id_prefix + record.id.hex(),
+            object=self.whole_name,
+            created=record.time.admitted_at // US_PER_S,
+            model=body.model,
+            choices=[self.choice(index, output) for index, output in enumerate(outputs_of(recorded))],
+            usage=usage_of(record.usage),
+            tallystick=tallystick,
+        )
+
+    def events(self, body: TextBody, ticket: Ticket) -> TextEvents:
+        """The events of the answer to a request."""
+        record, options = ticket.record, body.stream_options
+        return TextEvents(
+            self,
+            answer_id=self.id_prefix + record.id.hex(),
+            created=record.time.admitted_at // US_PER_S,
+            model=body.model,
+            include_usage=options is not None and bool(options.include_usage),
+        )
+
+
+class TextEvents:
+    """Encodes the events of one stream. What does not change from piece to piece is encoded once."""
+
+    __slots__ = ("_head", "_spelling", "_tail", "_usage_wanted")
+
+    content_type = EVENTS
+
+    def __init__(
+        self, spelling: Spelling[Any], *, answer_id: str, created: int, model: str, include_usage: bool
+    ) -> None:
+        self._spelling = spelling
+        self._head = (
+            b'data: {"id":' + encode_json(answer_id) + b',"object":' + encode_json(spelling.chunk_name)
+            + b',"created":' + encode_json(created) + b',"model":' + encode_json(model) + b',"choices":['
+        )  # fmt: skip
+        self._usage_wanted = include_usage
+        self._tail = (b',"usage":null' if self._usage_wanted else b"") + b"}\n\n"
+
+    def opening(self) -> bytes:
+        opening = self._spelling.opening
+        return b"" if opening is None else self._choice(opening)
+
+    def piece(self, piece: str | bytes) -> bytes:
+        return self._choice(self._spelling.before + encode_json(piece) + self._spelling.after)
+
+    def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
+        """The proof rides on the last event before [DONE]: the usage event where one is wanted, else the finishing one.
+
+        An extra event without choices would break clients that read `choices[0]` of every event.
+        """
+        (output,) = outputs_of(recorded)
+        reason, proof = encode_json(output.finish_reason), b',"tallystick":' + tallystick
+        if not self._usage_wanted:
+            return self._choice(self._spelling.silence, reason, proof) + DONE
+        return (
+            self._choice(self._spelling.silence, reason)
+            + self._head + b'],"usage":' + encode_json(usage_of(recorded.record.usage)) + proof + b"}\n\n" + DONE
+        )  # fmt: skip
+
+    def error(self, body: bytes) -> bytes:
+        """Nothing follows it, not even [DONE]."""
+        return b"data: " + body + b"\n\n"
+
+    def _choice(self, said: bytes, finish_reason: bytes = b"null", extra: bytes = b"") -> bytes:
+        return (
+            self._head + b'{"index":0,' + said + b',"logprobs":null,"finish_reason":' + finish_reason + b"}]"
+            + extra + self._tail
+        )  # fmt: skip
