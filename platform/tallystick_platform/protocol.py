@@ -10,7 +10,7 @@ one message below. A worker speaks once per engine step and puts everything that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -55,8 +55,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A model as its worker serves it. Units: `created_at` Unix seconds, `context_length` and `max_prompt_tokens` tokens.
 
-    `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes. `task` is what the model is
-    for, `tasks` what requests it can be asked with. `dimensions` is the length of its vectors, None where it gives none.
+    `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes. `task` is what the
+    model is for, `tasks` what requests it can be asked with. `dimensions` is the length of its vectors, None where it gives none.
     """
 
     id: str
@@ -116,9 +116,13 @@ class Piece(msgspec.Struct, frozen=True, tag="piece", array_like=True):
     """
 
     request_id: bytes
-    data: str | bytes
+    data: Any  # text or bytes, which msgpack tells apart and msgspec cannot be told of
     usage: Usage
     device_time_us: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, str | bytes):
+            raise TypeError("a piece is text or bytes")
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished", array_like=True):

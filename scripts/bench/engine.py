@@ -24,7 +24,7 @@ share_cores()
 import torch  # noqa: E402
 
 from tallystick_platform.engine.audit import AuditEngine  # noqa: E402
-from tallystick_platform.engine.loading import EngineConfig, load_audit_engine  # noqa: E402
+from tallystick_platform.engine.loading import EngineConfig, load_engine  # noqa: E402
 from tallystick_platform.engine.scheduler import SchedulerConfig  # noqa: E402
 from tallystick_platform.protocol import Failed, Finished, GenerationRequest, TextDelta  # noqa: E402
 from tests.support.real_model import models_dir, real_model  # noqa: E402
@@ -132,9 +132,7 @@ def main() -> None:
     given = parser.parse_args()
     began = time.perf_counter()
     scheduler = SchedulerConfig(max_active=given.active, max_waiting=64) if given.active else None
-    engine = load_audit_engine(
-        EngineConfig(model="demo", models_dir=models_dir(), scheduler=scheduler), lambda *_: None
-    )
+    engine = load_engine(EngineConfig(model="demo", models_dir=models_dir(), scheduler=scheduler), lambda *_: None)
     loaded = {
         "loaded_s": round(time.perf_counter() - began, 2),
         "active": engine.max_active,

@@ -9,12 +9,12 @@ from tallystick_platform.protocol import (
     Fatal,
     Finished,
     Loading,
+    Piece,
     ProtocolFault,
     Started,
     StepReport,
     Stop,
     Submit,
-    TextDelta,
     decode_from_worker,
     decode_to_worker,
     encode,
@@ -22,6 +22,7 @@ from tallystick_platform.protocol import (
 from tests.support.tiny_model import request
 
 ID = b"\x01" * 16
+USAGE = {"input_tokens": 5, "output_tokens": 2}
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,8 @@ ID = b"\x01" * 16
         Loading("loading the weights", 0.5),
         Alive(3),
         Fatal("no model"),
-        StepReport([Started(ID, 5), TextDelta(ID, "é", 1, 10), Failed(ID, "queue-full", "full", 3, 3)]),
-        StepReport([Finished(ID, "stop", 5, 2, 30)]),
+        StepReport([Started(ID, USAGE), Piece(ID, "é", USAGE, 10), Failed(ID, "queue-full", "full", 3, 3)]),
+        StepReport([Piece(ID, b"\xff\x00", USAGE, 10), Finished(ID, "stop", USAGE, 30), Finished(ID, None, {}, 0)]),
     ],
 )
 def test_what_a_worker_says_arrives_as_it_was_said(message):
@@ -48,6 +49,12 @@ def test_what_the_api_says_arrives_as_it_was_said(message):
 )
 def test_a_frame_that_is_no_message_is_a_fault(frame):
     with pytest.raises(ProtocolFault):
+        decode_from_worker(frame)
+
+
+def test_a_piece_that_is_neither_text_nor_bytes_is_a_fault():
+    frame = encode(StepReport([Piece(ID, "five", USAGE, 1)])).replace(b"\xa4five", b"\x05")
+    with pytest.raises(ProtocolFault, match="text or bytes"):
         decode_from_worker(frame)
 
 

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from tallystick_platform.engine.text import byte_level_alphabet
-from tallystick_platform.protocol import GenerationRequest
+from tallystick_platform.protocol import Call
+from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
+from tallystick_platform.tasks.drawing import Draw, Turn, decode_call, encode_call
+from tallystick_platform.tasks.embedding import EmbeddingCall
 
 END, START = "<|im_end|>", "<|im_start|>"
 TEMPLATE = (
@@ -105,18 +109,29 @@ def tiny_weights(config: dict[str, Any], seed: int = 0) -> dict[str, torch.Tenso
     return weights
 
 
-def request(number: int = 1, text: str = "Hello", **changes: Any) -> GenerationRequest:
-    """A greedy request for a few tokens."""
-    values: dict[str, Any] = {
-        "request_id": number.to_bytes(16),
-        "model": "tiny",
-        "messages": ({"role": "user", "content": text},),
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "top_k": 0,
-        "max_tokens": 8,
-        "stop": (),
-        "seed": 1,
-        "deadline_us": 0,
-    }
-    return GenerationRequest(**{**values, **changes})
+def request(number: int = 1, text: str = "Hello", **changes: Any) -> Call:
+    """A greedy chat for a few tokens. `messages` stand in place of the text."""
+    turns = changes.pop("messages", ({"role": "user", "content": text},))
+    return Call(number.to_bytes(16), CHAT.name, encode_call(draw(**changes), turns=tuple(turns)))
+
+
+def completion(number: int, prompt: str | tuple[int, ...], **changes: Any) -> Call:
+    """A greedy completion of a few tokens."""
+    return Call(number.to_bytes(16), COMPLETION.name, encode_call(draw(**changes), prompt=prompt))
+
+
+def embedding(number: int, inputs: tuple[str | tuple[int, ...], ...], dimensions: int) -> Call:
+    """Vectors of texts."""
+    body = msgspec.msgpack.encode(EmbeddingCall(inputs=inputs, dimensions=dimensions))
+    return Call(number.to_bytes(16), EMBEDDING.name, body)
+
+
+def draw(**changes: Any) -> Draw:
+    """Greedy, for a few tokens."""
+    values = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "max_tokens": 8, "stop": (), "seed": 1}
+    return Draw(**{**values, **changes})
+
+
+def turns_of(call: Call) -> tuple[Turn, ...]:
+    """What a chat says."""
+    return decode_call(call.body).turns or ()

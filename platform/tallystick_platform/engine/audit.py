@@ -11,18 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.forward import Forward
-from tallystick_platform.engine.prompt import PromptEncoder
+from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite, Sampler
 from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
 from tallystick_platform.engine.sequence import Sequence
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.engine.text import TextStream
 from tallystick_platform.errors import PromptRejected
-from tallystick_platform.protocol import Failed, GenerationRequest, GpuInfo, ModelInfo, Started, StepEvent
+from tallystick_platform.protocol import Call, Failed, GpuInfo, ModelInfo, Started, StepEvent
+from tallystick_platform.tasks.drawing import TextCall, decode_call
 
 ENGINE_NAME = "tallystick-audit"
 ENGINE_VERSION = "2"
@@ -35,10 +37,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextCodec:
-    """The model's way between text and tokens."""
+    """The model's way between text and tokens. Without a template it knows no turns."""
 
-    template: ChatTemplate
-    prompt: PromptEncoder
+    template: ChatTemplate | None
+    prompt: TextEncoder
     token_bytes: list[bytes]
     end_tokens: frozenset[int]
     strips_first_space: bool = False
@@ -70,13 +72,13 @@ class AuditEngine:
         self._scheduler: Scheduler[Sequence] = Scheduler(config)
         self._pending: list[StepEvent] = []
 
-    def submit(self, request: GenerationRequest) -> None:
-        """Take a request; tokenizing and refusing it are the next step's work."""
+    def submit(self, call: Call) -> None:
+        """Take a request; reading and refusing it are the next step's work."""
         if self._scheduler.full():
             reason = "the worker's queue is full"
-            self._pending.append(Failed(request.request_id, "queue-full", reason, self.max_requests, self.max_requests))
+            self._pending.append(Failed(call.request_id, "queue-full", reason, self.max_requests, self.max_requests))
         else:
-            self._scheduler.add(Sequence(request, request.request_id, []))
+            self._scheduler.add(Sequence(call, call.request_id, []))
 
     def cancel(self, request_id: bytes) -> None:
         """End a request with what it has. Text that a stop string might still have swallowed is dropped."""
@@ -111,7 +113,7 @@ class AuditEngine:
                 return
             failure = None
             if not sequence.prompt:
-                chars += sum(len(str(message.get("content", ""))) for message in sequence.request.messages)
+                chars += len(sequence.call.body)
                 failure = self._read(sequence)
             if failure is None:
                 if not self._scheduler.fits(sequence):
@@ -120,42 +122,54 @@ class AuditEngine:
                 failure = self._prepare(sequence)
             if failure is None:
                 self._scheduler.place(sequence)
-                events.append(Started(sequence.request_id, sequence.prompt_size))
+                events.append(Started(sequence.request_id, sequence.usage))
             else:
                 events.append(failure)
 
     def _read(self, sequence: Sequence) -> Failed | None:
-        """Turn the messages into tokens; from here on it is known how much room the request takes."""
-        request, limit = sequence.request, self.model.max_prompt_tokens
+        """Turn what was asked into tokens and a way to draw more; from here on it is known how much room the request takes."""
+        limit, task = self.model.max_prompt_tokens, sequence.call.task
+        if task not in self.model.tasks:
+            return Failed(sequence.request_id, "prompt-rejected", f"this model does not serve the task {task}")
         try:
-            prompt = self._codec.prompt.encode(request.messages)
+            asked = decode_call(sequence.call.body)
+            prompt = self._tokens(asked)
         except PromptRejected as error:
             return Failed(sequence.request_id, "prompt-rejected", error.reason)
-        if not prompt:
-            return Failed(sequence.request_id, "prompt-rejected", "the prompt is empty")
-        if max(prompt) >= self._forward.vocabulary:
-            reason = f"the tokenizer gives the token {max(prompt)}, and the model knows {self._forward.vocabulary}"
-            return Failed(sequence.request_id, "prompt-rejected", reason)
+        except msgspec.DecodeError as error:
+            _log.error("engine.call_unreadable", exc_info=error)
+            return Failed(sequence.request_id, "engine-failed", "the worker does not understand the request")
         if len(prompt) > limit:
             return Failed(sequence.request_id, "prompt-too-long", "the prompt is too long", limit, len(prompt))
+        draw = asked.draw
         sequence.prompt, sequence.prompt_size = prompt, len(prompt)
         # The last token that is sampled is never fed back, so it needs no room.
-        sequence.capacity = min(len(prompt) + max(1, request.max_tokens) - 1, self.model.context_length)
+        sequence.capacity = min(len(prompt) + max(1, draw.max_tokens) - 1, self.model.context_length)
+        sequence.max_tokens = draw.max_tokens
+        sequence.sampler = Sampler(temperature=draw.temperature, top_p=draw.top_p, top_k=draw.top_k, seed=draw.seed)
+        # A conversation's answer begins anew, and a completion goes on after the last word of its prompt.
+        strips = self._codec.strips_first_space and asked.turns is not None
+        sequence.stream = TextStream(self._codec.token_bytes, strips=strips)
+        sequence.stops = StopScanner(draw.stop)
         return None
 
+    def _tokens(self, asked: TextCall) -> list[int]:
+        """The tokens of turns, of a text as it stands, or as they were given. Raises: PromptRejected."""
+        if asked.turns is not None:
+            prompt = self._codec.prompt.encode(asked.turns)
+        elif isinstance(asked.prompt, str):
+            prompt = self._codec.prompt.encode_text(asked.prompt)
+        else:
+            prompt = list(asked.prompt or ())
+        return checked_tokens(prompt, self._forward.vocabulary)
+
     def _prepare(self, sequence: Sequence) -> Failed | None:
-        """Give a request its cache and whatever else is its own."""
-        request = sequence.request
+        """Give a request its cache."""
         try:
             sequence.cache = self._forward.new_cache(sequence.capacity)
         except RuntimeError as error:
             _log.error("engine.out_of_memory", tokens=sequence.capacity, exc_info=error)
             return Failed(sequence.request_id, "engine-failed", "there is no memory for a request of this length")
-        sequence.sampler = Sampler(
-            temperature=request.temperature, top_p=request.top_p, top_k=request.top_k, seed=request.seed
-        )
-        sequence.stream = TextStream(self._codec.token_bytes, strips=self._codec.strips_first_space)
-        sequence.stops = StopScanner(request.stop)
         return None
 
     def _prefill(self, piece: Piece[Sequence], events: list[StepEvent]) -> None:
@@ -196,7 +210,7 @@ class AuditEngine:
     def _fail(self, batch: list[Sequence], error: Exception, events: list[StepEvent]) -> None:
         """End what could not be computed; the text of the error stays in the log, for it may quote anything."""
         _log.error("engine.failed", requests=len(batch), exc_info=error)
+        reason = "the model's numbers are not finite" if isinstance(error, NotFinite) else "the computation failed"
         for sequence in batch:
             self._scheduler.remove(sequence.request_id)
-            reason = f"the computation ended with {type(error).__name__}"
             events.append(Failed(sequence.request_id, "engine-failed", reason))

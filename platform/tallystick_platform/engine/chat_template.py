@@ -24,6 +24,10 @@ MAX_RENDERED_CHARS = 8 * 1_048_576
 MAX_REASON_CHARS = 200
 
 
+class _Refused(jinja2.TemplateError):
+    """What a template says of messages that it does not take: its author's words, fit to be shown."""
+
+
 class ChatTemplate:
     """A model's chat template, compiled once."""
 
@@ -36,7 +40,7 @@ class ChatTemplate:
         try:
             self._compiled = compiled or _environment().from_string(source)
         except jinja2.TemplateError as error:
-            raise ModelUnusable(reason=f"its chat template does not compile: {error}") from error
+            raise ModelUnusable(reason="its chat template does not compile") from error
         self._names = dict(special_tokens)
         self.source = source
         self.digest = hashlib.sha256(encoded).digest()
@@ -60,28 +64,24 @@ class ChatTemplate:
                 if size > MAX_RENDERED_CHARS:
                     raise PromptRejected(reason=f"the rendered prompt has more than {MAX_RENDERED_CHARS} characters")
                 pieces.append(piece)
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+        except _Refused as error:
             reason = f"the model's chat template does not take these messages: {error}"
             raise PromptRejected(reason=reason[:MAX_REASON_CHARS]) from error
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise PromptRejected(reason="the model's chat template does not take these messages") from error
         return "".join(pieces)
 
 
-def has_chat_template(folder: Path) -> bool:
-    """Whether a folder brings a template."""
-    return isinstance(_source(folder)[0], str)
-
-
-def _source(folder: Path) -> tuple[object, dict[str, Any]]:
+def load_chat_template(folder: Path) -> ChatTemplate | None:
+    """The template of a model folder, None where it brings none. Raises: ModelUnusable."""
     config_path, template_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
-    config = json.loads(config_path.read_text()) if config_path.exists() else {}
-    return template_path.read_text() if template_path.exists() else config.get("chat_template"), config
-
-
-def load_chat_template(folder: Path) -> ChatTemplate:
-    """The template of a model folder. Raises: ModelUnusable where there is none."""
-    source, config = _source(folder)
+    try:
+        config = json.loads(config_path.read_text()) if config_path.exists() else {}
+        source = template_path.read_text() if template_path.exists() else config.get("chat_template")
+    except (OSError, ValueError, RecursionError, AttributeError) as error:
+        raise ModelUnusable(reason="its chat template cannot be read") from error
     if not isinstance(source, str):
-        raise ModelUnusable(reason="it has no chat template, so it cannot serve chat")
+        return None
     names = {}
     for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
         token = config.get(name)
@@ -110,7 +110,7 @@ def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None) 
 
 
 def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
+    raise _Refused(message)
 
 
 def _strftime_now(form: str) -> str:

@@ -1,4 +1,4 @@
-"""An engine without a model: every request gets the same words.
+"""An engine without a model: every request gets the same words, and every text a vector made of its hash.
 
 For tests, and for measuring everything around a model: the process boundary and the streaming path are the real ones. It
 names itself in every record as what it is, so a constant answer can never pass for a computed one.
@@ -7,28 +7,36 @@ names itself in every record as what it is, so a constant answer can never pass 
 from __future__ import annotations
 
 import hashlib
+import math
+import struct
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.protocol import (
+    Call,
     Failed,
     Finished,
     FinishReason,
-    GenerationRequest,
     GpuInfo,
     ModelInfo,
+    Piece,
     Started,
     StepEvent,
-    TextDelta,
 )
+from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING, drawing, embedding
 
 ENGINE_NAME = "constant"
 DEFAULT_ANSWER = "The ledger holds what was asked, what was answered and what it cost."
+DIMENSIONS = 8
 MAX_PIECES_PER_STEP = 4_096
+VECTORS_PER_STEP = 64  # of one request
+
+Text = str | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +59,31 @@ class ConstantConfig:
 
 @dataclass(slots=True)
 class _Job:
-    request: GenerationRequest
-    stops: StopScanner
+    """A request. `words` is how many come, `inputs` what vectors are made of where those were asked for."""
+
+    request_id: bytes
     input_tokens: int
+    words: int = 0
+    stops: StopScanner | None = None
+    inputs: tuple[Text, ...] = ()
+    dimensions: int = 0
     position: int = 0
     device_time_ns: int = 0
-    withheld: int = 0
     started: bool = False
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """As records count it."""
+        return {"input_tokens": self.input_tokens, "vectors" if self.inputs else "output_tokens": self.position}
+
+    @property
+    def device_time_us(self) -> int:
+        """Whole microseconds so far."""
+        return self.device_time_ns // 1000
+
+    def finished(self, reason: FinishReason | None) -> Finished:
+        """The last event."""
+        return Finished(self.request_id, reason, self.usage, self.device_time_us)
 
 
 class ConstantEngine:
@@ -66,9 +92,9 @@ class ConstantEngine:
     def __init__(self, config: ConstantConfig, gpu: GpuInfo, sleep: Callable[[float], None] = time.sleep) -> None:
         self._config = config
         self._sleep = sleep
-        self._pieces = _words(config.answer)
+        self._words = _words(config.answer)
         self._jobs: dict[bytes, _Job] = {}
-        self._ended: deque[StepEvent] = deque()
+        self._ended: list[StepEvent] = []
         self.gpu = gpu
         self.max_requests = self.max_active = config.max_requests
         self.rows = 1
@@ -77,7 +103,8 @@ class ConstantEngine:
         self.model = ModelInfo(
             id=config.model_id,
             version=config.version or digest.hex()[:12],
-            task="chat",
+            task=CHAT.name,
+            tasks=(CHAT.name, COMPLETION.name, EMBEDDING.name),
             weights_digest=digest,
             engine=ENGINE_NAME,
             engine_version="1",
@@ -90,26 +117,41 @@ class ConstantEngine:
             chat_template_digest=None,
             reproducibility="reproducible",
             created_at=config.created_at,
+            dimensions=DIMENSIONS,
         )
 
-    def submit(self, request: GenerationRequest) -> None:
+    def submit(self, call: Call) -> None:
         """Take a request, or refuse it by an event of the next step."""
-        words = sum(len(str(message.get("content", "")).split()) for message in request.messages)
-        limit = self.model.max_prompt_tokens
         if len(self._jobs) >= self.max_requests:
-            self._ended.append(
-                Failed(request.request_id, "queue-full", "the worker's queue is full", self.max_requests)
-            )
-        elif words > limit:
-            self._ended.append(Failed(request.request_id, "prompt-too-long", "the prompt is too long", limit, words))
+            self._ended.append(Failed(call.request_id, "queue-full", "the worker's queue is full", self.max_requests))
+            return
+        try:
+            job = self._job(call)
+        except msgspec.DecodeError:
+            self._ended.append(Failed(call.request_id, "engine-failed", "the worker does not understand the request"))
+            return
+        limit = self.model.max_prompt_tokens
+        found = max(map(_count, job.inputs), default=job.input_tokens)
+        if found > limit:
+            self._ended.append(Failed(call.request_id, "prompt-too-long", "the prompt is too long", limit, found))
         else:
-            self._jobs[request.request_id] = _Job(request, StopScanner(request.stop), words)
+            self._jobs[call.request_id] = job
+
+    def _job(self, call: Call) -> _Job:
+        if call.task == EMBEDDING.name:
+            vectors = embedding.decode_call(call.body)
+            tokens = sum(map(_count, vectors.inputs))
+            return _Job(call.request_id, tokens, inputs=vectors.inputs, dimensions=vectors.dimensions)
+        asked = drawing.decode_call(call.body)
+        prompt = asked.prompt if asked.turns is None else " ".join(turn.get("content", "") for turn in asked.turns)
+        words = max(1, min(asked.draw.max_tokens, len(self._words)))
+        return _Job(call.request_id, _count(prompt or ""), words, StopScanner(asked.draw.stop))
 
     def cancel(self, request_id: bytes) -> None:
         """End a request with what it has."""
         job = self._jobs.pop(request_id, None)
         if job is not None:
-            self._ended.append(_finished(job, "cancelled"))
+            self._ended.append(job.finished("cancelled"))
 
     def has_work(self) -> bool:
         """Whether another step would do anything."""
@@ -120,45 +162,55 @@ class ConstantEngine:
         return len(self._jobs)
 
     def step(self) -> list[StepEvent]:
-        """One word for every request."""
+        """One word for every request, or a few of its vectors."""
         began = time.perf_counter_ns()
         if self._config.step_s:
             self._sleep(self._config.step_s)
-        events = list(self._ended)
-        self._ended.clear()
+        events, self._ended = self._ended, []
         jobs = list(self._jobs.values())[:MAX_PIECES_PER_STEP]
         share = (time.perf_counter_ns() - began) // max(1, len(jobs))
         for job in jobs:
             job.device_time_ns += share
-            self._advance(job, events)
+            if not job.started:
+                job.started = True
+                events.append(Started(job.request_id, job.usage))
+            ended = self._say(job, job.stops, events) if job.stops is not None else self._embed(job, events)
+            if ended is not None:
+                del self._jobs[job.request_id]
+                events.append(ended)
         return events
 
-    def _advance(self, job: _Job, events: list[StepEvent]) -> None:
-        request_id = job.request.request_id
-        if not job.started:
-            job.started = True
-            events.append(Started(request_id, job.input_tokens))
-        word = self._pieces[job.position]
+    def _say(self, job: _Job, stops: StopScanner, events: list[StepEvent]) -> Finished | None:
+        text = stops.push(self._words[job.position])
         job.position += 1
-        job.withheld += 1
-        text = job.stops.push(word)
         reason: FinishReason | None = None
-        if job.stops.stopped or job.position == len(self._pieces):
+        if stops.stopped or job.position == len(self._words):
             reason = "stop"
-        elif job.position >= job.request.max_tokens:
+        elif job.position == job.words:
             reason = "length"
         if reason is not None:
-            text += job.stops.flush()
+            text += stops.flush()
         if text:
-            events.append(TextDelta(request_id, text, job.withheld, job.device_time_ns // 1000))
-            job.withheld = 0
-        if reason is not None:
-            del self._jobs[request_id]
-            events.append(_finished(job, reason))
+            events.append(Piece(job.request_id, text, job.usage, job.device_time_us))
+        return None if reason is None else job.finished(reason)
+
+    def _embed(self, job: _Job, events: list[StepEvent]) -> Finished | None:
+        for text in job.inputs[job.position : job.position + VECTORS_PER_STEP]:
+            job.position += 1
+            events.append(Piece(job.request_id, _vector(text, job.dimensions), job.usage, job.device_time_us))
+        return job.finished(None) if job.position == len(job.inputs) else None
 
 
-def _finished(job: _Job, reason: FinishReason) -> Finished:
-    return Finished(job.request.request_id, reason, job.input_tokens, job.position, job.device_time_ns // 1000)
+def _count(text: Text) -> int:
+    return len(text.split() if isinstance(text, str) else text)
+
+
+def _vector(text: Text, dimensions: int) -> bytes:
+    """A vector of unit length that only this text has."""
+    seed = text.encode() if isinstance(text, str) else struct.pack(f"<{len(text)}q", *text)
+    numbers = [at - 127.5 for at in hashlib.sha256(seed).digest()[:dimensions]]
+    length = math.hypot(*numbers)
+    return struct.pack(f"<{dimensions}f", *(number / length for number in numbers))
 
 
 def _words(answer: str) -> list[str]:

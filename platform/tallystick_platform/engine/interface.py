@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from tallystick_platform.protocol import GenerationRequest, GpuInfo, ModelInfo, StepEvent
+from tallystick_platform.protocol import Call, GpuInfo, ModelInfo, StepEvent
 
 
 class Engine(Protocol):
@@ -41,7 +41,7 @@ class Engine(Protocol):
         """Where the model's files lie; None where there are none."""
         ...
 
-    def submit(self, request: GenerationRequest) -> None:
+    def submit(self, call: Call) -> None:
         """Take a request. Cheap: what it costs, and why it fails, shows in later steps."""
         ...
 

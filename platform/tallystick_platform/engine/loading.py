@@ -15,13 +15,13 @@ from tokenizers import Tokenizer
 from tallystick_platform.engine import causal, weights_digest
 from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine, TextCodec
 from tallystick_platform.engine.causal import CausalModel, load_causal
-from tallystick_platform.engine.chat_template import has_chat_template, load_chat_template
+from tallystick_platform.engine.chat_template import load_chat_template
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.model_store import resolve_model
-from tallystick_platform.engine.prompt import PromptEncoder
+from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
@@ -52,7 +52,7 @@ class EngineConfig:
     scheduler: SchedulerConfig | None = None
 
 
-def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
+def load_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
     """Raises: ModelUnusable."""
     torch.set_num_threads(config.threads or available_cores())
     gpu = _hardware(config.device)
@@ -74,7 +74,8 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
     model = ModelInfo(
         id=model_id,
         version=version,
-        task="chat",
+        task="completion" if codec.template is None else "chat",
+        tasks=("completion",) if codec.template is None else ("chat", "completion"),
         weights_digest=digest,
         engine=ENGINE_NAME if isinstance(forward, LlamaModel) else causal.ENGINE_NAME,
         engine_version=_engine_version(forward, adapter),
@@ -83,8 +84,8 @@ def load_audit_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
         device=device.type,
         context_length=forward.context_length,
         max_prompt_tokens=min(config.max_prompt_tokens, forward.context_length - 1),
-        chat_template=codec.template.source,
-        chat_template_digest=codec.template.digest,
+        chat_template=None if codec.template is None else codec.template.source,
+        chat_template_digest=None if codec.template is None else codec.template.digest,
         reproducibility=found.reproducibility,
         created_at=int((folder / "config.json").stat().st_mtime),
         sampling=recommended_sampling(folder if adapter is None else adapter, folder),
@@ -149,7 +150,7 @@ def _engine_version(forward: LlamaModel | CausalModel, adapter: Path | None) -> 
 
 
 def load_codec(*folders: Path) -> TextCodec:
-    """Tokenizer, template and end tokens of a model, each from the first folder that has it. Raises: ModelUnusable."""
+    """Tokenizer, template, if there is one, and end tokens of a model, each from the first folder that has it. Raises: ModelUnusable."""
     path = _first(folders, "tokenizer.json") / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -166,12 +167,13 @@ def load_codec(*folders: Path) -> TextCodec:
         special,
     )
 
-    templates = [folder for folder in folders if has_chat_template(folder)]
-    template = load_chat_template(templates[0] if templates else folders[-1])
+    template = next(filter(None, map(load_chat_template, folders)), None)
     end_tokens = _end_tokens(_first(folders, "config.json"))
     return TextCodec(
         template=template,
-        prompt=PromptEncoder(template, tokenizer, end_tokens),
+        prompt=TextEncoder(tokenizer, end_tokens)
+        if template is None
+        else PromptEncoder(template, tokenizer, end_tokens),
         token_bytes=table,
         end_tokens=end_tokens,
         strips_first_space=bool(spells & {"Metaspace", "Strip"}),

@@ -1,4 +1,4 @@
-"""Messages to prompt tokens, so that text from a message is never a control token.
+"""Messages, and texts as they stand, to prompt tokens, so that what a client wrote is never a control token.
 
     plain   = template(messages)                      what the transformers library would tokenize
     marked  = template with secret marks (messages)   the same, where control tokens of the template's own are marks
@@ -36,10 +36,41 @@ _log = structlog.get_logger(__name__)
 Messages = Sequence[Mapping[str, object]]
 
 
-class PromptEncoder:
-    """A model's template and tokenizer together. `ends` are the ids that end a turn, declared as special tokens or not."""
+class TextEncoder:
+    """A model's tokenizer for texts as they stand. `ends` are the ids that end a turn, declared as special tokens or not."""
 
-    __slots__ = ("_controls", "_copy", "_marked", "_marks", "_template", "_tokenizer")
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        ends: frozenset[int] = frozenset(),
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        written: str = "",
+    ) -> None:
+        controls = _controls(written, tokenizer, ends)
+        self._tokenizer = tokenizer
+        self._controls = frozenset(controls)
+        self._marks = ControlMarks(controls.values(), random)
+        self._copy: Tokenizer | None = None
+        try:
+            self._copy = self._marks.tokenizer(tokenizer)
+        except ValueError as error:
+            _log.warning("engine.control_tokens_in_texts_are_refused", reason=str(error)[:200])
+
+    def encode(self, messages: Messages) -> list[int]:  # noqa: ARG002
+        """The tokens of a conversation. Raises: PromptRejected, for there is no template."""
+        raise PromptRejected(reason="the model has no chat template: it takes prompts as they stand, and no messages")
+
+    def encode_text(self, text: str) -> list[int]:
+        """A text's tokens. Raises: PromptRejected for control tokens in it, where the tokenizer cannot be told that they are text."""
+        if self._controls.isdisjoint(_ids(self._tokenizer, text)):
+            return _ids(self._tokenizer, text, whole=True)
+        if self._copy is None:
+            raise PromptRejected(reason="the text holds control tokens of this model, which would be taken for such")
+        return _ids(self._copy, text, whole=True)
+
+
+class PromptEncoder(TextEncoder):
+    """A model's template and tokenizer together."""
 
     def __init__(
         self,
@@ -48,47 +79,39 @@ class PromptEncoder:
         ends: frozenset[int] = frozenset(),
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        controls = _controls(template, tokenizer, ends)
-        self._template, self._tokenizer = template, tokenizer
-        self._controls = frozenset(controls)
-        self._marks = ControlMarks(controls.values(), random)
-        self._copy: Tokenizer | None = None
+        super().__init__(tokenizer, ends, random, template.source)
+        self._template = template
+        followed = self._copy is not None
         try:
             self._marked = template.marked(self._marks)
-            self._copy = self._marks.tokenizer(tokenizer)
-            followed = all(self._follows(probe) for probe in _PROBES)
+            followed = followed and all(self._follows(probe) for probe in _PROBES)
         except (PromptRejected, ValueError) as error:
             _log.info("engine.template_not_followed", reason=str(error)[:200])
             followed = False
-        if not followed:
-            self._copy = None
-            _log.warning("engine.control_tokens_in_messages_are_refused")
-
-    @property
-    def follows(self) -> bool:
+        self.follows = followed
         """Whether messages with control tokens are taken, as text; otherwise they are refused."""
-        return self._copy is not None
+        if not followed:
+            _log.warning("engine.control_tokens_in_messages_are_refused")
 
     def encode(self, messages: Messages) -> list[int]:
         """The prompt's tokens. Raises: PromptRejected."""
         plain = self._template.render(messages)
-        if self._copy is not None:
-            ids = self._as_text(messages, plain, self._copy)
-            if ids is not None:
-                return ids
+        ids = self._as_text(messages, plain) if self.follows else None
+        if ids is not None:
+            return ids
         if self._hold_controls(messages):
             raise PromptRejected(
                 reason="a message holds control tokens, which this model's template would take for its own"
             )
         return _ids(self._tokenizer, plain)
 
-    def _as_text(self, messages: Messages, plain: str, copy: Tokenizer) -> list[int] | None:
+    def _as_text(self, messages: Messages, plain: str) -> list[int] | None:
         """The tokens by way of the marks; None where the template did something else over marks than over its own text."""
         try:
             marked = self._marked.render(messages)
         except PromptRejected:
             return None
-        return _ids(copy, marked) if self._marks.unmark(marked) == plain else None
+        return _ids(self._copy, marked) if self._copy is not None and self._marks.unmark(marked) == plain else None
 
     def _follows(self, probe: Messages) -> bool:
         """Whether an ordinary conversation gets the very ids that it has without marks."""
@@ -96,7 +119,7 @@ class PromptEncoder:
             plain = self._template.render(probe)
         except PromptRejected:
             return True  # not a conversation for this model
-        return self._copy is not None and self._as_text(probe, plain, self._copy) == _ids(self._tokenizer, plain)
+        return self._as_text(probe, plain) == _ids(self._tokenizer, plain)
 
     def _hold_controls(self, messages: Messages) -> bool:
         """Whether a text of the messages has a control token to the plain tokenizer, or those of one name put together have."""
@@ -109,12 +132,22 @@ class PromptEncoder:
         return any(not self._controls.isdisjoint(_ids(self._tokenizer, text)) for text in [*single, *whole])
 
 
-def _controls(template: ChatTemplate, tokenizer: Tokenizer, ends: frozenset[int]) -> dict[int, str]:
-    """What acts on the model by itself: special tokens, end tokens, and whatever else of the added tokens the template writes."""
+def checked_tokens(tokens: list[int], vocabulary: int) -> list[int]:
+    """The same tokens. Raises: PromptRejected for none, and for one that a model with so many does not know."""
+    if not tokens:
+        raise PromptRejected(reason="the prompt is empty")
+    for token in (max(tokens), min(tokens)):
+        if not 0 <= token < vocabulary:
+            raise PromptRejected(reason=f"the prompt has the token {token}, and the model knows {vocabulary}")
+    return tokens
+
+
+def _controls(written: str, tokenizer: Tokenizer, ends: frozenset[int]) -> dict[int, str]:
+    """What acts on the model by itself: special tokens, end tokens, and whatever else of the added tokens a template has written."""
     found = {
         token_id: token.content
         for token_id, token in tokenizer.get_added_tokens_decoder().items()
-        if token.special or (token.content.strip() and token.content in template.source)
+        if token.special or (token.content.strip() and token.content in written)
     }
     for token_id in ends:
         text = tokenizer.id_to_token(token_id)
@@ -136,6 +169,7 @@ def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(item, name)
 
 
-def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+def _ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[int]:
+    """`whole`: with what the tokenizer puts around every text."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=whole).ids
     return ids

@@ -20,7 +20,7 @@ from tallystick.tasks.chat_requests import SYSTEM_ROLES, TEXT_PART, text_of
 from tallystick.verify import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal
 from tallystick_platform.engine.interface import Engine
-from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_audit_engine
+from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import Failed, Finished, GenerationRequest, TextDelta, VersionConfig, as_drawn
@@ -157,7 +157,7 @@ def _load(folder: Path, record: Record, base: Path | None, scratch: Path) -> Eng
         scheduler=SchedulerConfig(max_active=1, max_waiting=1),
     )
     try:
-        return load_audit_engine(config, _quiet)
+        return load_engine(config, _quiet)
     except ModelUnusable as error:
         raise ReplayRefused(error.reason) from error
 

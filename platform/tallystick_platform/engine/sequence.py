@@ -10,7 +10,7 @@ from tallystick_platform.engine.forward import Cache
 from tallystick_platform.engine.sampler import Sampler
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.engine.text import TextStream
-from tallystick_platform.protocol import Finished, FinishReason, GenerationRequest, StepEvent, TextDelta
+from tallystick_platform.protocol import Call, Finished, FinishReason, Piece, StepEvent
 
 
 @dataclass(slots=True)
@@ -20,19 +20,19 @@ class Sequence:
     Units: device time nanoseconds, `capacity` tokens.
     """
 
-    request: GenerationRequest
+    call: Call
     request_id: bytes
     prompt: list[int]
     prompt_size: int = 0
     prefilled: int = 0
     capacity: int = 0
+    max_tokens: int = 0
     cache: Cache | None = None
     sampler: Sampler | None = None
     stream: TextStream | None = None
     stops: StopScanner | None = None
     last_token: int = -1
     output_tokens: int = 0
-    unreported_tokens: int = 0
     device_time_ns: int = 0
 
     def accept(self, token: int, end_tokens: frozenset[int], events: list[StepEvent]) -> bool:
@@ -44,7 +44,6 @@ class Sequence:
             raise RuntimeError("a token for a sequence that was never prepared")
         self.last_token = token
         self.output_tokens += 1
-        self.unreported_tokens += 1
         reason: FinishReason | None = None
         if token in end_tokens:
             reason, text = "stop", self.stops.push(self.stream.flush())
@@ -53,14 +52,13 @@ class Sequence:
             full = self.prompt_size + self.output_tokens > self.cache.capacity
             if self.stops.stopped:
                 reason = "stop"
-            elif self.output_tokens >= self.request.max_tokens or full:
+            elif self.output_tokens >= self.max_tokens or full:
                 reason = "length"
                 text += self.stops.push(self.stream.flush())
         if reason is not None:
             text += self.stops.flush()
         if text:
-            events.append(TextDelta(self.request_id, text, self.unreported_tokens, self.device_time_us))
-            self.unreported_tokens = 0
+            events.append(Piece(self.request_id, text, self.usage, self.device_time_us))
         if reason is not None:
             events.append(self.finished(reason))
         return reason is not None
@@ -70,9 +68,14 @@ class Sequence:
         """Whole microseconds of engine time so far."""
         return self.device_time_ns // 1000
 
+    @property
+    def usage(self) -> dict[str, int]:
+        """The tokens so far, as records count them."""
+        return {"input_tokens": self.prompt_size, "output_tokens": self.output_tokens}
+
     def finished(self, reason: FinishReason) -> Finished:
         """The last event."""
-        return Finished(self.request_id, reason, self.prompt_size, self.output_tokens, self.device_time_us)
+        return Finished(self.request_id, reason, self.usage, self.device_time_us)
 
     def draw(self, logits: Tensor) -> int:
         """The next token. Requires: the sequence is prepared."""

@@ -30,9 +30,9 @@ def build_engine(config: WorkerConfig, report: Report) -> Engine:
         constant = ConstantConfig(max_requests=config.max_requests, step_s=config.step_s)
         return ConstantEngine(_stand_in(constant, config.version), probe_cpu())
     share_cores()
-    from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+    from tallystick_platform.engine.loading import EngineConfig, load_engine
 
-    return load_audit_engine(
+    return load_engine(
         EngineConfig(
             model=config.model,
             models_dir=Path(config.models_dir),

@@ -75,6 +75,6 @@ def serve(
 
 def _take(engine: Engine, message: Submit | Cancel) -> None:
     if isinstance(message, Submit):
-        engine.submit(message.request)
+        engine.submit(message.call)
     else:
         engine.cancel(message.request_id)

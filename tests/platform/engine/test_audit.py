@@ -4,10 +4,10 @@ import torch
 from tallystick_platform.engine.audit import AuditEngine
 from tallystick_platform.engine.hardware import probe_cpu
 from tallystick_platform.engine.llama import load_llama
-from tallystick_platform.engine.loading import EngineConfig, load_audit_engine, load_codec
+from tallystick_platform.engine.loading import EngineConfig, load_codec, load_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
-from tallystick_platform.protocol import Failed, Finished, Started, TextDelta
-from tests.support.tiny_model import request, write_tiny_model
+from tallystick_platform.protocol import Call, Failed, Finished, Piece, Started
+from tests.support.tiny_model import completion, request, tiny_tokenizer, turns_of, write_tiny_model
 
 LONG = "the quick brown fox and the lazy dog " * 8
 SAMPLED = {"temperature": 0.9, "top_p": 0.95, "top_k": 40, "max_tokens": 12}
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 def engine(folder, tmp_path):
     scheduler = SchedulerConfig(max_active=4, max_waiting=4, piece_size=32, prefill_budget=32)
     config = EngineConfig(model=str(folder), models_dir=tmp_path, device="cpu", scheduler=scheduler, threads=1)
-    return load_audit_engine(config, lambda stage, fraction: None)
+    return load_engine(config, lambda stage, fraction: None)
 
 
 def run(engine, *requests):
@@ -40,7 +40,7 @@ def events_of(steps, one, kind):
 
 
 def text_of(steps, one):
-    return "".join(delta.text for delta in events_of(steps, one, TextDelta))
+    return "".join(delta.data for delta in events_of(steps, one, Piece))
 
 
 def last_of(steps, one):
@@ -53,15 +53,15 @@ def test_an_answer_is_what_the_transformers_library_generates(engine, folder):
 
     codec = load_codec(folder)
     one = request(max_tokens=20)
-    prompt = codec.prompt.encode(one.messages)
+    prompt = codec.prompt.encode(turns_of(one))
     model = LlamaForCausalLM.from_pretrained(folder)
     theirs = model.generate(torch.tensor([prompt]), max_new_tokens=20, do_sample=False, pad_token_id=0)[
         0, len(prompt) :
     ]
     theirs = [int(token) for token in theirs]
     steps = run(engine, one)
-    assert last_of(steps, one).output_tokens == len(theirs)
-    assert last_of(steps, one).input_tokens == len(prompt)
+    assert last_of(steps, one).usage["output_tokens"] == len(theirs)
+    assert last_of(steps, one).usage["input_tokens"] == len(prompt)
     expected = b"".join(codec.token_bytes[token] for token in theirs)
     assert text_of(steps, one) == expected.decode(errors="replace")
 
@@ -91,7 +91,7 @@ def test_no_first_token_waits_longer_than_one_step_for_each_neighbour(engine):
     first = next(
         number
         for number, step in enumerate(steps)
-        if short.request_id in {e.request_id for e in step if isinstance(e, TextDelta | Finished)}
+        if short.request_id in {e.request_id for e in step if isinstance(e, Piece | Finished)}
     )
     assert first <= 1
 
@@ -101,10 +101,10 @@ def test_ten_short_prompts_beside_one_of_3000_tokens_wait_a_few_steps_and_change
     config = EngineConfig(
         model=str(folder), models_dir=tmp_path, device="cpu", threads=1, scheduler=SchedulerConfig(max_active=16)
     )
-    engine = load_audit_engine(config, lambda stage, fraction: None)
+    engine = load_engine(config, lambda stage, fraction: None)
     long = request(99, "word " * 600, **SAMPLED)
     alone = run(engine, long)
-    assert last_of(alone, long).input_tokens > 2_900
+    assert last_of(alone, long).usage["input_tokens"] > 2_900
     engine.submit(long)
     engine.step()
     shorts = [request(number, "Hi", max_tokens=30, stop=()) for number in range(10)]
@@ -123,26 +123,26 @@ def test_a_long_prompt_does_not_stop_those_that_decode(engine):
     engine.step()
     engine.submit(long)
     before = 0
-    while not any(isinstance(e, TextDelta | Finished) and e.request_id == long.request_id for e in engine.step()):
+    while not any(isinstance(e, Piece | Finished) and e.request_id == long.request_id for e in engine.step()):
         before += 1
         assert before < 100
     engine.cancel(decoding.request_id)
     (cancelled,) = [e for e in engine.step() if isinstance(e, Finished) and e.request_id == decoding.request_id]
-    assert cancelled.output_tokens >= before
+    assert cancelled.usage["output_tokens"] >= before
 
 
 def test_the_events_of_a_request_come_in_order(engine):
     one = request()
     kinds = [type(event) for step in run(engine, one) for event in step]
     assert kinds[0] is Started
-    assert set(kinds[1:-1]) <= {TextDelta}
+    assert set(kinds[1:-1]) <= {Piece}
     assert kinds[-1] is Finished
 
 
 def test_max_tokens_ends_an_answer_as_length(engine):
     one = request(max_tokens=3)
     last = last_of(run(engine, one), one)
-    assert (last.finish_reason, last.output_tokens) == ("length", 3)
+    assert (last.finish_reason, last.usage["output_tokens"]) == ("length", 3)
 
 
 def test_an_end_token_ends_an_answer_as_stop(engine, monkeypatch):
@@ -150,7 +150,7 @@ def test_an_end_token_ends_an_answer_as_stop(engine, monkeypatch):
     tokens = iter([65, 66, max(engine._codec.end_tokens)])
     monkeypatch.setattr("tallystick_platform.engine.sampler.Sampler.draw", lambda *_: next(tokens))
     last = last_of(steps := run(engine, one), one)
-    assert (last.finish_reason, last.output_tokens) == ("stop", 3)
+    assert (last.finish_reason, last.usage["output_tokens"]) == ("stop", 3)
     assert text_of(steps, one) == "".join(engine._codec.token_bytes[token].decode() for token in (65, 66))
 
 
@@ -170,7 +170,7 @@ def test_the_context_bounds_an_answer(engine):
     last = last_of(run(engine, one), one)
     assert isinstance(last, Finished)
     if last.finish_reason == "length":
-        assert last.input_tokens + last.output_tokens == engine.model.context_length + 1
+        assert last.usage["input_tokens"] + last.usage["output_tokens"] == engine.model.context_length + 1
 
 
 def test_a_prompt_beyond_the_context_is_refused_with_its_size(engine):
@@ -182,11 +182,11 @@ def test_a_prompt_beyond_the_context_is_refused_with_its_size(engine):
 
 
 def test_a_prompt_that_just_fits_is_computed(engine):
-    around = len(engine._codec.prompt.encode(request(1, "").messages))
+    around = len(engine._codec.prompt.encode(turns_of(request(1, ""))))
     one = request(1, "x" * (engine.model.max_prompt_tokens - around), max_tokens=5)
     last = last_of(run(engine, one), one)
-    assert last.input_tokens == engine.model.max_prompt_tokens
-    assert 1 <= last.output_tokens <= 2
+    assert last.usage["input_tokens"] == engine.model.max_prompt_tokens
+    assert 1 <= last.usage["output_tokens"] <= 2
 
 
 def test_messages_that_the_template_refuses_are_refused(engine):
@@ -210,7 +210,7 @@ def test_cancelling_ends_a_request_within_one_step(engine):
     engine.cancel(one.request_id)
     engine.cancel(one.request_id)
     (last,) = engine.step()
-    assert (last.finish_reason, last.output_tokens) == ("cancelled", 2)
+    assert (last.finish_reason, last.usage["output_tokens"]) == ("cancelled", 2)
     assert not engine.has_work()
 
 
@@ -220,7 +220,7 @@ def test_cancelling_a_waiting_or_unknown_request_is_harmless(engine):
     engine.submit(one)
     engine.cancel(one.request_id)
     (last,) = engine.step()
-    assert (last.finish_reason, last.output_tokens, last.device_time_us) == ("cancelled", 0, 0)
+    assert (last.finish_reason, last.usage["output_tokens"], last.device_time_us) == ("cancelled", 0, 0)
 
 
 def test_device_time_is_shared_and_adds_up_to_what_was_measured(folder):
@@ -228,7 +228,7 @@ def test_device_time_is_shared_and_adds_up_to_what_was_measured(folder):
     llama = load_llama(folder, torch.float32, torch.device("cpu"))
     codec = load_codec(folder)
     config = SchedulerConfig(max_active=2, max_waiting=0)
-    template = load_audit_engine_model(folder)
+    template = described(folder)
     engine = AuditEngine(
         model=template,
         gpu=probe_cpu(),
@@ -249,7 +249,7 @@ def test_logits_that_are_not_numbers_fail_the_request_and_not_the_engine(engine,
     prefill = engine._forward.prefill
     monkeypatch.setattr(engine._forward, "prefill", lambda cache, tokens: prefill(cache, tokens) * float("nan"))
     last = last_of(run(engine, bad), bad)
-    assert (last.kind, last.reason) == ("engine-failed", "the computation ended with NotFinite")
+    assert (last.kind, last.reason) == ("engine-failed", "the model's numbers are not finite")
     monkeypatch.undo()
     assert isinstance(last_of(run(engine, good), good), Finished)
 
@@ -275,7 +275,7 @@ def test_a_request_that_no_memory_is_left_for_fails(engine, monkeypatch):
 
 
 def test_requests_wait_where_their_caches_would_not_fit_together(folder):
-    template, codec = load_audit_engine_model(folder), load_codec(folder)
+    template, codec = described(folder), load_codec(folder)
     llama = load_llama(folder, torch.float32, torch.device("cpu"))
     held, new_cache = [], llama.new_cache
 
@@ -300,7 +300,7 @@ def test_requests_wait_where_their_caches_would_not_fit_together(folder):
 
 
 def test_a_request_that_waits_for_room_can_be_cancelled(folder):
-    template, codec = load_audit_engine_model(folder), load_codec(folder)
+    template, codec = described(folder), load_codec(folder)
     llama = load_llama(folder, torch.float32, torch.device("cpu"))
     config = SchedulerConfig(max_active=8, max_waiting=8, cache_tokens=1)
     engine = AuditEngine(model=template, gpu=probe_cpu(), forward=llama, codec=codec, config=config, decode_rows=8)
@@ -314,9 +314,9 @@ def test_a_request_that_waits_for_room_can_be_cancelled(folder):
     assert last_of(steps, two).finish_reason == "cancelled"
 
 
-def load_audit_engine_model(folder):
+def described(folder):
     config = EngineConfig(model=str(folder), models_dir=folder.parent / "digests", device="cpu", threads=1)
-    return load_audit_engine(config, lambda stage, fraction: None).model
+    return load_engine(config, lambda stage, fraction: None).model
 
 
 def test_a_forged_turn_is_one_user_turn_for_the_model_too(engine):
@@ -326,6 +326,72 @@ def test_a_forged_turn_is_one_user_turn_for_the_model_too(engine):
     prefill = engine._forward.prefill
     engine._forward.prefill = lambda cache, tokens: (fed.extend(tokens), prefill(cache, tokens))[1]
     one = request(1, messages=messages, max_tokens=1)
-    assert last_of(run(engine, one), one).input_tokens == len(fed) > 29
+    assert last_of(run(engine, one), one).usage["input_tokens"] == len(fed) > 29
     start, end = max(engine._codec.end_tokens) - 1, max(engine._codec.end_tokens)
     assert (fed.count(start), fed.count(end)) == (3, 2)
+
+
+def prompt_of(engine, one):
+    """The tokens that the model was given for a request."""
+    fed = []
+    prefill = engine._forward.prefill
+    engine._forward.prefill = lambda cache, tokens: (fed.extend(tokens), prefill(cache, tokens))[1]
+    assert isinstance(last_of(run(engine, one), one), Finished)
+    engine._forward.prefill = prefill
+    return fed
+
+
+def test_a_completion_goes_on_after_its_text_as_the_transformers_library_does(engine, folder):
+    from transformers import LlamaForCausalLM
+
+    codec, one = load_codec(folder), completion(1, "the sun and", max_tokens=20)
+    prompt = tiny_tokenizer().encode("the sun and").ids
+    model = LlamaForCausalLM.from_pretrained(folder)
+    theirs = model.generate(torch.tensor([prompt]), max_new_tokens=20, do_sample=False, pad_token_id=0)
+    expected = b"".join(codec.token_bytes[token] for token in theirs[0, len(prompt) :].tolist())
+    steps = run(engine, one)
+    assert text_of(steps, one) == expected.decode(errors="replace")
+    assert last_of(steps, one).usage["input_tokens"] == len(prompt)
+
+
+def test_a_control_token_in_the_text_of_a_completion_is_text(engine):
+    fed = prompt_of(engine, completion(1, "<|im_end|>", max_tokens=1))
+    assert len(fed) > 1
+    assert not set(fed) & {max(engine._codec.end_tokens), max(engine._codec.end_tokens) - 1}
+
+
+def test_a_completion_takes_the_models_own_tokens_as_they_are(engine):
+    end = max(engine._codec.end_tokens)
+    assert prompt_of(engine, completion(1, (5, end, 0), max_tokens=1)) == [5, end, 0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"), [((5, 265), "token 265"), ((-1, 5), "token -1"), ((), "empty"), ("", "empty")]
+)
+def test_a_prompt_of_tokens_that_the_model_does_not_know_is_rejected(engine, prompt, reason):
+    last = last_of(run(engine, one := completion(1, prompt)), one)
+    assert last.kind == "prompt-rejected"
+    assert reason in last.reason
+
+
+def test_a_model_without_a_template_serves_completions_and_no_chat(folder, tmp_path):
+    base = write_tiny_model(tmp_path / "base")
+    (base / "chat_template.jinja").unlink()
+    config = EngineConfig(model=str(base), models_dir=tmp_path, device="cpu", threads=1)
+    engine = load_engine(config, lambda stage, fraction: None)
+    assert (engine.model.task, engine.model.tasks) == ("completion", ("completion",))
+    assert engine.model.chat_template is engine.model.chat_template_digest is None
+    one = completion(1, "the sun", max_tokens=4)
+    assert last_of(run(engine, one), one).usage == {"input_tokens": 5, "output_tokens": 4}
+    refused = last_of(run(engine, chat := request(2)), chat)
+    assert (refused.kind, refused.reason) == ("prompt-rejected", "this model does not serve the task chat")
+
+
+def test_a_model_with_a_template_serves_both(engine):
+    assert (engine.model.task, engine.model.tasks) == ("chat", ("chat", "completion"))
+
+
+@pytest.mark.parametrize("call", [Call(b"1" * 16, "chat", b"\xc1"), Call(b"1" * 16, "embedding", b"")])
+def test_a_call_that_is_none_fails_alone(engine, call):
+    assert last_of(run(engine, call, good := request(2)), call).kind in {"engine-failed", "prompt-rejected"}
+    assert isinstance(last_of(run(engine, good), good), Finished)

@@ -9,12 +9,12 @@ from safetensors.torch import load_file, save_file
 
 from tallystick_platform.engine import causal
 from tallystick_platform.engine.causal import load_causal
-from tallystick_platform.engine.loading import EngineConfig, load_audit_engine, load_codec
+from tallystick_platform.engine.loading import EngineConfig, load_codec, load_engine
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.errors import ModelUnusable
-from tallystick_platform.protocol import Finished, Started, TextDelta, VersionConfig
+from tallystick_platform.protocol import Finished, Piece, Started, VersionConfig
 from tests.support.tiny_causal import KINDS, write_tiny_adapter, write_tiny_causal
-from tests.support.tiny_model import request, write_tiny_model
+from tests.support.tiny_model import request, turns_of, write_tiny_model
 
 CPU = torch.device("cpu")
 LONG = "the sun rises in the east and sets in the other end of the sky, " * 8
@@ -34,7 +34,7 @@ def adapter(folders, tmp_path_factory):
 
 def load(folder, **changes):
     config = EngineConfig(model=str(folder), models_dir=folder.parent / "models", device="cpu", threads=1, **changes)
-    return load_audit_engine(config, lambda stage, fraction: None)
+    return load_engine(config, lambda stage, fraction: None)
 
 
 def run(engine, *requests):
@@ -43,8 +43,8 @@ def run(engine, *requests):
     texts, ends = {one.request_id: "" for one in requests}, {}
     while engine.has_work():
         for event in engine.step():
-            if isinstance(event, TextDelta):
-                texts[event.request_id] += event.text
+            if isinstance(event, Piece):
+                texts[event.request_id] += event.data
             elif not isinstance(event, Started):
                 ends[event.request_id] = event
     return [(texts[one.request_id], ends[one.request_id]) for one in requests]
@@ -69,14 +69,14 @@ def test_greedy_answers_are_those_of_the_transformers_library(folders, kind, tex
     engine = load(folders[kind])
     codec = load_codec(folders[kind])
     one = request(1, text, max_tokens=20)
-    prompt = codec.prompt.encode(one.messages)
+    prompt = codec.prompt.encode(turns_of(one))
     tokens = generated(library_model(folders[kind]), prompt, 20)
     ended = [at for at, token in enumerate(tokens) if token in codec.end_tokens]
     kept = tokens[: ended[0]] if ended else tokens
     ((answer, end),) = run(engine, one)
     assert isinstance(end, Finished)
     assert answer == b"".join(codec.token_bytes[token] for token in kept).decode(errors="replace")
-    assert end.output_tokens == len(kept) + bool(ended)
+    assert end.usage["output_tokens"] == len(kept) + bool(ended)
 
 
 def test_the_model_is_described_as_it_is(folders):
@@ -96,7 +96,7 @@ def test_a_control_token_in_a_message_is_text(folders):
     engine = load(folders["gpt2"])
     empty, marked = request(1, "", max_tokens=1), request(2, "<|im_end|>", max_tokens=1)
     (_, without), (_, alone) = run(engine, empty, marked)
-    assert alone.input_tokens >= without.input_tokens + 2
+    assert alone.usage["input_tokens"] >= without.usage["input_tokens"] + 2
 
 
 def test_a_plain_llama_keeps_the_forward_pass_of_our_own(tmp_path):
@@ -142,7 +142,7 @@ def test_an_adapter_answers_as_the_library_does_with_it_attached(folders, adapte
     engine = load(base, version=version_of(adapter, base))
     codec = load_codec(base)
     one = request(1, LONG, max_tokens=16)
-    prompt = codec.prompt.encode(one.messages)
+    prompt = codec.prompt.encode(turns_of(one))
     attached = peft.PeftModel.from_pretrained(library_model(base), adapter)
     tokens = generated(attached, prompt, 16)
     assert tokens != generated(library_model(base), prompt, 16)

@@ -70,8 +70,22 @@ def test_a_folder_gives_its_template_and_special_tokens(tmp_path):
     assert load_chat_template(folder).render([]) == "<|im_start|><|im_end|>"
 
 
-def test_a_folder_without_template_cannot_serve_chat(tmp_path):
+def test_a_folder_without_a_template_has_none(tmp_path):
     folder = write_tiny_model(tmp_path / "tiny")
     (folder / "chat_template.jinja").unlink()
-    with pytest.raises(ModelUnusable, match="no chat template"):
+    assert load_chat_template(folder) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_a_tokenizer_configuration_that_is_none_makes_the_model_unusable(tmp_path, text):
+    folder = write_tiny_model(tmp_path / "tiny")
+    (folder / "chat_template.jinja").unlink()
+    (folder / "tokenizer_config.json").write_text(text)
+    with pytest.raises(ModelUnusable, match="its chat template cannot be read"):
         load_chat_template(folder)
+
+
+def test_what_the_library_says_of_a_template_is_not_shown():
+    with pytest.raises(PromptRejected) as caught:
+        ChatTemplate("{{ messages[0].content + 1 }}", {}).render(MESSAGES)
+    assert caught.value.reason == "the model's chat template does not take these messages"

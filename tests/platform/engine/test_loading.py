@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tallystick_platform.engine import concurrency, hardware, loading, weights_digest
-from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import Sampling
 from tests.support.tiny_model import TEMPLATE, write_tiny_model
@@ -16,7 +16,7 @@ def folder(tmp_path):
 def load(folder, **changes):
     stages = []
     config = EngineConfig(model=str(folder), models_dir=folder.parent / "models", device="cpu", threads=1, **changes)
-    return load_audit_engine(config, lambda stage, fraction: stages.append((stage, fraction))), stages
+    return load_engine(config, lambda stage, fraction: stages.append((stage, fraction))), stages
 
 
 def test_the_model_is_described_as_it_is(folder):
@@ -80,7 +80,7 @@ def test_a_gpu_that_is_not_there_is_not_made_up(folder, monkeypatch):
     monkeypatch.setattr(loading, "probe_cuda", lambda: None)
     config = EngineConfig(model=str(folder), models_dir=folder.parent, device="cuda")
     with pytest.raises(ModelUnusable, match="there is none"):
-        load_audit_engine(config, lambda stage, fraction: None)
+        load_engine(config, lambda stage, fraction: None)
 
 
 def test_a_folder_that_was_changed_behind_its_times_is_not_served(folder):

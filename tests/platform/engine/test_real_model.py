@@ -8,11 +8,11 @@ import torch
 from tokenizers import Tokenizer
 
 from tallystick_platform.engine.conversion import read_provenance
-from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.model_store import packaged_gguf
-from tallystick_platform.protocol import Finished, TextDelta
+from tallystick_platform.protocol import Finished, Piece
 from tests.support.real_model import models_dir, real_model
-from tests.support.tiny_model import request
+from tests.support.tiny_model import request, turns_of
 from tests.support.workers import reader, running
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
@@ -23,7 +23,7 @@ SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 50, "seed": 11, "max_token
 
 @pytest.fixture(scope="module")
 def engine():
-    return load_audit_engine(EngineConfig(model="demo", models_dir=models_dir()), lambda stage, fraction: None)
+    return load_engine(EngineConfig(model="demo", models_dir=models_dir()), lambda stage, fraction: None)
 
 
 def run(engine, *requests):
@@ -32,8 +32,8 @@ def run(engine, *requests):
     texts, ends = {one.request_id: "" for one in requests}, {}
     while engine.has_work():
         for event in engine.step():
-            if isinstance(event, TextDelta):
-                texts[event.request_id] += event.text
+            if isinstance(event, Piece):
+                texts[event.request_id] += event.data
             elif isinstance(event, Finished):
                 ends[event.request_id] = event
     return [(texts[one.request_id], ends[one.request_id]) for one in requests]
@@ -105,7 +105,7 @@ def test_greedy_tokens_are_those_of_the_transformers_library(engine):
 
     one = request(1, "Tell me about tides.", max_tokens=24)
     codec = engine._codec
-    prompt = codec.prompt.encode(one.messages)
+    prompt = codec.prompt.encode(turns_of(one))
     model = AutoModelForCausalLM.from_pretrained(real_model(), dtype=torch.float32)
     with torch.inference_mode():
         theirs = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :]
@@ -128,8 +128,8 @@ async def test_the_model_streams_through_a_worker_process(tmp_path):
         generation = dispatcher.start(placement, request(1, QUESTION, max_tokens=30))
         deltas = await reader(_collect(generation))
         assert len(deltas) > 3
-        assert "Paris" in "".join(delta.text for delta in deltas)
-        assert 0 < generation.result.output_tokens <= 30
+        assert "Paris" in "".join(delta.data for delta in deltas)
+        assert 0 < generation.result.usage["output_tokens"] <= 30
         assert generation.result.device_time_us > 0
 
 

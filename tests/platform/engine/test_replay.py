@@ -13,11 +13,11 @@ from tallystick.tasks import chat_output
 from tallystick.tasks.chat_requests import messages_of
 from tallystick.verify import ReplayRefused
 from tallystick_platform.api.chat_parsing import parse_chat
-from tallystick_platform.engine.loading import EngineConfig, load_audit_engine
+from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.replay import replay
 from tallystick_platform.engine.rerun import request_of
 from tallystick_platform.engine.weights_digest import compute
-from tallystick_platform.protocol import Finished, TextDelta, VersionConfig
+from tallystick_platform.protocol import Finished, Piece, VersionConfig
 from tests.support.real_model import real_model
 from tests.support.synthetic_log import synthetic_record
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
@@ -40,7 +40,7 @@ def serve(folder, others=0, version=None, **parameters):
     """The record of a chat that a worker answered, beside other requests."""
     with TemporaryDirectory() as scratch:
         config = EngineConfig(model=str(folder), models_dir=Path(scratch), version=version)
-        engine = load_audit_engine(config, _quiet)
+        engine = load_engine(config, _quiet)
     asked = request(1, **parameters)
     for one in [request(2 + number, text="Somebody else " * number) for number in range(others)]:
         engine.submit(one)
@@ -48,7 +48,7 @@ def serve(folder, others=0, version=None, **parameters):
     events = []
     while engine.has_work():
         events += [event for event in engine.step() if event.request_id == asked.request_id]
-    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    text = "".join(event.data for event in events if isinstance(event, Piece))
     (end,) = [event for event in events if isinstance(event, Finished)]
     model, gpu = engine.model, engine.gpu
     return replace(
@@ -61,7 +61,7 @@ def serve(folder, others=0, version=None, **parameters):
         parameters={name: getattr(asked, name) for name in SAMPLED},
         prompt={"messages": list(asked.messages)},
         response=Response(outputs=(chat_output(text, end.finish_reason),)),
-        usage={"input_tokens": end.input_tokens, "output_tokens": end.output_tokens},
+        usage={"input_tokens": end.usage["input_tokens"], "output_tokens": end.usage["output_tokens"]},
         proof_of_compute=ProofOfCompute(class_=model.reproducibility, toploc=None),
     )
 

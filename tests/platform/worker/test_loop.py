@@ -2,7 +2,7 @@ from collections import deque
 
 from tallystick_platform.engine.constant import ConstantConfig, ConstantEngine
 from tallystick_platform.engine.hardware import probe_cpu
-from tallystick_platform.protocol import Alive, Cancel, Finished, Hello, StepReport, Stop, Submit, TextDelta
+from tallystick_platform.protocol import Alive, Cancel, Finished, Hello, Piece, StepReport, Stop, Submit
 from tallystick_platform.worker.loop import serve
 from tests.support.tiny_model import request
 
@@ -55,14 +55,14 @@ def test_the_first_word_is_hello():
 def test_a_step_is_one_message_that_carries_every_delta():
     channel = run([Submit(request(1)), Submit(request(2))])
     (events,) = reports(channel)
-    assert [event.request_id[-1] for event in events if isinstance(event, TextDelta)] == [1, 2]
+    assert [event.request_id[-1] for event in events if isinstance(event, Piece)] == [1, 2]
 
 
 def test_a_cancellation_takes_effect_within_one_step():
     one = request(1)
     channel = run([Submit(one)], [Cancel(one.request_id)])
     assert [event.finish_reason for event in reports(channel)[1] if isinstance(event, Finished)] == ["cancelled"]
-    assert not any(isinstance(event, TextDelta) for event in reports(channel)[1])
+    assert not any(isinstance(event, Piece) for event in reports(channel)[1])
 
 
 def test_an_idle_worker_waits_and_a_busy_one_does_not():
