@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import Fleet, Placement, Servable
-from tallystick_platform.protocol import GpuInfo, ModelInfo, ProviderInfo
+from tallystick_platform.dispatch import Claim, Fleet, Link, Servable
+from tallystick_platform.protocol import PROTOCOL_VERSION, GpuInfo, Hello, ModelInfo, ProviderInfo
+from tests.support.exchange import TickingClock
 
 CLIENTS, REQUESTS = 12, 8
 TOTAL_BYTES = 100
@@ -38,6 +39,7 @@ def model_of(config) -> ModelInfo:
         id=version.model_id,
         version=version.version,
         task="chat",
+        tasks=("chat",),
         weights_digest=bytes.fromhex(version.digest),
         engine="none",
         engine_version="1",
@@ -83,9 +85,17 @@ class Pool:
         if self.dice.random() < 0.2:
             place.first.set_result("exit code 1")
             return
-        name = place.config.name
-        placement = Placement(model=model_of(place.config), provider=PROVIDER, gpu=GPU, worker=f"{name}.1")
-        place.link = SimpleNamespace(placement=placement, load=0)
+        hello = Hello(
+            protocol_version=PROTOCOL_VERSION, pid=1, model=model_of(place.config), gpu=GPU, max_requests=CLIENTS
+        )
+        place.link = Link(
+            worker_id=f"{place.config.name}.1",
+            hello=hello,
+            provider=PROVIDER,
+            send=lambda message: None,
+            clock=TickingClock(),
+            standing=False,
+        )
         place.first.set_result(True)
 
     async def close(self, place: SimpleNamespace) -> None:
@@ -100,31 +110,36 @@ async def ticks(dice: random.Random) -> None:
         await asyncio.sleep(0)
 
 
+async def claimed(fleet: Fleet, wanted: Servable) -> Claim:
+    """A place in a version: whoever is cancelled has none."""
+    return (await fleet.obtain(wanted)).claim()
+
+
 async def ask(dice: random.Random, pool: Pool, fleet: Fleet, versions: list[Servable], told: list[type]) -> None:
     for _ in range(REQUESTS):
         wanted = dice.choice(versions)
-        asking = asyncio.ensure_future(fleet.obtain(wanted))
+        asking = asyncio.ensure_future(claimed(fleet, wanted))
         if dice.random() < 0.2:
             await ticks(dice)
             asking.cancel()
         try:
-            placement = await asking
+            claim = await asking
         except asyncio.CancelledError:
             continue
         except errors.PlatformError as error:
             told.append(type(error))
             await ticks(dice)
             continue
-        place = placement.worker.rpartition(".")[0]
-        assert placement.model.weights_digest == wanted.digest
+        place = claim.placement.worker.rpartition(".")[0]
+        assert claim.placement.model.weights_digest == wanted.digest
         pool.in_use[place] = pool.in_use.get(place, 0) + 1
         await ticks(dice)
         if dice.random() < 0.2 and not wanted.pinned:
             with pytest.raises(errors.ModelBusy):
                 await fleet.unload(wanted)
         pool.in_use[place] -= 1
-        fleet.release(placement)
-        told.append(Placement)
+        claim.release()
+        told.append(Claim)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -132,22 +147,22 @@ async def test_nothing_busy_is_ended_and_no_memory_promised_twice(seed: int) -> 
     dice = random.Random(seed)
     versions = [servable(number, pinned=number == 0 and dice.random() < 0.5) for number in range(6)]
     needs = {version.model_id: dice.choice([10, 30, 60, 110]) for version in versions}
-    pool, now = Pool(dice, needs), iter(range(10**9))
+    pool = Pool(dice, needs)
     fleet = Fleet(
         pool,  # type: ignore[arg-type]
         PROVIDER,
         needed=lambda servable: needs[servable.model_id],
         available=lambda: TOTAL_BYTES - pool.used_bytes(),
-        monotonic_s=lambda: float(next(now)),
+        clock=TickingClock(),
         max_loaded=MAX_LOADED,
     )
     told: list[type] = []
     async with asyncio.timeout(20):
         await asyncio.gather(*(ask(dice, pool, fleet, versions, told) for _ in range(CLIENTS)))
-        while fleet._books.loads:
+        while fleet._loads:
             await asyncio.sleep(0)
     allowed = {
-        Placement,
+        Claim,
         errors.ModelLoadFailed,
         errors.ModelTooLarge,
         errors.NoRoomForModel,
@@ -155,8 +170,8 @@ async def test_nothing_busy_is_ended_and_no_memory_promised_twice(seed: int) -> 
         errors.QueueFull,
     }
     assert set(told) <= allowed
-    assert fleet._books.waiting == {}
+    assert fleet._waiting == {}
     assert [version.requests for version in fleet.loaded()] == [0] * len(fleet.loaded())
-    assert set(fleet._books.by_place) == set(pool.open_places)
+    assert {version.place.config.name for version in fleet._versions.values()} == set(pool.open_places)
     assert fleet.loads - fleet.unloads == len(fleet.loaded())
     await fleet.stop()

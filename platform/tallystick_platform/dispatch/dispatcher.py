@@ -170,6 +170,7 @@ class Dispatcher:
         if self._fleet is None or not self._fleet.uses(servable.key):
             await self._pool.settled()  # what is asked for may be what the standing workers are about to serve
         if servable.key in self._pool.stood:
+            self._known.add(servable.key)
             return self._standing([servable.key], reference)
         if self._fleet is None:
             raise errors.UnknownModel(model=reference)

@@ -57,8 +57,8 @@ _log = structlog.get_logger(__name__)
 class WorkerPool:
     """Owns the socket and one supervising task per worker place. Everything runs in one event loop.
 
-    `stood` are the models that standing places have served until now. `heard_of` is told each worker that begins to serve, `loading` the
-    stage of loading its model that one at a standing place is in, and how much of it is done.
+    `stood` are the models that standing places have served until now. `heard_of` is told each worker that begins to serve, `loading` which
+    stage of loading its model a worker is in, and how much of it is done.
     """
 
     def __init__(self, config: PoolConfig, clock: Clock) -> None:
@@ -76,7 +76,7 @@ class WorkerPool:
         self.restarts = 0
         self.stood: dict[Key, ModelInfo] = {}
         self.heard_of: Callable[[Link], None] | None = None
-        self.loading: Callable[[str, float], None] | None = None
+        self.loading: Callable[[str, str, float], None] | None = None
 
     @property
     def links(self) -> list[Link]:
@@ -282,9 +282,8 @@ class WorkerPool:
                 link.take(message)
         elif isinstance(message, Loading):
             _log.info("worker.loading", worker=worker_id, stage=message.stage, fraction=round(message.fraction, 2))
-            place = self._places.get(worker_id.rpartition(".")[0])
-            if self.loading is not None and place is not None and place.config.standing:
-                self.loading(message.stage, message.fraction)
+            if self.loading is not None:
+                self.loading(worker_id, message.stage, message.fraction)
         elif isinstance(message, Hello) and not greeted.done():
             if message.protocol_version == PROTOCOL_VERSION:
                 greeted.set_result(message)

@@ -133,7 +133,7 @@ async def test_a_chain_that_is_waited_for_does_not_make_it_unready_and_a_halt_do
 async def test_a_drain_lets_what_is_under_way_finish() -> None:
     rig = Rig()
     pause = rig.dispatcher.script.pauses[0] = asyncio.Event()
-    asked = asyncio.create_task(rig.line().run(None))
+    asked = asyncio.create_task(rig.line().run())
     await until(lambda: rig.dispatcher.generations)
     draining = asyncio.create_task(rig.service.drain())
     await until(lambda: rig.gate.draining)
@@ -142,13 +142,13 @@ async def test_a_drain_lets_what_is_under_way_finish() -> None:
         rig.gate.enter(PRINCIPAL.token_id)
     pause.set()
     await draining
-    assert (await asked).outcome.failure is None
+    assert (await asked).failure is None
 
 
 async def test_a_drain_ends_what_does_not_finish_within_its_bound_and_records_it() -> None:
     rig = Rig(drain_timeout_s=0.01)
     rig.dispatcher.script.pauses[0] = asyncio.Event()
-    asked = asyncio.create_task(rig.line().run(None))
+    asked = asyncio.create_task(rig.line().run())
     await until(lambda: rig.dispatcher.generations)
     await rig.service.drain()
     await asked

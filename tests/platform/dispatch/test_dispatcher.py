@@ -3,10 +3,14 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from tallystick_platform import errors
 from tallystick_platform.dispatch import Dispatcher, WorkerPool
+from tallystick_platform.protocol import Call
+from tallystick_platform.tasks.embedding import EmbeddingCall
+from tests.support.clocks import FixedClock
 from tests.support.tiny_model import request
 from tests.support.workers import PROVIDER, pool_config, reader, running
 
@@ -14,88 +18,95 @@ SLOW = {"step_s": 0.05}
 
 
 async def text_of(generation):
-    return "".join([delta.text async for delta in generation])
+    return "".join([piece async for piece in generation])
+
+
+async def claim(dispatcher, reference="constant"):
+    return await dispatcher.claim(reference, None, "chat")
+
+
+async def started(dispatcher, *arguments, **changes):
+    return (await claim(dispatcher)).start(request(*arguments, **changes))
 
 
 async def test_a_request_is_answered_through_a_real_worker_process(tmp_path):
     async with running(tmp_path) as (dispatcher, pool):
         (model,) = dispatcher.models()
-        placement = dispatcher.select(model.id)
-        assert placement.provider is PROVIDER
-        assert placement.gpu.kind == "cpu"
-        generation = dispatcher.start(placement, request(max_tokens=100))
+        found = await claim(dispatcher, model.id)
+        assert found.placement.provider is PROVIDER
+        assert found.placement.gpu.kind == "cpu"
+        generation = found.start(request(max_tokens=100))
         text = await reader(text_of(generation))
         assert text.startswith("The ledger holds")
-        assert generation.result.finish_reason == "stop"
+        assert generation.finish_reason == "stop"
+        assert generation.progress.usage["output_tokens"] == len(text.split())
         assert pool.links[0].load == 0
         assert pool.links[0].pid != os.getpid()
 
 
+async def test_vectors_come_one_by_one_through_a_real_worker_process(tmp_path):
+    async with running(tmp_path) as (dispatcher, _):
+        found = await dispatcher.claim("constant", None, "embedding")
+        body = msgspec.msgpack.encode(EmbeddingCall(inputs=("one", "two", "one"), dimensions=4))
+        generation = found.start(Call(b"1" * 16, "embedding", body))
+        first, second, third = [piece async for piece in generation]
+        assert first == third != second
+        assert len(first) == 4 * 4
+        assert generation.finish_reason is None
+
+
 async def test_many_requests_are_answered_side_by_side(tmp_path):
     async with running(tmp_path, max_requests=64) as (dispatcher, _):
-        placement = dispatcher.select("constant")
-        held = [dispatcher.start(placement, request(number, max_tokens=100)) for number in range(64)]
+        held = [await started(dispatcher, number, max_tokens=100) for number in range(64)]
         texts = [await reader(text_of(generation)) for generation in held]
         assert len(set(texts)) == 1
 
 
 async def test_a_full_worker_refuses_at_once_and_takes_more_after_an_end(tmp_path):
     async with running(tmp_path, max_requests=2) as (dispatcher, _):
-        placement = dispatcher.select("constant")
-        first = dispatcher.start(placement, request(1))
-        dispatcher.start(placement, request(2))
+        first = await started(dispatcher, 1)
+        await started(dispatcher, 2)
         with pytest.raises(errors.QueueFull) as caught:
-            dispatcher.start(placement, request(3))
+            await claim(dispatcher)
         assert caught.value.limit == 2
         await reader(text_of(first))
-        await reader(text_of(dispatcher.start(placement, request(4))))
+        await reader(text_of(await started(dispatcher, 4)))
 
 
 async def test_a_cancelled_request_frees_its_place(tmp_path):
     async with running(tmp_path, max_requests=1, **SLOW) as (dispatcher, pool):
-        placement = dispatcher.select("constant")
-        generation = dispatcher.start(placement, request(max_tokens=10_000))
-        assert (await reader(anext(generation))).text
+        generation = await started(dispatcher, max_tokens=10_000)
+        assert await reader(anext(generation))
         generation.cancel()
         await reader(text_of(generation))
         while pool.links[0].full:
             await reader(_tick())
-        await reader(text_of(dispatcher.start(placement, request(2, max_tokens=1))))
+        await reader(text_of(await started(dispatcher, 2, max_tokens=1)))
 
 
 async def test_an_unknown_model_is_told_from_one_that_nobody_serves_now(tmp_path):
     async with running(tmp_path) as (dispatcher, _):
-        dispatcher.select("constant")
         with pytest.raises(errors.UnknownModel):
-            dispatcher.select("other")
+            await claim(dispatcher, "other")
     with pytest.raises(errors.NoProvider):
-        dispatcher.select("constant")
+        await claim(dispatcher)
 
 
 async def test_before_any_worker_serves_there_is_no_provider(tmp_path):
-    dispatcher = Dispatcher(WorkerPool(pool_config(tmp_path), lambda: 0))
+    dispatcher = Dispatcher(WorkerPool(pool_config(tmp_path), FixedClock()))
     assert not dispatcher.ready
     with pytest.raises(errors.NoProvider):
-        dispatcher.select("constant")
+        await claim(dispatcher)
 
 
-async def test_the_least_loaded_worker_is_chosen(tmp_path):
-    async with running(tmp_path, workers=2, **SLOW) as (dispatcher, pool):
-        while len(pool.links) < 2:
-            await reader(_tick())
-        first = dispatcher.select("constant")
-        dispatcher.start(first, request(1, max_tokens=1_000))
-        assert dispatcher.select("constant").worker != first.worker
-
-
-async def test_a_placement_whose_worker_is_gone_has_no_provider(tmp_path):
+async def test_a_claim_whose_worker_is_gone_has_no_provider(tmp_path):
     async with running(tmp_path) as (dispatcher, pool):
-        placement = dispatcher.select("constant")
+        found = await claim(dispatcher)
         os.kill(pool.links[0].pid, signal.SIGKILL)
-        while pool.link(placement.worker) is not None:
+        while pool.links and pool.links[0].placement.worker == found.placement.worker:
             await reader(_tick())
         with pytest.raises(errors.NoProvider):
-            dispatcher.start(placement, request())
+            found.start(request())
 
 
 def test_the_api_process_never_imports_torch():

@@ -17,7 +17,7 @@ from tests.support.workers import reader, wait_for_end
 
 
 async def text_of(generation):
-    return "".join([delta.text async for delta in generation])
+    return "".join([piece async for piece in generation])
 
 
 async def until(condition):
@@ -29,16 +29,17 @@ async def until(condition):
 async def test_a_registered_version_is_loaded_when_it_is_asked_for_and_serves_under_its_name(tmp_path):
     one = registered(tmp_path / "one", "Acme/One", price_per_hour_micros=7, currency="EUR")
     async with rigged(tmp_path, one) as rig:
-        assert rig.dispatcher.select("Acme/One") is None
-        placement = await reader(rig.dispatcher.load("Acme/One"))
-        assert (placement.model.id, placement.model.version) == ("Acme/One", one.version)
-        assert placement.model.weights_digest == one.digest
-        assert (placement.provider.price_per_hour_micros, placement.provider.currency) == (7, "EUR")
-        assert await reader(text_of(rig.dispatcher.start(placement, request(max_tokens=100))))
-        again = rig.dispatcher.select("Acme/One")
-        assert again is placement
+        assert rig.dispatcher.loaded() == []
+        claim = await rig.claim("Acme/One")
+        model, provider = claim.placement.model, claim.placement.provider
+        assert (model.id, model.version) == ("Acme/One", one.version)
+        assert model.weights_digest == one.digest
+        assert (provider.price_per_hour_micros, provider.currency) == (7, "EUR")
+        await rig.claim("Acme/One")
         (loaded,) = rig.dispatcher.loaded()
         assert (loaded.servable, loaded.serving, loaded.requests) == (one, True, 2)
+        assert await reader(text_of(claim.start(request(max_tokens=100))))
+        assert rig.dispatcher.loaded()[0].requests == 1
         assert {model.id for model in rig.dispatcher.models()} == {"constant", "Acme/One"}
         assert rig.fleet.loads == 1
 
@@ -46,11 +47,11 @@ async def test_a_registered_version_is_loaded_when_it_is_asked_for_and_serves_un
 async def test_two_versions_of_one_model_answer_side_by_side_each_with_its_own_digest(tmp_path):
     old, new = (registered(tmp_path / text, "m", text) for text in ("old", "new"))
     async with rigged(tmp_path, old, new, step_s=0.02) as rig:
-        placements = [await reader(rig.dispatcher.load(name)) for name in (old.reference, new.reference)]
-        assert [placement.model.weights_digest for placement in placements] == [old.digest, new.digest]
-        assert rig.dispatcher.select("m") is placements[1]
-        held = [rig.dispatcher.start(placement, request(n)) for n, placement in enumerate(placements)]
-        assert {generation.worker for generation in held} == {placement.worker for placement in placements}
+        claims = [await rig.claim(name) for name in (old.reference, new.reference)]
+        assert [claim.placement.model.weights_digest for claim in claims] == [old.digest, new.digest]
+        assert (await rig.claim("m")).placement is claims[1].placement
+        held = [claim.start(request(n)) for n, claim in enumerate(claims)]
+        assert {generation.worker for generation in held} == {claim.placement.worker for claim in claims}
         texts = await asyncio.gather(*(reader(text_of(generation)) for generation in held))
         assert all(texts)
         assert len({model.version for model in rig.dispatcher.models() if model.id == "m"}) == 2
@@ -61,18 +62,16 @@ async def test_a_version_that_is_retired_while_loaded_is_neither_listed_nor_answ
 ):
     one = registered(tmp_path / "one", "m", pinned=True)
     async with rigged(tmp_path, one, step_s=0.02) as rig:
-        placement = await reader(rig.dispatcher.load("m"))
-        held = rig.dispatcher.start(placement, request(1))
+        held = (await rig.claim("m")).start(request(1))
         free = rig.memory.available()
-        rig.catalog.servables.remove(one)
-        assert {model.id for model in rig.dispatcher.models()} == {"constant"}
+        rig.catalog.retire(one)
         with pytest.raises(errors.UnknownModel):
-            rig.dispatcher.select(one.reference)
-        await reader(rig.dispatcher.unload_withdrawn())
+            await rig.claim(one.reference)
+        await reader(rig.dispatcher.follow_registry())
+        assert {model.id for model in rig.dispatcher.models()} == {"constant"}
         assert rig.names() == ["m"]  # the answer under way comes to its end
         assert await reader(text_of(held))
-        rig.dispatcher.release(placement)
-        await reader(rig.dispatcher.unload_withdrawn())
+        await reader(rig.dispatcher.follow_registry())
         assert rig.names() == []
         assert rig.memory.available() == free + GIB
         assert not rig.dispatcher.serves("m", one.digest)
@@ -86,10 +85,10 @@ async def test_retired_versions_are_looked_for_by_themselves_whatever_goes_wrong
         faults = iter([RuntimeError("the database is away")])
         resolve = rig.catalog.resolve
 
-        def once(reference, viewer):
+        async def once(reference, viewer):
             for fault in faults:
                 raise fault
-            return resolve(reference, viewer)
+            return await resolve(reference, viewer)
 
         monkeypatch.setattr(rig.catalog, "resolve", once)
         rig.catalog.servables.remove(one)
@@ -98,16 +97,16 @@ async def test_retired_versions_are_looked_for_by_themselves_whatever_goes_wrong
 
 async def test_requests_that_wait_for_one_version_share_one_load(tmp_path):
     async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
-        placements = await reader(asyncio.gather(*(rig.dispatcher.load("m") for _ in range(10))))
-        assert len({id(placement) for placement in placements}) == 1
+        claims = await reader(asyncio.gather(*(rig.claim("m") for _ in range(8))))
+        assert len({id(claim.placement) for claim in claims}) == 1
         assert rig.fleet.loads == 1
-        assert rig.fleet.loaded()[0].requests == 10
+        assert rig.fleet.loaded()[0].requests == 8
 
 
 async def test_who_leaves_while_it_waits_does_not_end_the_load_for_the_others(tmp_path):
     async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
-        leaving, staying = (asyncio.create_task(rig.dispatcher.load("m")) for _ in range(2))
-        await until(lambda: rig.fleet._books.waiting.get(("m", rig.catalog.servables[0].digest)) == 2)
+        leaving, staying = (asyncio.create_task(rig.claim("m")) for _ in range(2))
+        await until(lambda: rig.fleet._waiting.get(("m", rig.catalog.servables[0].digest)) == 2)
         leaving.cancel()
         await reader(staying)
         assert rig.fleet.loads == 1
@@ -119,13 +118,13 @@ async def test_no_more_requests_wait_for_loads_than_the_bound(tmp_path, monkeypa
     one, two = registered(tmp_path / "one", "a"), registered(tmp_path / "two", "b")
     async with rigged(tmp_path, one, two) as rig:
         await rig.dispatcher.wait_ready()
-        waiting = [asyncio.create_task(rig.dispatcher.load(name)) for name in "ab"]
-        await until(lambda: len(rig.fleet._books.waiting) == 2)
+        waiting = [asyncio.create_task(rig.dispatcher.load(name, None)) for name in "ab"]
+        await until(lambda: len(rig.fleet._waiting) == 2)
         with pytest.raises(errors.QueueFull) as caught:
-            await rig.dispatcher.load("a")
+            await rig.dispatcher.load("a", None)
         assert caught.value.limit == 2
         await reader(asyncio.gather(*waiting))
-        assert rig.fleet._books.waiting == {}
+        assert rig.fleet._waiting == {}
 
 
 async def test_a_worker_whose_files_changed_refuses_and_says_both_digests(tmp_path):
@@ -133,7 +132,7 @@ async def test_a_worker_whose_files_changed_refuses_and_says_both_digests(tmp_pa
     (one.folder / "weights.txt").write_text("other")
     async with rigged(tmp_path, one) as rig:
         with pytest.raises(errors.ModelLoadFailed, match=one.digest.hex()) as caught:
-            await reader(rig.dispatcher.load("m"))
+            await reader(rig.dispatcher.load("m", None))
         assert "they were changed since" in caught.value.reason
         assert rig.names() == []
         assert rig.pool.last_fault is None
@@ -144,12 +143,12 @@ async def test_a_version_that_failed_is_not_tried_again_before_its_pause_is_over
     (one.folder / "weights.txt").write_text("other")
     async with rigged(tmp_path, one) as rig:
         with pytest.raises(errors.ModelLoadFailed):
-            await reader(rig.dispatcher.load("m"))
+            await reader(rig.dispatcher.load("m", None))
         (one.folder / "weights.txt").write_text("weights")
         with pytest.raises(errors.ModelLoadFailed) as caught:
-            await reader(rig.dispatcher.load("m"))
+            await reader(rig.dispatcher.load("m", None))
         assert 0 < caught.value.retry_after_s <= fleet_module.FAILED_LOAD_PAUSE_S
-        rig.now_s += fleet_module.FAILED_LOAD_PAUSE_S
+        rig.clock.advance(fleet_module.FAILED_LOAD_PAUSE_S)
         await rig.used("m")
         assert rig.names() == ["m"]
 
@@ -168,7 +167,9 @@ async def test_a_worker_that_dies_while_it_loads_is_told_to_everyone_who_waits(t
     async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
         await rig.dispatcher.wait_ready()
         monkeypatch.setattr(pool_module.worker_process, "start", start)
-        found = await reader(asyncio.gather(*(rig.dispatcher.load("m") for _ in range(3)), return_exceptions=True))
+        found = await reader(
+            asyncio.gather(*(rig.dispatcher.load("m", None) for _ in range(3)), return_exceptions=True)
+        )
         assert died.is_set()
         assert [type(error) for error in found] == [errors.ModelLoadFailed] * 3
         assert "exit code -9" in found[0].reason
@@ -183,7 +184,7 @@ async def test_files_that_cannot_be_estimated_are_told_as_the_reason(tmp_path):
 
         rig.fleet._needed = broken
         with pytest.raises(errors.ModelLoadFailed, match="no such header"):
-            await reader(rig.dispatcher.load("m"))
+            await reader(rig.dispatcher.load("m", None))
 
 
 async def test_a_version_that_does_not_fit_is_refused_with_the_figures_and_unloads_nothing(tmp_path):
@@ -193,7 +194,7 @@ async def test_a_version_that_does_not_fit_is_refused_with_the_figures_and_unloa
     async with rigged(tmp_path, small, large, memory=memory) as rig:
         await rig.used("small")
         with pytest.raises(errors.ModelTooLarge) as caught:
-            await reader(rig.dispatcher.load("large"))
+            await reader(rig.dispatcher.load("large", None))
         assert (caught.value.needed_bytes, caught.value.available_bytes) == (9 * GIB, 4 * GIB)
         assert caught.value.model == large.reference
         assert "needs 9216 MiB of memory (9663676416 bytes) and 4096 MiB (4294967296 bytes)" in str(caught.value)
@@ -215,14 +216,14 @@ async def test_the_version_unused_for_longest_makes_room(tmp_path):
 async def test_a_busy_version_is_never_unloaded(tmp_path):
     one, two = registered(tmp_path / "one", "one"), registered(tmp_path / "two", "two")
     async with rigged(tmp_path, one, two, memory=Memory(total_bytes=GIB)) as rig:
-        placement = await reader(rig.dispatcher.load("one"))
+        claim = await rig.claim("one")
         with pytest.raises(errors.NoRoomForModel) as caught:
-            await reader(rig.dispatcher.load("two"))
+            await reader(rig.dispatcher.load("two", None))
         assert (caught.value.needed_bytes, caught.value.available_bytes) == (GIB, 0)
         with pytest.raises(errors.ModelBusy):
-            await rig.dispatcher.unload("one")
+            await rig.dispatcher.unload("one", None)
         assert rig.names() == ["one"]
-        rig.dispatcher.release(placement)
+        claim.release()
         await rig.used("two")
         assert rig.names() == ["two"]
 
@@ -230,12 +231,11 @@ async def test_a_busy_version_is_never_unloaded(tmp_path):
 async def test_a_cancelled_request_keeps_its_version_until_the_worker_has_confirmed(tmp_path):
     one, two = registered(tmp_path / "one", "one"), registered(tmp_path / "two", "two")
     async with rigged(tmp_path, one, two, memory=Memory(total_bytes=GIB), step_s=0.05) as rig:
-        placement = await reader(rig.dispatcher.load("one"))
-        generation = rig.dispatcher.start(placement, request(max_tokens=1_000))
-        rig.dispatcher.release(placement)
+        claim = await rig.claim("one")
+        claim.start(request(max_tokens=1_000))
+        claim.release()
         with pytest.raises(errors.NoRoomForModel):
-            await reader(rig.dispatcher.load("two"))
-        generation.cancel()
+            await reader(rig.dispatcher.load("two", None))
         await until(lambda: rig.fleet.loaded()[0].requests == 0)
         await rig.used("two")
         assert rig.names() == ["two"]
@@ -247,10 +247,10 @@ async def test_pinned_versions_are_loaded_at_the_start_and_never_unloaded(tmp_pa
     async with rigged(tmp_path, pinned, other, memory=Memory(total_bytes=GIB)) as rig:
         await until(lambda: rig.names() == ["one"])
         with pytest.raises(errors.ModelTooLarge) as caught:
-            await reader(rig.dispatcher.load("two"))
+            await reader(rig.dispatcher.load("two", None))
         assert caught.value.available_bytes == 0
         with pytest.raises(errors.ModelPinned):
-            await rig.dispatcher.unload("one")
+            await rig.dispatcher.unload("one", None)
         assert rig.names() == ["one"]
 
 
@@ -264,11 +264,11 @@ async def test_a_pinned_version_that_cannot_be_loaded_does_not_keep_the_next_fro
 async def test_no_more_versions_are_loaded_than_the_bound(tmp_path):
     versions = [registered(tmp_path / name, name) for name in "abc"]
     async with rigged(tmp_path, *versions, max_loaded=2) as rig:
-        held = [await reader(rig.dispatcher.load(name)) for name in "ab"]
+        held = [await rig.claim(name) for name in "ab"]
         with pytest.raises(errors.Overloaded) as caught:
-            await reader(rig.dispatcher.load("c"))
+            await reader(rig.dispatcher.load("c", None))
         assert caught.value.limit == 2
-        rig.dispatcher.release(held[0])
+        held[0].release()
         await rig.used("c")
         assert rig.names() == ["b", "c"]
 
@@ -277,22 +277,22 @@ async def test_unloading_ends_the_process_and_the_next_request_loads_again(tmp_p
     async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
         await rig.used("m")
         pid = next(link.pid for link in rig.pool.links if not link.standing)
-        assert await rig.dispatcher.unload("m")
+        assert await rig.dispatcher.unload("m", None)
         assert await asyncio.to_thread(wait_for_end, pid)
-        assert not await rig.dispatcher.unload("m")
-        assert rig.dispatcher.select("m") is None
+        assert not await rig.dispatcher.unload("m", None)
+        assert rig.names() == []
         await rig.used("m")
         assert rig.fleet.loads == 2
 
 
 async def test_a_task_or_format_that_no_worker_computes_is_refused_by_name(tmp_path):
-    wrong_task = registered(tmp_path / "one", "a", task="embedding")
+    wrong_task = registered(tmp_path / "one", "a", task="transcription")
     wrong_format = registered(tmp_path / "two", "b", format="onnx")
     async with rigged(tmp_path, wrong_task, wrong_format) as rig:
-        with pytest.raises(errors.NotServable, match="its task is embedding"):
-            await reader(rig.dispatcher.load("a"))
+        with pytest.raises(errors.NotServable, match="its task is transcription"):
+            await reader(rig.dispatcher.load("a", None))
         with pytest.raises(errors.NotServable, match="its format is onnx"):
-            await reader(rig.dispatcher.load("b"))
+            await reader(rig.dispatcher.load("b", None))
 
 
 async def test_a_loaded_worker_that_dies_is_started_again(tmp_path):
@@ -300,11 +300,11 @@ async def test_a_loaded_worker_that_dies_is_started_again(tmp_path):
         await rig.used("m")
         (link,) = [link for link in rig.pool.links if not link.standing]
         os.kill(link.pid, signal.SIGKILL)
-        await until(lambda: rig.pool.link(link.placement.worker) is None)
+        await until(lambda: link not in rig.pool.links)
         with pytest.raises(errors.NoProvider):
-            rig.dispatcher.select("m")
+            await rig.claim("m")
         await until(lambda: rig.fleet.loaded()[0].serving)
-        assert rig.dispatcher.select("m").worker != link.placement.worker
+        assert (await rig.claim("m")).placement.worker != link.placement.worker
 
 
 async def test_a_loaded_version_whose_worker_never_comes_up_again_is_given_up(tmp_path, monkeypatch):
@@ -316,9 +316,10 @@ async def test_a_loaded_version_whose_worker_never_comes_up_again_is_given_up(tm
         (link,) = [link for link in rig.pool.links if not link.standing]
         (one.folder / "weights.txt").write_text("other")
         os.kill(link.pid, signal.SIGKILL)
-        version = rig.fleet._books.versions[("m", one.digest)]
+        version = rig.fleet._versions[("m", one.digest)]
         await until(lambda: version.place.over)
-        assert rig.dispatcher.select("m") is None
+        with pytest.raises(errors.ModelLoadFailed):
+            await rig.claim("m")
         assert rig.names() == []
 
 
@@ -332,7 +333,7 @@ async def test_stopping_while_a_version_loads_leaves_no_process(tmp_path, monkey
 
     monkeypatch.setattr(pool_module.worker_process, "start", start)
     async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
-        waiting = asyncio.create_task(rig.dispatcher.load("m"))
+        waiting = asyncio.create_task(rig.dispatcher.load("m", None))
         await until(lambda: len(pids) == 2)
     with pytest.raises(asyncio.CancelledError):
         await waiting

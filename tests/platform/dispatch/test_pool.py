@@ -10,8 +10,9 @@ from tallystick_platform import errors
 from tallystick_platform.dispatch import WorkerPool
 from tallystick_platform.dispatch import place as place_module
 from tallystick_platform.dispatch import pool as pool_module
-from tallystick_platform.protocol import Hello, encode
+from tallystick_platform.protocol import PROTOCOL_VERSION, Hello, Loading, encode
 from tests.support.catalogs import registered
+from tests.support.clocks import FixedClock
 from tests.support.tiny_model import request
 from tests.support.workers import PROVIDER, pool_config, reader, running, wait_for_end
 
@@ -23,13 +24,17 @@ async def until(pool, condition):
             await asyncio.get_running_loop().run_in_executor(None, os.sched_yield)
 
 
+async def started(dispatcher, **changes):
+    return (await dispatcher.claim("constant", None, "chat")).start(request(**changes))
+
+
 async def read_to_death(generation):
     """What was still delivered, and the error that ended it."""
     text = ""
     try:
         async with asyncio.timeout(30):
-            async for delta in generation:
-                text += delta.text
+            async for piece in generation:
+                text += piece
     except errors.WorkerDied as death:
         return text, death
     pytest.fail("the generation came to its own end")
@@ -50,16 +55,15 @@ async def test_a_run_folder_whose_path_is_too_long_for_a_socket_still_works(tmp_
 
 async def test_a_killed_worker_fails_what_it_held_and_is_replaced(tmp_path):
     async with running(tmp_path, step_s=0.05) as (dispatcher, pool):
-        placement = dispatcher.select("constant")
-        generation = dispatcher.start(placement, request(max_tokens=1_000))
+        generation = await started(dispatcher, max_tokens=1_000)
         first = await reader(anext(generation))
         os.kill(pool.links[0].pid, signal.SIGKILL)
         text, death = await read_to_death(generation)
-        assert death.delivered_text == first.text + text
+        assert generation.progress.usage["output_tokens"] == len((first + text).split())
         assert death.reason == "exit code -9"
         assert dispatcher.last_fault == "exit code -9"
         await reader(dispatcher.wait_ready())
-        assert dispatcher.select("constant").worker != placement.worker
+        assert (await dispatcher.claim("constant", None, "chat")).placement.worker != generation.worker
         assert pool.restarts == 1
 
 
@@ -74,7 +78,7 @@ async def test_a_worker_that_hangs_is_found_by_its_silence(tmp_path):
 
 async def test_a_model_that_cannot_be_served_is_told_as_the_fault(tmp_path):
     config = pool_config(tmp_path, engine="torch", model=str(tmp_path / "nothing"))
-    pool = WorkerPool(config, lambda: 0)
+    pool = WorkerPool(config, FixedClock())
     await pool.start()
     try:
         await until(pool, lambda: pool.restarts > 0)
@@ -84,7 +88,7 @@ async def test_a_model_that_cannot_be_served_is_told_as_the_fault(tmp_path):
 
 
 async def test_a_worker_that_is_not_ready_in_time_is_ended(tmp_path):
-    pool = WorkerPool(pool_config(tmp_path, start_timeout_s=0.01), lambda: 0)
+    pool = WorkerPool(pool_config(tmp_path, start_timeout_s=0.01), FixedClock())
     await pool.start()
     try:
         await until(pool, lambda: pool.restarts > 0)
@@ -99,7 +103,7 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path, monkeypa
 
     monkeypatch.setattr(pool_module.worker_process, "start", fail)
     monkeypatch.setattr(pool_module, "FIRST_DELAY_S", 0.0)
-    pool = WorkerPool(pool_config(tmp_path), lambda: 0)
+    pool = WorkerPool(pool_config(tmp_path), FixedClock())
     await pool.start()
     try:
         await until(pool, lambda: pool.restarts >= 3)
@@ -121,7 +125,7 @@ async def test_restarts_wait_longer_each_time_and_never_beyond_the_bound(tmp_pat
 
     monkeypatch.setattr(pool_module.worker_process, "start", fail)
     monkeypatch.setattr(pool_module.asyncio, "sleep", sleep)
-    pool = WorkerPool(pool_config(tmp_path), lambda: 0)
+    pool = WorkerPool(pool_config(tmp_path), FixedClock())
     await pool.start()
     await until(pool, lambda: len(delays) == 12)
     await pool.stop()
@@ -131,7 +135,7 @@ async def test_restarts_wait_longer_each_time_and_never_beyond_the_bound(tmp_pat
 
 async def test_stopping_ends_the_processes_and_what_they_held(tmp_path):
     async with running(tmp_path, step_s=0.05) as (dispatcher, pool):
-        generation = dispatcher.start(dispatcher.select("constant"), request(max_tokens=1_000))
+        generation = await started(dispatcher, max_tokens=1_000)
         pid = pool.links[0].pid
         await dispatcher.stop_workers()
         with pytest.raises(errors.WorkerDied, match="the server stops"):
@@ -158,19 +162,30 @@ async def test_messages_of_strangers_and_broken_ones_change_nothing(tmp_path):
             ),
         )
         assert len(pool.links) == 1
-        generation = dispatcher.start(dispatcher.select("constant"), request())
-        assert [delta.text async for delta in generation]
+        generation = await started(dispatcher)
+        assert [piece async for piece in generation]
+
+
+async def test_how_far_a_worker_is_with_its_model_is_handed_on(tmp_path):
+    told = []
+    async with running(tmp_path) as (_, pool):
+        (worker,) = pool._links
+        pool._hear(worker, encode(Loading("converting", 0.25)))  # to nobody
+        pool.loading = lambda *news: told.append(news)
+        pool._hear(worker, encode(Loading("converting", 0.5)))
+        pool._hear("stranger", encode(Loading("converting", 1.0)))
+    assert told == [(worker, "converting", 0.5)]
 
 
 async def test_a_worker_of_another_protocol_version_is_not_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(pool_module, "PROTOCOL_VERSION", 2)
-    pool = WorkerPool(pool_config(tmp_path), lambda: 0)
+    monkeypatch.setattr(pool_module, "PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
+    pool = WorkerPool(pool_config(tmp_path), FixedClock())
     await pool.start()
     try:
         await until(pool, lambda: pool.restarts > 0)
     finally:
         await pool.stop()
-    assert pool.last_fault == "it speaks protocol 1"
+    assert pool.last_fault == f"it speaks protocol {PROTOCOL_VERSION}"
 
 
 async def test_a_worker_that_serves_something_else_than_its_place_is_for_is_ended(tmp_path, monkeypatch):
