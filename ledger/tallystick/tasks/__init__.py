@@ -33,6 +33,7 @@ READERS: Final[Mapping[str, Reader]] = {
     embedding.READER: embedding.read,
     exports.NAME: exports.read,
     downloads.NAME: downloads.read,
+    downloads.FILES_NAME: downloads.read_files,
 }
 
 COMPLETION_OBJECT: Final = "text_completion"

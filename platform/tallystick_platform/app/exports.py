@@ -67,9 +67,7 @@ async def start_exports(
         limit_s=settings.export_limit_s,
         signing_key=await asyncio.to_thread(signing_key, settings),
     )
-    downloads = Downloads(
-        exchange=exchange, folders=folders, facts=facts, clock=clock, limit_s=longest_work_s(promise_s)
-    )
+    downloads = Downloads(exchange=exchange, facts=facts, clock=clock, limit_s=longest_work_s(promise_s))
     stack.callback(downloads.close)
     stack.push_async_callback(jobs.stop)
     await jobs.start()

@@ -40,6 +40,7 @@ from tallystick_platform.jobs.facts import ExportFacts, new_job
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
+from tallystick_platform.jobs.published import Published, export_files
 from tallystick_platform.jobs.recording import Admissions, JobRecords, Records
 from tallystick_platform.jobs.settling import Settling
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
@@ -166,6 +167,10 @@ class ExportJobs:
         if job is None or not job.visible_to(viewer):
             raise UnknownExport
         return self._as_it_is(job)
+
+    async def published(self, viewer: Address, job_id: str) -> Published:
+        """The files of a finished export. Raises: UnknownExport, ExportNotFinished, RowTampered"""
+        return export_files(await self.find(viewer, job_id), self.folders.path(job_id))
 
     async def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
         """What exists for a viewer, newest first. Raises: RowTampered."""

@@ -16,6 +16,7 @@ from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.registry.entries import (
+    UPSTREAM_FORMAT,
     Facts,
     Model,
     ModelVersion,
@@ -23,12 +24,14 @@ from tallystick_platform.registry.entries import (
     SignatureState,
     Stage,
     Verification,
+    VersionFiles,
     Visibility,
 )
 from tallystick_platform.registry.errors import (
     FolderBroken,
     InUse,
     ModelTaken,
+    NoFiles,
     SignatureRefused,
 )
 from tallystick_platform.registry.facts import Looks
@@ -123,6 +126,13 @@ class Registry:
     def path(self, version: ModelVersion) -> Path:
         """The folder of a version's files."""
         return self.folders.path(version.digest)
+
+    def files(self, reference: str, viewer: Address | None) -> VersionFiles:
+        """The files of a version at whatever stage. Raises: UnknownModel; NoFiles where there are none to give away; FolderBroken"""
+        version = self.find(reference, viewer)
+        if version.format == UPSTREAM_FORMAT:
+            raise NoFiles(reference=version.reference)
+        return self._keeping.files(version)
 
     def stored_bytes(self, owner: Address) -> int:
         """What an owner's versions take. Units: bytes."""
