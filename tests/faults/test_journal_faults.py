@@ -28,7 +28,7 @@ from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.store import writer
 from tallystick_platform.store.group import GroupCommitter
 from tallystick_platform.store.journal import Journal
-from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
+from tallystick_platform.store.tables import ADMISSION, DRAFT, RECORD
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import (
     LOG_ID,
@@ -46,7 +46,6 @@ from tests.support.journals import (
     would_be,
 )
 
-ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
 PERSISTED = (Point.COMMITTED,)
 
 

@@ -15,9 +15,8 @@ from tallystick_platform.errors import StateConflict
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import delete_rows, insert_row, replace_row
-from tallystick_platform.store.tables import ExportJobRow, table_of
+from tallystick_platform.store.tables import JOB
 
-JOB = table_of(ExportJobRow)
 WHOLE = 1_000  # progress at rest counts in thousandths
 
 

@@ -12,7 +12,7 @@ from tallystick.ids import Epoch
 from tallystick.keys import AuditorKey
 from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
 from tallystick_platform.store.group import GroupCommitter
-from tallystick_platform.store.tables import EpochRow, table_of
+from tallystick_platform.store.tables import EPOCH
 from tests.support.journals import (
     LOG_ID,
     TOKEN_ID,
@@ -39,7 +39,7 @@ def held(setting: Setting) -> list[Epoch]:
 def spans(setting: Setting) -> list[tuple[int, int, bool]]:
     """Number, first index and whether it is closed, of every epoch."""
     with setting.database().reading() as connection:
-        rows = connection.execute(table_of(EpochRow).select().order_by(EpochRow.number)).fetchall()
+        rows = connection.execute(EPOCH.select().order_by(EPOCH.c.number)).fetchall()
     return [(row.number, row.first_index, row.closed_at is not None) for row in rows]
 
 
