@@ -24,8 +24,8 @@ from tallystick.keys import EpochKey
 from tallystick.record import Record, RecordFault, State
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.errors import CannotFollow, JournalClosed, JournalUnavailable
-from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.store import writer
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.group import GroupCommitter
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.tables import ADMISSION, DRAFT, RECORD

@@ -19,7 +19,7 @@ from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.starting import Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider
-from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.settings import redacted
 
 VIEW_TIMEOUT_S = 2.0  # a page about the chain does not wait long for it

@@ -36,7 +36,8 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.opening import open_registry
 from tallystick_platform.registry.registry import Registry
-from tallystick_platform.sealing import Keyring, LedgerSealer, ensure_client, open_keyring
+from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
+from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.settings import Mode, Settings
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
@@ -94,7 +95,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         location = await asyncio.to_thread(bootstrap, settings, transport, signer, keys.keeper)
         _check_promise(settings, location)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
-        sealer = LedgerSealer(
+        sealer = Sealer(
             wallet=keys.operator,
             domain=domain,
             log_id=location.log_id,

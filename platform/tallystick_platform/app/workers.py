@@ -23,7 +23,7 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import DEMO, GgufFile, LocalFolder, register
-from tallystick_platform.sealing import Keyring
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.settings import Settings
 
 CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one

@@ -14,7 +14,7 @@ from tallystick_platform.app import service as service_module
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running
 from tallystick_platform.errors import Draining
-from tallystick_platform.sealing import Keyring
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.settings import Settings
 from tests.support.exchange import DOMAIN, LOCATION, PRINCIPAL, WRITER, Bench
 
