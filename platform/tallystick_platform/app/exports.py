@@ -18,8 +18,8 @@ from tallystick_platform.engine.cpu import probe_cpu
 from tallystick_platform.exchange import Exchange
 from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, ExportJobs
 from tallystick_platform.jobs.downloads import Downloads
-from tallystick_platform.registry.registry import Registry
 from tallystick_platform.keyring import Keyring
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.settings import Mode, Settings, longest_work_s
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.jobs import JobStore

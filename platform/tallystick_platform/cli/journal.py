@@ -21,14 +21,14 @@ from tallystick_platform.cli.output import EXIT_FOUND, fail, show
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.errors import StoreLocked
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient, read_key_file
-from tallystick_platform.store.epoch_keys import EpochKeyFiles
-from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import ChainStanding, Checked, check_journal
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.rekey import rekey
 from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
 
 MAX_SHOWN = 1_000  # findings; a journal that was replaced has as many as rows
 LOOK_TIMEOUT_S = 5.0
