@@ -26,7 +26,7 @@ from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.exports import Exporting, start_exports
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.randomness import RandomPool
-from tallystick_platform.app.workers import start_workers
+from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.errors import SettingsError
@@ -69,6 +69,7 @@ class Running:
     registry: Registry
     models: ModelDesk
     dispatcher: Dispatcher
+    registrar: Registrar
     gate: Gate
     exchange: Exchange
     exporting: Exporting
@@ -114,7 +115,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
         registry = open_registry(settings, database, macs, clock)
-        dispatcher = await start_workers(settings, keys, registry, clock, metrics, stack)
+        dispatcher, registrar = await start_workers(settings, keys, registry, clock, metrics, stack)
         models = start_models(
             settings,
             keys=keys,
@@ -158,6 +159,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             registry=registry,
             models=models,
             dispatcher=dispatcher,
+            registrar=registrar,
             gate=gate,
             exchange=exchange,
             exporting=exporting,
