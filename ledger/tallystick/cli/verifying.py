@@ -28,6 +28,7 @@ from tallystick.ids import Address, LogId, to_hex
 from tallystick.pull import BlobFolder
 from tallystick.receipts import Domain
 from tallystick.report import render_verdict, verdict_document
+from tallystick.tasks import usual_target
 from tallystick.trust import TrustedLog
 from tallystick.verify import (
     BundleSubject,
@@ -246,7 +247,10 @@ def _sent(options: dict[str, Any]) -> SentRequest | None:
         return None
     body = read_file(options["sent_body"], MAX_FILE_BYTES)
     return SentRequest(
-        method="POST", target=options["sent_target"], content_type=options["sent_type"] or None, body=body
+        method="POST",
+        target=options["sent_target"] or usual_target(body),
+        content_type=options["sent_type"] or None,
+        body=body,
     )
 
 
