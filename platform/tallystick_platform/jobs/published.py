@@ -16,6 +16,7 @@ from pathlib import Path
 from tallystick.manifest import SIGNATURE_NAME
 from tallystick.record import Value
 from tallystick.tasks import downloads
+from tallystick_platform.errors import kind_of
 from tallystick_platform.jobs.errors import ExportNotFinished, FileChanged, UnknownFile
 from tallystick_platform.registry.entries import VersionFiles
 from tallystick_platform.registry.folders import FILE_MODE
@@ -70,7 +71,7 @@ class Published:
                 offset += len(chunk)
                 yield chunk
         except OSError as error:
-            raise FileChanged(name=file.name, reason=f"cannot be read: {error.strerror}") from error
+            raise FileChanged(name=file.name, reason=f"cannot be read: {kind_of(error)}") from error
         finally:
             os.close(fd)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tallystick.errors import ManifestError
 from tallystick.manifest import LEFT_OUT, Manifest, hash_folder
+from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.limits import MAX_SIGNATURE_BYTES
 from tallystick_platform.registry.entries import ModelVersion, VersionFiles
@@ -53,7 +54,7 @@ class Keeping:
                 raise FolderBroken(path=path, reason="it has grown")
             data = path.read_bytes()
         except OSError as error:
-            raise FolderBroken(path=path, reason=error.strerror or str(error)) from error
+            raise FolderBroken(path=path, reason=kind_of(error)) from error
         if hashlib.sha256(data).digest() != digest:
             raise FolderBroken(path=path, reason="it is not what its name says")
         return data
