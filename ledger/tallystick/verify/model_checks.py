@@ -15,7 +15,7 @@ from tallystick.verify.verdict import Exported, Gap, Step
 
 EXPORT_TASK: Final = "export"
 DOCUMENT: Final = "document"
-MESSAGE: Final = "message"
+TEXT_KINDS: Final = ("message", "text")
 REPLAYED_FIELDS: Final = (
     "task", "state", "gpu", "model", "parameters", "prompt", "response", "usage", "proof_of_compute",
 )  # fmt: skip
@@ -237,10 +237,11 @@ def _recorded_answer(record: Record, shown: frozenset[str]) -> _Answer | str:
 
 
 def _text_of(output: Output) -> _Answer | str:
-    """A message of text alone, which is what a replay gives."""
-    content = output.content
-    text = content.get("content") if output.kind == MESSAGE and isinstance(content, Mapping) else None
-    if not isinstance(text, str) or (isinstance(content, Mapping) and content.get("tool_calls")):
+    """A text, or a message of text alone, which is what a replay gives."""
+    text = output.content if output.kind in TEXT_KINDS else None
+    if isinstance(text, Mapping):
+        text = None if text.get("tool_calls") else text.get("content")
+    if not isinstance(text, str):
         return f"whose answer is more than text, or other (kind {output.kind})"
     return _Answer(text=text, finish_reason=output.finish_reason)
 
