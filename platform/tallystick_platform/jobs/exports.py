@@ -26,7 +26,7 @@ import structlog
 from tallystick.ids import Address, RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import Draining, StateConflict
+from tallystick_platform.errors import Draining, StateConflict, UnknownModel
 from tallystick_platform.exchange import HttpFacts, ServerStopped, StopReason
 from tallystick_platform.jobs.attempt import Attempt, Models, Workshop, whole
 from tallystick_platform.jobs.errors import (
@@ -225,7 +225,7 @@ class ExportJobs:
 
         async def write_down(record_id: RecordId) -> None:
             nonlocal job
-            job = await whole(lambda: self._shop.store.insert(replace(job, record_id=record_id)))
+            job = await whole(lambda: self._written(replace(job, record_id=record_id)))
 
         try:
             taken = await self._records.accept(job, principal, http, write_down)
@@ -238,6 +238,19 @@ class ExportJobs:
         else:
             live.accepted.set_result(Submitted(job=job, ticket=taken.ticket, entry=taken.entry))
         await self._conclude(live, job)
+
+    def _written(self, job: ExportJob) -> ExportJob:
+        """Write the job's row. From then on its version is not removed; one that was removed just before is gone.
+
+        Raises: UnknownModel
+        """
+        written = self._shop.store.insert(job)
+        try:
+            self._shop.models.find(f"{job.model}@{job.version}", None)
+        except UnknownModel:
+            self._shop.store.remove(job.id, UNFINISHED)
+            raise
+        return written
 
     async def _conclude(self, live: LiveJob, job: ExportJob) -> None:
         """Steps 3 to 6."""

@@ -43,6 +43,7 @@ from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.rows import Rows
 from tallystick_platform.registry.signatures import SignaturePolicy, Signatures
 from tallystick_platform.store.database import Database
+from tallystick_platform.store.jobs import is_exported
 from tallystick_platform.store.row_macs import RowMacs
 
 DEFAULT_QUOTA_BYTES = 64 * 1_073_741_824
@@ -294,5 +295,8 @@ class Registry:
         if needing:
             shown = ", ".join(needing[:3])
             raise InUse(reference=version.reference, reason=f"{shown} is based on it", remedy="remove that first")
+        if is_exported(connection, version.model.id, version.version):
+            remedy = "wait until it has ended, or cancel it"
+            raise InUse(reference=version.reference, reason="an export of it is under way", remedy=remedy)
         if served(version):
             raise InUse(reference=version.reference, reason="a worker has it loaded", remedy="unload it first")

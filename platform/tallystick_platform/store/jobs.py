@@ -176,6 +176,13 @@ class JobStore:
         return job
 
 
+def is_exported(connection: Connection, model: str, version: str) -> bool:
+    """Whether an export of this version waits or runs, as the caller's transaction sees it."""
+    query = select(func.count()).select_from(JOB).where(JOB.c.model == model, JOB.c.version == version)
+    query = query.where(JOB.c.state.in_([state.value for state in UNFINISHED]))
+    return int(connection.execute(query).scalar_one()) > 0
+
+
 def _values(job: ExportJob) -> dict[str, Value]:
     names = (column.name for column in JOB.columns if column.name != "mac")
     return _encoded({name: getattr(job, name) for name in names})
