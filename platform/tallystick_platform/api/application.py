@@ -7,6 +7,7 @@ from collections.abc import Collection
 import structlog
 from litestar import Litestar, MediaType, Request, Response
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
@@ -61,20 +62,25 @@ def create_litestar(services: Services) -> Litestar:
         return Response(body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)
 
     return Litestar(
-        route_handlers=[
-            chat_handler(services),
-            *model_handlers(services),
-            *loading_handlers(services),
-            *registry_handlers(services),
-            *upload_handlers(services),
-            *export_handlers(services),
-            *download_handlers(services),
-            *record_handlers(services),
-            *ledger_handlers(services),
-            *operation_handlers(services),
-        ],
+        route_handlers=all_handlers(services),
         exception_handlers={Exception: answer_error, HTTPException: answer_error},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # api/body.py bounds what it reads; no other handler reads a body
     )
+
+
+def all_handlers(services: Services) -> list[HTTPRouteHandler]:
+    """Every handler, in the order of the description."""
+    handlers = [
+        chat_handler(services),
+        *model_handlers(services),
+        *loading_handlers(services),
+        *registry_handlers(services),
+        *upload_handlers(services),
+        *export_handlers(services),
+        *download_handlers(services),
+        *record_handlers(services),
+        *ledger_handlers(services),
+    ]
+    return [*handlers, *operation_handlers(services, handlers)]

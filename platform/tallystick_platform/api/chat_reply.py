@@ -137,7 +137,7 @@ class StreamReply(ChatReply):
         if self._events is None:
             await super()._send_error(error, headers, tallystick)
         else:
-            await _send_last(self._send, error_event(error.body(), tallystick))
+            await _send_last(self._send, error_event(msgspec.to_builtins(error.body()), tallystick))
 
 
 async def _send_last(send: Send, body: bytes) -> None:

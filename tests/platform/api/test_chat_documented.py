@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tallystick.tasks.chat_neutral import MESSAGE, PARAMETERS, PART
 from tallystick_platform.api.chat_body import NAMES
-from tallystick_platform.api.openapi import document
+from tests.support.api import DOCUMENT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 
@@ -21,7 +21,7 @@ def test_the_page_names_every_parameter_and_no_other() -> None:
 
 
 def test_the_description_has_every_parameter() -> None:
-    schemas = document()["components"]["schemas"]
+    schemas = DOCUMENT["components"]["schemas"]
     assert schemas["ChatBody"]["properties"].keys() == NAMES | PARAMETERS.keys()
     assert schemas["Message"]["properties"].keys() == {"role", "content"} | MESSAGE.keys()
     assert schemas["TextPart"]["properties"].keys() == {"type", "text"} | PART.keys()
