@@ -50,8 +50,10 @@ MAX_BODY_BYTES = 65_536
 HEAD = HeadStatement(log_id=LOG_ID, entries=4, size=3, head=Head(b"\x01" * 32), time=1_760_000_000)
 
 
-CHAT = "/v1/chat/completions"
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
+ONCE = {"model": MODEL.id, "prompt": "Once"}
+WORDS = {"model": MODEL.id, "input": ["one", "two"]}
 
 
 def events_of(text: str) -> list:

@@ -88,8 +88,31 @@ def test_what_would_change_the_answer_is_refused_by_name(
     assert caught.value.param == param
 
 
+def test_a_text_goes_on_whole_and_as_a_stream(service: Service, client: openai.OpenAI) -> None:
+    whole = client.completions.create(model=service.model, prompt="Once", max_tokens=3, temperature=0)
+    assert (whole.choices[0].finish_reason, whole.usage.completion_tokens) == ("length", 3)
+    stream = client.completions.create(model=service.model, prompt="Once", max_tokens=3, temperature=0, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in stream) == whole.choices[0].text
+
+
+def test_vectors_are_the_same_in_either_form(service: Service, client: openai.OpenAI) -> None:
+    texts = ["one", "two", "one"]
+    packed = client.embeddings.create(model=service.model, input=texts)
+    numbers = client.embeddings.create(model=service.model, input=texts, encoding_format="float")
+    found = [one.embedding for one in packed.data]
+    assert found == [one.embedding for one in numbers.data]
+    assert found[0] == found[2] != found[1]
+    short = client.embeddings.create(model=service.model, input="one", dimensions=3)
+    assert len(short.data[0].embedding) == 3
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model=service.model, input="one", dimensions=len(found[0]) + 1)
+    assert caught.value.param == "dimensions"
+
+
 def test_the_log_says_what_was_asked(service: Service, client: openai.OpenAI) -> None:
     client.chat.completions.create(model=service.model, messages=HI, **NEUTRAL)
+    client.completions.create(model=service.model, prompt="Once", max_tokens=3)
+    client.embeddings.create(model=service.model, input=["one", "two"], dimensions=3)
     service.wait_anchored()
     verified = service.verify()
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -24,7 +24,7 @@ from tallystick_platform.api.services import Services
 from tallystick_platform.jobs.published import downloadable
 from tallystick_platform.store.jobs import ExportJob
 
-READER = exports.NAME
+READER = exports.EXPORT_READER
 MAX_BODY_BYTES = 4_096
 BODY_LIMIT_S = 30.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -67,6 +68,34 @@ async def test_the_stream_helper_accumulates_the_answer() -> None:
     async with client_of(Api()) as client, client.chat.completions.stream(model=MODEL.id, messages=HI) as stream:
         final = await stream.get_final_completion()
     assert final.choices[0].message.content == "Hello world"
+
+
+async def test_a_completion_whole_and_as_a_stream() -> None:
+    async with client_of(Api()) as client:
+        whole = await client.completions.create(model=MODEL.id, prompt="Once", max_tokens=9, echo=False, suffix=None)
+        stream = await client.completions.create(
+            model=MODEL.id, prompt=[5, 6], stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [chunk async for chunk in stream]
+    assert (whole.choices[0].text, whole.choices[0].finish_reason) == ("Hello world", "stop")
+    assert whole.usage.total_tokens == 9
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == "Hello world"
+    assert (chunks[-1].usage.completion_tokens, chunks[-1].model_extra["tallystick"]["index"]) == (2, 1)
+
+
+async def test_embeddings_as_the_package_asks_for_them_and_as_numbers() -> None:
+    vectors = ([1.0, -0.5, 0.25, 0.0], [0.0, 1.0, 0.0, 3.0])
+    script = Script(texts=tuple(struct.pack("<4f", *vector) for vector in vectors), finish_reason=None)
+    async with client_of(api := Api(script)) as client:
+        packed = await client.embeddings.create(model=MODEL.id, input=["one", "two"])
+        numbers = await client.embeddings.create(
+            model=MODEL.id, input=["one", "two"], encoding_format="float", dimensions=4
+        )
+    assert api.journal.records[0].parameters["encoding_format"] == "base64"
+    for answer in (packed, numbers):
+        assert tuple(one.embedding for one in answer.data) == vectors
+        assert answer.usage.prompt_tokens == 7
+        assert answer.model_extra["tallystick"]["state"] == "journaled"
 
 
 async def test_headers_carry_the_proof() -> None:

@@ -1,0 +1,156 @@
+"""What all wire formats share, and that another one needs nothing but itself."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+
+import httpx
+import msgspec
+import pytest
+from litestar import Litestar
+
+from tallystick.tasks import chat
+from tallystick_platform import tasks
+from tallystick_platform.api.application import answering_errors
+from tallystick_platform.api.credentials import Headers
+from tallystick_platform.api.error_table import ErrorAnswer
+from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.wire import openai
+from tallystick_platform.api.wire.answering import Question
+from tallystick_platform.api.wire.wire import wire_handler
+from tallystick_platform.errors import EngineFailed
+from tallystick_platform.exchange import Asked, Recorded
+from tests.support.api import AUTH, CHAT, COMPLETIONS, EMBEDDINGS, HI, MAX_BODY_BYTES, ONCE, WORDS, Api
+from tests.support.exchange import MODEL, PLACEMENT, Script, said
+
+BODIES = {CHAT: HI, COMPLETIONS: ONCE, EMBEDDINGS: WORDS}
+SCRIPTS = {CHAT: Script(), COMPLETIONS: Script(), EMBEDDINGS: Script(texts=(bytes(16),) * 2)}
+every_path = pytest.mark.parametrize("path", list(BODIES))
+
+
+def test_every_wire_is_tried_here() -> None:
+    assert {path for wire in openai.WIRES for path in wire.routes} == set(BODIES)
+
+
+@every_path
+async def test_a_wrong_method_is_told_the_right_one(path: str) -> None:
+    async with Api().client() as client:
+        for method in ("GET", "HEAD", "DELETE"):
+            reply = await client.request(method, path)
+            assert reply.status_code == 405
+            assert "POST" in reply.headers["allow"]
+
+
+@every_path
+async def test_a_compressed_body_is_recorded_as_it_was_meant(path: str) -> None:
+    plain = json.dumps(BODIES[path]).encode()
+    async with (api := Api(SCRIPTS[path])).client() as client:
+        reply = await client.post(path, content=gzip.compress(plain), headers={"content-encoding": "gzip"})
+        other = await client.post(path, content=plain, headers={"content-encoding": "br"})
+    assert (reply.status_code, other.status_code) == (200, 415)
+    assert api.journal.only.request.body == plain
+
+
+@every_path
+async def test_a_model_that_does_not_do_the_task_is_not_asked(path: str) -> None:
+    api = Api()
+    api.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, tasks=("rerank",)))
+    async with api.client() as client:
+        reply = await client.post(path, json=BODIES[path])
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["param"]) == (400, "task_not_served", "model")
+    assert "rerank" in error["message"]
+    assert api.journal.admitted == 0
+
+
+@every_path
+async def test_nobody_is_answered_without_a_token(path: str) -> None:
+    async with (api := Api()).client(**{"x-nothing": "1"}) as client:
+        reply = await client.post(path, json=BODIES[path])
+    assert (reply.status_code, reply.json()["error"]["code"]) == (401, "missing_api_key")
+    assert api.gate.entered == 0
+
+
+@every_path
+async def test_a_body_beyond_the_bound_is_refused(path: str) -> None:
+    async with Api().client() as client:
+        reply = await client.post(path, content=b" " * (MAX_BODY_BYTES + 1))
+    assert reply.status_code == 413
+
+
+@every_path
+@pytest.mark.parametrize("header", ["X-Request-Timeout", "OICM-Request-Timeout"])
+async def test_a_malformed_timeout_is_refused_by_name(path: str, header: str) -> None:
+    async with Api().client() as client:
+        reply = await client.post(path, json=BODIES[path], headers={header: "soon"})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, header.lower())
+
+
+class LineEvents:
+    """A piece a line, and a word at the end."""
+
+    content_type = b"text/plain"
+
+    def opening(self) -> bytes:
+        return b""
+
+    def piece(self, piece: str | bytes) -> bytes:
+        return piece.encode() + b"\n"
+
+    def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
+        assert json.loads(tallystick)["record_id"]
+        return recorded.record.state.value.encode()
+
+    def error(self, body: bytes) -> bytes:
+        return b"! " + body
+
+
+class Lines:
+    """A wire with addresses, requests, answers and errors of its own."""
+
+    routes = ("/lines/{voice:str}", "/lines")
+
+    def read(self, path: str, headers: Headers, body: bytes) -> Question:
+        if not body:
+            raise BadRequest("Say something.", code="silent")
+        reading = chat.read_members({"model": MODEL.id, "messages": [{"role": "user", "content": body.decode()}]})
+        return Question(
+            asked=Asked(task=tasks.CHAT, model=MODEL.id, reading=reading),
+            reader=chat.READER,
+            whole=lambda recorded, tallystick: json.dumps([path, said(recorded)]).encode(),
+            events=(lambda ticket: LineEvents()) if path == "/lines" else None,
+        )
+
+    def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
+        return 418, json.dumps([answer.code, tallystick is not None]).encode()
+
+
+def lines_of(api: Api) -> httpx.AsyncClient:
+    wire = Lines()
+    app = Litestar([wire_handler(wire, api.services, answering_errors(api.services, wire.error))], openapi_config=None)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=AUTH)
+
+
+async def test_another_wire_reads_and_writes_as_it_likes() -> None:
+    async with lines_of(api := Api()) as client:
+        streamed = await client.post("/lines", content="Hi")
+        whole = await client.post("/lines/low", content="Hi")
+    assert (streamed.text, streamed.headers["content-type"]) == ("Hello\n world\ncompleted", "text/plain")
+    assert whole.json() == ["/lines/low", "Hello world"]
+    assert whole.headers["x-tallystick-receipt"]
+    assert [record.http.streamed for record in api.journal.records] == [True, False]
+
+
+async def test_another_wire_tells_every_error_in_its_own_shape() -> None:
+    broken = EngineFailed(reason="broken")
+    async with lines_of(Api(Script(error=broken))) as client:
+        silent = await client.post("/lines", content="")
+        nobody = await client.post("/lines", content="Hi", headers={"authorization": "Bearer tsk_nobody"})
+        failed = await client.post("/lines/low", content="Hi")
+        halfway = await client.post("/lines", content="Hi")
+    assert [reply.status_code for reply in (silent, nobody, failed)] == [418] * 3
+    assert (silent.json(), failed.json()) == (["silent", False], ["engine_failed", True])
+    assert (nobody.json()[1], nobody.headers["www-authenticate"]) == (False, "Bearer")
+    assert halfway.text == 'Hello\n world\n! ["engine_failed", true]'
