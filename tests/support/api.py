@@ -21,9 +21,9 @@ from tallystick.record import State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
-from tallystick_platform.api.openapi_document import ErrorAnswered, address, document
+from tallystick_platform.api.openapi import ErrorAnswered, address, document
 from tallystick_platform.api.proofs import ProofEncoder, SignedHead
-from tallystick_platform.api.services import BatchView, LedgerView, Readiness, TermsView
+from tallystick_platform.api.services import BatchView, LedgerView, ProviderView, Readiness, TermsView
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.jobs import UnknownExport
@@ -265,13 +265,13 @@ class Api(Bench):
             readiness=self.readiness,
             metrics=self.metrics,
             clock=self.clock,
-            provider=lambda _: {
-                "id": "local",
-                "name": "Local",
-                "address": to_hex(WRITER.address),
-                "price_per_hour_micros": 500_000,
-                "currency": "USD",
-            },
+            provider=lambda _: ProviderView(
+                id="local",
+                name="Local",
+                address=to_hex(WRITER.address),
+                price_per_hour_micros=500_000,
+                currency="USD",
+            ),
             random=self.random,
             max_body_bytes=MAX_BODY_BYTES,
             request_timeout_s=request_timeout_s,
@@ -309,8 +309,7 @@ DESCRIBED = [(_shape(path), item) for path, item in DOCUMENT["paths"].items()]
 ENDPOINTS = [
     (_shape(address(path)), endpoint)
     for handler in HANDLERS
-    for endpoint in [handler.opt.get(ENDPOINT_KEY)]
-    if endpoint is not None
+    for endpoint in [handler.opt[ENDPOINT_KEY]]
     for path in handler.paths
 ]
 

@@ -9,35 +9,68 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from typing import Annotated
 from urllib.parse import quote
 
-from litestar import Request, route
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint
 from tallystick_platform.api.error_table import describe, describe_recorded
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.proofs import AdmittedHeaders, ProofEncoder
 from tallystick_platform.api.ranges import Conditions, conditions_of
 from tallystick_platform.api.received import received
-from tallystick_platform.api.refusals import OtherContent
-from tallystick_platform.api.replies import Header, Reply, json_reply, reads, send_error, send_start
+from tallystick_platform.api.refusals import OtherContent, RangeRefused
+from tallystick_platform.api.replies import Header, Reply, json_reply, send_error, send_start
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.auth import Principal
-from tallystick_platform.errors import PlatformError
+from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts, StopReason
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
+from tallystick_platform.jobs.errors import DownloadStalled, ExportNotFinished, FileChanged, UnknownExport, UnknownFile
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Published, version_files
+from tallystick_platform.registry.errors import BadReference, NoFiles
+from tallystick_platform.shapes import FileView, Hash
 
 SEND_LIMIT_S = 30.0  # for the empty last message, to a client that does not read
-FILE = b"application/octet-stream"
-TAR = b"application/x-tar"
+TAR = "application/x-tar"
+REFUSED = (*RECORDED, OtherContent, RangeRefused, DownloadStalled, FileChanged)
 ABORT_KEY = "tallystick.abort"
 """In the scope: what closes the connection at once, without waiting for a client that does not read."""
+
+
+class FilesView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.files"):
+    """A version's files as they were registered; the digest covers all of them but the signature."""
+
+    reference: str
+    model: str
+    version: str
+    manifest_digest: Hash
+    files: list[FileView]
+
+
+class DownloadHeaders(Struct, frozen=True, kw_only=True):
+    """How much of a file is asked for, and on which condition."""
+
+    range: Annotated[str, Meta(description="One range of bytes of a file.")] | UnsetType = field(
+        name="Range", default=UNSET
+    )
+    if_range: Annotated[str, Meta(description="The ETag of what you have: another gives the whole.")] | UnsetType = (
+        field(name="If-Range", default=UNSET)
+    )
+    if_match: Annotated[str, Meta(description="The ETag of what is wanted: another gives 412.")] | UnsetType = field(
+        name="If-Match", default=UNSET
+    )
+    if_none_match: Annotated[str, Meta(description="The ETag of what you have: the same gives 304.")] | UnsetType = (
+        field(name="If-None-Match", default=UNSET)
+    )
 
 
 def download_handlers(services: Services) -> list[HTTPRouteHandler]:
@@ -61,23 +94,53 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         http = received(scope, b"", reader=part.of.reader, streamed=True)
         return DownloadReply(services.downloads, services.proofs, principal, part, http, status, headers)
 
-    @route("/v1/exports/{export_id:str}/files/{name:path}", http_method=["GET", "HEAD"])
+    @Endpoint(
+        "GET",
+        "/v1/exports/{export_id:str}/files/{name:path}",
+        "One file of a finished export, whole or in part; each delivery is a record",
+        {200: FILE, 206: FILE, 304: None},
+        headers=DownloadHeaders,
+        sends=AdmittedHeaders,
+        errors=(*REFUSED, UnknownExport, UnknownFile, ExportNotFinished),
+    )
     async def download_file(request: Request, export_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         published = await services.exports.published(principal.address, export_id)
         return answer(request, principal, part_of(published, name.removeprefix("/")))
 
-    @route(f"/v1/exports/{{export_id:str}}/{ARCHIVE_NAME}", http_method=["GET", "HEAD"])
+    @Endpoint(
+        "GET",
+        f"/v1/exports/{{export_id:str}}/{ARCHIVE_NAME}",
+        "All its files as one tar stream; each delivery is a record",
+        {200: TAR, 304: None},
+        headers=DownloadHeaders,
+        sends=AdmittedHeaders,
+        errors=(*REFUSED, UnknownExport, ExportNotFinished),
+    )
     async def download_archive(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         return answer(request, principal, archive_of(await services.exports.published(principal.address, export_id)))
 
-    @reads(model_paths("/files"))
+    @Endpoint(
+        "GET",
+        model_paths("/files"),
+        "The files that a version was registered with",
+        {200: FilesView},
+        errors=(UnknownModel, BadReference, NoFiles),
+    )
     async def list_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(listed(version_files(await services.models.files(model_id_of(request), principal.address))))
 
-    @route(model_paths("/files/{name:path}"), http_method=["GET", "HEAD"])
+    @Endpoint(
+        "GET",
+        model_paths("/files/{name:path}"),
+        "One of these files, whole or in part; each delivery is a record",
+        {200: FILE, 206: FILE, 304: None},
+        headers=DownloadHeaders,
+        sends=AdmittedHeaders,
+        errors=(*REFUSED, UnknownModel, BadReference, NoFiles, UnknownFile),
+    )
     async def download_original(request: Request, name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         found = version_files(await services.models.files(model_id_of(request), principal.address))
@@ -86,16 +149,15 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
     return [download_file, download_archive, list_files, download_original]
 
 
-def listed(of: Published) -> dict[str, object]:
-    """A version's files as they were registered; the digest covers all of them but the signature."""
-    return {
-        "object": "model.files",
-        "reference": of.name,
-        "model": of.model,
-        "version": of.version,
-        "manifest_digest": to_hex(of.digest),
-        "files": [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in of.files],
-    }
+def listed(of: Published) -> FilesView:
+    """A version's files as they are shown."""
+    return FilesView(
+        reference=of.name,
+        model=of.model,
+        version=of.version,
+        manifest_digest=to_hex(of.digest),
+        files=[FileView(name=file.name, size=file.size, sha256=file.sha256.hex()) for file in of.files],
+    )
 
 
 def etag_of(part: Part) -> str:
@@ -145,7 +207,9 @@ class HeadReply:
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         part = self._part
-        await send_start(send, self._status, TAR if part.file is None else FILE, self._headers, length=part.length)
+        await send_start(
+            send, self._status, (TAR if part.file is None else FILE).encode(), self._headers, length=part.length
+        )
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -205,7 +269,7 @@ class DownloadReply(WatchedReply):
     async def _start(self, admitted: Admitted) -> None:
         headers = [*self._headers, *self._proofs.admitted(admitted.ticket).headers()]
         self._started = True
-        kind = TAR if self._part.file is None else FILE
+        kind = (TAR if self._part.file is None else FILE).encode()
         await send_start(self._send, self._status, kind, headers, length=self._part.length)
 
     async def _chunk(self, chunk: bytes) -> None:

@@ -25,7 +25,6 @@ from tallystick_platform.api.refusals import (
     TargetTooLong,
     TooSlow,
 )
-from tallystick_platform.api.shapes import MAX_NUMBER, Hash
 from tallystick_platform.errors import (
     AdmissionClosed,
     AuthenticationError,
@@ -36,6 +35,7 @@ from tallystick_platform.errors import (
     RequestUnrecordable,
 )
 from tallystick_platform.exchange import AnswerWithheld
+from tallystick_platform.shapes import MAX_NUMBER, Hash
 
 ENDPOINT_KEY = "endpoint"
 """In a handler's `opt`."""
@@ -85,13 +85,14 @@ class Endpoint:
     errors: tuple[type[PlatformError], ...] = ()
     public: bool = False
 
-    def __call__(self, handler: AnyCallable) -> HTTPRouteHandler:
-        """The handler, to be served. What only reads answers HEAD, too: the edge keeps the body back."""
+    def __call__(self, handler: AnyCallable, **options: Any) -> HTTPRouteHandler:
+        """The handler, to be served. What only reads answers HEAD, too: the edge keeps the body back. `options` are Litestar's."""
         decorate = route(
             self.path,
             http_method=["GET", "HEAD"] if self.method == "GET" else [self.method],
             status_code=min(self.answers),
             opt={ENDPOINT_KEY: self},
+            **options,
         )
         return decorate(handler)
 

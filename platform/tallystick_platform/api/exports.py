@@ -5,35 +5,98 @@ A job exists for who asked for it and for the owner of its model; for everybody 
 
 from __future__ import annotations
 
-import msgspec
-from litestar import Request, delete, post
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick.ids import format_record_id, to_hex
 from tallystick.tasks import exports
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.export_body import parse_export
+from tallystick_platform.api.endpoint import RECORDED, Endpoint
+from tallystick_platform.api.export_body import ExportBody, parse_export
 from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.proofs import Proof, RecordedHeaders
 from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.received import received
-from tallystick_platform.api.replies import Header, json_reply, reads
+from tallystick_platform.api.replies import Header, json_reply
 from tallystick_platform.api.services import Services
+from tallystick_platform.errors import UnknownModel
+from tallystick_platform.jobs.errors import ExportBusy, ExportUnsupported, TooManyExports, UnknownExport
 from tallystick_platform.jobs.published import downloadable
-from tallystick_platform.store.jobs import ExportJob
+from tallystick_platform.registry.errors import BadReference, DiskFull
+from tallystick_platform.shapes import Count, FileView, Hash, Page, Uuid
+from tallystick_platform.store.jobs import ExportJob, JobState
 
 READER = exports.EXPORT_READER
 MAX_BODY_BYTES = 4_096
 BODY_LIMIT_S = 30.0
 
 
+class JobError(Struct, frozen=True, kw_only=True):
+    """Why a job failed, as its record says it."""
+
+    code: str
+    message: str
+
+
+class ExportSummary(Struct, frozen=True, kw_only=True, tag_field="object", tag="export"):
+    """A job in a list: without what may be long. Units: microseconds UTC."""
+
+    id: str
+    state: JobState
+    stage: Annotated[str | None, Meta(description="What is being done; null where nothing is.")]
+    progress: Annotated[float, Meta(ge=0, le=1)]
+    model: str
+    version: str
+    source_digest: Annotated[Hash, Meta(description="What the receipts of the exported model hold.")]
+    format: str
+    quantization: str | None
+    manifest_digest: Annotated[
+        Hash | None, Meta(description="Of all files but the signature, `model.sig`; it stands in the record.")
+    ]
+    record: Annotated[Uuid, Meta(description="The record that took the job.")]
+    ended_by: Annotated[Uuid | None, Meta(description="The record that says how it ended, and follows the other.")]
+    error: JobError | None
+    created_at_us: Count
+    due_by_us: Annotated[int, Meta(ge=0, description="What is not done by then is given up.")]
+    finished_at_us: Count | None
+
+
+class ExportView(ExportSummary, frozen=True, kw_only=True, tag_field="object", tag="export"):
+    """A job as its owner sees it. In the answer that takes the job, `tallystick` is the proof of `record`."""
+
+    files: list[FileView]
+    parity: Annotated[
+        Mapping[str, Any] | None, Meta(description="How the exported model computed beside its source.")
+    ]
+    tallystick: Proof | UnsetType = UNSET
+
+
+class ExportHeaders(RecordedHeaders, frozen=True, kw_only=True):
+    """The proof of the record, and where the job is."""
+
+    location: Annotated[str, Meta(description="Where the job is.")] = field(name="Location")
+
+
 def export_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the export jobs."""
     jobs = services.exports
 
-    @post(model_paths("/exports"), status_code=202)
+    @Endpoint(
+        "POST",
+        model_paths("/exports"),
+        "Export a model in a format that runs elsewhere: taken, and recorded as that; poll `Location`",
+        {202: ExportView},
+        body=ExportBody,
+        sends=ExportHeaders,
+        errors=(*RECORDED, UnknownModel, BadReference, ExportUnsupported, TooManyExports, DiskFull),
+    )
     async def create_export(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
         principal = await principal_of(scope["headers"], services.authenticator)
@@ -48,33 +111,32 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
         )
         proof = services.proofs.recorded(taken.ticket, taken.entry)
         headers = [(b"location", f"/v1/exports/{taken.job.id}".encode()), *proof.headers()]
-        content = {**shown(taken.job), "tallystick": msgspec.Raw(proof.tallystick())}
-        return json_reply(content, status=202, headers=headers)
+        return json_reply(view_of(taken.job, proof.shown), status=202, headers=headers)
 
-    @reads("/v1/exports")
+    @Endpoint("GET", "/v1/exports", "Your exports, newest first", {200: Page[ExportSummary]}, query=Paging)
     async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         query = read_query(request, Paging)
         page = await jobs.page(principal.address, cursor=query.cursor, limit=query.limit)
-        return json_reply(
-            {
-                "object": "list",
-                "data": [summary(job) for job in page.jobs],
-                "has_more": page.next_cursor is not None,
-                "next_cursor": page.next_cursor,
-            }
-        )
+        shown = [ExportSummary(**_common(job)) for job in page.jobs]
+        return json_reply(Page(data=shown, has_more=page.next_cursor is not None, next_cursor=page.next_cursor))
 
-    @reads("/v1/exports/{export_id:str}")
+    @Endpoint("GET", "/v1/exports/{export_id:str}", "One export", {200: ExportView}, errors=(UnknownExport,))
     async def get_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         job = await jobs.find(principal.address, export_id)
-        return json_reply(shown(job), headers=[record_header(job)])
+        return json_reply(view_of(job), headers=[record_header(job)])
 
-    @delete("/v1/exports/{export_id:str}", status_code=200)
+    @Endpoint(
+        "DELETE",
+        "/v1/exports/{export_id:str}",
+        "Give an export up; or, where it is finished, remove its files",
+        {200: ExportView},
+        errors=(UnknownExport, ExportBusy),
+    )
     async def cancel_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(shown(await jobs.cancel(principal.address, export_id)))
+        return json_reply(view_of(await jobs.cancel(principal.address, export_id)))
 
     return [create_export, list_exports, get_export, cancel_export]
 
@@ -84,23 +146,20 @@ def record_header(job: ExportJob) -> Header:
     return (b"x-tallystick-record", format_record_id(job.record_id).encode())
 
 
-def summary(job: ExportJob) -> dict[str, object]:
-    """A job in a list: without what may be long."""
-    return {name: value for name, value in shown(job).items() if name not in {"files", "parity"}}
+def view_of(job: ExportJob, proof: Proof | UnsetType = UNSET) -> ExportView:
+    """A job as its owner sees it."""
+    return ExportView(
+        **_common(job),
+        files=[FileView(name=file.name, size=file.size, sha256=file.sha256.hex()) for file in downloadable(job)],
+        parity=job.parity,
+        tallystick=proof,
+    )
 
 
-def shown(job: ExportJob) -> dict[str, object]:
-    """A job as its owner sees it. Units: bytes; microseconds UTC; `progress` from 0 to 1.
-
-    `record` says that the job was taken, `ended_by` how it ended; null until then.
-    `manifest_digest` covers every file but the signature, `model.sig`.
-    """
-    files = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in downloadable(job)]
-    error = None if job.error is None else {"code": job.error.code, "message": job.error.message}
+def _common(job: ExportJob) -> dict[str, Any]:
     return {
         "id": job.id,
-        "object": "export",
-        "state": job.state.value,
+        "state": job.state,
         "stage": job.stage,
         "progress": round(job.progress, 3),
         "model": job.model,
@@ -108,12 +167,10 @@ def shown(job: ExportJob) -> dict[str, object]:
         "source_digest": to_hex(job.source_digest),
         "format": job.format,
         "quantization": job.quantization,
-        "files": files,
         "manifest_digest": None if job.digest is None else to_hex(job.digest),
-        "parity": job.parity,
         "record": format_record_id(job.record_id),
         "ended_by": None if job.ended_by is None else format_record_id(job.ended_by),
-        "error": error,
+        "error": None if job.error is None else JobError(code=job.error.code, message=job.error.message),
         "created_at_us": job.created_at,
         "due_by_us": job.due_by,
         "finished_at_us": job.finished_at,

@@ -12,8 +12,8 @@ from tallystick_platform.api.endpoint import BatchNumber, Endpoint
 from tallystick_platform.api.query import Paging, read_query, read_texts
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import BatchView, LedgerView, Services
-from tallystick_platform.api.shapes import Page
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.shapes import Page
 
 
 class NoSuchBatch(PlatformError, status=404, code="batch_not_found"):

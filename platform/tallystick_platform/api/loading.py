@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import asyncio
 
-from litestar import Request, post
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
-from tallystick_platform.api.services import LoadState, Services
-from tallystick_platform.errors import RequestTimedOut
+from tallystick_platform.api.services import LoadView, Services
+from tallystick_platform.errors import (
+    ModelBusy,
+    ModelLoadFailed,
+    ModelPinned,
+    ModelTooLarge,
+    NoProvider,
+    NoRoomForModel,
+    NotServable,
+    Overloaded,
+    QueueFull,
+    RequestTimedOut,
+    UnknownModel,
+)
+from tallystick_platform.registry.errors import BadReference
+
+UNLOAD_ERRORS = (UnknownModel, BadReference, ModelBusy, ModelPinned)
+LOAD_ERRORS = (
+    UnknownModel,
+    BadReference,
+    NotServable,
+    ModelTooLarge,
+    NoRoomForModel,
+    ModelLoadFailed,
+    NoProvider,
+    Overloaded,
+    QueueFull,
+    RequestTimedOut,
+)
 
 
 def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the two paths."""
 
-    @post(model_paths("/load"), status_code=200)
+    @Endpoint("POST", model_paths("/load"), "Have a worker load it now", {200: LoadView}, errors=LOAD_ERRORS)
     async def load_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         limit_s = services.request_timeout_s
@@ -27,23 +55,11 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
                 state = await services.loading.load(model_id_of(request), principal.address)
         except TimeoutError as error:  # the load itself goes on
             raise RequestTimedOut(timeout_s=limit_s) from error
-        return json_reply(shown(state))
+        return json_reply(state)
 
-    @post(model_paths("/unload"), status_code=200)
+    @Endpoint("POST", model_paths("/unload"), "Give its memory back", {200: LoadView}, errors=UNLOAD_ERRORS)
     async def unload_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(shown(await services.loading.unload(model_id_of(request), principal.address)))
+        return json_reply(await services.loading.unload(model_id_of(request), principal.address))
 
     return [load_model, unload_model]
-
-
-def shown(state: LoadState) -> dict[str, object]:
-    """What a worker holds of a version."""
-    return {
-        "object": "model.load",
-        "id": state.model,
-        "version": state.version,
-        "loaded": state.loaded,
-        "pinned": state.pinned,
-        "memory_bytes": state.memory_bytes,
-    }

@@ -1,39 +1,45 @@
-"""The API's description, OpenAPI 3.1, put together from the request's own types and the table below.
-
-A test holds the table to the routes that are really served, both ways.
-"""
+"""The API's description, OpenAPI 3.1: made from what the handlers declare, and from the structs that they read and send."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
+from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET, Struct, UnsetType
 
-from tallystick.record import State
-from tallystick_platform.api.export_body import ExportBody
+from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, PathParameters
+from tallystick_platform.api.error_table import ErrorBody
+from tallystick_platform.api.model_paths import SAME_ROUTE
 from tallystick_platform.api.neutral_schema import add_neutral
-from tallystick_platform.api.openapi_answers import SCHEMAS
-from tallystick_platform.api.openapi_models import MODEL_SCHEMAS, registry_paths
-from tallystick_platform.api.openapi_parts import HASH, PROOF_HEADERS, REF, Schema, error, in_path, parameter, read, ref
-from tallystick_platform.api.registry_body import RegisterBody, UploadBody
-from tallystick_platform.api.wire.openai import WIRES
-from tallystick_platform.api.wire.openai.reading import OpenAiAddress
+from tallystick_platform.api.proofs import Proof
+from tallystick_platform.errors import PlatformError
 
 VERSION = "0.1.0"
-UNAVAILABLE = "The log is not compared with its chain or its anchoring is halted, the journal cannot store, or the server is shutting down"
-RECEIPT_HEADER: Schema = {
-    "schema": {"type": "string"},
-    "description": "The signed receipt, base64url of JSON (answers that are sent whole).",
-}
+REF = "#/components/schemas/{name}"
+INTERNAL = "The server failed. Quote the request id."
+BINARY = {"type": "string", "format": "binary"}
+STATUSES = {304: "You have it already.", 503: "Not now."}
+
+Schema = dict[str, Any]
 
 
-def document() -> Schema:
-    """The whole description."""
-    asked, answered = [wire.body for wire in WIRES], [wire.answer for wire in WIRES]
-    _, components = msgspec.json.schema_components(
-        (*asked, *answered, ExportBody, RegisterBody, UploadBody), ref_template=REF
-    )
-    add_neutral(components)
+def document(handlers: Iterable[HTTPRouteHandler]) -> Schema:
+    """The description of what these handlers serve."""
+    shapes = Shapes()
+    paths: Schema = {}
+    for handler in handlers:
+        endpoint: Endpoint = handler.opt[ENDPOINT_KEY]
+        operation = _operation(endpoint, shapes)
+        for path in sorted({address(path) for path in handler.paths}):
+            within = [one for one in shapes.parameters("path", PathParameters) if f"{{{one['name']}}}" in path]
+            name = re.sub(r"\W+", "_", f"{endpoint.method.lower()}{path}").strip("_")
+            described = {"operationId": name, **operation, "parameters": within + operation["parameters"]}
+            paths.setdefault(path, {})[endpoint.method.lower()] = described
+    add_neutral(shapes.components)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,9 +52,9 @@ def document() -> Schema:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"apiKey": []}],
-        "paths": _with_common_answers(_paths()),
+        "paths": paths,
         "components": {
-            "schemas": {**components, **SCHEMAS, **MODEL_SCHEMAS},
+            "schemas": shapes.components,
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -61,240 +67,100 @@ def document() -> Schema:
     }
 
 
-def _paths() -> Schema:
+def address(path: str) -> str:
+    """A path in the description's spelling; a model's two forms are one."""
+    return re.sub(r"{(\w+):\w+}", r"{\1}", path).replace(*SAME_ROUTE)
+
+
+def _operation(endpoint: Endpoint, shapes: Shapes) -> Schema:
+    sent = shapes.headers(endpoint.sends)
+    responses = {str(status): _answer(status, kinds, sent, shapes) for status, kinds in endpoint.answers.items()}
+    for status, text in _refusals(endpoint.all_errors).items():
+        responses.setdefault(status, {"description": text, "content": shapes.content(ErrorAnswered)})
+    operation: Schema = {
+        "summary": endpoint.summary,
+        "parameters": shapes.parameters("query", endpoint.query) + shapes.parameters("header", endpoint.headers),
+        "responses": dict(sorted(responses.items())),
+    }
+    if endpoint.body is not None:
+        operation["requestBody"] = {"required": True, "content": shapes.content(endpoint.body)}
+    if endpoint.public:
+        operation["security"] = []
+    return operation
+
+
+def _answer(status: int, kinds: Any, sent: Schema, shapes: Shapes) -> Schema:
+    answer: Schema = {"description": STATUSES.get(status, "Done.")}
+    if sent:
+        answer["headers"] = sent
+    if kinds is not None:
+        answer["content"] = shapes.content(kinds)
+    return answer
+
+
+def _refusals(kinds: Iterable[type[PlatformError]]) -> dict[str, str]:
+    """What the refusals of each status are: the code of each, and what its class says of it."""
+    found: dict[str, dict[str, str]] = {}
+    waiting = list(kinds)
+    while waiting:
+        kind = waiting.pop(0)
+        waiting += kind.__subclasses__()
+        found.setdefault(str(kind.status), {}).setdefault(kind.code, cleandoc(kind.__doc__ or "").split("\n\n")[0])
+    told = {status: " ".join(f"`{code}`: {text}" for code, text in codes.items()) for status, codes in found.items()}
+    return {**told, "500": f"{told.get('500', '')} {INTERNAL}".strip()}
+
+
+class ErrorAnswered(Struct, frozen=True, kw_only=True):
+    """A refusal; with the proof of its record, where the request was recorded."""
+
+    error: ErrorBody
+    tallystick: Proof | UnsetType = UNSET
+
+
+class Shapes:
+    """The schemas of types, and the components that they refer to."""
+
+    def __init__(self) -> None:
+        self.components: Schema = {}
+
+    def content(self, kinds: Any) -> Schema:
+        """What a body may hold: a type is JSON, text names another media type."""
+        found: Schema = {}
+        for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+            if isinstance(kind, str):
+                found[kind] = {"schema": {"type": "string"} if kind.startswith("text/") else BINARY}
+            else:
+                [schema], components = msgspec.json.schema_components((kind,), ref_template=REF)
+                self.components |= components
+                found["application/json"] = {"schema": schema}
+        return found
+
+    def parameters(self, place: str, kind: type[Struct] | None) -> list[Schema]:
+        """The fields of a struct as parameters."""
+        return [
+            {"in": place, "name": name, "required": required, **_split(schema)}
+            for name, schema, required in self._fields(kind)
+        ]
+
+    def headers(self, kind: type[Struct] | None) -> Schema:
+        """The fields of a struct as headers of an answer."""
+        return {name: _split(schema) for name, schema, _ in self._fields(kind)}
+
+    def _fields(self, kind: type[Struct] | None) -> list[tuple[str, Schema, bool]]:
+        if kind is None:
+            return []
+        [reference], components = msgspec.json.schema_components((kind,), ref_template=REF)
+        shape = components.pop(reference["$ref"].rpartition("/")[2])
+        self.components |= components
+        return [(name, schema, name in shape["required"]) for name, schema in shape["properties"].items()]
+
+
+def _split(schema: Schema) -> Schema:
+    """A field's schema and its description. A text has no null."""
+    if "anyOf" in schema:
+        [one] = [one for one in schema["anyOf"] if one != {"type": "null"}]
+        schema = one
     return {
-        **{wire.path: {"post": _ask(wire)} for wire in WIRES},
-        **registry_paths(),
-        **_export_paths(),
-        **_ledger_paths(),
-        **_record_paths(),
-        "/healthz": {"get": read("Whether the process is alive", "Health", public=True)},
-        "/health": {"get": read("The same as /healthz", "Health", public=True)},
-        "/readyz": {"get": _ready()},
-        "/metrics": {"get": _text("Figures for Prometheus", "text/plain")},
-        "/schema/openapi.json": {"get": _text("This description", "application/json")},
-        "/schema": {"get": _text("This description as a page", "text/html")},
-        "/": {"get": _text("Where things are", "text/html")},
+        "schema": {name: value for name, value in schema.items() if name != "description"},
+        "description": schema.get("description", ""),
     }
-
-
-EVERYWHERE = {
-    "400": "What came is not HTTP, or a parameter is malformed; `param` names it.",
-    "408": "The head or the body did not arrive in time.",
-    "431": "The head is larger than 64 KiB.",
-    "500": "The server failed. Quote the request id.",
-}
-WITH_TOKEN = {"503": f"{UNAVAILABLE}; see Retry-After."}
-WITH_BODY = {
-    "413": "The body is too large, as it came or decompressed.",
-    "415": "The body's content coding is not gzip.",
-}
-RECORDED = {"403": "X-Sender-Address is not the token's.", "414": "The path is longer than a record can hold."}
-
-
-def _with_common_answers(paths: Schema) -> Schema:
-    """Add what every operation of a kind may answer, where it does not say so in words of its own."""
-    for item in paths.values():
-        for operation in item.values():
-            common = dict(EVERYWHERE)
-            if operation.get("security") != []:
-                common |= WITH_TOKEN | RECORDED
-            if "requestBody" in operation:
-                common |= WITH_BODY
-            for status, text in common.items():
-                operation["responses"].setdefault(status, error(text))
-    return paths
-
-
-def _export_paths() -> Schema:
-    export_id, one = in_path("export_id", "From the answer that took the job."), "/v1/exports/{export_id}"
-    cancel = read("Give an export up; or, where it is finished, remove its files", "Export", [export_id], missing=True)
-    cancel["responses"]["409"] = error("It is being recorded at this moment: try again.")
-    model, name = in_path("model_id", "May hold a slash, and `@version`."), in_path("name", "May hold slashes.")
-    original = "/v1/models/{model_id}/files"
-    return {
-        original: {"get": read("The files that a version was registered with", "ModelFiles", [model], missing=True)},
-        f"{original}/{{name}}": {"get": _download("One of them", [model, name])},
-        "/v1/models/{model_id}/exports": {"post": _export()},
-        "/v1/exports": {"get": read("Your exports, newest first", "ExportList", _paging())},
-        one: {"get": read("One export", "Export", [export_id], missing=True), "delete": cancel},
-        f"{one}/files/{{name}}": {"get": _download("One file of a finished export", [export_id, name])},
-        f"{one}/archive.tar": {"get": _download("All its files as one tar stream", [export_id])},
-    }
-
-
-def _export() -> Schema:
-    taken = {
-        "description": "Taken, and recorded as that; another record will say how it ended. Poll `Location`.",
-        "headers": {
-            "Location": {"schema": {"type": "string"}, "description": "Where the job is."},
-            **PROOF_HEADERS,
-            "X-Tallystick-Receipt": RECEIPT_HEADER,
-        },
-        "content": {"application/json": {"schema": ref("Export")}},
-    }
-    refusals = {
-        "400": "Malformed, or a model that cannot be exported.",
-        "401": "No token, or one that is unknown, expired or revoked.",
-        "404": "`model_not_found`",
-        "429": "As many exports wait as may; see Retry-After.",
-        "503": f"{UNAVAILABLE}; see Retry-After.",
-        "507": "`no_space`: an export needs 2.5 times the model's size.",
-    }
-    return {
-        "operationId": "create_export",
-        "summary": "Export a model in a format that runs elsewhere",
-        "parameters": [in_path("model_id", "May hold a slash, and `@version`.")],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": ref("ExportBody")}}},
-        "responses": {"202": taken, **{status: error(text) for status, text in refusals.items()}},
-    }
-
-
-def _download(summary: str, parameters: list[Schema]) -> Schema:
-    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    whole: Schema = {
-        "description": "All of it; each delivery is a record.",
-        "headers": PROOF_HEADERS,
-        "content": content,
-    }
-    refusals = {
-        "401": "No token, or one that is unknown, expired or revoked.",
-        "404": "There is no such thing, or it is not yours.",
-        "409": "The export is not finished.",
-        "412": "If-Match names other content.",
-        "416": "The range is malformed, has several parts, or lies outside of the file.",
-        "429": "Too many downloads at once; see Retry-After.",
-        "503": f"{UNAVAILABLE}; see Retry-After.",
-    }
-    headers = [
-        parameter("header", "Range", {"type": "string"}, "One range of bytes of a file."),
-        parameter("header", "If-Range", {"type": "string"}, "The ETag of what you have: another gives the whole."),
-        parameter("header", "If-None-Match", {"type": "string"}, "The ETag of what you have: the same gives 304."),
-    ]
-    return {
-        "summary": summary,
-        "parameters": [*parameters, *headers],
-        "responses": {
-            "200": whole,
-            "206": {**whole, "description": "The range that was asked for."},
-            "304": {"description": "You have it already."},
-            **{status: error(text) for status, text in refusals.items()},
-        },
-    }
-
-
-def _ledger_paths() -> Schema:
-    number = in_path("number", "From 0.")
-    return {
-        "/v1/ledger": {"get": read("The log: contract, log id, size, head, what waits", "Ledger", public=True)},
-        "/v1/ledger/batches": {"get": read("The batches, newest first", "BatchList", _paging(), public=True)},
-        "/v1/ledger/batches/{number}": {"get": read("One batch", "Batch", [number], public=True, missing=True)},
-    }
-
-
-def _record_paths() -> Schema:
-    record_id = in_path("record_id", "From X-Tallystick-Record.")
-    states = {"enum": [state.value for state in State]}
-    filters = [
-        parameter("query", "state", states, "How the request ended (`outcome`)."),
-        parameter("query", "model", {"type": "string"}, "Only this model's."),
-    ]
-    secret = parameter(
-        "query", "secret", {"type": "boolean", "default": True}, "Put the record's secret in, which opens it."
-    )
-    bundle = "Its evidence bundle: one file that verifies offline (`tallystick verify FILE`)"
-    one = "/v1/records/{record_id}"
-    return {
-        "/v1/records": {"get": read("Your own records, newest first", "RecordList", [*_paging(), *filters])},
-        one: {"get": read("One record's way to the chain", "RecordStatus", [record_id], missing=True)},
-        f"{one}/receipt": {"get": read("Its signed receipt", "SignedReceipt", [record_id], missing=True)},
-        f"{one}/proof": {"get": read(bundle, "Bundle", [record_id, secret], missing=True)},
-        f"{one}/blobs/{{digest}}": {"get": _blob(record_id)},
-    }
-
-
-def _blob(record_id: Schema) -> Schema:
-    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    return {
-        "summary": "A large field of a record, encrypted: for whoever knows its digest, which only the opened record tells",
-        "security": [],
-        "parameters": [record_id, parameter("path", "digest", HASH, "`sealed_digest` of the blob reference.")],
-        "responses": {
-            "200": {"description": "The encrypted bytes; they never change.", "content": content},
-            "304": {"description": "You have it already."},
-            "404": error("`blob_not_found`, for an unknown record and for an unknown digest alike."),
-        },
-    }
-
-
-def _paging() -> list[Schema]:
-    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
-    return [
-        parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
-        parameter("query", "limit", limit, "Entries per page."),
-    ]
-
-
-def _ask(wire: OpenAiAddress[Any]) -> Schema:
-    headers = [
-        parameter(
-            "header",
-            "X-Request-Timeout",
-            {"type": "number"},
-            "Seconds that this request may take, up to the server's bound.",
-        ),
-        parameter("header", "X-Sender-Address", {"type": "string"}, "Must be the token's address."),
-        parameter("header", "X-Request-Id", {"type": "string"}, "Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -"),
-    ]
-    ok = {
-        "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. "
-        "The last event before it, or the body, holds `tallystick`.",
-        "headers": {
-            **PROOF_HEADERS,
-            "X-Tallystick-Receipt": RECEIPT_HEADER,
-            "Server-Timing": {
-                "schema": {"type": "string"},
-                "description": "queue, infer, seal, journal in milliseconds (whole answers).",
-            },
-        },
-        "content": {
-            "application/json": {"schema": ref(wire.answer.__name__)},
-            "text/event-stream": {"schema": {"type": "string"}},
-        },
-    }
-    refusals = {
-        "400": "Malformed, unknown or unsupported; or the prompt is too long for the model (`context_length_exceeded`, recorded).",
-        "401": "No token, or one that is unknown, expired or revoked.",
-        "403": "X-Sender-Address is not the token's.",
-        "404": "`model_not_found`",
-        "413": "The body is too large, as it came or decompressed.",
-        "415": "The body's content coding is not gzip.",
-        "429": "A queue is full; see Retry-After.",
-        "500": "The engine failed, or the server did. Carries the request id and, where admitted, the record.",
-        "503": f"Too much waits for the chain. {UNAVAILABLE}; see Retry-After.",
-        "504": "The request ran out of time; recorded as `timed_out`.",
-    }
-    return {
-        "operationId": wire.path.removeprefix("/v1/").replace("/", "_"),
-        "summary": wire.summary,
-        "parameters": headers,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": ref(wire.body.__name__)}}},
-        "responses": {"200": ok, **{status: error(text) for status, text in refusals.items()}},
-    }
-
-
-def _ready() -> Schema:
-    content = {"application/json": {"schema": ref("Readiness")}}
-    return {
-        "summary": "Whether a request would be answered now",
-        "security": [],
-        "responses": {
-            "200": {"description": "Yes.", "content": content},
-            "503": {"description": "No.", "content": content},
-        },
-    }
-
-
-def _text(summary: str, media_type: str) -> Schema:
-    content = {media_type: {"schema": {"type": "string"}}}
-    return {"summary": summary, "security": [], "responses": {"200": {"description": "Here.", "content": content}}}

@@ -13,7 +13,7 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tallystick_platform.api.endpoint import Endpoint
-from tallystick_platform.api.openapi_document import document
+from tallystick_platform.api.openapi import document
 from tallystick_platform.api.openapi_page import PAGE_HEADERS, render, shell
 from tallystick_platform.api.replies import HTML, Reply, encode_json, json_reply
 from tallystick_platform.api.services import Services
@@ -72,7 +72,7 @@ def operation_handlers(services: Services, others: Sequence[HTTPRouteHandler]) -
         return Reply(body, content_type=CONTENT_TYPE_LATEST.encode())
 
     @Endpoint("GET", "/schema/openapi.json", "This description", {200: dict[str, Any]}, public=True)
-    async def openapi_document() -> ASGIApp:
+    async def openapi() -> ASGIApp:
         return Reply(schema)
 
     @Endpoint("GET", "/schema", "This description as a page", {200: "text/html"}, public=True)
@@ -83,7 +83,7 @@ def operation_handlers(services: Services, others: Sequence[HTTPRouteHandler]) -
     async def landing() -> ASGIApp:
         return Reply(index, content_type=HTML, headers=PAGE_HEADERS)
 
-    own = [healthz, readyz, metrics, openapi_document, openapi_page, landing]
+    own = [healthz, readyz, metrics, openapi, openapi_page, landing]
     described = document([*others, *own])
     schema, page = encode_json(described), render(described).encode()
     return own

@@ -10,8 +10,8 @@ from litestar import Request
 from msgspec import Meta, Struct
 
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.shapes import MAX_NUMBER
 from tallystick_platform.api.strict_json import explained
+from tallystick_platform.shapes import MAX_NUMBER
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100

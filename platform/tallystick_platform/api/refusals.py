@@ -64,14 +64,6 @@ class TooSlow(PlatformError, status=408, code="too_slow"):
         self.limit_s = limit_s
 
 
-class NothingHere(PlatformError, status=404, code="not_found"):
-    """The address names nothing that the caller may see."""
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class RangeRefused(PlatformError, status=416, code="range_not_satisfiable", param="Range"):
     """A range that is malformed, has several parts, or lies outside of the file. Units: bytes."""
 

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from litestar import Request, delete, post
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
+from msgspec import Meta, Struct
 
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.error_table import describe
+from tallystick_platform.api.endpoint import Endpoint
+from tallystick_platform.api.error_table import ErrorBody, describe
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.refusals import BadRequest, NothingHere
+from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.registry_body import RegisterBody
-from tallystick_platform.api.replies import json_reply, reads
+from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.strict_json import converted, read_object
+from tallystick_platform.errors import Overloaded, PlatformError, UnknownModel
 from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.errors import (
+    BadReference,
+    InUse,
+    ModelTaken,
+    RegistryFull,
+    SignatureRefused,
+    SourceUnusable,
+)
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
 from tallystick_platform.registry.registrations import Registration
-from tallystick_platform.registry.shown import shown_version
+from tallystick_platform.registry.shown import VersionView, version_view
+from tallystick_platform.shapes import Whole
 
 B = TypeVar("B", bound=msgspec.Struct)
 
@@ -40,11 +52,51 @@ async def read_json(request: Request, services: Services, kind: type[B]) -> B:  
     return converted(read_object(body), kind)
 
 
+VERSIONS = "Its versions, newest first"
+PROMOTE = "Offer a version to everybody who may see the model"
+RETIRE = "Withdraw a version: it answers nothing new and stays on disk"
+REMOVE = "Forget a version and give its space back"
+OF_ONE = (UnknownModel, BadReference)
+
+
+class NoSuchRegistration(PlatformError, status=404, code="registration_not_found"):
+    """There is no such registration of the caller's."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such registration of yours.")
+
+
+class RegistrationView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.registration"):
+    """A model on its way: its version once it has arrived, or why it did not."""
+
+    id: str
+    model: str
+    state: Literal["queued", "running", "finished", "failed"]
+    stage: str
+    progress: Annotated[float, Meta(ge=0, le=1)]
+    version: VersionView | None
+    error: ErrorBody | None
+
+
+class VersionRemoved(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.version"):
+    """A version that is gone."""
+
+    reference: str
+    deleted: bool
+
+
 def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers that change what is registered."""
     desk = services.models
 
-    @post("/v1/models", status_code=202)
+    @Endpoint(
+        "POST",
+        "/v1/models",
+        "Bring a model from a hub",
+        {202: RegistrationView},
+        body=RegisterBody,
+        errors=(BadReference, ModelTaken, SourceUnusable, RegistryFull, Overloaded),
+    )
     async def register(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         body = await read_json(request, services, RegisterBody)
@@ -59,51 +111,56 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
             stage=Stage.STAGING,
         )
         where = f"/v1/registrations/{registration.id}".encode()
-        return json_reply(shown_registration(registration), status=202, headers=[(b"location", where)])
+        return json_reply(registration_view(registration), status=202, headers=[(b"location", where)])
 
-    @reads("/v1/registrations/{registration_id:str}")
+    @Endpoint(
+        "GET",
+        "/v1/registrations/{registration_id:str}",
+        "A model on its way",
+        {200: RegistrationView},
+        errors=(NoSuchRegistration,),
+    )
     async def get_registration(request: Request, registration_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         found = desk.registration(registration_id, principal.address)
         if found is None:
-            raise NothingHere("There is no such registration of yours.", code="registration_not_found")
-        return json_reply(shown_registration(found))
+            raise NoSuchRegistration
+        return json_reply(registration_view(found))
 
-    @reads(model_paths("/versions"))
+    @Endpoint("GET", model_paths("/versions"), VERSIONS, {200: Whole[VersionView]}, errors=OF_ONE)
     async def list_versions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         found = await desk.versions(model_id_of(request), principal.address)
-        return json_reply({"object": "list", "data": [shown_version(version) for version in found]})
+        return json_reply(Whole(data=[version_view(version) for version in found]))
 
-    @post(model_paths("/promote"), status_code=200)
+    @Endpoint("POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, SignatureRefused))
     async def promote(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(shown_version(await desk.promote(model_id_of(request), principal.address)))
+        return json_reply(version_view(await desk.promote(model_id_of(request), principal.address)))
 
-    @post(model_paths("/retire"), status_code=200)
+    @Endpoint("POST", model_paths("/retire"), RETIRE, {200: VersionView}, errors=(*OF_ONE, InUse))
     async def retire(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(shown_version(await desk.retire(model_id_of(request), principal.address)))
+        return json_reply(version_view(await desk.retire(model_id_of(request), principal.address)))
 
-    @delete(model_paths(), status_code=200)
+    @Endpoint("DELETE", model_paths(), REMOVE, {200: VersionRemoved}, errors=(*OF_ONE, InUse))
     async def remove(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         removed = await desk.remove(model_id_of(request), principal.address)
-        return json_reply({"object": "model.version", "reference": removed.reference, "deleted": True})
+        return json_reply(VersionRemoved(reference=removed.reference, deleted=True))
 
     return [register, get_registration, list_versions, promote, retire, remove]
 
 
-def shown_registration(registration: Registration) -> dict[str, object]:
+def registration_view(registration: Registration) -> RegistrationView:
     """A model on its way."""
-    version = registration.version
-    return {
-        "id": registration.id,
-        "object": "model.registration",
-        "model": registration.model,
-        "state": registration.state,
-        "stage": registration.stage,
-        "progress": round(registration.progress, 4),
-        "version": None if version is None else shown_version(version),
-        "error": None if registration.error is None else describe(registration.error).body(),
-    }
+    version, error = registration.version, registration.error
+    return RegistrationView(
+        id=registration.id,
+        model=registration.model,
+        state=registration.state,
+        stage=registration.stage,
+        progress=round(registration.progress, 4),
+        version=None if version is None else version_view(version),
+        error=None if error is None else describe(error).body(),
+    )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import msgspec
-from litestar import route
 from litestar.types import Receive, Scope, Send
 
 from tallystick_platform.api.error_table import ErrorAnswer
@@ -20,9 +18,6 @@ ErrorShape = Callable[[ErrorAnswer, bytes | None], tuple[int, bytes]]
 """Writes an error: its status and its JSON, with the proof of its record where there is one."""
 
 encode_json = msgspec.json.Encoder().encode
-
-reads = partial(route, http_method=["GET", "HEAD"])
-"""Decorates a handler that only reads. HEAD gets the headers of GET; the edge keeps the body back."""
 
 
 class Reply:

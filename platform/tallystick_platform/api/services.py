@@ -11,8 +11,6 @@ from msgspec import Meta, Struct
 from tallystick.ids import Address, RecordId
 from tallystick.record import State
 from tallystick_platform.api.proofs import ProofEncoder, SignedHead
-from tallystick_platform.api.shapes import Address as AddressText
-from tallystick_platform.api.shapes import Count, Hash
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Exchange
@@ -20,6 +18,8 @@ from tallystick_platform.jobs import ExportJobs
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
+from tallystick_platform.shapes import Address as AddressText
+from tallystick_platform.shapes import Count, Hash
 from tallystick_platform.store.records import Page, StoredRecord
 
 
@@ -123,23 +123,34 @@ class Readiness:
     parts: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadState:
-    """What workers hold of a version. Units: bytes, as estimated before it was loaded; None for the standing model."""
+class LoadView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.load"):
+    """What workers hold of a version. Units: bytes."""
 
-    model: str
+    id: str
     version: str
     loaded: bool
     pinned: bool
-    memory_bytes: int | None
+    memory_bytes: Annotated[
+        Count | None, Meta(description="As estimated before it was loaded; null for the standing model.")
+    ]
+
+
+class ProviderView(Struct, frozen=True, kw_only=True):
+    """Who offers a model, and what an hour of it costs. Units: millionths of the currency."""
+
+    id: str
+    name: str
+    address: AddressText
+    price_per_hour_micros: Count
+    currency: str
 
 
 class Loading(Protocol):
     """Loading and unloading at the word of a model's owner or of the operator."""
 
-    async def load(self, reference: str, address: Address) -> LoadState: ...
+    async def load(self, reference: str, address: Address) -> LoadView: ...
 
-    async def unload(self, reference: str, address: Address) -> LoadState: ...
+    async def unload(self, reference: str, address: Address) -> LoadView: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +169,7 @@ class Services:
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Metrics
     clock: Clock
-    provider: Callable[[str], dict[str, object]]
+    provider: Callable[[str], ProviderView]
     random: Callable[[int], bytes]
     max_body_bytes: int
     request_timeout_s: float

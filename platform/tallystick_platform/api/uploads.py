@@ -9,32 +9,95 @@ import asyncio
 import re
 from typing import Annotated
 
-from litestar import Request, delete, post, put
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick_platform.api.body import announced_bytes
 from tallystick_platform.api.credentials import Headers, principal_of
+from tallystick_platform.api.endpoint import FILE, Endpoint
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.query import read_query
 from tallystick_platform.api.refusals import BadRequest, ClientGone, TooSlow
 from tallystick_platform.api.registry import read_json
 from tallystick_platform.api.registry_body import UploadBody
-from tallystick_platform.api.replies import json_reply, reads
+from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
-from tallystick_platform.api.shapes import MAX_NUMBER
+from tallystick_platform.errors import UnknownModel
+from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import Visibility
-from tallystick_platform.registry.shown import shown_version, time_of
+from tallystick_platform.registry.errors import (
+    BadReference,
+    ContentDiffers,
+    DiskFull,
+    ModelTaken,
+    RegistryFull,
+    SignatureRefused,
+    TaskDiffers,
+    UploadIncomplete,
+    UploadRefused,
+    UploadUnknown,
+    VersionExists,
+)
+from tallystick_platform.registry.shown import VersionView, time_of, version_view
 from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Upload
 from tallystick_platform.registry.upload_part import Part
+from tallystick_platform.shapes import MAX_NUMBER, Count, PlainHash, Time, Whole
 
 PART_LIMIT_S = 300.0  # for one part to arrive: 28 KB/s
 PIECE_BYTES = 1_048_576
 DIGEST_HEADER = b"x-part-sha256"
 _HEX = re.compile(rb"[0-9a-f]{64}")
+
+
+NO_MODEL = (FormatError, UnsafeModel, SignatureRefused)
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """Parts `first` to `last` of a file."""
+
+    name: str
+    first: Count
+    last: Count
+
+
+class UploadView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.upload"):
+    """An upload, with the parts that are still to come. Units: bytes."""
+
+    id: str
+    model: str
+    part_bytes: Annotated[int, Meta(ge=0, description="The size of every part but a file's last.")]
+    size_bytes: Count
+    created_at: Time
+    expires_at: Time
+    missing_parts: Count
+    missing: list[Gap]
+
+
+class UploadRemoved(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.upload"):
+    """An upload that was given up."""
+
+    id: str
+    deleted: bool
+
+
+class PartView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.part"):
+    """A part that is durable."""
+
+    part: Count
+    size_bytes: Count
+    sha256: PlainHash
+
+
+class PartHeaders(Struct, frozen=True, kw_only=True):
+    """What may be said of a part."""
+
+    sha256: Annotated[PlainHash, Meta(description="Checked before the part counts.")] | UnsetType = field(
+        name="x-part-sha256", default=UNSET
+    )
 
 
 class PartQuery(Struct, frozen=True, kw_only=True):
@@ -46,28 +109,47 @@ class PartQuery(Struct, frozen=True, kw_only=True):
 def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the uploads."""
     desk = services.models
+    one = model_paths("/uploads/{upload_id:str}")
 
-    @post(model_paths("/uploads"), status_code=201)
+    @Endpoint(
+        "POST",
+        model_paths("/uploads"),
+        "Announce the files of a model, to be sent in parts",
+        {201: UploadView},
+        body=UploadBody,
+        errors=(UnknownModel, BadReference, ModelTaken, UploadRefused, RegistryFull, DiskFull),
+    )
     async def open_upload(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         body = await read_json(request, services, UploadBody)
         upload = await desk.open_upload(
             model_id_of(request), announcement(body), address=principal.address, token_id=principal.token_id
         )
-        return json_reply(shown_upload(upload), status=201)
+        return json_reply(upload_view(upload), status=201)
 
-    @reads(model_paths("/uploads"))
+    @Endpoint(
+        "GET", model_paths("/uploads"), "Your uploads to this model", {200: Whole[UploadView]}, errors=(BadReference,)
+    )
     async def list_uploads(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         found = await desk.uploads(model_id_of(request), principal.address)
-        return json_reply({"object": "list", "data": [shown_upload(upload) for upload in found]})
+        return json_reply(Whole(data=[upload_view(upload) for upload in found]))
 
-    @reads(model_paths("/uploads/{upload_id:str}"))
+    @Endpoint("GET", one, "An upload, and what is missing", {200: UploadView}, errors=(UploadUnknown,))
     async def get_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(shown_upload(await desk.upload(model_id_of(request), upload_id, principal.address)))
+        return json_reply(upload_view(await desk.upload(model_id_of(request), upload_id, principal.address)))
 
-    @put(model_paths("/uploads/{upload_id:str}/files/{name:path}"), status_code=200)
+    @Endpoint(
+        "PUT",
+        model_paths("/uploads/{upload_id:str}/files/{name:path}"),
+        "Send one part of a file; sending it again replaces it",
+        {200: PartView},
+        body=FILE,
+        query=PartQuery,
+        headers=PartHeaders,
+        errors=(UploadUnknown, UploadRefused, DiskFull),
+    )
     async def put_part(request: Request, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         headers = request.scope["headers"]
         principal = await principal_of(headers, services.authenticator)
@@ -79,19 +161,25 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         ) as part:
             await receive_part(request, part)
             sha256 = await in_thread(part.finish, claimed)
-        return json_reply({"object": "model.part", "part": number, "size_bytes": part.size, "sha256": sha256.hex()})
+        return json_reply(PartView(part=number, size_bytes=part.size, sha256=sha256.hex()))
 
-    @post(model_paths("/uploads/{upload_id:str}/complete"), status_code=200)
+    @Endpoint(
+        "POST",
+        model_paths("/uploads/{upload_id:str}/complete"),
+        "Check every digest, and make the files a version in staging",
+        {200: VersionView},
+        errors=(UploadUnknown, UploadIncomplete, ContentDiffers, VersionExists, TaskDiffers, *NO_MODEL, DiskFull),
+    )
     async def complete_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         version = await desk.complete_upload(model_id_of(request), upload_id, principal.address)
-        return json_reply(shown_version(version))
+        return json_reply(version_view(version))
 
-    @delete(model_paths("/uploads/{upload_id:str}"), status_code=200)
+    @Endpoint("DELETE", one, "Give an upload up", {200: UploadRemoved}, errors=(UploadUnknown,))
     async def give_up_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         await desk.give_up_upload(model_id_of(request), upload_id, principal.address)
-        return json_reply({"object": "model.upload", "id": upload_id, "deleted": True})
+        return json_reply(UploadRemoved(id=upload_id, deleted=True))
 
     return [open_upload, list_uploads, get_upload, put_part, complete_upload, give_up_upload]
 
@@ -143,16 +231,15 @@ def announcement(body: UploadBody) -> Announcement:
     )
 
 
-def shown_upload(upload: Upload) -> dict[str, object]:
+def upload_view(upload: Upload) -> UploadView:
     """An upload, with the parts that are still to come."""
-    return {
-        "id": upload.id,
-        "object": "model.upload",
-        "model": upload.model,
-        "part_bytes": PART_BYTES,
-        "size_bytes": upload.announced.size_bytes,
-        "created_at": time_of(upload.created_at),
-        "expires_at": time_of(upload.expires_at),
-        "missing_parts": upload.missing_parts,
-        "missing": [{"name": gap.name, "first": gap.first, "last": gap.last} for gap in upload.missing],
-    }
+    return UploadView(
+        id=upload.id,
+        model=upload.model,
+        part_bytes=PART_BYTES,
+        size_bytes=upload.announced.size_bytes,
+        created_at=time_of(upload.created_at),
+        expires_at=time_of(upload.expires_at),
+        missing_parts=upload.missing_parts,
+        missing=[Gap(name=gap.name, first=gap.first, last=gap.last) for gap in upload.missing],
+    )

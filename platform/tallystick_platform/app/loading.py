@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tallystick.ids import Address
-from tallystick_platform.api.services import LoadState
+from tallystick_platform.api.services import LoadView
 from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.registry.entries import ModelVersion, Stage
@@ -20,7 +20,7 @@ class LoadingDesk:
         self._registry = registry
         self._operator = operator
 
-    async def load(self, reference: str, address: Address) -> LoadState:
+    async def load(self, reference: str, address: Address) -> LoadView:
         """Load a version. Raises: UnknownModel, and whatever keeps it from being loaded."""
         version = await asyncio.to_thread(self._owned, reference, self._viewer(address))
         if version.stage is Stage.RETIRED:
@@ -28,7 +28,7 @@ class LoadingDesk:
         await self._dispatcher.load(version.reference, address)
         return self._state(version)
 
-    async def unload(self, reference: str, address: Address) -> LoadState:
+    async def unload(self, reference: str, address: Address) -> LoadView:
         """Unload a version. Raises: UnknownModel, ModelPinned, ModelBusy."""
         version = await asyncio.to_thread(self._owned, reference, self._viewer(address))
         await self._dispatcher.unload(version.reference, None)
@@ -43,11 +43,11 @@ class LoadingDesk:
             raise UnknownModel(model=reference)
         return version
 
-    def _state(self, version: ModelVersion) -> LoadState:
+    def _state(self, version: ModelVersion) -> LoadView:
         beside = [one for one in self._dispatcher.loaded() if one.servable.reference == version.reference]
         stands = not beside and self._dispatcher.serves(version.model.id, version.digest)
-        return LoadState(
-            model=version.model.id,
+        return LoadView(
+            id=version.model.id,
             version=version.version,
             loaded=bool(beside) or stands,
             pinned=stands or version.pinned,

@@ -27,10 +27,10 @@ MAX_ANSWER_BYTES = 16 * 1_048_576
 class UploadFailed(PlatformError):
     """The server refused, or could not be reached. Run it again: what arrived stays there until the upload expires."""
 
-    def __init__(self, *, reason: str, status: int | None = None) -> None:
+    def __init__(self, *, reason: str, http_status: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.status = status
+        self.http_status = http_status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +112,11 @@ def _put(destination: Destination, path: str, data: bytes) -> None:
         try:
             destination.ask("PUT", path, data, x_part_sha256=hashlib.sha256(data).hexdigest())
         except UploadFailed as error:
-            refused = error.status is not None and error.status < 500
+            refused = error.http_status is not None and error.http_status < 500
             if refused or attempt == ATTEMPTS:
-                raise UploadFailed(reason=f"{error}; run it again to go on from here", status=error.status) from error
+                raise UploadFailed(
+                    reason=f"{error}; run it again to go on from here", http_status=error.http_status
+                ) from error
         else:
             return
 
@@ -139,8 +141,10 @@ def _read(status: int, body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except ValueError as error:
-        raise UploadFailed(reason=f"the server answered {status} without JSON", status=status) from error
+        raise UploadFailed(reason=f"the server answered {status} without JSON", http_status=status) from error
     if not isinstance(found, dict) or not 200 <= status < 300:
         said = found.get("error", {}) if isinstance(found, dict) else {}
-        raise UploadFailed(reason=f"the server answered {status}: {said.get('message', 'no reason')}", status=status)
+        raise UploadFailed(
+            reason=f"the server answered {status}: {said.get('message', 'no reason')}", http_status=status
+        )
     return found

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
@@ -47,7 +48,7 @@ class Registration:
     error: PlatformError | OSError | None = None
 
     @property
-    def state(self) -> str:
+    def state(self) -> Literal["queued", "running", "finished", "failed"]:
         """queued, running, finished or failed."""
         if self.version is not None:
             return "finished"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from tallystick.ids import checksum_address, to_hex
-from tallystick_platform.registry.entries import Model, ModelVersion
+from tallystick_platform.registry.entries import Model, ModelVersion, SignatureState, Stage, Visibility
+from tallystick_platform.shapes import Address, Count, Hash, Time
 
 LOCAL_MEMBERS = frozenset(("path", "endpoint"))
 """Members of a source that only the operator should read: where things lie on this machine."""
@@ -22,36 +27,64 @@ def shown_model(model: Model) -> dict[str, object]:
     }
 
 
-def shown_version(version: ModelVersion, *, to_operator: bool = False) -> dict[str, object]:
-    """A version with its model's members."""
-    price = version.price
-    source = {name: value for name, value in version.source.items() if to_operator or name not in LOCAL_MEMBERS}
-    return {
-        "reference": version.reference,
-        "model": version.model.id,
-        "version": version.version,
-        "number": version.number,
-        "digest": to_hex(version.digest),
-        "stage": version.stage.value,
-        "pinned": version.pinned,
-        "task": version.task,
-        "format": version.format,
-        "architecture": version.architecture,
-        "licence": version.licence,
-        "dtype": version.dtype,
-        "parameters": version.parameters,
-        "context_length": version.context_length,
-        "size_bytes": version.size_bytes,
-        "base": version.base,
-        "source": source,
-        "signature": version.signature.value,
-        "signer": version.signer,
-        "price_per_hour_micros": None if price is None else price.per_hour_micros,
-        "currency": None if price is None else price.currency,
-        "visibility": version.model.visibility.value,
-        "owner": None if version.model.owner is None else checksum_address(version.model.owner),
-        "created_at": time_of(version.created_at),
-    }
+class VersionView(Struct, frozen=True, kw_only=True):
+    """A version with its model's members. Units: bytes, tokens, millionths of the currency."""
+
+    reference: Annotated[str, Meta(description="`model@version`: names this very content, also in a request.")]
+    model: str
+    version: Annotated[str, Meta(description="The first 12 digits of the digest.")]
+    number: Count
+    digest: Annotated[Hash, Meta(description="The weights digest that stands in records.")]
+    stage: Stage
+    pinned: bool
+    task: str
+    format: str
+    architecture: str | None
+    licence: str | None
+    dtype: str | None
+    parameters: Count | None
+    context_length: Count | None
+    size_bytes: Count
+    base: Annotated[str | None, Meta(description="For an adapter: the reference of its base.")]
+    source: Mapping[str, Any]
+    signature: SignatureState
+    signer: str | None
+    price_per_hour_micros: Annotated[Count | None, Meta(description="Its own price; null where the provider's holds.")]
+    currency: str | None
+    visibility: Visibility
+    owner: Annotated[Address | None, Meta(description="Null for the operator's.")]
+    created_at: Time
+
+
+def version_view(version: ModelVersion, *, to_operator: bool = False) -> VersionView:
+    """A version as it is shown."""
+    price, owner = version.price, version.model.owner
+    return VersionView(
+        reference=version.reference,
+        model=version.model.id,
+        version=version.version,
+        number=version.number,
+        digest=to_hex(version.digest),
+        stage=version.stage,
+        pinned=version.pinned,
+        task=version.task,
+        format=version.format,
+        architecture=version.architecture,
+        licence=version.licence,
+        dtype=version.dtype,
+        parameters=version.parameters,
+        context_length=version.context_length,
+        size_bytes=version.size_bytes,
+        base=version.base,
+        source={name: value for name, value in version.source.items() if to_operator or name not in LOCAL_MEMBERS},
+        signature=version.signature,
+        signer=version.signer,
+        price_per_hour_micros=None if price is None else price.per_hour_micros,
+        currency=None if price is None else price.currency,
+        visibility=version.model.visibility,
+        owner=None if owner is None else checksum_address(owner),
+        created_at=time_of(version.created_at),
+    )
 
 
 def time_of(at_us: int) -> str:

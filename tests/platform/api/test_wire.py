@@ -15,6 +15,7 @@ from tallystick.tasks import chat
 from tallystick_platform import tasks
 from tallystick_platform.api.application import answering_errors
 from tallystick_platform.api.credentials import Headers
+from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire import openai
@@ -31,7 +32,7 @@ every_path = pytest.mark.parametrize("path", list(BODIES))
 
 
 def test_every_wire_is_tried_here() -> None:
-    assert {path for wire in openai.WIRES for path in wire.routes} == set(BODIES)
+    assert {wire.endpoint.path for wire in openai.WIRES} == set(BODIES)
 
 
 @every_path
@@ -110,7 +111,7 @@ class LineEvents:
 class Lines:
     """A wire with addresses, requests, answers and errors of its own."""
 
-    routes = ("/lines/{voice:str}", "/lines")
+    endpoint = Endpoint("POST", ["/lines/{voice:str}", "/lines"], "Ask in lines", {200: "text/plain"})
 
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
         if not body:

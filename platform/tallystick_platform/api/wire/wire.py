@@ -7,32 +7,95 @@ when an answer may leave is the same for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from litestar import Request, post
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import Headers, principal_of
+from tallystick_platform.api.endpoint import RECORDED, Endpoint
 from tallystick_platform.api.error_table import ErrorAnswer
+from tallystick_platform.api.proofs import RecordedHeaders
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.wire.answering import Question, WireReply
-from tallystick_platform.exchange import Deliver, Line
+from tallystick_platform.errors import (
+    EngineFailed,
+    ModelLoadFailed,
+    ModelTooLarge,
+    NoProvider,
+    NoRoomForModel,
+    NotServable,
+    ParameterOutOfRange,
+    PromptRejected,
+    PromptTooLong,
+    QueueFull,
+    RequestTimedOut,
+    TaskNotServed,
+    UnknownModel,
+    WorkerDied,
+)
+from tallystick_platform.exchange import Deliver, Line, ServerStopped
+from tallystick_platform.registry.errors import BadReference
 
 TIMEOUT_HEADERS = (b"x-request-timeout", b"oicm-request-timeout")
 MIN_TIMEOUT_S = 0.001
 MAX_TIMEOUT_CHARS = 16
 
 
+class AskingHeaders(Struct, frozen=True, kw_only=True):
+    """What a request may say beside its body."""
+
+    timeout: (
+        Annotated[float, Meta(ge=MIN_TIMEOUT_S, description="Seconds that it may take, up to the server's bound.")]
+        | UnsetType
+    ) = field(name="X-Request-Timeout", default=UNSET)
+    sender: Annotated[str, Meta(description="Must be the token's address.")] | UnsetType = field(
+        name="X-Sender-Address", default=UNSET
+    )
+    request_id: Annotated[str, Meta(description="Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -")] | UnsetType = field(
+        name="X-Request-Id", default=UNSET
+    )
+
+
+class AnsweredHeaders(RecordedHeaders, frozen=True, kw_only=True):
+    """What comes with an answer. A stream sends the receipt in its last event, and no timing."""
+
+    timing: Annotated[str, Meta(description="queue, infer, seal, journal in milliseconds.")] = field(
+        name="Server-Timing"
+    )
+
+
+ASKING_ERRORS = (
+    *RECORDED,
+    UnknownModel,
+    BadReference,
+    TaskNotServed,
+    NotServable,
+    ParameterOutOfRange,
+    PromptTooLong,
+    PromptRejected,
+    QueueFull,
+    NoProvider,
+    ModelTooLarge,
+    NoRoomForModel,
+    ModelLoadFailed,
+    RequestTimedOut,
+    WorkerDied,
+    EngineFailed,
+    ServerStopped,
+)
+
+
 class Wire(Protocol):
-    """One way of asking models over HTTP. `routes` are the addresses that it is served at, in Litestar's spelling."""
+    """One way of asking models over HTTP, at the addresses of its endpoint."""
 
     @property
-    def routes(self) -> Collection[str]: ...
+    def endpoint(self) -> Endpoint: ...
 
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
         """What a request asks, and how its answer is to be written; `body` is without its content coding.
@@ -49,7 +112,6 @@ class Wire(Protocol):
 def wire_handler(wire: Wire, services: Services, on_error: dict[int | type[Exception], Any]) -> HTTPRouteHandler:
     """The handler of a wire's addresses."""
 
-    @post(list(wire.routes), status_code=200, exception_handlers=on_error)
     async def ask(request: Request) -> ASGIApp:  # type: ignore[type-arg]  # the framework's three parameters are unused
         scope = request.scope
         headers = scope["headers"]
@@ -66,7 +128,7 @@ def wire_handler(wire: Wire, services: Services, on_error: dict[int | type[Excep
 
         return WireReply(question, infer, wire.error, services.proofs)
 
-    return ask
+    return wire.endpoint(ask, exception_handlers=on_error)
 
 
 def timeout_of(headers: Headers, limit_s: float) -> float:

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from tallystick.tasks import embedding, neutral
 from tallystick_platform import tasks
+from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Prompts, outputs_of
 from tallystick_platform.exchange import Recorded
 
@@ -58,10 +59,10 @@ class EmbeddingList(Struct, frozen=True, kw_only=True):
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
-    tallystick: msgspec.Raw
+    tallystick: Proof
 
 
-def _whole(body: EmbeddingBody, recorded: Recorded, tallystick: msgspec.Raw) -> EmbeddingList:
+def _whole(body: EmbeddingBody, recorded: Recorded, tallystick: Proof) -> EmbeddingList:
     vectors = [msgspec.convert(output.content, bytes) for output in outputs_of(recorded)]
     write = _base64 if body.encoding_format == "base64" else _floats
     count = (recorded.record.usage or {}).get("input_tokens", 0)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.errors import RequestError
@@ -22,11 +21,14 @@ from tallystick.tasks import Reading
 from tallystick.tasks.neutral import Neutral
 from tallystick.tasks.reading import checked_object
 from tallystick_platform.api.credentials import Headers
+from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.error_table import ErrorAnswer
+from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest, quoted
 from tallystick_platform.api.replies import encode_json, native_error
 from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
+from tallystick_platform.api.wire.wire import ASKING_ERRORS, AnsweredHeaders, AskingHeaders
 from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.exchange import Asked, Recorded
 from tallystick_platform.store.entries import Ticket
@@ -80,12 +82,21 @@ class OpenAiAddress(Generic[B]):
     read_members: Callable[[Mapping[str, Value]], Reading]
     given: Callable[[Mapping[str, Value]], object]
     answer: type[Struct]
-    whole: Callable[[B, Recorded, msgspec.Raw], Struct]
+    whole: Callable[[B, Recorded, Proof], Struct]
     events: Callable[[B, Ticket], Events] | None = None
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        return (self.path,)
+    def endpoint(self) -> Endpoint:
+        return Endpoint(
+            "POST",
+            self.path,
+            self.summary,
+            {200: self.answer if self.events is None else (self.answer, "text/event-stream")},
+            headers=AskingHeaders,
+            body=self.body,
+            sends=AnsweredHeaders,
+            errors=ASKING_ERRORS,
+        )
 
     def read(self, _path: str, _headers: Headers, body: bytes) -> Question:
         members = read_object(body)
@@ -102,7 +113,7 @@ class OpenAiAddress(Generic[B]):
         return Question(
             asked=Asked(task=self.task, model=asked.model, reading=reading),
             reader=self.reader,
-            whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, msgspec.Raw(proof))),
+            whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, proof)),
             events=partial(self.events, asked) if self.events is not None and asked.streams else None,
         )
 

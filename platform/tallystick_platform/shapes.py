@@ -1,12 +1,10 @@
-"""The shapes that many answers are put together from. What is sent is one of these, and so is what the API's description shows."""
+"""The shapes that many answers are put together from: what is sent, and what the API's description shows."""
 
 from __future__ import annotations
 
 from typing import Annotated, Generic, TypeVar
 
 from msgspec import Meta, Struct
-
-from tallystick_platform.api.replies import Header
 
 MAX_NUMBER = 2**53 - 1
 
@@ -20,6 +18,14 @@ Salt = Annotated[str, Meta(pattern="^0x[0-9a-f]{32}$")]
 Signature = Annotated[str, Meta(pattern="^0x[0-9a-f]{130}$")]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+class FileView(Struct, frozen=True, kw_only=True):
+    """A file that can be downloaded. Units: bytes."""
+
+    name: str
+    size: Count
+    sha256: PlainHash
 
 
 class Page(Struct, Generic[T], frozen=True, kw_only=True, tag_field="object", tag="list"):
@@ -36,7 +42,7 @@ class Whole(Struct, Generic[T], frozen=True, kw_only=True, tag_field="object", t
     data: list[T]
 
 
-def as_headers(shape: Struct) -> list[Header]:
+def as_headers(shape: Struct) -> list[tuple[bytes, bytes]]:
     """The fields of a shape as the headers of an answer."""
     return [
         (name.lower().encode(), str(getattr(shape, attribute)).encode())
