@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from tallystick.errors import JsonError
@@ -32,7 +34,23 @@ _BRACKET_RUNS: Final = re.compile(rb"[\[{]+|[\]}]+")
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def read_json(data: bytes, max_bytes: int) -> object:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonBounds:
+    """What one document may hold. `values` are the signs that values stand behind, so names of members count too.
+
+    `not_finite` takes the NaN and Infinity that Python writes and JSON does not have.
+    """
+
+    depth: int = MAX_JSON_DEPTH
+    values: int = MAX_VALUES
+    members: int = MAX_MEMBERS
+    not_finite: bool = False
+
+
+STRICT: Final = JsonBounds()
+
+
+def read_json(data: bytes, max_bytes: int, bounds: JsonBounds = STRICT) -> object:
     """Read one JSON document: UTF-8, with or without a byte order mark.
 
     Raises: JsonError.
@@ -41,17 +59,21 @@ def read_json(data: bytes, max_bytes: int) -> object:
     if len(data) > max_bytes:
         raise JsonError("size", f"has {len(data)} bytes; at most {max_bytes} are read")
     plain = without_bom(data)
-    if not is_shallow(plain):
-        raise JsonError("depth", f"is nested deeper than {MAX_JSON_DEPTH} levels")
-    if _values_at_most(plain) > MAX_VALUES:
-        raise JsonError("size", f"holds more than {MAX_VALUES} values")
+    if not is_shallow(plain, bounds.depth):
+        raise JsonError("depth", f"is nested deeper than {bounds.depth} levels")
+    if _signs(plain) > bounds.values and _signs(_outside_strings(plain)) > bounds.values:
+        raise JsonError("size", f"holds more than {bounds.values} values")
     try:
         text = plain.decode("utf-8")
     except UnicodeDecodeError as error:
         raise JsonError("utf8", f"is not valid UTF-8 (byte {error.start})") from error
     try:
         value: object = json.loads(
-            text, object_pairs_hook=_members, parse_constant=_constant, parse_int=_integer, parse_float=_finite
+            text,
+            object_pairs_hook=_members_at_most(bounds.members),
+            parse_constant=None if bounds.not_finite else _constant,
+            parse_int=_integer,
+            parse_float=None if bounds.not_finite else _finite,
         )
     except json.JSONDecodeError as error:
         raise JsonError("syntax", f"is not valid JSON: {error.msg}", line=error.lineno, column=error.colno) from error
@@ -82,29 +104,26 @@ def _outside_strings(document: bytes) -> bytes:
     return _STRING.sub(b"", document) if b"\\" in document else b"".join(document.split(b'"')[::2])
 
 
-def _values_at_most(document: bytes) -> int:
-    """No fewer values than the document holds: each but the first stands behind one of these signs."""
-    if _signs(document) <= MAX_VALUES:
-        return _signs(document)
-    return _signs(_outside_strings(document))
-
-
 def _signs(document: bytes) -> int:
+    """No fewer than the document holds values: each but the first stands behind one of these signs."""
     return sum(map(document.count, (b",", b":", b"[", b"{")))
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MAX_MEMBERS:
-        raise JsonError("size", f"holds an object of more than {MAX_MEMBERS} members")
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                shown = name.encode("utf-8", "replace").decode()
-                raise JsonError("duplicate", f"holds the member {shown!a:.64} twice in one object", member=shown)
-            seen.add(name)
-    return found
+def _members_at_most(most: int) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(pairs) > most:
+            raise JsonError("size", f"holds an object of more than {most} members")
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: set[str] = set()
+            for name, _ in pairs:
+                if name in seen:
+                    shown = name.encode("utf-8", "replace").decode()
+                    raise JsonError("duplicate", f"holds the member {shown!a:.64} twice in one object", member=shown)
+                seen.add(name)
+        return found
+
+    return members
 
 
 def _constant(name: str) -> NoReturn:

@@ -6,6 +6,7 @@ fit to be shown to whoever caused the error; nothing secret goes in.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,15 @@ class PlatformError(Exception):
         if isinstance(path, Path) and path.is_absolute():
             message = message.replace(str(path), path.name)
         return _ABSOLUTE_PATH.sub(r"\1", message)
+
+
+def kind_of(error: BaseException) -> str:
+    """What went wrong below, for our messages: never the text of a library's own error, which may quote anything. That is for the log."""
+    if isinstance(error, PlatformError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return f"the library says {type(error).__name__}"
 
 
 # -- settings and keys

@@ -32,13 +32,13 @@ from tallystick.record import RecordTime, State  # noqa: E402
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient  # noqa: E402
-from tallystick_platform.sealing import LedgerSealer  # noqa: E402
 from tallystick_platform.settings import load_settings  # noqa: E402
 from tallystick_platform.store import settlement  # noqa: E402
 from tallystick_platform.store.batches import Batches  # noqa: E402
 from tallystick_platform.store.database import Database  # noqa: E402
 from tallystick_platform.store.journal import Journal  # noqa: E402
 from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
+from tallystick_platform.store.sealer import Sealer  # noqa: E402
 from tests.support.typical_record import typical_record  # noqa: E402
 
 RECORDS = 2_000
@@ -64,7 +64,7 @@ def embedded_chain(home: Path, wallet: Wallet) -> Iterator[str]:
         process.stdin.close()
 
 
-async def fill(database: Database, sealer: LedgerSealer, macs: RowMacs, count: int) -> None:
+async def fill(database: Database, sealer: Sealer, macs: RowMacs, count: int) -> None:
     """Journal copies of a typical record."""
     clock, template = SystemClock(), typical_record()
     journal = Journal(database, sealer, macs, clock=clock, promise_s=3_600)
@@ -115,7 +115,7 @@ def measure(count: int, in_flight: int) -> float:
         home = Path(folder)
         settings = load_settings(home=home)
         place = bootstrap(settings, HttpTransport(url), KeySigner(wallet), wallet.address)
-        sealer = LedgerSealer(
+        sealer = Sealer(
             wallet=wallet,
             domain=Domain(chain_id=place.chain_id, contract=place.contract),
             log_id=place.log_id,

@@ -64,10 +64,10 @@ from tallystick_platform.protocol import (  # noqa: E402
     Started,
     TextDelta,
 )
-from tallystick_platform.sealing import LedgerSealer  # noqa: E402
 from tallystick_platform.store.database import Database  # noqa: E402
 from tallystick_platform.store.journal import Journal  # noqa: E402
 from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
+from tallystick_platform.store.sealer import Sealer  # noqa: E402
 from tallystick_platform.store.tokens import TokenStore  # noqa: E402
 from tests.support.plain_side import PlainSide, plain_api  # noqa: E402
 from tests.support.typical_record import typical_record  # noqa: E402
@@ -150,7 +150,7 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
         database.lock()
         macs = RowMacs(wallet.secret)
         domain = Domain(chain_id=73_571, contract=Address(bytes(20)))
-        sealer = LedgerSealer(
+        sealer = Sealer(
             wallet=wallet,
             domain=domain,
             log_id=LogId(bytes(32)),

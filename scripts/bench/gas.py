@@ -21,7 +21,7 @@ from eth_abi.abi import encode
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
 
-from tallystick.chain.calldata import append_size  # noqa: E402
+from tallystick.chain.packing import append_size  # noqa: E402
 from tallystick.encoding import encode_record  # noqa: E402
 from tallystick.ids import LogId  # noqa: E402
 from tallystick.keys import EpochKey  # noqa: E402

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from tallystick import heads
-from tallystick.chain import calldata, calls, pack_records, unpack_records
+from tallystick.chain import calls, pack_records, unpack_records
 from tallystick.errors import MerkleError, TallystickError
 from tallystick.heads import EntryKind, LogTerms, derive_log_id, next_head
 from tallystick.ids import Address, FieldsRoot, Head, LogId, Root
 from tallystick.merkle import MAX_BATCH_RECORDS, inclusion_path, leaf_hash, root_from_path, tree_root
+from tests.support import calldata
 from tests.support.evm import PROMISE_S, SKEW_S, WRAP_BYTES, EvmLedger, Landed, Reverted, address_bytes, sealed_like
 from tests.support.evm import packed as packed_by_hand
 

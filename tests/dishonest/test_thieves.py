@@ -8,7 +8,7 @@ from tallystick.errors import OpenError
 from tallystick.keys import AuditorKey, Wallet
 from tallystick.receipts import sign_receipt
 from tallystick.sealing import decrypt, record_secret, sealed_header
-from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tests.support.dishonest.writers import answering, begun
 from tests.support.journals import LOG_ID, Running, Setting, record_one
 from tests.support.synthetic_log import ALICE, MODEL

@@ -24,11 +24,11 @@ from tallystick.keys import EpochKey
 from tallystick.record import Record, RecordFault, State
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.errors import CannotFollow, JournalClosed, JournalUnavailable
-from tallystick_platform.sealing import EpochKeyFiles
 from tallystick_platform.store import writer
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.group import GroupCommitter
 from tallystick_platform.store.journal import Journal
-from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
+from tallystick_platform.store.tables import ADMISSION, DRAFT, RECORD
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import (
     LOG_ID,
@@ -46,7 +46,6 @@ from tests.support.journals import (
     would_be,
 )
 
-ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
 PERSISTED = (Point.COMMITTED,)
 
 

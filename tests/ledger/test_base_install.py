@@ -10,7 +10,6 @@ ABSENT = (
     "transformers",
     "litestar",
     "uvicorn",
-    "sqlmodel",
     "sqlalchemy",
     "alembic",
     "web3",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 from contextlib import suppress
 
 import pytest
@@ -21,9 +22,11 @@ from tallystick.evidence_files import (
 )
 from tallystick.ids import to_hex
 from tallystick.receipts import SignedReceipt, sign_receipt
-from tallystick.record import Record, RecordFault, Response
+from tallystick.record import Output, Record, RecordFault, Response
 from tallystick.sealing import seal
-from tallystick.tasks import Received, chat_output
+from tallystick.tasks import Received, chat_output, usual_target
+from tallystick.tasks.completion import text_output
+from tallystick.tasks.embedding import vector_output
 from tests.support.vectors.bundles import bundles, formattings
 from tests.support.vectors.cast import DOMAIN, EPOCH_KEY, WRITER, stream, whole_record
 from tests.support.vectors.receipts import INDEX, receipt_of, signed_messages
@@ -232,25 +235,65 @@ def test_a_bundle_larger_than_any_is_refused():
         recognise(padded)
 
 
-def served() -> tuple[Record, SignedReceipt, bytes]:
-    """A chat as the service serves it: its record, its receipt and the secret that goes with it."""
-    record = dataclasses.replace(whole_record(), response=Response(outputs=(chat_output("A tally.", "stop"),)))
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """What one task is asked and answers: over the wire, and in the record."""
+
+    task: str
+    body: dict[str, object]
+    answer: dict[str, object]
+    output: Output
+
+
+SERVED = {
+    one.task: one
+    for one in (
+        Served("chat", {"messages": []}, {"object": "chat.completion", "choices": [CHOICE]}, RECEIVED.outputs[0]),
+        Served(
+            "completion",
+            {"prompt": "A"},
+            {"object": "text_completion", "choices": [{"index": 0, "text": " tally.", "finish_reason": "stop"}]},
+            text_output(" tally.", "stop"),
+        ),
+        Served(
+            "embedding",
+            {"input": "A"},
+            {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1]}]},
+            vector_output(struct.pack("<2f", 0.5, -1)),
+        ),
+    )
+}
+
+
+def served(task: str = "chat") -> tuple[Record, SignedReceipt, bytes]:
+    """A request as the service serves it: its record, its receipt and the secret that goes with it."""
+    body = json.dumps(SERVED[task].body).encode()
+    target = usual_target(body)
+    whole = whole_record()
+    request = dataclasses.replace(whole.request, reader=f"{task}/openai/1", target=target, body=body)
+    record = dataclasses.replace(
+        whole,
+        task=task,
+        request=request,
+        http=dataclasses.replace(whole.http, path=target),
+        response=Response(outputs=(SERVED[task].output,)),
+    )
     sealed = seal(record, epoch_key=EPOCH_KEY, index=INDEX, random=stream("saved"))
     return record, sign_receipt(WRITER, DOMAIN, receipt_of(record, sealed)), sealed.secret
 
 
-def saved_answer(receipt: SignedReceipt, **proofs: object) -> SavedAnswer:
-    found = recognise(json.dumps(ANSWER | {"tallystick": {"receipt": receipt.to_json()} | proofs}).encode())
-    assert isinstance(found, SavedAnswer)
-    return found
-
-
-def test_both_hashes_of_a_receipt_follow_from_what_was_sent_and_received():
-    record, receipt, secret = served()
-    salt = record.request.salt
-    saved = saved_answer(receipt, record_secret=to_hex(secret), request_salt=to_hex(salt))
-    sent = ("POST", record.request.target, record.request.content_type, record.request.body)
+@pytest.mark.parametrize("task", SERVED)
+def test_both_hashes_of_a_receipt_follow_from_what_was_sent_and_received(task):
+    record, receipt, secret = served(task)
+    proofs = {
+        "receipt": receipt.to_json(),
+        "record_secret": to_hex(secret),
+        "request_salt": to_hex(record.request.salt),
+    }
+    saved = recognise(json.dumps(SERVED[task].answer | {"tallystick": proofs}).encode())
+    assert isinstance(saved, SavedAnswer)
     assert response_hash_received(saved) == receipt.receipt.response_hash
+    sent = ("POST", record.request.target, record.request.content_type, record.request.body)
     assert request_hash_sent(saved, *sent) == receipt.receipt.request_hash
     assert request_hash_sent(saved, *sent[:3], record.request.body + b" ") != receipt.receipt.request_hash
 

@@ -5,9 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick import strict_json
 from tallystick.errors import JsonError
-from tallystick.strict_json import MAX_DIGITS, MAX_JSON_DEPTH, MAX_MEMBERS, is_shallow, read_json, without_bom
+from tallystick.strict_json import (
+    MAX_DIGITS,
+    MAX_JSON_DEPTH,
+    MAX_MEMBERS,
+    JsonBounds,
+    is_shallow,
+    read_json,
+    without_bom,
+)
 
 LIMIT = 1_000_000
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -128,9 +135,22 @@ def test_only_one_mark_is_taken_off():
     assert without_bom(b"{}") == b"{}"
 
 
-def test_a_document_of_too_many_values_is_refused_before_it_is_parsed_and_signs_in_texts_are_none(monkeypatch):
-    monkeypatch.setattr(strict_json, "MAX_VALUES", 10)
-    assert read_json(b'["' + b",:[{" * 20 + b'", "\\"' + b"," * 20 + b'"]', 1000)
-    assert read_json(b"[" + b"{}," * 4 + b"1]", 1000) == [{}, {}, {}, {}, 1]
+def test_a_document_of_too_many_values_is_refused_before_it_is_parsed_and_signs_in_texts_are_none():
+    bounds = JsonBounds(values=10)
+    assert read_json(b'["' + b",:[{" * 20 + b'", "\\"' + b"," * 20 + b'"]', 1000, bounds)
+    assert read_json(b"[" + b"{}," * 4 + b"1]", 1000, bounds) == [{}, {}, {}, {}, 1]
     with pytest.raises(JsonError, match="more than 10 values"):
-        read_json(b"[" + b"{}," * 5 + b"1]", 1000)
+        read_json(b"[" + b"{}," * 5 + b"1]", 1000, bounds)
+
+
+def test_the_other_bounds_are_the_caller_s_too():
+    assert read_json(b'[[{"a":1}]]', LIMIT, JsonBounds(depth=3, members=1)) == [[{"a": 1}]]
+    with pytest.raises(JsonError, match="deeper than 2 levels"):
+        read_json(b"[[[1]]]", LIMIT, JsonBounds(depth=2))
+    with pytest.raises(JsonError, match="more than 1 members"):
+        read_json(b'{"a":1,"b":2}', LIMIT, JsonBounds(members=1))
+
+
+def test_what_is_not_finite_is_read_where_the_caller_says_so():
+    found = read_json(b"[NaN, Infinity, -Infinity, 1e999, 1.5]", LIMIT, JsonBounds(not_finite=True))
+    assert repr(found) == "[nan, inf, -inf, inf, 1.5]"

@@ -3,14 +3,13 @@
 import json
 import struct
 from base64 import b64encode
-from dataclasses import replace
 
 import pytest
 
 from tallystick.encoding import encode_outcome
 from tallystick.errors import AnswerError
 from tallystick.record import MAX_OUTPUTS, RecordFault
-from tallystick.tasks import Received, chat_output, is_beginning, received_answer, received_stream
+from tallystick.tasks import Received, chat_output, received_answer, received_stream
 from tallystick.tasks.completion import text_output
 from tallystick.tasks.embedding import vector_output
 from tests.support.vectors.bindings import binding_vectors
@@ -130,40 +129,6 @@ def test_what_is_no_stream_is_refused_by_its_part(events, part):
     assert caught.value.part == part
 
 
-RECORDED = (
-    chat_output("A tally stick.", "stop"),
-    chat_output(None, "tool_calls", [{"id": "c", "name": "n", "arguments": "{}"}]),
-)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "begins"),
-    [
-        ((), True),
-        ((chat_output("", None),), True),
-        ((chat_output(None, None),), True),
-        ((chat_output("A tally", None),), True),
-        (RECORDED, True),
-        ((chat_output("A tally", None), chat_output(None, None, [{"id": "c", "name": "n", "arguments": "{"}])), True),
-        ((chat_output("A tally!", None),), False),
-        ((chat_output("A tally stick. And", None),), False),
-        ((chat_output("A", None), chat_output("x", None)), False),
-        ((chat_output("A", None), chat_output(None, None, [{"id": "d", "name": "n", "arguments": ""}])), False),
-        ((*RECORDED, chat_output("", None)), False),
-        ((replace(RECORDED[0], kind="text", content="A tally stick."),), False),
-    ],
-)
-def test_what_arrived_of_a_broken_stream_begins_the_record_or_does_not(outputs, begins):
-    assert is_beginning(Received(outputs=outputs, error=None, whole=False), RECORDED) is begins
-
-
-def test_every_cut_of_a_stream_begins_what_was_recorded():
-    texts = ["A ", "tally ", "stick."]
-    events = [piece({"role": "assistant", "content": ""}), *(piece({"content": text}) for text in texts)]
-    for end in range(len(events) + 1):
-        assert is_beginning(received_stream(events[:end]), RECORDED)
-
-
 def test_the_vectors_of_answers_differ_from_one_another():
     hashes = {case["response_hash"] for case in binding_vectors()["responses"]}
     assert len(hashes) == len(binding_vectors()["responses"])
@@ -186,17 +151,6 @@ def test_a_completion_and_its_stream_are_the_same():
     assert received_stream([*stream, *end]) == answer
     assert answer == Received(outputs=(text_output("A tally.", "stop"),), error=None, whole=True)
     assert encode_outcome(None, answer.outputs)
-
-
-def test_every_cut_of_a_completion_s_stream_begins_what_was_recorded():
-    events = [completed({"index": 0, "text": text}) for text in ("A ", "tally ", "stick.")]
-    recorded = (text_output("A tally stick.", "stop"),)
-    for end in range(len(events) + 1):
-        received = received_stream(events[:end])
-        assert not received.whole
-        assert is_beginning(received, recorded)
-        assert end == 0 or not is_beginning(received, (text_output("Another", "stop"),))
-        assert end == 0 or not is_beginning(received, RECORDED)
 
 
 def test_a_completion_of_no_text_holds_the_empty_text():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tallystick.encoding import decode_record, encode_record
 from tallystick.errors import RequestError
 from tallystick.record import MAX_OUTPUTS, Instructions
-from tallystick.tasks import chat, completion, embedding, read
+from tallystick.tasks import chat, completion, embedding, read, usual_target
 from tests.support.vectors.cast import whole_record
 
 SAID = {"role": "user", "content": "Hi"}
@@ -141,6 +141,20 @@ def test_a_replay_is_given_what_the_service_gave(task: object, body: dict, funct
     none = Instructions(system=None, chat_template=None, chat_template_digest=None)
     record = replace(whole_record(), task=task.NAME, prompt=reading.prompt, instructions=none)
     assert function(decode_record(encode_record(record)).prompt) == function(reading.prompt)
+
+
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [
+        (b'{"messages": []}', "/v1/chat/completions"),
+        (b'{"prompt": ""}', "/v1/completions"),
+        (b'{"input": ["A"]}', "/v1/embeddings"),
+        (b'{"prompt": 1}', "/v1/chat/completions"),
+        (b"{", "/v1/chat/completions"),
+    ],
+)
+def test_a_body_tells_where_it_is_sent(body: bytes, target: str) -> None:
+    assert usual_target(body) == target
 
 
 VALUES = st.recursive(

@@ -18,7 +18,7 @@ from tallystick.receipts import (
     SIGNED_KINDS,
     SenderRequest,
     bundle_digest,
-    sender_request_digest,
+    message_digest,
     sender_request_signer,
     signer,
 )
@@ -77,7 +77,7 @@ def test_the_frozen_request_of_a_sender() -> None:
         deadline=case["deadline"],
     )
     domain = domain_from_json(case["domain"])
-    assert sender_request_digest(domain, request).hex() == case["digest"]
+    assert message_digest(domain, request).hex() == case["digest"]
     assert sender_request_signer(domain, request, bytes.fromhex(case["signature"])) == parse_address(case["sender"])
 
 

@@ -6,7 +6,7 @@ from eth_abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.chain import calldata, words
+from tallystick.chain import words
 from tallystick.chain.answers import read_answer
 from tallystick.chain.calls import AppendCall, CallError, OpenEpochCall, read_call
 from tallystick.chain.entries import EntryWalk
@@ -17,6 +17,7 @@ from tallystick.chain.transaction import TransactionUnreadable, encode_rlp, read
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainError, SignatureError
 from tallystick.strict_json import is_shallow
+from tests.support import calldata
 from tests.support.nodes import EventsNode
 
 HASH = st.binary(min_size=32, max_size=32)
@@ -96,7 +97,7 @@ def test_any_bytes_are_refused_or_are_the_one_encoding_of_what_is_read(data):
         value, end = words.read_dynamic(data, 0)
     except words.WordError:
         return
-    assert words.dynamic(value) == data[:end]
+    assert calldata.dynamic(value) == data[:end]
 
 
 @given(st.binary(max_size=200))

@@ -36,7 +36,7 @@ from tallystick.sealing import open_sealed
 from tallystick_platform.errors import AdmissionClosed, CannotFollow, JournalUnavailable
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.journal import Journal
-from tallystick_platform.store.tables import AdmissionRow, DraftRow, RecordRow, table_of
+from tallystick_platform.store.tables import ADMISSION, DRAFT, RECORD
 from tallystick_platform.store.tokens import TokenStore
 from tests.support.faulty_store import FaultyDatabase, Point
 from tests.support.journals import (
@@ -53,7 +53,6 @@ from tests.support.journals import (
     would_be,
 )
 
-ADMISSION, DRAFT, RECORD = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow))
 POINTS = [Point.BEGIN, Point.INSERT, Point.DELETE, Point.COMMIT, Point.COMMITTED]
 FAULTS = st.sampled_from([None, None, *POINTS])
 ENDINGS = st.sampled_from([State.COMPLETED, State.FAILED, State.CANCELLED, State.TIMED_OUT])

@@ -10,12 +10,13 @@ from tallystick.chain import LedgerReader
 from tallystick.keys import AuditorKey
 from tallystick.receipts import Domain
 from tallystick.verify import Verdict, VerifyOptions, verify_log
-from tallystick_platform.sealing import LedgerSealer
-from tallystick_platform.store.batches import EPOCH, VOID, Batches
+from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.rows import Batch, Epoch, PendingRecord, Void
+from tallystick_platform.store.sealer import Sealer
+from tallystick_platform.store.tables import EPOCH, VOID
 from tests.support.anchoring import KEEPER, LOG, WALLET, Rig
 from tests.support.clocks import FixedClock
 from tests.support.journals import PROMISE_S, record_many
@@ -54,7 +55,7 @@ class DatabaseRows(Batches):
 async def journal_template(home: Path, auditor: AuditorKey) -> Path:
     """A journal of two epochs with nothing anchored; copy its file to use it."""
     rig, clock = Rig(), FixedClock()
-    sealer = LedgerSealer(
+    sealer = Sealer(
         wallet=WALLET,
         domain=Domain(chain_id=CHAIN_ID, contract=rig.contract),
         log_id=rig.log_id,

@@ -30,7 +30,6 @@ from tallystick.record import (
 )
 from tallystick.tasks import chat_output
 from tallystick_platform.clock import Clock
-from tallystick_platform.sealing import LedgerSealer
 from tallystick_platform.store import settlement
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import ChainStanding, Finding, check_journal
@@ -39,6 +38,7 @@ from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.group import GroupCommitter, Operation, Outcome
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
 from tests.support.clocks import FixedClock
 
 WALLET = Wallet(b"\x11" * 32)
@@ -195,8 +195,8 @@ class Setting:
     def database(self) -> Database:
         return Database.open(self.journal_path)
 
-    def sealer(self, auditors: Sequence[AuditorKey] | None = None) -> LedgerSealer:
-        return LedgerSealer(
+    def sealer(self, auditors: Sequence[AuditorKey] | None = None) -> Sealer:
+        return Sealer(
             wallet=WALLET,
             domain=DOMAIN,
             log_id=LOG_ID,

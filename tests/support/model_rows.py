@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Table
+
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import insert_row
-from tallystick_platform.store.tables import ModelRow, ModelVersionRow, UploadPartRow, UploadRow, table_of
+from tallystick_platform.store.tables import MODEL, PART, UPLOAD, VERSION
 
 DIGEST = b"\x5d" * 32
 OWNER = b"\xa1" * 20
@@ -13,9 +15,9 @@ OWNER = b"\xa1" * 20
 
 def model_rows(database: Database, macs: RowMacs) -> None:
     """A model with one version, and an upload with one part."""
-    rows: list[tuple[type[ModelRow | ModelVersionRow | UploadRow | UploadPartRow], dict[str, Value]]] = [
+    rows: list[tuple[Table, dict[str, Value]]] = [
         (
-            ModelRow,
+            MODEL,
             {
                 "key": "acme/tiny",
                 "id": "Acme/Tiny",
@@ -26,7 +28,7 @@ def model_rows(database: Database, macs: RowMacs) -> None:
             },
         ),
         (
-            ModelVersionRow,
+            VERSION,
             {
                 "id": f"acme/tiny@{DIGEST.hex()}",
                 "model": "acme/tiny",
@@ -53,7 +55,7 @@ def model_rows(database: Database, macs: RowMacs) -> None:
             },
         ),
         (
-            UploadRow,
+            UPLOAD,
             {
                 "id": "up_1",
                 "owner": OWNER,
@@ -67,7 +69,7 @@ def model_rows(database: Database, macs: RowMacs) -> None:
             },
         ),
         (
-            UploadPartRow,
+            PART,
             {
                 "id": "up_1/0/0",
                 "upload": "up_1",
@@ -80,6 +82,5 @@ def model_rows(database: Database, macs: RowMacs) -> None:
         ),
     ]
     with database.writing() as connection:
-        for model, values in rows:
-            table = table_of(model)
+        for table, values in rows:
             insert_row(connection, macs, table, values)

@@ -18,14 +18,15 @@ from tallystick_platform.anchor.adoption import Adopted, Adoption
 from tallystick_platform.anchor.anchorer import Anchorer
 from tallystick_platform.anchor.policy import IDLE_MS
 from tallystick_platform.anchor.service import AnchorService
-from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import Finding, check_journal
 from tallystick_platform.store.database import Database
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
 from tests.support.anchoring import KEEPER, LOCATION, LOG, POLICY, WALLET, client_of, with_log
 from tests.support.chains import PROMISE_S
 from tests.support.clocks import FixedClock
@@ -79,8 +80,8 @@ class Home:
     def database(self) -> Database:
         return Database.open(self.folder / "journal" / "journal.sqlite")
 
-    def sealer(self) -> LedgerSealer:
-        return LedgerSealer(
+    def sealer(self) -> Sealer:
+        return Sealer(
             wallet=WALLET,
             domain=DOMAIN,
             log_id=LOG.log_id,

@@ -95,24 +95,28 @@ class Service:
             )
 
     def start_unready(self, limit_s: float = START_LIMIT_S) -> Service:
-        """Start a server that answers and, for a reason of its own, admits nothing."""
+        """Start a server that would be ready, did it not hold admission for a reason of its own."""
         self._spawn()
-        wait_for(self.answers, limit_s, f"answers; log:\n{self.log_tail()}")
+        wait_for(self.is_held, limit_s, f"ready but for admission; log:\n{self.log_tail()}")
         return self
 
-    def answers(self) -> bool:
-        try:
-            return httpx.get(self.base_url + "/healthz", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
-
     def is_ready(self) -> bool:
+        return self._missing() == set()
+
+    def is_held(self) -> bool:
+        """Whether everything stands, and anchoring was halted before anything was admitted."""
+        return self._missing() == {"admission", "anchoring"}
+
+    def _missing(self) -> set[str] | None:
+        """The parts that are not there yet; None while nobody answers."""
         if self.process is None or self.process.poll() is not None:
             raise AssertionError(f"the server ended early:\n{self.log_tail()}")
         try:
-            return httpx.get(self.base_url + "/readyz", timeout=2).status_code == 200
+            answer = httpx.get(self.base_url + "/readyz", timeout=2)
         except httpx.TransportError:
-            return False
+            return None
+        missing = {name for name, state in answer.json()["parts"].items() if state != "ok"}
+        return set() if answer.status_code == 200 else missing
 
     def log_tail(self) -> str:
         return self.log_path.read_text(errors="replace")[-4000:] if self.log_path.exists() else ""
@@ -168,7 +172,8 @@ class Service:
         return httpx.get(self.base_url + path, headers=self.headers, timeout=30)
 
     def chat(self, text: str = "Hello", **fields: object) -> httpx.Response:
-        body = {"model": self.model, "messages": [{"role": "user", "content": text}], **fields}
+        model = fields.pop("model") if "model" in fields else self.model
+        body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
         return httpx.post(self.base_url + "/v1/chat/completions", headers=self.headers, json=body, timeout=130)
 
     @property

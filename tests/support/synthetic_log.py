@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash
 from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
-from tallystick.chain import LedgerReader, LogState, calldata, load_artifact, words
+from tallystick.chain import LedgerReader, LogState, load_artifact, words
 from tallystick.chain.events import (
     BATCH_APPENDED,
     BATCH_COMMITTED,
@@ -28,6 +28,7 @@ from tallystick.chain.events import (
 )
 from tallystick.chain.packing import pack_records
 from tallystick.chain.transaction import Rlp, encode_rlp
+from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import (
@@ -78,6 +79,7 @@ from tallystick.record import (
 )
 from tallystick.sealing import SealedRecord, disclose, open_sealed, seal
 from tallystick.tasks import chat_output, read
+from tests.support import calldata
 
 CHAIN_ID = 73571
 CONTRACT = Address(b"\xc0" * 20)
@@ -255,7 +257,7 @@ class SyntheticLog:
         call = calldata.open_epoch(self.log_id, self.head, Epoch(epoch), wraps)
         self.epoch_open = True
         entry = self._advance(EntryKind.EPOCH, epoch_body(epoch, self.size, wraps))
-        data = words.uint(epoch) + words.uint(self.size) + self.head + words.uint(4 * 32) + words.dynamic(wraps)
+        data = words.uint(epoch) + words.uint(self.size) + self.head + words.uint(4 * 32) + calldata.dynamic(wraps)
         self.transact(call, [self._event(EPOCH_OPENED, [words.uint(entry)], data)])
         return self.epoch_key
 
@@ -317,7 +319,7 @@ class SyntheticLog:
         numbers = b"".join(map(words.uint, (self._batch_count, first, count, epoch)))
         data = numbers + root + self.head
         if not commits:
-            data += words.uint(7 * 32) + words.dynamic(packed)
+            data += words.uint(7 * 32) + calldata.dynamic(packed)
         self.size += count
         self._batch_count += 1
         event = self._event(BATCH_COMMITTED if commits else BATCH_APPENDED, [words.uint(entry)], data)
@@ -344,7 +346,7 @@ class SyntheticLog:
         previous = self.writer.address
         call = calldata.rotate_writer(self.log_id, self.head, wallet.address, last)
         entry = self._advance(EntryKind.WRITER, writer_body(previous, wallet.address, self.size, last))
-        data = words.address(previous) + words.address(wallet.address) + words.uint(self.size) + words.uint(last)
+        data = calldata.address(previous) + calldata.address(wallet.address) + words.uint(self.size) + words.uint(last)
         self.spans.append(
             SyntheticSpan(
                 writer=wallet.address, first_index=self.size, first_admission=last + 1, since=self.next_block_time
@@ -485,12 +487,12 @@ class SyntheticLog:
     def _create(self) -> None:
         terms = self.terms
         numbers = b"".join(map(words.uint, (terms.format, terms.mode, terms.promise, terms.skew)))
-        data = words.fixed(terms.salt) + words.address(terms.writer) + words.address(terms.keeper) + numbers
+        data = words.fixed(terms.salt) + calldata.address(terms.writer) + calldata.address(terms.keeper) + numbers
         self.spans.append(
             SyntheticSpan(writer=terms.writer, first_index=0, first_admission=1, since=self.next_block_time)
         )
         call = calldata.create_log(terms.writer, terms.keeper, terms.mode, terms.promise, terms.skew, terms.salt)
-        self.transact(call, [self._event(LOG_CREATED, [words.address(terms.creator)], data)])
+        self.transact(call, [self._event(LOG_CREATED, [calldata.address(terms.creator)], data)])
 
     def _advance(self, kind: EntryKind, body: bytes) -> int:
         entry = self.entries
@@ -627,18 +629,18 @@ class SyntheticNode:
     def _views(self) -> dict[Callable[[SyntheticBlock, int], bytes], bytes]:
         log = LogId(self.log_id)
         return {
-            self._log_state: calldata.log_state(log)[:4],
-            self._log_terms: calldata.log_terms(log)[:4],
-            self._batch_at: calldata.batch_at(log, 0)[:4],
-            self._batch_of: calldata.batch_of(log, 0)[:4],
-            self._writer_count: calldata.writer_count(log)[:4],
-            self._writer_at: calldata.writer_at(log, 0)[:4],
+            self._log_state: LOG_STATE.call(log)[:4],
+            self._log_terms: LOG_TERMS.call(log)[:4],
+            self._batch_at: BATCH_AT.call(log, 0)[:4],
+            self._batch_of: BATCH_OF.call(log, 0)[:4],
+            self._writer_count: WRITER_COUNT.call(log)[:4],
+            self._writer_at: WRITER_AT.call(log, 0)[:4],
         }
 
     def _log_state(self, block: SyntheticBlock, _: int) -> bytes:
         state = block.state
         return (
-            words.address(state.writer)
+            calldata.address(state.writer)
             + words.uint(state.size)
             + words.uint(state.entries)
             + state.head
@@ -650,7 +652,7 @@ class SyntheticNode:
     def _log_terms(self, _: SyntheticBlock, __: int) -> bytes:
         terms = self.terms
         numbers = (terms.format, terms.mode, terms.promise, terms.skew, self.blocks[0].timestamp)
-        return words.address(terms.keeper) + b"".join(map(words.uint, numbers))
+        return calldata.address(terms.keeper) + b"".join(map(words.uint, numbers))
 
     def _batch_at(self, block: SyntheticBlock, number: int) -> bytes:
         if number >= block.state.batch_count:
@@ -673,7 +675,7 @@ class SyntheticNode:
     def _writer_at(self, _: SyntheticBlock, number: int) -> bytes:
         span = self.spans[number]
         numbers = (span.first_index, span.first_admission, span.since)
-        return words.address(span.writer) + b"".join(map(words.uint, numbers))
+        return calldata.address(span.writer) + b"".join(map(words.uint, numbers))
 
     def _logs(self, query: object) -> list[dict[str, object]]:
         assert isinstance(query, dict)

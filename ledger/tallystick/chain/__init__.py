@@ -4,7 +4,7 @@ A tour, from the wire up:
 
 - `connection`: one HTTP connection on which nothing waits past a deadline. `answers`: JSON-RPC answers within bounds. `rpc`: both, with
   patience where a node asks for it. `wire`: JSON values of the protocol, checked for type and length.
-- `words`: the contract ABI in 32-byte words. `calldata`, `events`, `reverts`: the contract's functions, events and errors.
+- `words`: the contract ABI in 32-byte words. `views`, `events`, `reverts`: the contract's views, events and errors.
 - `packing`: the records of a batch as one byte string. `calls`: what a signed transaction asked of the contract.
 - `artifact`: the compiled contract that the code on chain is compared with.
 - `reader`: what an auditor asks, with `scan` for the paging, and `entries` for what a node leaves out.
@@ -17,7 +17,6 @@ Two errors matter to a caller: `ChainUnavailable`, nothing was learned and the q
 
 from tallystick.chain.artifact import ContractArtifact, load_artifact
 from tallystick.chain.authorship import Author, Mismatch, NotAuthored, TransactionWithheld, signer_of
-from tallystick.chain.calldata import BatchInfo, LogState, LogTermsOnChain, WriterSpan
 from tallystick.chain.events import (
     BatchAppended,
     BatchCommitted,
@@ -44,6 +43,7 @@ from tallystick.chain.reverts import ContractReverted
 from tallystick.chain.rpc import HttpTransport, Transport, node_name
 from tallystick.chain.scan import Page
 from tallystick.chain.transaction import contract_address
+from tallystick.chain.views import BatchInfo, LogState, LogTermsOnChain, WriterSpan
 from tallystick.chain.wire import AnswerTooLarge, AnswerTooSlow, MalformedAnswer, RateLimited
 
 __all__ = [

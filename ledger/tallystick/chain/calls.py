@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from tallystick.chain import calldata, words
-from tallystick.chain.wire import UINT32_MAX, UINT64_MAX
+from tallystick.chain import words
+from tallystick.chain.wire import UINT64_MAX
 from tallystick.errors import TallystickError
 from tallystick.ids import Address, Epoch, Head, LogId, Root
 
@@ -21,55 +21,65 @@ class CallError(TallystickError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenEpochCall:
-    """A transaction that opens an epoch. `head` is the one that it follows, as in every call below."""
+class _Call:
+    """A transaction that writes to a log. `head` is the one that it follows."""
 
     log_id: LogId
     head: Head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEpochCall(_Call):
+    """A transaction that opens an epoch."""
+
     epoch: Epoch
     wraps: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AppendCall:
+class AppendCall(_Call):
     """A transaction that appends packed records."""
 
-    log_id: LogId
-    head: Head
     records: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommitCall:
+class CommitCall(_Call):
     """A transaction that commits to a root."""
 
-    log_id: LogId
-    head: Head
     count: int
     root: Root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RotateWriterCall:
+class RotateWriterCall(_Call):
     """A transaction that names another writer."""
 
-    log_id: LogId
-    head: Head
     writer: Address
     last_admission: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoidNumbersCall:
+class VoidNumbersCall(_Call):
     """A transaction that declares admission numbers void."""
 
-    log_id: LogId
-    head: Head
     first: int
     last: int
 
 
 LedgerCall = OpenEpochCall | AppendCall | CommitCall | RotateWriterCall | VoidNumbersCall
+
+_FUNCTIONS: Final[Mapping[str, type[LedgerCall]]] = {
+    "openEpoch(bytes32 log_id,bytes32 head,uint32 epoch,bytes wraps)": OpenEpochCall,
+    "append(bytes32 log_id,bytes32 head,bytes records)": AppendCall,
+    "commit(bytes32 log_id,bytes32 head,uint32 count,bytes32 root)": CommitCall,
+    "rotateWriter(bytes32 log_id,bytes32 head,address writer,uint64 last_admission)": RotateWriterCall,
+    "voidNumbers(bytes32 log_id,bytes32 head,uint64 first,uint64 last)": VoidNumbersCall,
+}
+_BY_SELECTOR: Final = {
+    words.selector(shape.signature): (kind, shape)
+    for shape, kind in ((words.Shape.of(text), kind) for text, kind in _FUNCTIONS.items())
+}
 
 
 def read_call(data: bytes) -> LedgerCall:
@@ -79,57 +89,18 @@ def read_call(data: bytes) -> LedgerCall:
     are not either: a stricter reader would refuse transactions that the contract has taken.
     Raises: CallError.
     """
-    reader = _READERS.get(data[: calldata.SELECTOR_BYTES])
-    if reader is None:
+    kind, shape = _BY_SELECTOR.get(data[: words.SELECTOR_BYTES], (None, None))
+    if kind is None or shape is None:
         raise CallError("names none of the functions that write to a log")
+    arguments = data[words.SELECTOR_BYTES :]
+    values: dict[str, Any] = {}
     try:
-        return reader(data[calldata.SELECTOR_BYTES :])
+        for place, (name, of) in enumerate(shape.arguments):
+            position = place * words.WORD
+            values[name] = _bytes_at(arguments, position) if of == "bytes" else words.read_word(of, arguments, position)
     except words.WordError as error:
         raise CallError(str(error)) from error
-
-
-def _open_epoch(arguments: bytes) -> OpenEpochCall:
-    return OpenEpochCall(
-        log_id=LogId(words.read_fixed(arguments, 0)),
-        head=Head(words.read_fixed(arguments, 32)),
-        epoch=Epoch(words.read_uint(arguments, 64, UINT32_MAX)),
-        wraps=_bytes_at(arguments, 96),
-    )
-
-
-def _append(arguments: bytes) -> AppendCall:
-    return AppendCall(
-        log_id=LogId(words.read_fixed(arguments, 0)),
-        head=Head(words.read_fixed(arguments, 32)),
-        records=_bytes_at(arguments, 64),
-    )
-
-
-def _commit(arguments: bytes) -> CommitCall:
-    return CommitCall(
-        log_id=LogId(words.read_fixed(arguments, 0)),
-        head=Head(words.read_fixed(arguments, 32)),
-        count=words.read_uint(arguments, 64, UINT32_MAX),
-        root=Root(words.read_fixed(arguments, 96)),
-    )
-
-
-def _rotate_writer(arguments: bytes) -> RotateWriterCall:
-    return RotateWriterCall(
-        log_id=LogId(words.read_fixed(arguments, 0)),
-        head=Head(words.read_fixed(arguments, 32)),
-        writer=Address(words.read_address(arguments, 64)),
-        last_admission=words.read_uint(arguments, 96, UINT64_MAX),
-    )
-
-
-def _void_numbers(arguments: bytes) -> VoidNumbersCall:
-    return VoidNumbersCall(
-        log_id=LogId(words.read_fixed(arguments, 0)),
-        head=Head(words.read_fixed(arguments, 32)),
-        first=words.read_uint(arguments, 64, UINT64_MAX),
-        last=words.read_uint(arguments, 96, UINT64_MAX),
-    )
+    return kind(**values)
 
 
 def _bytes_at(arguments: bytes, position: int) -> bytes:
@@ -139,12 +110,3 @@ def _bytes_at(arguments: bytes, position: int) -> bytes:
     if start + size > len(arguments):
         raise words.WordError(f"the bytes at byte {offset} run past the end")
     return arguments[start : start + size]
-
-
-_READERS: Final[dict[bytes, Callable[[bytes], LedgerCall]]] = {
-    calldata.OPEN_EPOCH: _open_epoch,
-    calldata.APPEND: _append,
-    calldata.COMMIT: _commit,
-    calldata.ROTATE_WRITER: _rotate_writer,
-    calldata.VOID_NUMBERS: _void_numbers,
-}

@@ -6,14 +6,13 @@ event has exactly one encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from tallystick.chain import words
 from tallystick.chain.wire import (
     UINT32_MAX,
-    UINT64_MAX,
     MalformedAnswer,
     read_data,
     read_list,
@@ -24,13 +23,6 @@ from tallystick.hashing import keccak256
 from tallystick.heads import HeadError, LogTerms
 from tallystick.ids import Address, Epoch, Hash32, Head, Index, LogId, Root, to_hex
 from tallystick.keys import WRAP_BYTES
-
-LOG_CREATED: Final = keccak256(b"LogCreated(bytes32,address,bytes32,address,address,uint16,uint8,uint32,uint32)")
-BATCH_APPENDED: Final = keccak256(b"BatchAppended(bytes32,uint64,uint64,uint64,uint32,uint32,bytes32,bytes32,bytes)")
-BATCH_COMMITTED: Final = keccak256(b"BatchCommitted(bytes32,uint64,uint64,uint64,uint32,uint32,bytes32,bytes32)")
-EPOCH_OPENED: Final = keccak256(b"EpochOpened(bytes32,uint64,uint32,uint64,bytes32,bytes)")
-WRITER_ROTATED: Final = keccak256(b"WriterRotated(bytes32,uint64,address,address,uint64,uint64,bytes32)")
-NUMBERS_VOIDED: Final = keccak256(b"NumbersVoided(bytes32,uint64,uint64,uint64,bytes32)")
 
 MAX_EVENTS_PER_ANSWER: Final = 100_000
 MAX_RECORDS_BYTES: Final = 131_072
@@ -58,77 +50,89 @@ class LogCreated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchAppended:
-    """A batch whose sealed records stand in `records`, packed. `head` is the one after this entry, as in every event."""
+class _Entry:
+    """An entry of the log. `head` is the one after it."""
 
     log_id: LogId
     entry: int
+    head: Head
+    position: LogPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch(_Entry):
+    """A batch of records."""
+
     batch: int
     first_index: Index
     count: int
     epoch: Epoch
     root: Root
-    head: Head
-    records: bytes
-    position: LogPosition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchCommitted:
+class BatchCommitted(_Batch):
     """A batch of which only the root stands on the chain."""
 
-    log_id: LogId
-    entry: int
-    batch: int
-    first_index: Index
-    count: int
-    epoch: Epoch
-    root: Root
-    head: Head
-    position: LogPosition
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAppended(_Batch):
+    """A batch whose sealed records stand in `records`, packed."""
+
+    records: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpochOpened:
+class EpochOpened(_Entry):
     """A new epoch key applies from `first_index`; `wraps` hold it, one after another, one for each auditor."""
 
-    log_id: LogId
-    entry: int
     epoch: Epoch
     first_index: Index
-    head: Head
     wraps: bytes
-    position: LogPosition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriterRotated:
+class WriterRotated(_Entry):
     """The keeper named another writer. Admission numbers above `last_admission` are the new one's."""
 
-    log_id: LogId
-    entry: int
     previous: Address
     writer: Address
     size: int
     last_admission: int
-    head: Head
-    position: LogPosition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NumbersVoided:
+class NumbersVoided(_Entry):
     """The writer does not know the admission numbers from `first` to `last`, both included."""
 
-    log_id: LogId
-    entry: int
     first: int
     last: int
-    head: Head
-    position: LogPosition
 
 
 LedgerEntry = BatchAppended | BatchCommitted | EpochOpened | WriterRotated | NumbersVoided
 LedgerEvent = LogCreated | LedgerEntry
+
+_EVENTS: Final[Mapping[type[LedgerEvent], words.Shape]] = {
+    kind: words.Shape.of(text)
+    for kind, text in {
+        LogCreated: "LogCreated(bytes32 log_id,address creator,bytes32 salt,address writer,address keeper,uint16 format,uint8 mode,"
+        "uint32 promise,uint32 skew)",
+        BatchAppended: "BatchAppended(bytes32 log_id,uint64 entry,uint64 batch,uint64 first_index,uint32 count,uint32 epoch,"
+        "bytes32 root,bytes32 head,bytes records)",
+        BatchCommitted: "BatchCommitted(bytes32 log_id,uint64 entry,uint64 batch,uint64 first_index,uint32 count,uint32 epoch,"
+        "bytes32 root,bytes32 head)",
+        EpochOpened: "EpochOpened(bytes32 log_id,uint64 entry,uint32 epoch,uint64 first_index,bytes32 head,bytes wraps)",
+        WriterRotated: "WriterRotated(bytes32 log_id,uint64 entry,address previous,address writer,uint64 size,uint64 last_admission,"
+        "bytes32 head)",
+        NumbersVoided: "NumbersVoided(bytes32 log_id,uint64 entry,uint64 first,uint64 last,bytes32 head)",
+    }.items()
+}
+"""The first two arguments of each stand among its topics, the others in its data."""
+_TOPICS: Final = {kind: keccak256(shape.signature.encode()) for kind, shape in _EVENTS.items()}
+_BY_TOPIC: Final = {to_hex(topic): kind for kind, topic in _TOPICS.items()}
+EVENT_TOPICS: Final = tuple(_BY_TOPIC)
+"""The first topics to ask a node for: every event of the contract."""
+LOG_CREATED, BATCH_APPENDED, BATCH_COMMITTED, EPOCH_OPENED, WRITER_ROTATED, NUMBERS_VOIDED = _TOPICS.values()
 
 
 def decode_events(
@@ -153,21 +157,6 @@ def decode_events(
     return events
 
 
-def decode_receipt_events(entries: object, *, contract: Address, log_id: LogId) -> tuple[LedgerEvent, ...]:
-    """Decode this log's events among a receipt's, and leave out those of other contracts and logs.
-
-    Raises: MalformedAnswer.
-    """
-    shown_contract, shown_log = to_hex(contract), to_hex(log_id)
-    events = []
-    for item in read_list(entries, "receipt logs", MAX_EVENTS_PER_ANSWER):
-        entry = read_object(item, "event")
-        topics = entry.get("topics")
-        if str(entry.get("address")).lower() == shown_contract and isinstance(topics, list) and shown_log in topics:
-            events.append(_decode_entry(entry, shown_contract, shown_log, log_id))
-    return tuple(events)
-
-
 def _decode_entry(entry: Mapping[str, object], contract: str, shown_log: str, log_id: LogId) -> LedgerEvent:
     topics = read_list(entry.get("topics"), "event topics", 4)
     if str(entry.get("address")).lower() != contract:
@@ -177,9 +166,12 @@ def _decode_entry(entry: Mapping[str, object], contract: str, shown_log: str, lo
         raise MalformedAnswer("event", "was removed by a reorganisation")
     if len(topics) < 2 or topics[1] != shown_log:
         raise MalformedAnswer("event", "is another log's")
-    decoder = _DECODERS.get(topics[0]) if isinstance(topics[0], str) else None
-    if decoder is None:
+    kind = _BY_TOPIC.get(topics[0]) if isinstance(topics[0], str) else None
+    if kind is None:
         raise MalformedAnswer("event", "is none of the contract's")
+    if len(topics) != 3:
+        raise MalformedAnswer("event topics", f"are {len(topics)}, not 3")
+    topic = read_data(topics[2], "event topic", words.WORD)
     position = LogPosition(
         block_number=read_quantity(entry.get("blockNumber"), "event block number"),
         block_hash=Hash32(read_data(entry.get("blockHash"), "event block hash", 32)),
@@ -188,123 +180,23 @@ def _decode_entry(entry: Mapping[str, object], contract: str, shown_log: str, lo
     )
     data = read_data(entry.get("data"), "event data")
     try:
-        return decoder(log_id, topics, data, position)
+        return _event(kind, log_id, topic, data, position)
     except (words.WordError, HeadError) as error:
         raise MalformedAnswer("event data", str(error)) from error
 
 
-def _topic(topics: list[object]) -> bytes:
-    """An indexed argument. Each event has three topics: itself, the log, and one more."""
-    if len(topics) != 3:
-        raise MalformedAnswer("event topics", f"are {len(topics)}, not 3")
-    return read_data(topics[2], "event topic", words.WORD)
-
-
-def _entry(topics: list[object]) -> int:
-    return words.read_uint(_topic(topics), 0, UINT64_MAX)
-
-
-def _log_created(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 7 * words.WORD)
-    terms = LogTerms(
-        creator=Address(words.read_address(_topic(topics), 0)),
-        salt=words.read_fixed(data, 0),
-        writer=Address(words.read_address(data, 32)),
-        keeper=Address(words.read_address(data, 64)),
-        format=words.read_uint(data, 96, 2**16 - 1),
-        mode=words.read_uint(data, 128, 2**8 - 1),
-        promise=words.read_uint(data, 160, UINT32_MAX),
-        skew=words.read_uint(data, 192, UINT32_MAX),
-    )
-    return LogCreated(log_id=log_id, terms=terms, position=position)
-
-
-def _batch_appended(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_offset(data, 192, 7 * words.WORD)
-    records, end = words.read_dynamic(data, 7 * words.WORD)
-    words.require_end(data, end)
-    if len(records) > MAX_RECORDS_BYTES:
-        raise words.WordError(f"records of {len(records)} bytes are longer than {MAX_RECORDS_BYTES}")
-    return BatchAppended(
-        log_id=log_id,
-        entry=_entry(topics),
-        batch=words.read_uint(data, 0, UINT64_MAX),
-        first_index=Index(words.read_uint(data, 32, UINT64_MAX)),
-        count=words.read_uint(data, 64, UINT32_MAX),
-        epoch=Epoch(words.read_uint(data, 96, UINT32_MAX)),
-        root=Root(words.read_fixed(data, 128)),
-        head=Head(words.read_fixed(data, 160)),
-        records=records,
-        position=position,
-    )
-
-
-def _batch_committed(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 6 * words.WORD)
-    return BatchCommitted(
-        log_id=log_id,
-        entry=_entry(topics),
-        batch=words.read_uint(data, 0, UINT64_MAX),
-        first_index=Index(words.read_uint(data, 32, UINT64_MAX)),
-        count=words.read_uint(data, 64, UINT32_MAX),
-        epoch=Epoch(words.read_uint(data, 96, UINT32_MAX)),
-        root=Root(words.read_fixed(data, 128)),
-        head=Head(words.read_fixed(data, 160)),
-        position=position,
-    )
-
-
-def _epoch_opened(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_offset(data, 96, 4 * words.WORD)
-    wraps, end = words.read_dynamic(data, 4 * words.WORD)
-    words.require_end(data, end)
-    if not 1 <= len(wraps) <= MAX_WRAPS * WRAP_BYTES or len(wraps) % WRAP_BYTES:
-        raise words.WordError(f"wraps of {len(wraps)} bytes are not 1 to {MAX_WRAPS} of {WRAP_BYTES}")
-    return EpochOpened(
-        log_id=log_id,
-        entry=_entry(topics),
-        epoch=Epoch(words.read_uint(data, 0, UINT32_MAX)),
-        first_index=Index(words.read_uint(data, 32, UINT64_MAX)),
-        head=Head(words.read_fixed(data, 64)),
-        wraps=wraps,
-        position=position,
-    )
-
-
-def _writer_rotated(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 5 * words.WORD)
-    return WriterRotated(
-        log_id=log_id,
-        entry=_entry(topics),
-        previous=Address(words.read_address(data, 0)),
-        writer=Address(words.read_address(data, 32)),
-        size=words.read_uint(data, 64, UINT64_MAX),
-        last_admission=words.read_uint(data, 96, UINT64_MAX),
-        head=Head(words.read_fixed(data, 128)),
-        position=position,
-    )
-
-
-def _numbers_voided(log_id: LogId, topics: list[object], data: bytes, position: LogPosition) -> LedgerEvent:
-    words.require_end(data, 3 * words.WORD)
-    return NumbersVoided(
-        log_id=log_id,
-        entry=_entry(topics),
-        first=words.read_uint(data, 0, UINT64_MAX),
-        last=words.read_uint(data, 32, UINT64_MAX),
-        head=Head(words.read_fixed(data, 64)),
-        position=position,
-    )
-
-
-_Decoder = Callable[[LogId, list[object], bytes, LogPosition], LedgerEvent]
-_DECODERS: Final[dict[str, _Decoder]] = {
-    to_hex(LOG_CREATED): _log_created,
-    to_hex(BATCH_APPENDED): _batch_appended,
-    to_hex(BATCH_COMMITTED): _batch_committed,
-    to_hex(EPOCH_OPENED): _epoch_opened,
-    to_hex(WRITER_ROTATED): _writer_rotated,
-    to_hex(NUMBERS_VOIDED): _numbers_voided,
-}
-EVENT_TOPICS: Final = tuple(_DECODERS)
-"""The first topics to ask a node for: every event of the contract."""
+def _event(kind: type[LedgerEvent], log_id: LogId, topic: bytes, data: bytes, position: LogPosition) -> LedgerEvent:
+    (indexed, of), *rest = _EVENTS[kind].arguments[1:]
+    read = words.read_all([each for _, each in rest], data)
+    values: dict[str, Any] = dict(zip((name for name, _ in rest), read, strict=True))
+    values[indexed] = words.read_word(of, topic, 0)
+    if kind is LogCreated:
+        return LogCreated(log_id=log_id, terms=LogTerms(**values), position=position)
+    event = kind(log_id=log_id, position=position, **values)
+    if isinstance(event, BatchAppended) and len(event.records) > MAX_RECORDS_BYTES:
+        raise words.WordError(f"records of {len(event.records)} bytes are longer than {MAX_RECORDS_BYTES}")
+    if isinstance(event, EpochOpened) and (
+        not 1 <= len(event.wraps) <= MAX_WRAPS * WRAP_BYTES or len(event.wraps) % WRAP_BYTES
+    ):
+        raise words.WordError(f"wraps of {len(event.wraps)} bytes are not 1 to {MAX_WRAPS} of {WRAP_BYTES}")
+    return event

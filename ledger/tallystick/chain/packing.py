@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tallystick.chain import words
 from tallystick.errors import TallystickError
 from tallystick.heads import MAX_NUMBER
 from tallystick.ids import HASH_BYTES, FieldsRoot
@@ -47,6 +48,13 @@ class PackedRecord:
 def packed_size(sealed_size: int) -> int:
     """The bytes that a record of this sealed size takes among packed records."""
     return LENGTH_BYTES + HASH_BYTES + sealed_size
+
+
+def append_size(sealed_sizes: Sequence[int]) -> int:
+    """The bytes of calldata of an `append` of records with these sealed sizes."""
+    records = sum(map(packed_size, sealed_sizes))
+    # The selector; log, head and offset; the length.
+    return words.SELECTOR_BYTES + 4 * words.WORD + records + -records % words.WORD
 
 
 def pack_records(records: Sequence[tuple[FieldsRoot, bytes]]) -> bytes:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from tallystick.chain import calldata
 from tallystick.chain.artifact import MAX_CODE_BYTES, load_artifact
-from tallystick.chain.calldata import BatchInfo, LogState, LogTermsOnChain, WriterSpan
 from tallystick.chain.entries import CREATION, EntryWalk
 from tallystick.chain.events import (
     BATCH_APPENDED,
@@ -35,10 +33,25 @@ from tallystick.chain.faults import (
 from tallystick.chain.reverts import ContractReverted, explain
 from tallystick.chain.rpc import Transport, node_name
 from tallystick.chain.scan import Page, scan_events
+from tallystick.chain.views import (
+    BATCH_AT,
+    BATCH_OF,
+    LOG_STATE,
+    LOG_TERMS,
+    WRITER_AT,
+    WRITER_COUNT,
+    BatchInfo,
+    LogState,
+    LogTermsOnChain,
+    View,
+    WriterSpan,
+)
 from tallystick.chain.wire import UINT256_MAX, MalformedAnswer, read_data, read_object, read_quantity
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
-from tallystick.ids import Address, Hash32, Index, Leaf, LogId, to_hex
+from tallystick.ids import Address, Hash32, LogId, to_hex
+
+T = TypeVar("T")
 
 MAX_RETURN_BYTES: Final = 4096
 MAX_WRITERS: Final = 4096
@@ -172,32 +185,32 @@ class LedgerReader:
 
         Raises: LogMissing, ContractMissing, as every view below.
         """
-        return calldata.read_log_state(self._call(calldata.log_state(self.log_id), block))
+        return self._ask(LOG_STATE, block)
 
     def log_terms(self, block: BlockTag = "latest") -> LogTermsOnChain:
         """What the log promised when it was created."""
-        return calldata.read_log_terms(self._call(calldata.log_terms(self.log_id), block))
+        return self._ask(LOG_TERMS, block)
 
     def batch_at(self, number: int, block: BlockTag = "latest") -> BatchInfo:
         """What the contract keeps of a batch.
 
         Raises: ContractReverted with the name UnknownBatch.
         """
-        return calldata.read_batch(self._call(calldata.batch_at(self.log_id, number), block))
+        return self._ask(BATCH_AT, block, number)
 
     def batch_of(self, index: int, block: BlockTag = "latest") -> int:
         """The number of the batch that holds a record.
 
         Raises: ContractReverted with the name UnknownIndex.
         """
-        return calldata.read_batch_number(self._call(calldata.batch_of(self.log_id, index), block))
+        return self._ask(BATCH_OF, block, index)
 
     def writer_count(self, block: BlockTag = "latest") -> int:
         """How many writers the log has had, the present one included.
 
         Raises: MalformedAnswer for more than MAX_WRITERS, since a reader asks for each of them.
         """
-        count = calldata.read_writer_count(self._call(calldata.writer_count(self.log_id), block))
+        count = self._ask(WRITER_COUNT, block)
         if not 1 <= count <= MAX_WRITERS:
             raise MalformedAnswer("writerCount", f"is {count}, outside 1 to {MAX_WRITERS}")
         return count
@@ -207,13 +220,7 @@ class LedgerReader:
 
         Raises: ContractReverted with the name UnknownSpan.
         """
-        return calldata.read_writer_span(self._call(calldata.writer_at(self.log_id, number), block))
-
-    def verify_inclusion(
-        self, batch: int, index: Index, leaf: Leaf, path: Sequence[Hash32], block: BlockTag = "latest"
-    ) -> bool:
-        """The contract's own view of whether the leaf stands at this index of this batch."""
-        return calldata.read_verified(self._call(calldata.verify(self.log_id, batch, index, leaf, path), block))
+        return self._ask(WRITER_AT, block, number)
 
     # -- the events
 
@@ -330,8 +337,8 @@ class LedgerReader:
             timestamp=read_quantity(header.get("timestamp"), "block timestamp"),
         )
 
-    def _call(self, data: bytes, block: BlockTag) -> bytes:
-        request = {"to": to_hex(self.contract), "data": to_hex(data)}
+    def _ask(self, view: View[T], block: BlockTag, *numbers: int) -> T:
+        request = {"to": to_hex(self.contract), "data": to_hex(view.call(self.log_id, *numbers))}
         try:
             answer = self.transport.call("eth_call", [request, write_tag(block)])
         except ChainRejected as error:
@@ -342,7 +349,7 @@ class LedgerReader:
         returned = read_data(answer, "eth_call", max_size=MAX_RETURN_BYTES)
         if not returned:
             raise ContractMissing(self.contract, block)
-        return returned
+        return view.read(returned)
 
 
 def write_tag(block: BlockTag) -> str:

@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from tallystick.chain import words
-from tallystick.chain.wire import UINT32_MAX, UINT64_MAX, UINT256_MAX
 from tallystick.errors import ChainRejected
-from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
 
-_LIMITS: Final = {"uint8": 2**8 - 1, "uint32": UINT32_MAX, "uint64": UINT64_MAX, "uint256": UINT256_MAX}
-_REASON: Final = keccak256(b"Error(string)")[:4]
-_PANIC: Final = keccak256(b"Panic(uint256)")[:4]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorShape:
-    """A custom error: its name, and the name and type of each argument."""
-
-    name: str
-    arguments: tuple[tuple[str, str], ...]
-
-    @property
-    def selector(self) -> bytes:
-        """The four bytes that name it in revert data."""
-        types = ",".join(kind for _, kind in self.arguments)
-        return keccak256(f"{self.name}({types})".encode())[:4]
+_REASON: Final = words.selector("Error(string)")
+_PANIC: Final = words.selector("Panic(uint256)")
 
 
 class ContractReverted(ChainRejected):
@@ -41,34 +23,34 @@ class ContractReverted(ChainRejected):
         self.arguments = dict(arguments)
 
 
-ERRORS: Final = (
-    ErrorShape(name="UnknownLog", arguments=(("logId", "bytes32"),)),
-    ErrorShape(name="LogExists", arguments=(("logId", "bytes32"),)),
-    ErrorShape(name="ZeroWriter", arguments=()),
-    ErrorShape(name="BadMode", arguments=(("given", "uint8"),)),
-    ErrorShape(name="BadPromise", arguments=(("given", "uint256"), ("min", "uint256"), ("max", "uint256"))),
-    ErrorShape(name="BadSkew", arguments=(("given", "uint256"), ("max", "uint256"))),
-    ErrorShape(name="NotWriter", arguments=(("logId", "bytes32"), ("caller", "address"))),
-    ErrorShape(name="NotKeeper", arguments=(("logId", "bytes32"), ("caller", "address"))),
-    ErrorShape(name="StaleHead", arguments=(("logId", "bytes32"), ("expected", "bytes32"), ("given", "bytes32"))),
-    ErrorShape(name="WrongMode", arguments=(("logId", "bytes32"), ("mode", "uint8"))),
-    ErrorShape(name="EpochOutOfOrder", arguments=(("logId", "bytes32"), ("expected", "uint32"), ("given", "uint32"))),
-    ErrorShape(name="BadWraps", arguments=(("given", "uint256"), ("size", "uint256"), ("max", "uint256"))),
-    ErrorShape(name="NoOpenEpoch", arguments=(("logId", "bytes32"),)),
-    ErrorShape(name="BadCount", arguments=(("given", "uint256"), ("max", "uint256"))),
-    ErrorShape(name="TruncatedRecord", arguments=(("position", "uint256"),)),
-    ErrorShape(
-        name="BadCiphertext",
-        arguments=(("position", "uint256"), ("given", "uint256"), ("min", "uint256"), ("max", "uint256")),
-    ),
-    ErrorShape(name="BadHeader", arguments=(("position", "uint256"),)),
-    ErrorShape(name="BadNumbers", arguments=(("first", "uint64"), ("last", "uint64"), ("max", "uint64"))),
-    ErrorShape(name="BadLastAdmission", arguments=(("given", "uint64"), ("min", "uint64"), ("max", "uint64"))),
-    ErrorShape(name="UnknownBatch", arguments=(("logId", "bytes32"), ("batch", "uint64"))),
-    ErrorShape(name="UnknownIndex", arguments=(("logId", "bytes32"), ("index", "uint64"))),
-    ErrorShape(name="UnknownSpan", arguments=(("logId", "bytes32"), ("span", "uint64"))),
+ERRORS: Final = tuple(
+    words.Shape.of(text)
+    for text in (
+        "UnknownLog(bytes32 logId)",
+        "LogExists(bytes32 logId)",
+        "ZeroWriter()",
+        "BadMode(uint8 given)",
+        "BadPromise(uint256 given,uint256 min,uint256 max)",
+        "BadSkew(uint256 given,uint256 max)",
+        "NotWriter(bytes32 logId,address caller)",
+        "NotKeeper(bytes32 logId,address caller)",
+        "StaleHead(bytes32 logId,bytes32 expected,bytes32 given)",
+        "WrongMode(bytes32 logId,uint8 mode)",
+        "EpochOutOfOrder(bytes32 logId,uint32 expected,uint32 given)",
+        "BadWraps(uint256 given,uint256 size,uint256 max)",
+        "NoOpenEpoch(bytes32 logId)",
+        "BadCount(uint256 given,uint256 max)",
+        "TruncatedRecord(uint256 position)",
+        "BadCiphertext(uint256 position,uint256 given,uint256 min,uint256 max)",
+        "BadHeader(uint256 position)",
+        "BadNumbers(uint64 first,uint64 last,uint64 max)",
+        "BadLastAdmission(uint64 given,uint64 min,uint64 max)",
+        "UnknownBatch(bytes32 logId,uint64 batch)",
+        "UnknownIndex(bytes32 logId,uint64 index)",
+        "UnknownSpan(bytes32 logId,uint64 span)",
+    )
 )
-_BY_SELECTOR: Final = {shape.selector: shape for shape in ERRORS}
+_BY_SELECTOR: Final = {words.selector(shape.signature): shape for shape in ERRORS}
 
 
 def explain(error: ChainRejected) -> ChainRejected:
@@ -82,11 +64,10 @@ def explain(error: ChainRejected) -> ChainRejected:
 
 def decode_revert(data: bytes) -> tuple[str, dict[str, int | bytes]] | None:
     """Read revert data; None when it is none of the contract's errors, nor one of the language's own."""
-    selector, rest = data[:4], data[4:]
+    selector, rest = data[: words.SELECTOR_BYTES], data[words.SELECTOR_BYTES :]
     try:
         if selector == _PANIC:
-            words.require_end(rest, words.WORD)
-            return "Panic", {"code": words.read_uint(rest, 0, UINT256_MAX)}
+            return "Panic", {"code": words.read_all(("uint256",), rest)[0]}
         if selector == _REASON:
             words.require_offset(rest, 0, words.WORD)
             reason, _ = words.read_dynamic(rest, words.WORD)
@@ -94,15 +75,7 @@ def decode_revert(data: bytes) -> tuple[str, dict[str, int | bytes]] | None:
         shape = _BY_SELECTOR.get(selector)
         if shape is None:
             return None
-        words.require_end(rest, words.WORD * len(shape.arguments))
-        return shape.name, {name: _read(rest, n * words.WORD, kind) for n, (name, kind) in enumerate(shape.arguments)}
+        values = words.read_all(shape.kinds, rest)
+        return shape.name, {name: value for (name, _), value in zip(shape.arguments, values, strict=True)}
     except words.WordError:
         return None
-
-
-def _read(data: bytes, position: int, kind: str) -> int | bytes:
-    if kind == "bytes32":
-        return words.read_fixed(data, position)
-    if kind == "address":
-        return words.read_address(data, position)
-    return words.read_uint(data, position, _LIMITS[kind])

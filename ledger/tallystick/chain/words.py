@@ -6,15 +6,51 @@ Source: Solidity contract ABI specification, "Formal Specification of the Encodi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from tallystick.hashing import keccak256
+
 WORD: Final = 32
+SELECTOR_BYTES: Final = 4
 _PADDING: Final = bytes(WORD)
+_ADDRESS: Final = 20
+_LIMITS: Final = {"bool": 1} | {f"uint{bits}": 2**bits - 1 for bits in (8, 16, 32, 64, 256)}
 
 
 class WordError(ValueError):
     """Bytes are not the encoding of the type; the caller knows whose bytes they are and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A function, event or error of the contract: its name, and the name and type of each argument."""
+
+    name: str
+    arguments: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, text: str) -> Shape:
+        """Read it as Solidity declares it: `StaleHead(bytes32 logId,bytes32 given)`."""
+        name, _, arguments = text[:-1].partition("(")
+        pairs = (argument.split(" ") for argument in arguments.split(",") if argument)
+        return cls(name, tuple((called, kind) for kind, called in pairs))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The type of each argument."""
+        return tuple(kind for _, kind in self.arguments)
+
+    @property
+    def signature(self) -> str:
+        """What is hashed to name it."""
+        return f"{self.name}({','.join(self.kinds)})"
+
+
+def selector(signature: str) -> bytes:
+    """The four bytes that name a function in calldata, or an error in revert data."""
+    return keccak256(signature.encode())[:SELECTOR_BYTES]
 
 
 def uint(value: int) -> bytes:
@@ -29,36 +65,28 @@ def fixed(value: bytes) -> bytes:
     return value
 
 
-def address(value: bytes) -> bytes:
-    """Encode an address in one word."""
-    if len(value) != 20:
-        raise WordError(f"an address has {len(value)} bytes")
-    return _PADDING[:12] + value
+def read_word(kind: str, data: bytes, position: int) -> int | bytes:
+    """Read one word as a value of a type that takes no more."""
+    if kind == "bytes32":
+        return _word(data, position)
+    if kind == "address":
+        return _address(data, position)
+    value = read_uint(data, position, _LIMITS[kind])
+    return bool(value) if kind == "bool" else value
 
 
-def dynamic(value: bytes) -> bytes:
-    """Encode bytes: their length, then themselves padded to whole words."""
-    return uint(len(value)) + value + _PADDING[: -len(value) % WORD]
-
-
-def fixed_array(values: Sequence[bytes]) -> bytes:
-    """Encode bytes32[]."""
-    return uint(len(values)) + b"".join(map(fixed, values))
-
-
-def with_tails(parts: Iterable[tuple[bytes, bool]]) -> bytes:
-    """Encode arguments: a static one stands in the head, a dynamic one (`True`) in the tail with its offset in the head."""
-    sequence = list(parts)
-    position = sum(WORD if is_dynamic else len(part) for part, is_dynamic in sequence)
-    heads, tails = [], []
-    for part, is_dynamic in sequence:
-        if is_dynamic:
-            heads.append(uint(position))
-            tails.append(part)
-            position += len(part)
-        else:
-            heads.append(part)
-    return b"".join(heads + tails)
+def read_all(kinds: Sequence[str], data: bytes) -> list[int | bytes]:
+    """Read values one after another, of which the last may be `bytes`, and nothing after them."""
+    end = WORD * len(kinds)
+    tail: list[int | bytes] = []
+    if kinds and kinds[-1] == "bytes":
+        require_offset(data, end - WORD, end)
+        content, end = read_dynamic(data, end)
+        tail.append(content)
+    if len(data) != end:
+        raise WordError(f"{len(data) - end} bytes follow the last argument")
+    words = kinds[: len(kinds) - len(tail)]
+    return [read_word(kind, data, WORD * place) for place, kind in enumerate(words)] + tail
 
 
 def read_uint(data: bytes, position: int, max_value: int) -> int:
@@ -67,24 +95,6 @@ def read_uint(data: bytes, position: int, max_value: int) -> int:
     if value > max_value:
         raise WordError(f"the integer at byte {position} is beyond {max_value}")
     return value
-
-
-def read_fixed(data: bytes, position: int) -> bytes:
-    """Read one word as bytes32."""
-    return _word(data, position)
-
-
-def read_address(data: bytes, position: int) -> bytes:
-    """Read one word as an address."""
-    word = _word(data, position)
-    if word[:12] != _PADDING[:12]:
-        raise WordError(f"the address at byte {position} is longer than 20 bytes")
-    return word[12:]
-
-
-def read_bool(data: bytes, position: int) -> bool:
-    """Read one word as a boolean."""
-    return read_uint(data, position, 1) == 1
 
 
 def read_dynamic(data: bytes, position: int) -> tuple[bytes, int]:
@@ -106,10 +116,11 @@ def require_offset(data: bytes, position: int, expected: int) -> None:
         raise WordError(f"the offset at byte {position} is not {expected}")
 
 
-def require_end(data: bytes, position: int) -> None:
-    """Refuse bytes after the last argument."""
-    if len(data) != position:
-        raise WordError(f"{len(data) - position} bytes follow the last argument")
+def _address(data: bytes, position: int) -> bytes:
+    word = _word(data, position)
+    if word[: WORD - _ADDRESS] != _PADDING[: WORD - _ADDRESS]:
+        raise WordError(f"the address at byte {position} is longer than {_ADDRESS} bytes")
+    return word[WORD - _ADDRESS :]
 
 
 def _word(data: bytes, position: int) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
@@ -14,7 +16,7 @@ import click
 
 from tallystick.cli.output import progress, read_file
 from tallystick.errors import ManifestError
-from tallystick.manifest import SIGNATURE_NAME, hash_folder
+from tallystick.manifest import DIGEST_BYTES, SIGNATURE_NAME, Manifest, hash_folder
 from tallystick.record import Record
 from tallystick.verify import FileList, ModelFolder, Replay, Replayed, read_file_list
 
@@ -24,11 +26,14 @@ Run = Callable[[Path, Record, Path | None], Replayed]
 REPLAY_GROUP: Final = "tallystick.replay"
 """The entry points that can run a record's prompt again: (folder, record, base) to `Replayed`."""
 PROVENANCE_NAME: Final = "provenance.json"
+ADAPTER_CONFIG: Final = "adapter_config.json"
+BASE_NAME: Final = "tallystick-base.json"
+"""The file that registration adds to an adapter's folder, so that its digest covers the base's."""
 NO_WORKER: Final = "--replay runs the model and needs the worker's packages: pip install 'tallystick[worker]'"
 
 
 def model_options(command: F) -> F:
-    """Add --model, --manifest and --replay."""
+    """Add --model, and what goes with it."""
     for decorator in (
         click.option(
             "--replay", is_flag=True, help="Run the record's prompt with the model in --model and compare the answers."
@@ -37,7 +42,14 @@ def model_options(command: F) -> F:
             "--base",
             type=click.Path(path_type=Path, file_okay=False),
             metavar="DIR",
-            help="With --replay, where --model is an adapter: the folder of the model that it belongs to.",
+            help="Where --model is an adapter: the folder of the model that it belongs to.",
+        ),
+        click.option(
+            "--export",
+            "export_file",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Where --model is an export: the evidence of the export's own record, which says what it was made from.",
         ),
         click.option(
             "--manifest",
@@ -67,36 +79,70 @@ def open_model(folder: Path | None, manifest: Path | None, base: Path | None, *,
             if is_given:
                 raise click.UsageError(f"{option} is about a model folder: --model DIR")
         return None
-    if not folder.is_dir():
-        raise click.ClickException(f"{folder} is not a folder")
+    for place in (folder, base):
+        if place is not None and not place.is_dir():
+            raise click.ClickException(f"{place} is not a folder")
+    if base is not None:
+        folder = _adapter(folder, base)
     replayer = _replayer(folder, base) if replay else None  # before gigabytes are hashed
     lists = [] if manifest is None else [read_file_list(str(manifest), read_file(manifest))]
-    with progress("hashing the model", in_bytes=True) as tell:
-        found = hash_folder(folder, tell)
-    lists += _own_list(folder)
-    return ModelFolder(manifest=found, lists=tuple(lists), made_from=_made_from(folder), replay=replayer)
+    found = _hashed(folder, "hashing the model")
+    return ModelFolder(
+        manifest=found, lists=tuple(lists), own=_own_list(folder), made_from=_made_from(folder), replay=replayer
+    )
 
 
-def _own_list(folder: Path) -> list[FileList]:
+def _hashed(folder: Path, what: str) -> Manifest:
+    with progress(what, in_bytes=True) as tell:
+        return hash_folder(folder, tell)
+
+
+def _adapter(folder: Path, base: Path) -> Path:
+    """An adapter's folder as it is registered: with the file that names its base by digest. A folder without it is copied beside that file.
+
+    Raises: ClickException where it is no adapter, or names another base.
+    """
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise click.ClickException(f"--base is for an adapter, and {folder} holds no {ADAPTER_CONFIG}")
+    digest = _hashed(base, "hashing the base").digest.hex()
+    if (folder / BASE_NAME).is_file():
+        named = _member(folder / BASE_NAME, "base_digest")
+        if named != digest:
+            raise click.ClickException(f"the adapter belongs to a base of digest {named}, and {base} has {digest}")
+        return folder
+    whole = Path(click.get_current_context().with_resource(tempfile.TemporaryDirectory(prefix="tallystick-adapter-")))
+    shutil.copytree(folder, whole, dirs_exist_ok=True)
+    (whole / BASE_NAME).write_text(json.dumps({"base_digest": digest}, separators=(",", ":")) + "\n", encoding="ascii")
+    return whole
+
+
+def _own_list(folder: Path) -> FileList | None:
     """The list in the folder's own signature; a signature that cannot be read lists nothing, and proves nothing wrong."""
     signature = folder / SIGNATURE_NAME
     if not signature.is_file():
-        return []
+        return None
     try:
-        return [read_file_list(SIGNATURE_NAME, read_file(signature))]
+        return read_file_list(SIGNATURE_NAME, read_file(signature))
     except (ManifestError, click.ClickException) as error:
         click.echo(f"{SIGNATURE_NAME} is not used: {error}", err=True)
-        return []
+        return None
 
 
 def _made_from(folder: Path) -> bytes | None:
     """The digest of the model that an export says it was made from, if it says so in a way that can be read."""
-    provenance = folder / PROVENANCE_NAME
     try:
-        document = json.loads(read_file(provenance)) if provenance.is_file() else {}
-        return bytes.fromhex(document["source_digest"])
+        return bytes.fromhex(_member(folder / PROVENANCE_NAME, "source_digest") or "")[:DIGEST_BYTES] or None
+    except ValueError:
+        return None
+
+
+def _member(path: Path, name: str) -> str | None:
+    """A text in a JSON file; None where it cannot be read."""
+    try:
+        found = json.loads(read_file(path))[name] if path.is_file() else None
     except (click.ClickException, ValueError, RecursionError, KeyError, TypeError):
         return None
+    return found if isinstance(found, str) else None
 
 
 def _replayer(folder: Path, base: Path | None) -> Replay:

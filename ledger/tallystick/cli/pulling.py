@@ -1,4 +1,4 @@
-"""`tallystick pull`: an export of a model, fetched and checked."""
+"""`tallystick pull`: a model's files, fetched and checked: an export, or what was registered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -20,11 +20,14 @@ from tallystick.pull import pull as fetch
 
 TOKEN_FILE_ENV: Final = "TALLYSTICK_TOKEN_FILE"  # noqa: S105 - the name of a variable
 EXPORTS_PATH: Final = "/v1/exports/"
+MODELS_PATH: Final = "/v1/models/"
+FILES_PATH: Final = "/files"
 EXAMPLES: Final = """\b
 Examples:
   tallystick pull https://host/v1/exports/EXPORT ./model --token-file token.txt
   tallystick pull EXPORT ./model --client client.json
-  tallystick verify --model ./model --bundle evidence.json
+  tallystick pull --original acme/mine@3f9c1b2a ./model --client client.json
+  tallystick verify --model ./model evidence.json --replay
 """
 
 
@@ -36,8 +39,8 @@ class Client:
     token: str
 
 
-@click.command(epilog=EXAMPLES, short_help="Fetch an export of a model.")
-@click.argument("export", metavar="EXPORT")
+@click.command(epilog=EXAMPLES, short_help="Fetch an export of a model, or the model's own files.")
+@click.argument("named", metavar="EXPORT")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--token-file",
@@ -54,17 +57,25 @@ class Client:
     metavar="FILE",
     help="A client file as `make run` writes one: server and token. EXPORT may then be the export's id alone.",
 )
+@click.option(
+    "--original",
+    is_flag=True,
+    help="EXPORT is a model, or MODEL@VERSION: fetch the files that it was registered with, which are what answered.",
+)
 @json_option
-def pull(export: str, folder: Path, token_file: Path | None, client_file: Path | None, as_json: bool) -> None:
+def pull(
+    named: str, folder: Path, token_file: Path | None, client_file: Path | None, original: bool, as_json: bool
+) -> None:
     """Fetch an export into a new folder, and check every file and the digest of all.
 
-    EXPORT is the export's address, https://host/v1/exports/ID. DIR appears once everything is there and proven to be what the server
-    listed. Until then the files gather beside it, and the same command goes on where an earlier one was stopped.
+    EXPORT is the export's address, https://host/v1/exports/ID, or that of a model's own files, https://host/v1/models/MODEL/files. DIR
+    appears once everything is there and proven to be what the server listed. Until then the files gather beside it, and the same command
+    goes on where an earlier one was stopped.
     """
     if token_file is not None and client_file is not None:
         raise click.UsageError("--token-file and --client both name a token: give one of them")
     client = None if client_file is None else _client(client_file)
-    url = _address(export, client)
+    url = _address(named, client, original=original)
     token = client.token if client is not None else None if token_file is None else read_secret_file(token_file)
     server = Server(url, token)
     click.get_current_context().call_on_close(server.close)
@@ -79,17 +90,19 @@ def pull(export: str, folder: Path, token_file: Path | None, client_file: Path |
     _put(pulled, folder, as_json=as_json)
 
 
-def _address(export: str, client: Client | None) -> str:
-    """The export's URL; a client's token goes to the client's own server and nowhere else."""
-    if "/" not in export:
-        if client is None:
-            raise click.UsageError(
-                "EXPORT is an id alone, which needs --client to say where; or give its whole address"
-            )
-        return client.base_url.rstrip("/") + EXPORTS_PATH + export
-    if client is not None and _origin(export) != _origin(client.base_url):
-        raise click.UsageError(f"the client file is for {client.base_url}, and EXPORT lies elsewhere")
-    return export
+def _address(named: str, client: Client | None, *, original: bool) -> str:
+    """The URL of the files; a client's token goes to the client's own server and nowhere else."""
+    if "://" in named:
+        if client is not None and _origin(named) != _origin(client.base_url):
+            raise click.UsageError(f"the client file is for {client.base_url}, and {named} lies elsewhere")
+        is_list = urlsplit(named).path.rstrip("/").endswith(FILES_PATH)
+        return named.rstrip("/") + FILES_PATH if original and not is_list else named
+    if client is None:
+        raise click.UsageError(f"{named} is a name alone, which needs --client to say where; or give its whole address")
+    if not original and "/" in named:
+        raise click.UsageError(f"{named} is no export's id: a model's own files are fetched with --original")
+    below = f"{MODELS_PATH}{quote(named, safe='/@')}{FILES_PATH}" if original else EXPORTS_PATH + quote(named, safe="")
+    return client.base_url.rstrip("/") + below
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

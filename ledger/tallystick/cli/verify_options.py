@@ -21,7 +21,6 @@ from tallystick.cli.options import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 ANY_AGE: Final = "none"
-CHAT_PATH: Final = "/v1/chat/completions"
 JSON_TYPE: Final = "application/json"
 
 
@@ -69,10 +68,8 @@ def verify_options(command: F) -> F:
         click.option(
             "--request-target",
             "sent_target",
-            default=CHAT_PATH,
-            show_default=True,
             metavar="PATH",
-            help="Where it was sent to.",
+            help="Where it was sent to; else where the service takes such a body.",
         ),
         click.option(
             "--request",

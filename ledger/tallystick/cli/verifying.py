@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from tallystick.bundle import Bundle
-from tallystick.chain import LedgerReader, load_artifact
+from tallystick.chain import LedgerReader, Transport, load_artifact
 from tallystick.cli.evidence_files import kind_of, load, load_erasures, load_head, load_messages
 from tallystick.cli.model_folder import open_model
 from tallystick.cli.options import (
@@ -28,10 +28,13 @@ from tallystick.ids import Address, LogId, to_hex
 from tallystick.pull import BlobFolder
 from tallystick.receipts import Domain
 from tallystick.report import render_verdict, verdict_document
+from tallystick.tasks import usual_target
 from tallystick.trust import TrustedLog
 from tallystick.verify import (
+    BundleSubject,
     LogSubject,
     Message,
+    ModelFolder,
     Outcome,
     SentRequest,
     Step,
@@ -102,7 +105,7 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
     if options["rpc"] is not None and options["second_rpc"] == options["rpc"]:
         raise click.UsageError("--second-rpc is a second node: --rpc names the same one")
     if path is None:
-        if any(options[name] for name in ("model", "manifest", "base", "replay")):
+        if any(options[name] for name in ("model", "manifest", "base", "export_file", "replay")):
             raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
         if options["sent_body"] is not None:
             raise click.UsageError("--request is for a saved answer, FILE")
@@ -195,8 +198,16 @@ def _verify_file(
         folder = open_model(options["model"], options["manifest"], options["base"], replay=options["replay"])
         vouch = known.vouch(evidence.log_id, evidence.domain.chain_id) or _ask(known, found)
         transport = None if rpc is None else open_transport(rpc)
+        verdicts = []
+        if options["export_file"] is not None:
+            if folder is None:
+                raise click.UsageError("--export is about a model folder: --model DIR")
+            export = _verify_export(options, known, evidence.log_id, transport, folder)
+            verdicts = [export]
+            if export.outcome is Outcome.PROVEN and isinstance(export.subject, BundleSubject):
+                folder = replace(folder, exported=export.subject.exported)
         blobs = _blobs(options, beside=path)
-        return [verify_bundle(found, transport, folder, vouch=vouch, blobs=blobs)]
+        return [verify_bundle(found, transport, folder, vouch=vouch, blobs=blobs), *verdicts]
     messages = load_messages(path)
     domain, log_id = messages[0].domain, log_of(messages[0])
     _require_same_log(ctx, domain, log_id, options)
@@ -215,12 +226,31 @@ def _verify_file(
     return verdicts
 
 
+def _verify_export(
+    options: dict[str, Any], known: Known, log_id: LogId, transport: Transport | None, folder: ModelFolder
+) -> Verdict:
+    """The evidence of the export that a folder is, with the folder's files held against it."""
+    path = options["export_file"]
+    found = load(path)
+    if not isinstance(found, Bundle):
+        raise click.UsageError(f"--export takes the evidence of an export's record; {path} is {kind_of(found)}")
+    evidence = found.evidence
+    if evidence.log_id != log_id:
+        raise click.UsageError(f"{path} is about another log, {to_hex(evidence.log_id)}")
+    vouch = known.vouch(evidence.log_id, evidence.domain.chain_id)
+    files = replace(folder, replay=None)
+    return verify_bundle(found, transport, files, vouch=vouch, blobs=_blobs(options, beside=path))
+
+
 def _sent(options: dict[str, Any]) -> SentRequest | None:
     if options["sent_body"] is None:
         return None
     body = read_file(options["sent_body"], MAX_FILE_BYTES)
     return SentRequest(
-        method="POST", target=options["sent_target"], content_type=options["sent_type"] or None, body=body
+        method="POST",
+        target=options["sent_target"] or usual_target(body),
+        content_type=options["sent_type"] or None,
+        body=body,
     )
 
 
@@ -289,19 +319,25 @@ def _put(verdicts: list[Verdict], code: int, *, as_json: bool) -> None:
             put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))
         return
     documents = [verdict_document(one, version=release(), checked_at_s=checked_at_s) for one in verdicts]
-    put_json(documents[0] if len(documents) == 1 else _joined(*documents, code=code))
+    if len(documents) == 1:
+        put_json(documents[0])
+    elif isinstance(verdicts[1].subject, LogSubject):
+        put_json(_joined({"answer": documents[0], "log": documents[1]}, top="log", code=code))
+    else:
+        put_json(_joined({"answer": documents[0], "export": documents[1]}, top="answer", code=code))
 
 
-def _joined(answer: dict[str, Any], log: dict[str, Any], *, code: int) -> dict[str, Any]:
-    """A saved answer that was held against its log is two verdicts: the log's with the answer's inside, and what both come to on top."""
+def _joined(parts: dict[str, dict[str, Any]], *, top: str, code: int) -> dict[str, Any]:
+    """Two verdicts in one document: the one called `top` with the other inside, and what both come to on top."""
+    both = parts.values()
     return {
-        **log,
+        **parts[top],
         "outcome": str(list(Outcome)[code]),
         "exit_code": code,
-        "summary": f"The answer: {answer['summary']} The log: {log['summary']}",
-        "accused": [*answer["accused"], *log["accused"]],
-        "remedies": list(dict.fromkeys([*answer["remedies"], *log["remedies"]])),
-        "failures": [*answer["failures"], *log["failures"]],
-        "failures_found": answer["failures_found"] + log["failures_found"],
-        "answer": answer,
+        "summary": " ".join(f"The {name}: {one['summary']}" for name, one in parts.items()),
+        "accused": [one for each in both for one in each["accused"]],
+        "remedies": list(dict.fromkeys(one for each in both for one in each["remedies"])),
+        "failures": [one for each in both for one in each["failures"]],
+        "failures_found": sum(each["failures_found"] for each in both),
+        **{name: one for name, one in parts.items() if name != top},
     }

@@ -1,4 +1,4 @@
-"""Fetching an export: resumable, checked by digest, in its place only when it is whole.
+"""Fetching a model's files, of an export or as they were registered: resumable, checked by digest, in its place only when it is whole.
 
 A tour. `pull` in `pulling` is the whole of it: ask for the list of files, fetch each into a folder beside the target, check every
 byte against the list's SHA-256, rename. `listing` reads the list and believes none of its names; `server` speaks HTTP; `staging` is the

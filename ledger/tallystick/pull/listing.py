@@ -1,4 +1,4 @@
-"""What a server says an export holds: read strictly, for its names become paths on this disk."""
+"""What a server says an export or a registered model holds: read strictly, for its names become paths on this disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WantedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A finished export: its manifest, and with it the signature, if there is one. `record_id` is the record of the export."""
+    """A model's files: their manifest, and with it the signature, if there is one. `record_id` is an export's record."""
 
     manifest: Manifest
     wanted: tuple[WantedFile, ...]
@@ -46,12 +46,12 @@ class Listing:
 
 
 def read_listing(url: str, body: bytes) -> Listing:
-    """Read an export's JSON.
+    """Read the JSON of an export, or of a registered model's files, which have no state.
 
     Raises: PullRefused if it is none, or not finished; ModelDigestError if its digest is not that of its files.
     """
     document = _document(url, body)
-    state = document.get("state")
+    state = document.get("state", FINISHED)
     if state != FINISHED:
         raise PullRefused(
             url, 0, f"the export is {state!a:.{MAX_SHOWN_TEXT}}, not finished; nothing can be fetched yet"
@@ -91,9 +91,13 @@ def _document(url: str, body: bytes) -> Mapping[str, object]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise PullRefused(url, 0, "the answer is not JSON: is this the address of an export?") from error
+        raise PullRefused(
+            url, 0, "the answer is not JSON: is this the address of an export, or of a model's files?"
+        ) from error
     if not isinstance(document, dict):
-        raise PullRefused(url, 0, "the answer is not an object: is this the address of an export?")
+        raise PullRefused(
+            url, 0, "the answer is not an object: is this the address of an export, or of a model's files?"
+        )
     return document
 
 

@@ -1,4 +1,4 @@
-"""A server of exports over HTTP/1.1: one connection, one request at a time, redirects refused, every wait bounded."""
+"""A server of models' files over HTTP/1.1: one connection, one request at a time, redirects refused, every wait bounded."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ MAX_REASON_CHARACTERS: Final = 300
 STALL_TIMEOUT_S: Final = 60.0
 """How long a server may send nothing."""
 MAX_RETRY_AFTER_S: Final = 60.0
+FILES: Final = "/files"
 RECORD_HEADER: Final = "x-tallystick-record"
 BUSY: Final = frozenset(
     (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
@@ -31,8 +32,8 @@ BUSY: Final = frozenset(
 HINTS: Final[dict[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "the server knows no such token: --token-file or --client",
     HTTPStatus.FORBIDDEN: "the token may not fetch this",
-    HTTPStatus.NOT_FOUND: "there is no such export, or it is somebody else's",
-    HTTPStatus.GONE: "the export is not kept any more",
+    HTTPStatus.NOT_FOUND: "there is no such export or model, or it is somebody else's",
+    HTTPStatus.GONE: "the files are not kept any more",
 }
 
 
@@ -62,7 +63,7 @@ NOTHING: Final = Part(start=0, announced=None, record_id=None, read=lambda _: b"
 
 
 class Server:
-    """Where an export lies: `url` is that of the export itself. Close it after use."""
+    """Where a model's files lie: `url` is that of an export, or of the list of a registered model's files. Close it after use."""
 
     def __init__(self, url: str, token: str | None, *, timeout_s: float = STALL_TIMEOUT_S) -> None:
         """Raises: PullRefused if the address is none, or the token cannot stand in a header."""
@@ -81,6 +82,7 @@ class Server:
         self.in_clear = parts.scheme == "http" and host not in {"localhost", "127.0.0.1", "::1"}
         self._secure, self._host, self._port = parts.scheme == "https", host, port
         self._path = parts.path.rstrip("/")
+        self._files = self._path.removesuffix(FILES) + FILES
         self._timeout_s = timeout_s
         self._headers = {"Accept-Encoding": "identity"} | (
             {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -94,12 +96,12 @@ class Server:
             self._connection = None
 
     def listing(self) -> bytes:
-        """The export's JSON. Raises: PullRefused; Interrupted."""
+        """The list of files. Raises: PullRefused; Interrupted."""
         return self.whole("application/json", MAX_LISTING_BYTES)
 
     def whole(self, kind: str, most: int) -> bytes:
         """What lies at the address itself, of at most so many bytes. Raises: PullRefused; Interrupted."""
-        with self._answer("", {"Accept": kind}) as response:
+        with self._answer(self._path or "/", {"Accept": kind}) as response:
             if response.status != HTTPStatus.OK:
                 raise self._refusal(response)
             body = _reading(response.read, most + 1)
@@ -116,7 +118,7 @@ class Server:
         Raises: PullRefused; Interrupted.
         """
         conditions = {"Range": f"bytes={start}-", "If-Range": etag} if start else {}
-        with self._answer(f"/files/{quote(name, safe='/')}", conditions) as response:
+        with self._answer(f"{self._files}/{quote(name, safe='/')}", conditions) as response:
             status = response.status
             if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
                 yield NOTHING
@@ -141,7 +143,7 @@ class Server:
         """The answer to a GET; the connection is kept only where its body was read to the end."""
         whole = False
         try:
-            response = self._ask((self._path + place) or "/", self._headers | headers)
+            response = self._ask(place, self._headers | headers)
             if response.status in BUSY:
                 raise Interrupted(f"HTTP {response.status}", _retry_after(response))
             yield response

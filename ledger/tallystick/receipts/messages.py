@@ -1,14 +1,16 @@
 """The messages that are signed about a log, and the 32 bytes that are signed for each.
 
-A receipt is written for every request, so the digests of these six fixed structs are computed here directly; a test holds each equal to
-that of a general EIP-712 library.
+A receipt is written for every request, so the digests of these fixed structs are computed here directly, each from its EIP-712 type; a test
+holds each equal to that of a general EIP-712 library.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, Head, Leaf, LogId
@@ -19,20 +21,7 @@ DOMAIN_VERSION: Final = "2"
 
 _DOMAIN_TYPE = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _DOMAIN_HEAD = _DOMAIN_TYPE + keccak256(DOMAIN_NAME.encode()) + keccak256(DOMAIN_VERSION.encode())
-_RECEIPT_TYPE = keccak256(
-    b"Receipt(bytes32 logId,uint64 index,uint64 admissionSeq,bytes32 leaf,bytes32 requestHash,bytes32 responseHash,"
-    b"address sender,uint64 issuedAt,uint64 anchorBy)"
-)
-_ADMISSION_TYPE = keccak256(
-    b"Admission(bytes32 logId,uint64 admissionSeq,uint64 senderSeq,bytes32 requestHash,address sender,uint64 admittedAt,"
-    b"uint64 recordBy)"
-)
-_HEAD_TYPE = keccak256(b"Head(bytes32 logId,uint64 entries,uint64 size,bytes32 head,uint64 time)")
-_ERASURE_TYPE = keccak256(b"Erasure(bytes32 logId,uint64 index,bytes32 leaf,uint64 erasedAt)")
 _BUNDLE_TYPE = keccak256(b"Bundle(bytes32 contentHash)")
-_REQUEST_TYPE = keccak256(
-    b"Request(bytes32 logId,string method,string target,string contentType,bytes32 bodyHash,bytes32 nonce,uint64 deadline)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,76 +127,51 @@ def sender_request(log_id: LogId, http: HttpExchange, request: Request, signatur
     )
 
 
-def receipt_digest(domain: Domain, receipt: Receipt) -> bytes:
-    """The 32 bytes that the writer signs for a record. Source: EIP-712; SPEC 7."""
-    return _typed_digest(
-        domain,
-        _RECEIPT_TYPE
-        + receipt.log_id
-        + _word(receipt.index)
-        + _word(receipt.admission_seq)
-        + receipt.leaf
-        + receipt.request_hash
-        + receipt.response_hash
-        + _address_word(receipt.sender)
-        + _word(receipt.issued_at)
-        + _word(receipt.anchor_by),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Struct:
+    """A type of EIP-712: its hash, and the name and type of each member in the order in which they are encoded."""
+
+    type_hash: bytes
+    members: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, text: str) -> Struct:
+        """Read a type as EIP-712 writes it; its members are called here as Python calls them."""
+        pairs = (member.split(" ") for member in text[text.index("(") + 1 : -1].split(","))
+        members = tuple((re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), name), kind) for kind, name in pairs)
+        return cls(type_hash=keccak256(text.encode()), members=members)
 
 
-def admission_digest(domain: Domain, admission: AdmissionReceipt) -> bytes:
-    """The 32 bytes that the writer signs for an admission. Source: EIP-712; SPEC 7."""
-    return _typed_digest(
-        domain,
-        _ADMISSION_TYPE
-        + admission.log_id
-        + _word(admission.admission_seq)
-        + _word(admission.sender_seq)
-        + admission.request_hash
-        + _address_word(admission.sender)
-        + _word(admission.admitted_at)
-        + _word(admission.record_by),
-    )
+Message = Receipt | AdmissionReceipt | HeadStatement | Erasure | SenderRequest
+
+STRUCTS: Final[Mapping[type[Message], Struct]] = {
+    Receipt: Struct.of(
+        "Receipt(bytes32 logId,uint64 index,uint64 admissionSeq,bytes32 leaf,bytes32 requestHash,bytes32 responseHash,"
+        "address sender,uint64 issuedAt,uint64 anchorBy)"
+    ),
+    AdmissionReceipt: Struct.of(
+        "Admission(bytes32 logId,uint64 admissionSeq,uint64 senderSeq,bytes32 requestHash,address sender,"
+        "uint64 admittedAt,uint64 recordBy)"
+    ),
+    HeadStatement: Struct.of("Head(bytes32 logId,uint64 entries,uint64 size,bytes32 head,uint64 time)"),
+    Erasure: Struct.of("Erasure(bytes32 logId,uint64 index,bytes32 leaf,uint64 erasedAt)"),
+    SenderRequest: Struct.of(
+        "Request(bytes32 logId,string method,string target,string contentType,bytes32 bodyHash,bytes32 nonce,uint64 deadline)"
+    ),
+}
+"""What is signed for each message, and in which order its JSON form has its members."""
 
 
-def head_digest(domain: Domain, statement: HeadStatement) -> bytes:
-    """The 32 bytes that the writer signs for the state of its log. Source: EIP-712; SPEC 7."""
-    return _typed_digest(
-        domain,
-        _HEAD_TYPE
-        + statement.log_id
-        + _word(statement.entries)
-        + _word(statement.size)
-        + statement.head
-        + _word(statement.time),
-    )
-
-
-def erasure_digest(domain: Domain, erasure: Erasure) -> bytes:
-    """The 32 bytes that the writer signs for an erasure. Source: EIP-712; SPEC 7."""
-    return _typed_digest(
-        domain, _ERASURE_TYPE + erasure.log_id + _word(erasure.index) + erasure.leaf + _word(erasure.erased_at)
-    )
+def message_digest(domain: Domain, message: Message) -> bytes:
+    """The 32 bytes that are signed for a message. Source: EIP-712; SPEC 7."""
+    struct = STRUCTS[type(message)]
+    encoded = [_ENCODERS[kind](getattr(message, name)) for name, kind in struct.members]
+    return _typed_digest(domain, struct.type_hash + b"".join(encoded))
 
 
 def bundle_digest(domain: Domain, content_hash: bytes) -> bytes:
     """The 32 bytes that the writer signs for a bundle's evidence. Source: EIP-712; SPEC 9."""
     return _typed_digest(domain, _BUNDLE_TYPE + content_hash)
-
-
-def sender_request_digest(domain: Domain, request: SenderRequest) -> bytes:
-    """The 32 bytes that a sender signs for a request. Source: EIP-712; SPEC 7."""
-    return _typed_digest(
-        domain,
-        _REQUEST_TYPE
-        + request.log_id
-        + keccak256(request.method.encode())
-        + keccak256(request.target.encode())
-        + keccak256(request.content_type.encode())
-        + request.body_hash
-        + request.nonce
-        + _word(request.deadline),
-    )
 
 
 @lru_cache(maxsize=64)
@@ -225,3 +189,11 @@ def _word(value: int) -> bytes:
 
 def _address_word(address: Address) -> bytes:
     return address.rjust(32, b"\x00")
+
+
+_ENCODERS: Final[Mapping[str, Callable[[Any], bytes]]] = {
+    "bytes32": bytes,
+    "uint64": _word,
+    "address": _address_word,
+    "string": lambda text: keccak256(text.encode()),
+}

@@ -15,12 +15,13 @@ also has one rule for what a model is given of a prompt: the service runs by it,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from tallystick.errors import RequestError
 from tallystick.record import Output
 from tallystick.tasks import chat, completion, downloads, embedding, exports
-from tallystick.tasks.answers import Received, fault_in, is_beginning, joined, object_at
+from tallystick.tasks.answers import Received, fault_in, joined, object_at
 from tallystick.tasks.chat import chat_output
 from tallystick.tasks.comparison import Disagreement, disagreements
 from tallystick.tasks.reading import Reading
@@ -33,6 +34,13 @@ READERS: Final[Mapping[str, Reader]] = {
     embedding.READER: embedding.read,
     exports.NAME: exports.read,
     downloads.NAME: downloads.read,
+    downloads.FILES_NAME: downloads.read_files,
+}
+
+_POSTED: Final[Mapping[str, Reader]] = {
+    chat.TARGET: chat.read,
+    completion.TARGET: completion.read,
+    embedding.TARGET: embedding.read,
 }
 
 COMPLETION_OBJECT: Final = "text_completion"
@@ -50,6 +58,15 @@ def read(reader: str, method: str, target: str, content_type: str | None, body: 
     if function is None:
         raise RequestError("reader", f"{reader!a:.80} is unknown to this release, which has {', '.join(READERS)}")
     return function(method, target, content_type, body)
+
+
+def usual_target(body: bytes) -> str:
+    """Where a client sends such a body: the address of the first task that can read it, and else a chat's."""
+    for target, reader in _POSTED.items():
+        with suppress(RequestError):
+            reader("POST", target, None, body)
+            return target
+    return chat.TARGET
 
 
 def holds_outcome(document: Mapping[str, object]) -> bool:
@@ -105,5 +122,5 @@ __all__ = [
     "holds_outcome",
     "received_answer",
     "received_stream",
-    "is_beginning",
+    "usual_target",
 ]

@@ -88,14 +88,6 @@ def joined(events: Sequence[object], new: Callable[[], Joined]) -> Received:
     return Received(outputs=outputs, error=error, whole=finished or error is not None)
 
 
-def is_beginning(received: Received, outputs: Sequence[Output]) -> bool:
-    """Whether what arrived of a stream that broke off is a beginning of these recorded outputs. Source: SPEC 7."""
-    return len(received.outputs) <= len(outputs) and all(
-        mine.kind == theirs.kind and _begins(mine.content, theirs.content)
-        for mine, theirs in zip(received.outputs, outputs, strict=False)
-    )
-
-
 def in_order_at(listed: object, where: str) -> list[Mapping[str, object]]:
     """The objects of a list in the order of their `index`, which counts from 0.
 
@@ -161,19 +153,3 @@ def text_or_none_at(value: object, where: str) -> str | None:
 def value_of(value: object) -> Value:
     """What JSON gives, as a record holds it."""
     return value  # type: ignore[return-value]  # what JSON gives is a Value
-
-
-def _begins(mine: Value, theirs: Value) -> bool:
-    """Whether what was received is a beginning: texts are cut off, lists and maps have fewer members, what is null did not come yet."""
-    if mine is None:
-        return True
-    if isinstance(mine, str):
-        return isinstance(theirs, str) and theirs.startswith(mine)
-    if isinstance(mine, Mapping):
-        return isinstance(theirs, Mapping) and all(_begins(part, theirs.get(name)) for name, part in mine.items())
-    return (
-        isinstance(mine, list | tuple)
-        and isinstance(theirs, list | tuple)
-        and len(mine) <= len(theirs)
-        and all(map(_begins, mine, theirs))
-    )

@@ -26,6 +26,7 @@ from tallystick.tasks.reading import DELIVERY, Reading, json_object, placed, sto
 
 NAME: Final = "chat"
 READER: Final = "chat/openai/1"
+TARGET: Final = "/v1/chat/completions"
 SYSTEM_ROLES: Final = ("system", "developer")
 """Chat templates know one of the two."""
 ANSWERING: Final = "assistant"

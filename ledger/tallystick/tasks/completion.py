@@ -18,6 +18,7 @@ from tallystick.tasks.reading import DELIVERY, Reading, json_object, placed, sto
 
 NAME: Final = "completion"
 READER: Final = "completion/openai/1"
+TARGET: Final = "/v1/completions"
 
 
 def read(method: str, _target: str, _content_type: str | None, body: bytes) -> Reading:

@@ -1,4 +1,8 @@
-"""The reader `download/tallystick/1`: `GET /v1/exports/{export}/files/{file}`, or `GET /v1/exports/{export}/archive.tar`."""
+"""The task `download`: a file that an export published, all of them as one archive, or a file of a model as it was registered.
+
+The reader `download/tallystick/1` takes `GET /v1/exports/{export}/files/{file}` and `GET /v1/exports/{export}/archive.tar`; the reader
+`files/tallystick/1` takes `GET /v1/models/{model}/files/{file}`, where the model's name may hold one slash.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from tallystick.errors import RequestError
 from tallystick.tasks.reading import Reading, path_segments, require_method
 
 NAME: Final = "download/tallystick/1"
+FILES_NAME: Final = "files/tallystick/1"
 ARCHIVE_FILE: Final = "archive.tar"
 
 
@@ -17,10 +22,7 @@ def read(method: str, target: str, _content_type: str | None, body: bytes) -> Re
     Raises: RequestError.
     Source: SPEC 7.
     """
-    require_method(method, "GET")
-    if body:
-        raise RequestError("body", "is not empty")
-    segments = path_segments(target)
+    segments = _asked_of(method, target, body)
     if len(segments) < 4 or segments[:2] != ["v1", "exports"]:
         raise RequestError("target", "is not below /v1/exports/{export}/")
     export, rest = segments[2], segments[3:]
@@ -31,3 +33,26 @@ def read(method: str, target: str, _content_type: str | None, body: bytes) -> Re
     else:
         raise RequestError("target", f"names neither a file of an export nor its {ARCHIVE_FILE}")
     return Reading(prompt=None, system=None, asked={"export": export, "file": file})
+
+
+def read_files(method: str, target: str, _content_type: str | None, body: bytes) -> Reading:
+    """What a download of a registered model's file asks: which model, and which of its files. `files` is no second part of a name.
+
+    Raises: RequestError.
+    Source: SPEC 7.
+    """
+    segments = _asked_of(method, target, body)
+    at = next((place for place in (3, 4) if segments[place : place + 1] == ["files"]), None)
+    if at is None or segments[:2] != ["v1", "models"] or len(segments) == at + 1:
+        raise RequestError("target", "is not /v1/models/{model}/files/{file}")
+    return Reading(
+        prompt=None, system=None, asked={"file": "/".join(segments[at + 1 :])}, model="/".join(segments[2:at])
+    )
+
+
+def _asked_of(method: str, target: str, body: bytes) -> list[str]:
+    """The parts of the path of a GET. Raises: RequestError."""
+    require_method(method, "GET")
+    if body:
+        raise RequestError("body", "is not empty")
+    return path_segments(target)

@@ -20,6 +20,7 @@ from tallystick.tasks.reading import Reading, json_object, placed, texts_or_ids
 
 NAME: Final = "embedding"
 READER: Final = "embedding/openai/1"
+TARGET: Final = "/v1/embeddings"
 FLOAT_BYTES: Final = 4
 
 

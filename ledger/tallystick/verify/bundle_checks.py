@@ -45,12 +45,12 @@ from tallystick.verify.binding_checks import (
 from tallystick.verify.bundle_on_chain import BundleOnChain
 from tallystick.verify.claims import note_shown
 from tallystick.verify.field_checks import Window, check_device_time, check_price, check_times
-from tallystick.verify.model_checks import ModelFolder, check_model, leave_model
+from tallystick.verify.model_checks import ModelFolder, check_model, exported_in, leave_model
 from tallystick.verify.opened_checks import NO_PRICE, check_sender
 from tallystick.verify.promise_checks import Arrived, check_deadline, check_promise, check_receipt
 from tallystick.verify.shown_fields import read_shown_fields
 from tallystick.verify.tally import Tally
-from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS, BundleSubject, Gap, Step, Verdict
+from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS, BundleSubject, Exported, Gap, Step, Verdict
 from tallystick.verify.vouching import Vouch, gap_of
 
 OFFLINE: Final = "not compared with the contract: no chain node was asked"
@@ -93,6 +93,7 @@ class _BundleVerification:
         self._header: SealedHeader | None = None
         self._batch_time = None if bundle.evidence.anchor is None else bundle.evidence.anchor.block_time
         self._created_at: int | None = None
+        self._exported: Exported | None = None
 
     def verdict(self, transport: Transport | None) -> Verdict:
         evidence, tally, folder = self._evidence, self._tally, self._folder
@@ -129,6 +130,7 @@ class _BundleVerification:
                 opened=self._bundle.record_secret is not None,
                 head_block=None if on_chain is None else on_chain.head_block,
                 model_digest=None if folder is None else folder.manifest.digest,
+                exported=self._exported,
             ),
             steps=LEDGER_STEPS if folder is None else tuple(Step),
             grounded=True,
@@ -254,6 +256,7 @@ class _BundleVerification:
             tally.skip(Step.DECRYPTION, "the bundle does not carry the record's secret")
         self._check_bindings(record, shown, opened, leaf)
         self._check_fields(record, shown)
+        self._exported = exported_in(record, shown, self._evidence.index)
         if self._folder is not None:
             check_model(tally, self._where, record, shown, self._folder)
         note_shown(tally, record, shown, replayed=bool(tally.held[Step.REPLAY]))

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tallystick.errors import IdError, ManifestError
+from tallystick.errors import IdError, JsonError, ManifestError
 from tallystick.ids import parse_hash
 from tallystick.manifest import MAX_FILES, FileEntry, Manifest, combine
 from tallystick.record import Value
-from tallystick.strict_json import is_shallow
+from tallystick.strict_json import read_json
 
 MAX_LIST_BYTES = 4_194_304
 
@@ -103,9 +102,7 @@ def _resource(origin: str, resource: object) -> FileEntry:
 
 
 def _json(origin: str, data: bytes) -> object:
-    if not is_shallow(data):
-        raise ManifestError(origin, "nests too deep")
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(origin, f"is not JSON: {error!s:.100}") from error
+        return read_json(data, len(data))
+    except JsonError as error:
+        raise ManifestError(origin, str(error)) from error

@@ -11,11 +11,11 @@ from tallystick.manifest import Manifest
 from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage
 from tallystick.verify.file_lists import FileList, exported_files
 from tallystick.verify.tally import Tally
-from tallystick.verify.verdict import Gap, Step
+from tallystick.verify.verdict import Exported, Gap, Step
 
 EXPORT_TASK: Final = "export"
 DOCUMENT: Final = "document"
-MESSAGE: Final = "message"
+TEXT_KINDS: Final = ("message", "text")
 REPLAYED_FIELDS: Final = (
     "task", "state", "gpu", "model", "parameters", "prompt", "response", "usage", "proof_of_compute",
 )  # fmt: skip
@@ -28,7 +28,16 @@ NO_LIST: Final = (
 MADE_FROM_IT: Final = Gap(
     "the folder says that it was derived from the model that answered, and its files are others than that model's: that it was made"
     " faithfully from it is the exporter's word so far",
-    "the evidence of the export's own record: it names the source, and lists the files that came out",
+    "the evidence of the export's own record, --export FILE: it names the source, and lists the files that came out; or the files that"
+    " answered, which `tallystick pull --original` fetches",
+)
+SAME_FILES: Final = "these are the very files that the record names"
+EXPORTED_FILES: Final = (
+    "these are the files that the export's record lists; the record names the model that they were made from"
+)
+DERIVED: Final = (
+    "these are not the files that answered: record {} of the same log says that they were exported from those, and its parity report how"
+    " they compare"
 )
 SHOW_IT: Final = "evidence that opens the record, or discloses these fields"
 RUN_IT: Final = "a machine and a model folder that can run it"
@@ -67,12 +76,15 @@ Replay = Callable[[Record], Replayed]
 class ModelFolder:
     """A model folder to hold against a record: its files, lists that may tell which differ, and how to run it, if asked.
 
-    `made_from` is the digest of the model that the folder says it was made from.
+    `own` is the list in its own signature. `made_from` is the digest of the model that the folder says it was made from, and `exported`
+    what the log says of that, in evidence that holds.
     """
 
     manifest: Manifest
     lists: tuple[FileList, ...] = ()
+    own: FileList | None = None
     made_from: bytes | None = None
+    exported: Exported | None = None
     replay: Replay | None = None
 
 
@@ -104,16 +116,25 @@ def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str
     if isinstance(named, str):
         tally.block(Step.MODEL_DIGEST, Gap(named, SHOW_IT))
         return False
-    expected, own_list = named
+    expected, listed = named
     found = folder.manifest.digest
     if found == expected:
         tally.held[Step.MODEL_DIGEST] += len(folder.manifest.files)
+        tally.note(Step.MODEL_DIGEST, SAME_FILES if listed is None else EXPORTED_FILES, 0)
         return True
-    if folder.made_from == expected:
+    exported = folder.exported
+    if exported is not None and (exported.source, exported.digest) == (expected, found):
+        tally.held[Step.MODEL_DIGEST] += len(folder.manifest.files)
+        tally.note(Step.MODEL_DIGEST, DERIVED.format(exported.index), 0)
+        return False
+    own = folder.own
+    if folder.made_from == expected and (own is None or own.digest == found):
         tally.block(Step.MODEL_DIGEST, MADE_FROM_IT, 0)
         return False
+    if own is not None and folder.made_from == expected:
+        expected, listed = own.digest, own  # an export that was changed: it is held to the list that was signed with it
     tally.fail(ModelDigestError(f"{where}, model folder", f"digest {expected.hex()}", f"digest {found.hex()}"))
-    lists = folder.lists if own_list is None else (own_list, *folder.lists)
+    lists = [one for one in (listed, own, *folder.lists) if one is not None]
     kept = next((one for one in lists if one.digest == expected), None)
     if kept is not None:
         _name_differences(tally, kept, folder.manifest)
@@ -122,6 +143,14 @@ def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str
         tally.note(Step.MODEL_DIGEST, f"{one.origin} lists the files of another model, {one.digest.hex()}", 0)
     tally.note(Step.MODEL_DIGEST, NO_LIST, 0)
     return False
+
+
+def exported_in(record: Record, shown: frozenset[str], index: int) -> Exported | None:
+    """What the record of an export says of its source and its files, as far as that is shown."""
+    named = _named_files(record, shown)
+    if record.task != EXPORT_TASK or isinstance(named, str) or "model" not in shown or record.model is None:
+        return None
+    return Exported(index=index, source=record.model.weights_digest, digest=named[0])
 
 
 def _named_files(record: Record, shown: frozenset[str]) -> tuple[bytes, FileList | None] | str:
@@ -208,10 +237,11 @@ def _recorded_answer(record: Record, shown: frozenset[str]) -> _Answer | str:
 
 
 def _text_of(output: Output) -> _Answer | str:
-    """A message of text alone, which is what a replay gives."""
-    content = output.content
-    text = content.get("content") if output.kind == MESSAGE and isinstance(content, Mapping) else None
-    if not isinstance(text, str) or (isinstance(content, Mapping) and content.get("tool_calls")):
+    """A text, or a message of text alone, which is what a replay gives."""
+    text = output.content if output.kind in TEXT_KINDS else None
+    if isinstance(text, Mapping):
+        text = None if text.get("tool_calls") else text.get("content")
+    if not isinstance(text, str):
         return f"whose answer is more than text, or other (kind {output.kind})"
     return _Answer(text=text, finish_reason=output.finish_reason)
 

@@ -9,20 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tallystick.binding import response_digest, response_hash
 from tallystick.errors import (
     AnswerError,
-    OpenError,
     Party,
     ReceiptsError,
-    RecordError,
     ResponseBindingError,
     SignatureError,
 )
-from tallystick.evidence_files import SavedAnswer, request_hash_sent
+from tallystick.evidence_files import SavedAnswer, request_hash_sent, response_hash_received
 from tallystick.ids import Address, to_hex
 from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
-from tallystick.sealing import response_salt
 from tallystick.verify.promise_checks import Message, check_pairs, log_of, require_same_log
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Verdict
@@ -142,8 +138,8 @@ def _check_request(tally: Tally, answer: SavedAnswer, sent: SentRequest) -> None
 
 def _check_response(tally: Tally, answer: SavedAnswer) -> None:
     # 13 response-binding: what came is what the receipt was signed for
-    receipt, received, secret = answer.receipt, answer.received, answer.record_secret
-    if receipt is None or secret is None:
+    receipt, received = answer.receipt, answer.received
+    if receipt is None or answer.record_secret is None:
         tally.skip(Step.RESPONSE_BINDING, SECRET_ABSENT)
         return
     if received is None:
@@ -155,8 +151,8 @@ def _check_response(tally: Tally, answer: SavedAnswer) -> None:
     expected = f"an answer with the signed hash {to_hex(receipt.receipt.response_hash)}"
     where = f"the saved answer of record {receipt.receipt.index}"
     try:
-        found = response_hash(response_salt(secret), response_digest(received.error, received.outputs))
-    except (OpenError, RecordError) as error:
+        found = response_hash_received(answer)
+    except AnswerError as error:
         tally.fail(ResponseBindingError(where, expected, str(error), Party.ANSWERER))
         return
     if found == receipt.receipt.response_hash:

@@ -170,10 +170,20 @@ class LogSubject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export's record says: the record at `index` lists files of this digest, made from the model of the digest `source`."""
+
+    index: int
+    source: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BundleSubject:
     """Which record's evidence was checked, and against which chain state; `head_block` is None offline.
 
-    `model_digest` is that of the folder that was held against the record, None where none was. `vouched` says who said whose log
+    `model_digest` is that of the folder that was held against the record, None where none was; `exported` what an export's record says
+    of its files. `vouched` says who said whose log
     it is, None where nobody did. `kind` is `bundle`, or `receipt`, `admission`, `head`, `erasure` for what was signed alone.
     """
 
@@ -188,6 +198,7 @@ class BundleSubject:
     opened: bool
     head_block: BlockRef | None
     model_digest: bytes | None = None
+    exported: Exported | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tallystick.chain.calldata import append_size
+from tallystick.chain.packing import append_size
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.anchor.errors import RecordTooLarge
 from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES

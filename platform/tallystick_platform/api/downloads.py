@@ -1,4 +1,4 @@
-"""`GET /v1/exports/{id}/files/{name}` and `/archive.tar`: published files, whole or in part, each delivery a record.
+"""`GET /v1/exports/{id}/files/{name}`, `/archive.tar`, and `GET /v1/models/{id}/files`: files, whole or in part, each delivery a record.
 
 The first byte leaves once the admission is durable, which the headers prove; the record says how many bytes the connection took. What
 sends no content (HEAD, 304, refusals) is no delivery and leaves no record.
@@ -16,23 +16,23 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from tallystick.tasks import downloads
+from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.error_table import describe, describe_recorded
+from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.ranges import Conditions, conditions_of
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import OtherContent
-from tallystick_platform.api.replies import Header, Reply, send_error, send_start
+from tallystick_platform.api.replies import Header, Reply, json_reply, reads, send_error, send_start
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts, StopReason
-from tallystick_platform.jobs.archive import ARCHIVE_NAME
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
+from tallystick_platform.jobs.published import ARCHIVE_NAME, Published, version_files
 
-READER = downloads.NAME
 SEND_LIMIT_S = 30.0  # for the empty last message, to a client that does not read
 FILE = b"application/octet-stream"
 TAR = b"application/x-tar"
@@ -58,27 +58,50 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         headers = described(part, etag)
         if head_only:
             return HeadReply(status, headers, part)
-        http = received(scope, b"", reader=READER, streamed=True)
+        http = received(scope, b"", reader=part.of.reader, streamed=True)
         return DownloadReply(services.downloads, services.proofs, principal, part, http, status, headers)
 
     @route("/v1/exports/{export_id:str}/files/{name:path}", http_method=["GET", "HEAD"])
     async def download_file(request: Request, export_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        job = await services.exports.find(principal.address, export_id)
-        return answer(request, principal, part_of(job, name.removeprefix("/")))
+        published = await services.exports.published(principal.address, export_id)
+        return answer(request, principal, part_of(published, name.removeprefix("/")))
 
     @route(f"/v1/exports/{{export_id:str}}/{ARCHIVE_NAME}", http_method=["GET", "HEAD"])
     async def download_archive(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return answer(request, principal, archive_of(await services.exports.find(principal.address, export_id)))
+        return answer(request, principal, archive_of(await services.exports.published(principal.address, export_id)))
 
-    return [download_file, download_archive]
+    @reads(model_paths("/files"))
+    async def list_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        principal = await principal_of(request.scope["headers"], services.authenticator)
+        return json_reply(listed(version_files(await services.models.files(model_id_of(request), principal.address))))
+
+    @route(model_paths("/files/{name:path}"), http_method=["GET", "HEAD"])
+    async def download_original(request: Request, name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        principal = await principal_of(request.scope["headers"], services.authenticator)
+        found = version_files(await services.models.files(model_id_of(request), principal.address))
+        return answer(request, principal, part_of(found, name.removeprefix("/")))
+
+    return [download_file, download_archive, list_files, download_original]
+
+
+def listed(of: Published) -> dict[str, object]:
+    """A version's files as they were registered; the digest covers all of them but the signature."""
+    return {
+        "object": "model.files",
+        "reference": of.name,
+        "model": of.model,
+        "version": of.version,
+        "manifest_digest": to_hex(of.digest),
+        "files": [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in of.files],
+    }
 
 
 def etag_of(part: Part) -> str:
     """A file's content is named by its SHA-256; an archive's by the digest of all that it holds."""
     if part.file is None:
-        return f'"{(part.job.digest or b"").hex()}.tar"'
+        return f'"{part.of.digest.hex()}.tar"'
     return f'"{part.file.sha256.hex()}"'
 
 
@@ -89,12 +112,12 @@ def narrowed(part: Part, conditions: Conditions, etag: str) -> Part:
     span = conditions.span(etag, part.length)
     if span is None:
         return part
-    return Part(job=part.job, name=part.name, file=part.file, offset=span.offset, length=span.length, span=str(span))
+    return Part(of=part.of, name=part.name, file=part.file, offset=span.offset, length=span.length, span=str(span))
 
 
 def described(part: Part, etag: str) -> list[Header]:
     """The headers of a delivery, but for those that its status line and its record bring."""
-    name = part.name.rpartition("/")[2] if part.file is not None else f"{part.job.id}.tar"
+    name = part.name.rpartition("/")[2] if part.file is not None else f"{part.of.name}.tar"
     headers: list[Header] = [
         (b"etag", etag.encode()),
         (b"accept-ranges", b"none" if part.file is None else b"bytes"),

@@ -21,7 +21,7 @@ from tallystick_platform.api.query import whole_number
 from tallystick_platform.api.received import received
 from tallystick_platform.api.replies import Header, json_reply, reads
 from tallystick_platform.api.services import Services
-from tallystick_platform.jobs.reading import downloadable
+from tallystick_platform.jobs.published import downloadable
 from tallystick_platform.store.jobs import ExportJob
 
 READER = exports.NAME

@@ -110,13 +110,15 @@ def _export_paths() -> Schema:
     export_id, one = in_path("export_id", "From the answer that took the job."), "/v1/exports/{export_id}"
     cancel = read("Give an export up; or, where it is finished, remove its files", "Export", [export_id], missing=True)
     cancel["responses"]["409"] = error("It is being recorded at this moment: try again.")
+    model, name = in_path("model_id", "May hold a slash, and `@version`."), in_path("name", "May hold slashes.")
+    original = "/v1/models/{model_id}/files"
     return {
+        original: {"get": read("The files that a version was registered with", "ModelFiles", [model], missing=True)},
+        f"{original}/{{name}}": {"get": _download("One of them", [model, name])},
         "/v1/models/{model_id}/exports": {"post": _export()},
         "/v1/exports": {"get": read("Your exports, newest first", "ExportList", _paging())},
         one: {"get": read("One export", "Export", [export_id], missing=True), "delete": cancel},
-        f"{one}/files/{{name}}": {
-            "get": _download("One file of a finished export", [export_id, in_path("name", "May hold slashes.")])
-        },
+        f"{one}/files/{{name}}": {"get": _download("One file of a finished export", [export_id, name])},
         f"{one}/archive.tar": {"get": _download("All its files as one tar stream", [export_id])},
     }
 

@@ -122,6 +122,16 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("tallystick",),
     ),
+    "ModelFiles": shape(
+        {
+            "object": {"const": "model.files"},
+            "reference": TEXT,
+            "model": TEXT,
+            "version": TEXT,
+            "manifest_digest": HASH,
+            "files": {"type": "array", "items": shape({"name": TEXT, "size": COUNT, "sha256": PLAIN_HASH})},
+        }
+    ),
     "ExportList": page_of("ExportSummary"),
     "Ledger": shape(
         {

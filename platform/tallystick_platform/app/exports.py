@@ -18,8 +18,8 @@ from tallystick_platform.engine.cpu import probe_cpu
 from tallystick_platform.exchange import Exchange
 from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, ExportJobs
 from tallystick_platform.jobs.downloads import Downloads
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.registry.registry import Registry
-from tallystick_platform.sealing import Keyring
 from tallystick_platform.settings import Mode, Settings, longest_work_s
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.jobs import JobStore
@@ -67,9 +67,7 @@ async def start_exports(
         limit_s=settings.export_limit_s,
         signing_key=await asyncio.to_thread(signing_key, settings),
     )
-    downloads = Downloads(
-        exchange=exchange, folders=folders, facts=facts, clock=clock, limit_s=longest_work_s(promise_s)
-    )
+    downloads = Downloads(exchange=exchange, facts=facts, clock=clock, limit_s=longest_work_s(promise_s))
     stack.callback(downloads.close)
     stack.push_async_callback(jobs.stop)
     await jobs.start()

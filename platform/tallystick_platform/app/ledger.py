@@ -21,7 +21,7 @@ from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.api.services import BatchView, LedgerView, TermsView
 from tallystick_platform.clock import Clock
-from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.records import StoredRecord

@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, suppress
 
 from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.registrations import Registrations
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.uploads import Uploads
-from tallystick_platform.sealing import Keyring
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs

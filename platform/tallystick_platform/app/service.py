@@ -19,7 +19,7 @@ from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.starting import Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider
-from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.settings import redacted
 
 VIEW_TIMEOUT_S = 2.0  # a page about the chain does not wait long for it
@@ -62,19 +62,21 @@ class Service:
         self._transport.close()
 
     async def readiness(self) -> Readiness:
-        """Whether a request would be answered now."""
+        """Whether a request would be answered now, and the model list holds what the standing workers serve for good."""
         gate, dispatcher = self.running.gate, self.running.dispatcher
         status = await asyncio.to_thread(self.running.anchoring.status)
         anchoring = "ok" if status.error is None else f"{'halted' if status.halted else 'waiting'}: {status.error}"
         fault, held = self.running.journal.fault, self.running.journal.held
+        registering = self.running.registrar.at_work
         admission = "ok" if held is None else f"closed: {held}"
         parts = {
             "admission": "draining" if gate.draining else admission,
             "anchoring": anchoring,
             "journal": "ok" if fault is None or fault == held else f"not ready: {fault}",
+            "registration": "not ready: the model is being registered" if registering else "ok",
             "workers": "ok" if dispatcher.ready else f"not ready: {dispatcher.last_fault or 'loading'}",
         }
-        ready = dispatcher.ready and not gate.draining and not status.halted and fault is None
+        ready = dispatcher.ready and not registering and not gate.draining and not status.halted and fault is None
         return Readiness(ready=ready, parts=parts)
 
     async def drain(self) -> None:
@@ -89,9 +91,10 @@ class Service:
         await self._anchored()
 
     async def ready(self, base_url: str) -> Ready:
-        """Where everything is, once a worker serves."""
+        """Where everything is, once a worker serves and what it serves is registered."""
         running = self.running
         await running.dispatcher.wait_ready()
+        await running.registrar.ended()
         models = running.dispatcher.models()
         return Ready(
             base_url=base_url,

@@ -26,7 +26,7 @@ from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.exports import Exporting, start_exports
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.randomness import RandomPool
-from tallystick_platform.app.workers import start_workers
+from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.errors import SettingsError
@@ -36,7 +36,8 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.opening import open_registry
 from tallystick_platform.registry.registry import Registry
-from tallystick_platform.sealing import Keyring, LedgerSealer, ensure_client, open_keyring
+from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
+from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.settings import Mode, Settings
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
@@ -68,6 +69,7 @@ class Running:
     registry: Registry
     models: ModelDesk
     dispatcher: Dispatcher
+    registrar: Registrar
     gate: Gate
     exchange: Exchange
     exporting: Exporting
@@ -94,7 +96,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         location = await asyncio.to_thread(bootstrap, settings, transport, signer, keys.keeper)
         _check_promise(settings, location)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
-        sealer = LedgerSealer(
+        sealer = Sealer(
             wallet=keys.operator,
             domain=domain,
             log_id=location.log_id,
@@ -113,7 +115,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
         registry = open_registry(settings, database, macs, clock)
-        dispatcher = await start_workers(settings, keys, registry, clock, metrics, stack)
+        dispatcher, registrar = await start_workers(settings, keys, registry, clock, metrics, stack)
         models = start_models(
             settings,
             keys=keys,
@@ -157,6 +159,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             registry=registry,
             models=models,
             dispatcher=dispatcher,
+            registrar=registrar,
             gate=gate,
             exchange=exchange,
             exporting=exporting,

@@ -23,7 +23,7 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import DEMO, GgufFile, LocalFolder, register
-from tallystick_platform.sealing import Keyring
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.settings import Settings
 
 CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 async def start_workers(
     settings: Settings, keys: Keyring, registry: Registry, clock: Clock, metrics: Metrics, stack: AsyncExitStack
-) -> Dispatcher:
+) -> tuple[Dispatcher, Registrar]:
     """Start the pool with its standing workers, and the fleet; leaving the stack ends them."""
     provider = ProviderInfo(
         id=settings.provider_id,
@@ -65,7 +65,7 @@ async def start_workers(
     metrics.workers_ready.set_function(lambda: len(pool.links))
     metrics.worker_queue.set_function(lambda: sum(link.load for link in pool.links))
     _log.info("workers.started", workers=settings.workers, provider=checksum_address(keys.operator.address))
-    return dispatcher
+    return dispatcher, registrar
 
 
 class WorkersCollector(Collector):
@@ -98,8 +98,8 @@ class WorkersCollector(Collector):
 class Registrar:
     """Registers what the standing workers serve, once one of them has said what that is.
 
-    Files are copied or linked in a thread; the model answers meanwhile. What cannot be registered is served all the same: it is
-    the operator's own choice.
+    Files are copied or linked in a thread; the model answers meanwhile, and the service calls itself ready only once that has ended.
+    What cannot be registered is served all the same: it is the operator's own choice.
     """
 
     def __init__(self, model: str, registry: Registry, catalog: RegistryCatalog) -> None:
@@ -114,11 +114,20 @@ class Registrar:
         if link.standing and link.folder is not None and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._register(link), name="register")
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a model that is served already is still being registered."""
+        return self._task is not None and not self._task.done()
+
+    async def ended(self) -> None:
+        """Return once what is at work has ended, whether the model was registered, was there already or was refused."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     async def stop(self) -> None:
         """Break off what is being copied; nothing of it is left."""
         self._stopping.set()
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self.ended()
 
     async def _register(self, link: Link) -> None:
         model = link.placement.model

@@ -22,8 +22,8 @@ from tallystick_platform.app.listening import bind
 from tallystick_platform.cli.chains import location_of
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.keyring import open_keyring
 from tallystick_platform.ledger_chain import Fees, KeySigner, LedgerClient, RemoteSigner, Unsigned
-from tallystick_platform.sealing import open_keyring
 from tallystick_platform.settings import Mode, Settings, load_settings
 from tallystick_platform.store.database import Database
 

@@ -21,13 +21,14 @@ from tallystick_platform.cli.output import EXIT_FOUND, fail, show
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.errors import StoreLocked
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient, read_key_file
-from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import ChainStanding, Checked, check_journal
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.rekey import rekey
 from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
 
 MAX_SHOWN = 1_000  # findings; a journal that was replaced has as many as rows
 LOOK_TIMEOUT_S = 5.0
@@ -40,7 +41,7 @@ def check(*, as_json: bool) -> None:
         if location is None:
             fail("this home folder has no log yet: start the service once", as_json=as_json)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
-        sealer = LedgerSealer(
+        sealer = Sealer(
             wallet=home.keys.operator,
             domain=domain,
             log_id=location.log_id,

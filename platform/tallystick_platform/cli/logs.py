@@ -16,9 +16,9 @@ from tallystick_platform.anchor.bootstrap import send_until
 from tallystick_platform.anchor.errors import NotAnchored
 from tallystick_platform.cli.chains import RPC_TIMEOUT_S, location_of, reached, signer_of
 from tallystick_platform.cli.output import fail, show
+from tallystick_platform.keyring import open_keyring
 from tallystick_platform.ledger_chain import LedgerClient, Signer, read_key_file
 from tallystick_platform.ledger_chain.client import LogOnChain
-from tallystick_platform.sealing import open_keyring
 from tallystick_platform.settings import Mode, Settings, load_settings
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tallystick_platform.sealing import Keyring, open_keyring
+from tallystick_platform.keyring import Keyring, open_keyring
 from tallystick_platform.settings import Settings, load_settings
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs

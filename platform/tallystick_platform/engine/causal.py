@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, kind_of
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.quantisation import ENTRY, read_config
 
@@ -119,7 +119,7 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
     except ModelUnusable:
         raise
     except Exception as error:  # the library raises nothing narrower over models that it does not know
-        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {error}") from error
+        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {kind_of(error)}") from error
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelUnusable(reason="it is an encoder and a decoder, not a causal language model")
     return CausalModel(model.to(device).eval(), dtype=dtype, device=device)
@@ -131,7 +131,7 @@ def refuse_foreign(folder: Path) -> None:
     try:
         config = read_config(folder)
     except FormatError as error:
-        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {error}") from error
+        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {kind_of(error)}") from error
     if "auto_map" in config:
         raise ModelUnusable(
             reason="its config.json asks for Python code of its own (auto_map), which is never run here"
@@ -190,7 +190,7 @@ def _read_json(path: Path, limit_bytes: int) -> dict[str, Any]:
             raise ModelUnusable(reason=f"{path.name} is larger than {limit_bytes} bytes")
         found = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelUnusable(reason=f"{path.name} cannot be read: {error}") from error
+        raise ModelUnusable(reason=f"{path.name} cannot be read: {kind_of(error)}") from error
     if not isinstance(found, dict):
         raise ModelUnusable(reason=f"{path.name} does not hold an object")
     return found

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tallystick_platform.engine.linear import Linear
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, kind_of
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.quantisation import read_config
 
@@ -78,7 +78,7 @@ def is_plain_llama(folder: Path) -> bool:
     try:
         config = read_config(folder)
     except FormatError as error:
-        raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {error}") from error
+        raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {kind_of(error)}") from error
     try:
         read_shape(config)
     except (ModelUnusable, AttributeError, TypeError, ValueError):
@@ -270,7 +270,7 @@ def load_llama(folder: Path, dtype: torch.dtype, device: torch.device) -> LlamaM
     except KeyError as error:
         raise ModelUnusable(reason=f"it has no tensor {error.args[0]}") from error
     except (OSError, ValueError, SafetensorError, FormatError) as error:
-        raise ModelUnusable(reason=f"{folder} cannot be read: {error}") from error
+        raise ModelUnusable(reason=f"{folder} cannot be read: {kind_of(error)}") from error
 
 
 def _rotations(shape: LlamaShape, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:

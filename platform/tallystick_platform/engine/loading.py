@@ -25,7 +25,7 @@ from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, kind_of
 from tallystick_platform.formats.sampling import recommended_sampling
 from tallystick_platform.protocol import GpuInfo, ModelInfo, VersionConfig
 
@@ -155,7 +155,7 @@ def load_codec(*folders: Path) -> TextCodec:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise ModelUnusable(reason=f"{path} cannot be read: {error}") from error
+        raise ModelUnusable(reason=f"{path} cannot be read: {kind_of(error)}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     added = tokenizer.get_added_tokens_decoder()

@@ -22,7 +22,7 @@ import rfc8785
 from model_signing import hashing
 
 from tallystick.manifest import SIGNATURE_NAME
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, kind_of
 
 MAX_CACHE_BYTES = 8 * 1_048_576
 
@@ -40,7 +40,7 @@ def compute(folder: Path) -> WeightsDigest:
     try:
         manifest = _hasher().hash(folder)
     except (OSError, ValueError) as error:
-        raise ModelUnusable(reason=f"{folder} cannot be hashed: {error}") from error
+        raise ModelUnusable(reason=f"{folder} cannot be hashed: {kind_of(error)}") from error
     resources = {item.identifier: bytes(item.digest.digest_value) for item in manifest.resource_descriptors()}
     if not resources:
         raise ModelUnusable(reason=f"{folder} holds no files")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tallystick.errors import ManifestError
 from tallystick.manifest import FileEntry, Manifest
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.card import (
     CARD_NAME,
     PARITY_NAME,
@@ -121,11 +122,11 @@ def _target(spec: ExportSpec) -> Iterator[None]:
         if any(target.iterdir()):
             raise ExportRefused(reason="the target folder is not empty")
     except OSError as error:
-        raise ExportFailed(reason=f"the target folder cannot be used: {error.strerror}") from error
+        raise ExportFailed(reason=f"the target folder cannot be used: {kind_of(error)}") from error
     try:
         yield
     except BaseException:
-        _empty(target)
+        empty(target)
         raise
 
 
@@ -142,10 +143,11 @@ def _system_errors(spec: ExportSpec) -> Iterator[None]:
             free = shutil.disk_usage(spec.target).free
             raise ExportFailed(reason=f"the disk is full; {free} bytes are free and the target was emptied") from error
         named = Path(str(error.filename)).name if error.filename else spec.model
-        raise ExportFailed(reason=f"{named}: {error.strerror or error}") from error
+        raise ExportFailed(reason=f"{named}: {kind_of(error)}") from error
 
 
-def _empty(folder: Path) -> None:
+def empty(folder: Path) -> None:
+    """Remove what lies in a folder, as far as that is possible."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

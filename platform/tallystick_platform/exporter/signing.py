@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick.manifest import LEFT_OUT, SIGNATURE_NAME, Manifest
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportRefused
 
 MAX_KEY_BYTES = 65_536
@@ -25,7 +26,7 @@ def sign_folder(folder: Path, manifest: Manifest, key: Path) -> Path:
         config.use_elliptic_key_signer(private_key=key).set_hashing_config(_KnownHashes(manifest))
         config.sign(folder, folder / SIGNATURE_NAME)
     except (ValueError, TypeError) as error:
-        raise ExportRefused(reason=f"the signing key {key.name} cannot be used: {error}") from error
+        raise ExportRefused(reason=f"the signing key {key.name} cannot be used: {kind_of(error)}") from error
     return folder / SIGNATURE_NAME
 
 
@@ -40,7 +41,7 @@ def require_key(key: Path) -> None:
             raise ExportRefused(reason=f"the signing key {key.name} is larger than {MAX_KEY_BYTES} bytes")
         loaded = load_pem_private_key(key.read_bytes(), None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ExportRefused(reason=f"the signing key {key.name} cannot be read: {error}") from error
+        raise ExportRefused(reason=f"the signing key {key.name} cannot be read: {kind_of(error)}") from error
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.curve.name not in CURVES:
         raise ExportRefused(reason=f"the signing key {key.name} is none on the curves {', '.join(CURVES)}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportRefused
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class ExportSpec:
                 values["signing_key"] = Path(values["signing_key"])
             return cls(**values)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ExportRefused(reason=f"the job's description cannot be read: {error}") from error
+            raise ExportRefused(reason=f"the job's description cannot be read: {kind_of(error)}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

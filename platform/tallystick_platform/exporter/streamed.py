@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.parity import Logits
 from tallystick_platform.exporter.weights import Weights
@@ -109,7 +110,9 @@ class StreamedModel(RunningModel):
                     config, dtype=torch.float32
                 )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ExportRefused(reason=f"the library has no language model for this configuration: {error}") from error
+            raise ExportRefused(
+                reason=f"the library has no language model for this configuration: {kind_of(error)}"
+            ) from error
         model.tie_weights()
         super().__init__(model, name)
         self._attach(tensors)
@@ -177,7 +180,7 @@ def folder_model(folder: Path, name: str) -> RunningModel:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ExportRefused(reason=f"the configuration cannot be read: {error}") from error
+        raise ExportRefused(reason=f"the configuration cannot be read: {kind_of(error)}") from error
     try:
         model = StreamedModel(config, FolderTensors(folder), name)
         model.logits([0])
@@ -196,7 +199,7 @@ def _whole_model(folder: Path, name: str) -> RunningModel:
             folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
     except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-        raise ExportFailed(reason=f"the library does not load the model: {error}") from error
+        raise ExportFailed(reason=f"the library does not load the model: {kind_of(error)}") from error
     model, found = loaded
     wrong = sorted([*found["missing_keys"], *(str(each) for each in found["mismatched_keys"])])
     if wrong:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tallystick.strict_json import is_shallow
+from tallystick.errors import JsonError
+from tallystick.strict_json import JsonBounds, read_json, without_bom
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_JSON_VALUES
-from tallystick_platform.formats.names import shown
 from tallystick_platform.formats.reading import read_whole
 
 
@@ -31,29 +30,14 @@ def parse_json(
     data: bytes, path: Path | str, max_values: int = MAX_JSON_VALUES, max_depth: int = MAX_JSON_DEPTH
 ) -> Any:
     """Requires: `data` is bounded. Raises: FormatError."""
-    # Every value but the first follows a comma or an opening bracket, so this bounds what the parser will allocate.
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
-        raise FormatError(path=path, reason=f"its JSON has more than {max_values} values")
-    # Before the parser, which is recursive: some libraries raise the interpreter's own limit beyond what the stack holds.
-    if not is_shallow(data, max_depth + 1):
-        raise FormatError(path=path, reason=f"its JSON is nested more than {max_depth} deep")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise FormatError(path=path, reason=f"the key {shown(twice)!r} stands twice in one object")
-        return found
-
+    # A value stands behind a comma or a bracket, and the reader counts the colons too.
+    bounds = JsonBounds(depth=max_depth, values=2 * max_values, members=max_values, not_finite=True)
+    if without_bom(data) != data:
+        raise FormatError(path=path, reason="its text begins with a byte order mark, which loaders of models refuse")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=once)
-    except ValueError as error:
-        raise FormatError(path=path, reason="it is not JSON in UTF-8") from error
-    for depth, _, _ in walk(value):
-        if depth > max_depth:
-            raise FormatError(path=path, reason=f"its JSON is nested more than {max_depth} deep")
-    return value
+        return read_json(data, len(data), bounds)
+    except JsonError as error:
+        raise FormatError(path=path, reason=f"its text {error}") from error
 
 
 def walk(value: Any) -> Iterator[tuple[int, str | None, Any]]:

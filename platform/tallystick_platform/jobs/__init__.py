@@ -7,7 +7,7 @@
 - `settling`: the last state of a job, by the record that ends it.
 - `process`: the exporter's process and the lines that it speaks.
 - `folders`: where exports are staged and published, and whether there is room.
-- `downloads`: handing a published file out, byte for byte counted; `reading`: its bytes. `archive`: all files as one tar stream.
+- `downloads`: handing a file out, byte for byte counted; `published`: whose it is, its bytes, and all files as one tar stream.
 - `facts`: what the records of exports and downloads state.
 """
 

@@ -1,4 +1,4 @@
-"""Handing out what an export published: admitted, counted, and recorded with what was really handed over.
+"""Handing out a model's files, an export's or a registered version's: admitted, counted, and recorded with what was really handed over.
 
 A chunk is read while the one before it is on its way, so that one download holds two, whatever the file's size.
 """
@@ -17,17 +17,10 @@ from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Overloaded
 from tallystick_platform.exchange import Admitted, Delivered, Event, Exchange, HttpFacts, Line
-from tallystick_platform.jobs.archive import ARCHIVE_NAME, Archive
-from tallystick_platform.jobs.errors import (
-    DownloadStalled,
-    ExportNotFinished,
-    FileChanged,
-    UnknownFile,
-)
+from tallystick_platform.jobs.errors import DownloadStalled, FileChanged
 from tallystick_platform.jobs.facts import ExportFacts, download_output
-from tallystick_platform.jobs.folders import ExportFolders
-from tallystick_platform.jobs.reading import downloadable, file_chunks
-from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
+from tallystick_platform.jobs.published import ARCHIVE_NAME, Archive, Published
+from tallystick_platform.store.jobs import StoredFile
 
 STALL_LIMIT_S = 120.0
 """For one chunk: a client that takes less than about 9 KB a second is sent away, and can go on later where it stopped."""
@@ -44,7 +37,7 @@ Send = Callable[[bytes], Awaitable[None]]
 class Part:
     """Which bytes of which file, or of the archive of all. `span` as in Content-Range where it is not the whole. Units: bytes."""
 
-    job: ExportJob
+    of: Published
     name: str
     file: StoredFile | None
     offset: int
@@ -55,12 +48,9 @@ class Part:
 class Downloads:
     """Every download of the service. `limit_s` bounds one as a whole: its admission must have its record within the log's promise."""
 
-    def __init__(
-        self, *, exchange: Exchange, folders: ExportFolders, facts: ExportFacts, clock: Clock, limit_s: float
-    ) -> None:
+    def __init__(self, *, exchange: Exchange, facts: ExportFacts, clock: Clock, limit_s: float) -> None:
         self._exchange = exchange
         self._limit_s = limit_s
-        self._folders = folders
         self._facts = facts
         self._clock = clock
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="download")
@@ -89,11 +79,9 @@ class Downloads:
 
     def line(self, principal: Principal, part: Part, http: HttpFacts, start: Start, send: Send) -> Line:
         """The line of one download. `start` sends what comes before the first byte."""
-        if part.file is None:
-            chunks = Archive(part.job).chunks(self._folders)
-        else:
-            chunks = file_chunks(self._folders, part.job.id, part.file, part.offset, part.length)
-        event = self._facts.download(part.job, part.name, part.span)
+        of = part.of
+        chunks = Archive(of).chunks() if part.file is None else of.chunks(part.file, part.offset, part.length)
+        event = self._facts.download(of, part.name, part.span)
         work = Delivery(part, event, chunks, start, send, clock=self._clock, readers=self._readers)
         return self._exchange.line(principal=principal, http=http, work=work, timeout_s=self._limit_s)
 
@@ -150,7 +138,7 @@ class Delivery:
         part = self._part
         output = download_output(
             sha256=None if part.file is None else part.file.sha256,
-            manifest_digest=part.job.digest or b"",
+            manifest_digest=part.of.digest,
             sent_bytes=self.sent,
         )
         return Delivered(outputs=(output,) if self.sent or not part.length else (), started_at=self._started_at)
@@ -176,24 +164,15 @@ class Delivery:
             close()
 
 
-def part_of(job: ExportJob, name: str) -> Part:
-    """The whole of one published file, the signature too, or with ARCHIVE_NAME all of them.
+def part_of(of: Published, name: str) -> Part:
+    """The whole of one file, the signature too.
 
-    Raises: ExportNotFinished, UnknownFile
+    Raises: UnknownFile
     """
-    if job.state is not JobState.FINISHED:
-        raise ExportNotFinished(state=job.state.value)
-    for file in downloadable(job):
-        if file.name == name:
-            return Part(job=job, name=name, file=file, offset=0, length=file.size, span=None)
-    raise UnknownFile
+    file = of.file(name)
+    return Part(of=of, name=name, file=file, offset=0, length=file.size, span=None)
 
 
-def archive_of(job: ExportJob) -> Part:
-    """All files as one tar.
-
-    Raises: ExportNotFinished
-    """
-    if job.state is not JobState.FINISHED:
-        raise ExportNotFinished(state=job.state.value)
-    return Part(job=job, name=ARCHIVE_NAME, file=None, offset=0, length=Archive(job).size, span=None)
+def archive_of(of: Published) -> Part:
+    """All files as one tar."""
+    return Part(of=of, name=ARCHIVE_NAME, file=None, offset=0, length=Archive(of).size, span=None)

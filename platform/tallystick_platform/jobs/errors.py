@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from tallystick_platform.errors import Overloaded, PlatformError
+from tallystick_platform.errors import Overloaded, PlatformError, kind_of
 from tallystick_platform.exchange import WorkFailed
 
 
@@ -73,7 +73,7 @@ class DiskFailed(WorkFailed):
 
     def __init__(self, *, error: OSError) -> None:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        super().__init__(code="no_space" if full else "disk_failed", message=f"the disk: {error.strerror or error}")
+        super().__init__(code="no_space" if full else "disk_failed", message=f"the disk: {kind_of(error)}")
         self.error = error
 
 

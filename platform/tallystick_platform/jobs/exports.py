@@ -26,7 +26,7 @@ import structlog
 from tallystick.ids import Address, RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import Draining, StateConflict
+from tallystick_platform.errors import Draining, StateConflict, UnknownModel
 from tallystick_platform.exchange import Exchange, HttpFacts, ServerStopped, StopReason
 from tallystick_platform.jobs.attempt import Attempt, Models, Workshop, whole
 from tallystick_platform.jobs.errors import (
@@ -40,6 +40,7 @@ from tallystick_platform.jobs.facts import ExportFacts, new_job
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
+from tallystick_platform.jobs.published import Published, export_files
 from tallystick_platform.jobs.recording import JobRecords, Records
 from tallystick_platform.jobs.settling import Settling
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
@@ -167,6 +168,10 @@ class ExportJobs:
             raise UnknownExport
         return self._as_it_is(job)
 
+    async def published(self, viewer: Address, job_id: str) -> Published:
+        """The files of a finished export. Raises: UnknownExport, ExportNotFinished, RowTampered"""
+        return export_files(await self.find(viewer, job_id), self.folders.path(job_id))
+
     async def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
         """What exists for a viewer, newest first. Raises: RowTampered."""
         page = await whole(lambda: self._shop.store.page(viewer, cursor=cursor, limit=limit))
@@ -220,7 +225,7 @@ class ExportJobs:
 
         async def write_down(record_id: RecordId) -> None:
             nonlocal job
-            job = await whole(lambda: self._shop.store.insert(replace(job, record_id=record_id)))
+            job = await whole(lambda: self._written(replace(job, record_id=record_id)))
 
         try:
             taken = await self._records.accept(job, principal, http, write_down)
@@ -233,6 +238,19 @@ class ExportJobs:
         else:
             live.accepted.set_result(Submitted(job=job, ticket=taken.ticket, entry=taken.entry))
         await self._conclude(live, job)
+
+    def _written(self, job: ExportJob) -> ExportJob:
+        """Write the job's row. From then on its version is not removed; one that was removed just before is gone.
+
+        Raises: UnknownModel
+        """
+        written = self._shop.store.insert(job)
+        try:
+            self._shop.models.find(f"{job.model}@{job.version}", None)
+        except UnknownModel:
+            self._shop.store.remove(job.id, UNFINISHED)
+            raise
+        return written
 
     async def _conclude(self, live: LiveJob, job: ExportJob) -> None:
         """Steps 3 to 6."""

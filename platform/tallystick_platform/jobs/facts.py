@@ -10,6 +10,7 @@ from tallystick.ids import RecordId, to_hex
 from tallystick.record import Gpu, Model, Output, Price, Provider, Value
 from tallystick_platform.auth import Principal
 from tallystick_platform.exchange import Event, HttpFacts
+from tallystick_platform.jobs.published import Published
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
@@ -38,14 +39,14 @@ class ExportFacts:
         """What the record that ends it states."""
         return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu, follows=job.record_id)
 
-    def download(self, job: ExportJob, file: str, span: str | None) -> Event:
+    def download(self, of: Published, file: str, span: str | None) -> Event:
         """The event of a download; `span` is the part of the file as in Content-Range, None for the whole."""
-        parameters: dict[str, Value] = {"export": job.id, "file": file, "range": span}
-        return self._event(job, DOWNLOAD_TASK, DOWNLOAD, parameters, gpu=None)
+        parameters: dict[str, Value] = {**of.asked, "file": file, "range": span}
+        return self._event(of, DOWNLOAD_TASK, DOWNLOAD, parameters, gpu=None)
 
     def _event(
         self,
-        job: ExportJob,
+        of: ExportJob | Published,
         task: str,
         engine: str,
         parameters: Mapping[str, Value],
@@ -57,12 +58,12 @@ class ExportFacts:
             follows=follows,
             task=task,
             model=Model(
-                id=job.model,
-                version=job.version,
-                weights_digest=job.source_digest,
+                id=of.model,
+                version=of.version,
+                weights_digest=of.source_digest,
                 engine=engine,
                 engine_version=VERSION,
-                dtype=job.dtype or UNKNOWN_DTYPE,
+                dtype=of.dtype or UNKNOWN_DTYPE,
                 quantisation=None,
                 device="cpu",
             ),

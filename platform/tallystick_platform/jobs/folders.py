@@ -104,18 +104,6 @@ class ExportFolders:
             remove_tree(folder)
         return len(stale)
 
-    def open(self, job_id: str, file: StoredFile) -> int:
-        """A descriptor of a published file.
-
-        Raises: OSError; PublishFailed if it is no file of that size any more.
-        """
-        fd = os.open(self.path(job_id) / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_size != file.size:
-            os.close(fd)
-            raise PublishFailed(reason=f"{file.name!r} is no file of {file.size} bytes any more")
-        return fd
-
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
     for place, names, files in os.walk(folder):

@@ -21,6 +21,7 @@ import msgspec
 from tallystick.errors import ManifestError
 from tallystick.manifest import FileEntry, Manifest
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, clip_text
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exchange import WorkFailed
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.jobs.errors import ExporterFailed
@@ -151,7 +152,7 @@ def _produced(said: Mapping[str, Any]) -> Produced:
         digest, parity = bytes.fromhex(result["digest"]), result["parity"]
         passed = parity["passed"] is True
     except (KeyError, TypeError, ValueError, AttributeError, ManifestError) as error:
-        raise ExporterFailed(reason=f"its result cannot be read: {error}") from error
+        raise ExporterFailed(reason=f"its result cannot be read: {kind_of(error)}") from error
     if manifest.digest != digest:
         raise ExporterFailed(reason="its digest is not that of its files")
     if not passed:

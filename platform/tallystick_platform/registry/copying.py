@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.manifest import LEFT_OUT, SIGNATURE_NAME, name_fault
+from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.limits import MAX_FILES, MAX_FOLDER_BYTES
 from tallystick_platform.registry.errors import DiskFull
@@ -86,7 +87,7 @@ def _walk(place: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     try:
         entries = sorted(os.scandir(place), key=lambda entry: entry.name)
     except OSError as error:
-        raise FormatError(path=place, reason=error.strerror or str(error)) from error
+        raise FormatError(path=place, reason=kind_of(error)) from error
     for entry in entries:
         name = prefix + entry.name
         if name in LEFT_OUT and name != SIGNATURE_NAME:

@@ -12,7 +12,7 @@ import structlog
 
 from tallystick.ids import Address
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
+from tallystick_platform.registry.entries import ModelVersion, Stage, VersionFiles, Visibility
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registrations import Registration, Registrations
 from tallystick_platform.registry.registry import Registry
@@ -78,6 +78,10 @@ class ModelDesk:
     async def find(self, reference: str, address: Address) -> ModelVersion:
         """A version at whatever stage. Raises: UnknownModel"""
         return await asyncio.to_thread(self._registry.find, reference, self.viewer(address))
+
+    async def files(self, reference: str, address: Address) -> VersionFiles:
+        """What a version was registered with. Raises: UnknownModel, NoFiles, FolderBroken"""
+        return await in_thread(self._registry.files, reference, self.viewer(address))
 
     async def versions(self, model: str, address: Address) -> Sequence[ModelVersion]:
         """Every version of a model. Raises: UnknownModel"""

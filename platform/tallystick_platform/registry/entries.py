@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from tallystick.ids import Address
+from tallystick.manifest import Manifest
 
 UPSTREAM_FORMAT = "upstream"
 """The format of a version that another provider serves: its folder holds a description of where, and no weights."""
@@ -128,3 +130,13 @@ class Verification:
     reason: str | None
     signature: SignatureState
     signer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionFiles:
+    """A version's files as they were registered, and where they lie; its signature, where it has one, lies apart from them."""
+
+    version: ModelVersion
+    manifest: Manifest
+    folder: Path
+    signature: Path | None

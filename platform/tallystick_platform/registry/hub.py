@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from tallystick.ids import Address
 from tallystick.manifest import SIGNATURE_NAME
+from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.limits import MAX_FILES
 from tallystick_platform.registry.copying import Progress, copy_files, files_below
 from tallystick_platform.registry.errors import SourceUnusable
@@ -43,6 +46,8 @@ ELSEWHERE = ("onnx/*", "openvino/*", "original/*", "coreml/*", "gguf/*", ".*")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 DEFAULT_REVISION = "main"
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,4 +188,19 @@ def _any(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:300]
+    """What a failed question means for who asked; the library's own text, which names the hub's address and our cache, is for the log."""
+    from huggingface_hub import errors
+
+    _log.warning("hub.failed", error=type(error).__name__, reason=str(error))
+    meanings: tuple[tuple[type[Exception], str], ...] = (
+        (errors.GatedRepoError, "its publisher asks for an agreement first, and this server has none"),
+        (errors.RepositoryNotFoundError, "there is no such repository, or it is private"),
+        (errors.RevisionNotFoundError, "there is no such revision"),
+        (errors.LocalEntryNotFoundError, "the hub cannot be reached"),
+        (errors.EntryNotFoundError, "there is no such file"),
+    )
+    for kind, meaning in meanings:
+        if isinstance(error, kind):
+            return meaning
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return kind_of(error) if status is None else f"the hub answered {status}"

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tallystick.errors import ManifestError
-from tallystick.manifest import LEFT_OUT, Manifest
+from tallystick.manifest import LEFT_OUT, Manifest, hash_folder
+from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.limits import MAX_SIGNATURE_BYTES
-from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.registry.entries import ModelVersion, VersionFiles
 from tallystick_platform.registry.errors import FolderBroken
 from tallystick_platform.registry.folders import ModelFolders, remove_tree, sync
 from tallystick_platform.registry.signatures import Signature
@@ -53,10 +54,28 @@ class Keeping:
                 raise FolderBroken(path=path, reason="it has grown")
             data = path.read_bytes()
         except OSError as error:
-            raise FolderBroken(path=path, reason=error.strerror or str(error)) from error
+            raise FolderBroken(path=path, reason=kind_of(error)) from error
         if hashlib.sha256(data).digest() != digest:
             raise FolderBroken(path=path, reason="it is not what its name says")
         return data
+
+    def files(self, version: ModelVersion) -> VersionFiles:
+        """A version's files, by its list. Raises: FolderBroken where the list is lost and the files are others."""
+        folder, manifest = self._folders.path(version.digest), self.manifest(version.digest)
+        if manifest is None:
+            try:
+                manifest = hash_folder(folder)
+            except ManifestError as error:
+                raise FolderBroken(path=folder, reason="its files cannot be listed") from error
+            if manifest.digest != version.digest:
+                raise FolderBroken(path=folder, reason="its files changed")
+        digest = version.signature_digest
+        return VersionFiles(
+            version=version,
+            manifest=manifest,
+            folder=folder,
+            signature=None if digest is None else self._signature(digest),
+        )
 
     def forget_manifest(self, digest: bytes) -> None:
         """Remove a list that no version needs."""

@@ -16,6 +16,7 @@ from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.registry.entries import (
+    UPSTREAM_FORMAT,
     Facts,
     Model,
     ModelVersion,
@@ -23,12 +24,14 @@ from tallystick_platform.registry.entries import (
     SignatureState,
     Stage,
     Verification,
+    VersionFiles,
     Visibility,
 )
 from tallystick_platform.registry.errors import (
     FolderBroken,
     InUse,
     ModelTaken,
+    NoFiles,
     SignatureRefused,
 )
 from tallystick_platform.registry.facts import Looks
@@ -40,6 +43,7 @@ from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.rows import Rows
 from tallystick_platform.registry.signatures import SignaturePolicy, Signatures
 from tallystick_platform.store.database import Database
+from tallystick_platform.store.jobs import is_exported
 from tallystick_platform.store.row_macs import RowMacs
 
 DEFAULT_QUOTA_BYTES = 64 * 1_073_741_824
@@ -123,6 +127,13 @@ class Registry:
     def path(self, version: ModelVersion) -> Path:
         """The folder of a version's files."""
         return self.folders.path(version.digest)
+
+    def files(self, reference: str, viewer: Address | None) -> VersionFiles:
+        """The files of a version at whatever stage. Raises: UnknownModel; NoFiles where there are none to give away; FolderBroken"""
+        version = self.find(reference, viewer)
+        if version.format == UPSTREAM_FORMAT:
+            raise NoFiles(reference=version.reference)
+        return self._keeping.files(version)
 
     def stored_bytes(self, owner: Address) -> int:
         """What an owner's versions take. Units: bytes."""
@@ -284,5 +295,8 @@ class Registry:
         if needing:
             shown = ", ".join(needing[:3])
             raise InUse(reference=version.reference, reason=f"{shown} is based on it", remedy="remove that first")
+        if is_exported(connection, version.model.id, version.version):
+            remedy = "wait until it has ended, or cancel it"
+            raise InUse(reference=version.reference, reason="an export of it is under way", remedy=remedy)
         if served(version):
             raise InUse(reference=version.reference, reason="a worker has it loaded", remedy="unload it first")

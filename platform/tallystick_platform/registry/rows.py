@@ -19,10 +19,7 @@ from tallystick_platform.registry.entries import (
 )
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import delete_rows, insert_row, replace_row
-from tallystick_platform.store.tables import ModelRow, ModelVersionRow, table_of
-
-MODEL = table_of(ModelRow)
-VERSION = table_of(ModelVersionRow)
+from tallystick_platform.store.tables import MODEL, VERSION
 
 
 class Rows:

@@ -89,12 +89,12 @@ class Signatures:
         try:
             hint, payload = _opened(data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SignatureRefused(model=model, reason=f"{SIGNATURE_NAME} is no signature: {error}") from error
+            raise SignatureRefused(model=model, reason=f"{SIGNATURE_NAME} is no signature") from error
         key = self._signers.get(hint)
         if key is None:
             return Signature(state=SignatureState.UNCHECKED, signer=hint, data=data)
-        _verify(folder, data, key, model, apart_from)
         _covers(payload, manifest, model, apart_from)
+        _verify(folder, data, key, model, apart_from)
         return Signature(state=SignatureState.VERIFIED, signer=hint, data=data)
 
     def clear(self, version: ModelVersion) -> None:
@@ -131,7 +131,7 @@ def sign_folder(folder: Path, private_key: Path) -> Path:
 
 
 def _verify(folder: Path, data: bytes, key: Path, model: str, apart_from: frozenset[str]) -> None:
-    """Step 1: the library's own check, of the key's signature and of every file."""
+    """Step 2: the library's own check, of the key's signature and of every file."""
     import tempfile
 
     from model_signing import hashing, verifying
@@ -149,13 +149,16 @@ def _verify(folder: Path, data: bytes, key: Path, model: str, apart_from: frozen
                 config.use_elliptic_key_verifier(public_key=key).set_hashing_config(hasher)
                 config.verify(folder, Path(file.name))
         except Exception as error:  # its errors have no common root
-            raise SignatureRefused(model=model, reason=f"it is not that of these files: {error}"[:400]) from error
+            raise SignatureRefused(model=model, reason="it is not its key's, or not that of these files") from error
 
 
 def _covers(payload: dict[str, Any], manifest: Manifest, model: str, apart_from: frozenset[str]) -> None:
-    """Step 2: what was signed lists every file of ours. A signature may say of itself that it leaves files out."""
-    resources = payload["predicate"]["resources"]
-    signed = {str(item["name"]): (item["algorithm"], str(item["digest"])) for item in resources}
+    """Step 1: what was signed lists every file of ours. A signature may say of itself that it leaves files out."""
+    try:
+        resources = payload["predicate"]["resources"]
+        signed = {str(item["name"]): (item["algorithm"], str(item["digest"])) for item in resources}
+    except (KeyError, TypeError) as error:
+        raise SignatureRefused(model=model, reason=f"{SIGNATURE_NAME} lists no files") from error
     for entry in manifest.files:
         if entry.name in apart_from:
             continue

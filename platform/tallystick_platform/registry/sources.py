@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import rfc8785
 
 from tallystick.ids import Address
+from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
 from tallystick_platform.formats.gguf_file import read_header
 from tallystick_platform.registry.conversion import converted, packaged_gguf
@@ -297,7 +298,7 @@ def _file(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except OSError as error:
-        raise SourceUnusable(source=str(path), reason=error.strerror or str(error)) from error
+        raise SourceUnusable(source=str(path), reason=kind_of(error)) from error
 
 
 def _unwrap(folder: Path) -> None:

@@ -11,10 +11,8 @@ from tallystick.ids import Address
 from tallystick_platform.registry.upload_entries import Announcement, Missing, Upload, gaps
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import delete_rows, insert_row
-from tallystick_platform.store.tables import UploadPartRow, UploadRow, table_of
+from tallystick_platform.store.tables import PART, UPLOAD
 
-UPLOAD = table_of(UploadRow)
-PART = table_of(UploadPartRow)
 OPEN = "open"
 
 

@@ -5,6 +5,7 @@
 - `row_macs`: a MAC over every row, so that a changed column is found and named.
 - `inventory`: which rows there are, so that a missing one is found. `row_writes`: whatever writes a row comes through here.
 - `journal`: admissions and records, through one writer and group commits. Start reading there.
+- `sealer`, `epoch_keys`: sealing records and drafts, signing for the log's writer; the keys of epochs as files.
 - `batches`: the anchorer's side: which records stand in which batch, and how far each batch has come.
 - `adoption`: going on behind a chain that knows more, after a backup was restored. `rekey`: the same rows under another operator's key.
 - `records`, `tokens`: reading records, keeping API tokens.

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Table, func, select, union_all
 
 from tallystick.ids import Address, Hash32, Head, Index, Leaf
 from tallystick.ids import Epoch as EpochNumber
-from tallystick_platform.store.batches import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import adopt, insert_row, read_inventory, replace_row
@@ -26,10 +25,11 @@ from tallystick_platform.store.rows import (
     Row,
     Void,
     epoch_of,
+    pack_wraps,
     place_of,
     void_of,
 )
-from tallystick_platform.store.wraps import pack_wraps
+from tallystick_platform.store.tables import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
 
 ROWS_AT_ONCE = 4_096
 

@@ -48,19 +48,8 @@ from tallystick_platform.store.rows import (
     place_of,
     void_of,
 )
-from tallystick_platform.store.tables import (
-    AdoptedRecordRow,
-    BatchRow,
-    EpochRow,
-    RecordRow,
-    RotationRow,
-    VoidRow,
-    table_of,
-)
+from tallystick_platform.store.tables import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
 
-BATCH, EPOCH, VOID, ROTATION, RECORD, ADOPTED = (
-    table_of(model) for model in (BatchRow, EpochRow, VoidRow, RotationRow, RecordRow, AdoptedRecordRow)
-)
 _ON_CHAIN = (AnchorState.MINED.value, AnchorState.FINAL.value)
 _KINDS: tuple[tuple[Table, Callable[[Mapping[str, Any]], Row]], ...] = (
     (BATCH, batch_of),

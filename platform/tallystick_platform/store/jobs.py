@@ -15,9 +15,8 @@ from tallystick_platform.errors import StateConflict
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import delete_rows, insert_row, replace_row
-from tallystick_platform.store.tables import ExportJobRow, table_of
+from tallystick_platform.store.tables import JOB
 
-JOB = table_of(ExportJobRow)
 WHOLE = 1_000  # progress at rest counts in thousandths
 
 
@@ -175,6 +174,13 @@ class JobStore:
             found = "no such row" if job is None else job.state.value
             raise StateConflict(table=JOB.name, row=job_id, expected=" or ".join(required), found=found)
         return job
+
+
+def is_exported(connection: Connection, model: str, version: str) -> bool:
+    """Whether an export of this version waits or runs, as the caller's transaction sees it."""
+    query = select(func.count()).select_from(JOB).where(JOB.c.model == model, JOB.c.version == version)
+    query = query.where(JOB.c.state.in_([state.value for state in UNFINISHED]))
+    return int(connection.execute(query).scalar_one()) > 0
 
 
 def _values(job: ExportJob) -> dict[str, Value]:

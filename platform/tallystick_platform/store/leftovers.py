@@ -14,9 +14,8 @@ from tallystick_platform.store import settlement
 from tallystick_platform.store.database import WriterConnection
 from tallystick_platform.store.drafts import decode_draft
 from tallystick_platform.store.sealer import Sealer
-from tallystick_platform.store.tables import AdmissionRow, table_of
+from tallystick_platform.store.tables import ADMISSION
 
-ADMISSION = table_of(AdmissionRow)
 _COLUMNS = tuple(column.name for column in ADMISSION.columns)
 _DRAFTS = "SELECT admission_seq, epoch FROM draft ORDER BY admission_seq"
 _CIPHERTEXT = "SELECT ciphertext FROM draft WHERE admission_seq = ?"

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tallystick_platform.errors import SchemaTooNew, SchemaTooOld
+from tallystick_platform.store.tables import METADATA
 
 HEAD = "2001"
 """The newest migration. Checked first, so that Alembic is imported only when there is something to migrate."""
@@ -15,7 +16,7 @@ OLDEST = "2001"
 
 
 def migrate(connection: Connection, path: Path) -> None:
-    """Bring the schema to HEAD. Each migration commits whole or not at all.
+    """Bring the schema to HEAD, all of it or nothing; a new database gets the tables as they are now.
 
     Raises: SchemaTooNew, SchemaTooOld
     """
@@ -32,7 +33,17 @@ def migrate(connection: Connection, path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        if found is None:
+            METADATA.create_all(connection, checkfirst=False)
+            command.stamp(config, HEAD)
+        else:
+            command.upgrade(config, HEAD)
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
 
 
 def _version(connection: Connection) -> str | None:

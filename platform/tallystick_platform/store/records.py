@@ -15,12 +15,10 @@ from tallystick.record import State
 from tallystick_platform.errors import RowTampered
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs
-from tallystick_platform.store.tables import AdmissionRow, BatchRow, BlobRow, RecordRow, table_of
+from tallystick_platform.store.tables import ADMISSION, BATCH, BLOB, RECORD
 
 MAX_PAGE = 100
 US_PER_S = 1_000_000
-
-RECORD, ADMISSION, BATCH, BLOB = (table_of(model) for model in (RecordRow, AdmissionRow, BatchRow, BlobRow))
 
 
 class Progress(StrEnum):

@@ -8,10 +8,10 @@ from __future__ import annotations
 from sqlalchemy import select, update
 
 from tallystick_platform.errors import InventoryUnreadable
-from tallystick_platform.store.check.macs import TABLES
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.inventory import READ, WRITE, Holding, Inventory, InventoryBox
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs
+from tallystick_platform.store.tables import MARKED
 
 
 def rekey(database: Database, before: RowMacs, after: RowMacs) -> int:
@@ -23,7 +23,7 @@ def rekey(database: Database, before: RowMacs, after: RowMacs) -> int:
     counted, fresh = Inventory(), Inventory()
     with database.writing() as connection:
         inventory = InventoryBox(before).open(connection.exec_driver_sql(READ).scalar())
-        for table in TABLES:
+        for table in MARKED:
             for row in connection.execute(select(table)).all():
                 values = before.check(table, row)
                 counted.add(table.name, [before.mark_of_row(table, values)])

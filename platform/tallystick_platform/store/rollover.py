@@ -9,11 +9,10 @@ from tallystick_platform.errors import RowTampered
 from tallystick_platform.store.counters import Counters
 from tallystick_platform.store.database import WriterConnection
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, Value
+from tallystick_platform.store.rows import pack_wraps, unpack_wraps
 from tallystick_platform.store.sealer import EpochPlan, Sealer
-from tallystick_platform.store.tables import EpochRow, table_of
-from tallystick_platform.store.wraps import pack_wraps, unpack_wraps
+from tallystick_platform.store.tables import EPOCH
 
-EPOCH = table_of(EpochRow)
 _COLUMNS = tuple(column.name for column in EPOCH.columns)
 _LAST = f"SELECT {', '.join(_COLUMNS)} FROM epoch ORDER BY number DESC LIMIT 1"  # noqa: S608  names from the schema
 _CLOSE = "UPDATE epoch SET closed_at = ?, mac = ? WHERE number = ?"

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body
 from tallystick.ids import Epoch as EpochNumber
 from tallystick.ids import FieldsRoot, Hash32, Head, Index, Leaf, LogId, Root
 from tallystick_platform.store.row_macs import Value
-from tallystick_platform.store.wraps import unpack_wraps
 
 
 class AnchorState(StrEnum):
@@ -49,11 +50,18 @@ class Mined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Records [first_index, first_index + count) as one call of `append`. `head` is the one after it.
+class _Progress:
+    """How far a row has come. `adopted`: made by another journal of this log, and read from the chain."""
 
-    `adopted`: made by another journal of this log, and read from the chain.
-    """
+    adopted: bool = False
+    state: AnchorState = AnchorState.PLANNED
+    signed: Signed | None = None
+    mined: Mined | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(_Progress):
+    """Records [first_index, first_index + count) as one call of `append`. `head` is the one after it."""
 
     number: int
     entry: int
@@ -62,10 +70,6 @@ class Batch:
     count: int
     root: Root
     head: Head
-    adopted: bool = False
-    state: AnchorState = AnchorState.PLANNED
-    signed: Signed | None = None
-    mined: Mined | None = None
 
     @property
     def end(self) -> Index:
@@ -74,7 +78,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
+class Epoch(_Progress):
     """The opening of an epoch: its key, wrapped for each auditor, as one call of `openEpoch`.
 
     `entry` and `head` are None until it has its place.
@@ -85,14 +89,10 @@ class Epoch:
     wraps: tuple[bytes, ...]
     entry: int | None = None
     head: Head | None = None
-    adopted: bool = False
-    state: AnchorState = AnchorState.PLANNED
-    signed: Signed | None = None
-    mined: Mined | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Void:
+class Void(_Progress):
     """Admission numbers [first, last] that nobody knows any more, as one call of `voidNumbers`. `entry` and `head` as in Epoch."""
 
     number: int
@@ -100,10 +100,6 @@ class Void:
     last: int
     entry: int | None = None
     head: Head | None = None
-    adopted: bool = False
-    state: AnchorState = AnchorState.PLANNED
-    signed: Signed | None = None
-    mined: Mined | None = None
 
 
 Row = Batch | Epoch | Void
@@ -202,48 +198,22 @@ def place_of(mined: Mined) -> dict[str, Value]:
 def batch_of(row: Mapping[str, Any]) -> Batch:
     """A batch as its database row holds it."""
     return Batch(
-        number=row["number"],
-        entry=row["entry"],
         epoch=EpochNumber(row["epoch"]),
         first_index=Index(row["first_index"]),
         count=row["count"],
         root=Root(row["root"]),
-        head=Head(row["head"]),
-        adopted=bool(row["adopted"]),
-        state=AnchorState(row["state"]),
-        signed=_signed(row),
-        mined=_mined(row),
+        **_shared(row),
     )
 
 
 def epoch_of(row: Mapping[str, Any]) -> Epoch:
     """An epoch as its database row holds it."""
-    return Epoch(
-        number=EpochNumber(row["number"]),
-        first_index=Index(row["first_index"]),
-        wraps=unpack_wraps(row["wraps"]),
-        entry=row["entry"],
-        head=None if row["head"] is None else Head(row["head"]),
-        adopted=bool(row["adopted"]),
-        state=AnchorState(row["state"]),
-        signed=_signed(row),
-        mined=_mined(row),
-    )
+    return Epoch(first_index=Index(row["first_index"]), wraps=unpack_wraps(row["wraps"]), **_shared(row))
 
 
 def void_of(row: Mapping[str, Any]) -> Void:
     """Void numbers as their database row holds them."""
-    return Void(
-        number=row["number"],
-        first=row["first"],
-        last=row["last"],
-        entry=row["entry"],
-        head=None if row["head"] is None else Head(row["head"]),
-        adopted=bool(row["adopted"]),
-        state=AnchorState(row["state"]),
-        signed=_signed(row),
-        mined=_mined(row),
-    )
+    return Void(first=row["first"], last=row["last"], **_shared(row))
 
 
 def pending_of(row: Mapping[str, Any]) -> PendingRecord:
@@ -256,6 +226,29 @@ def pending_of(row: Mapping[str, Any]) -> PendingRecord:
         leaf=Leaf(row["leaf"]),
         created_at_us=row["created_at"],
     )
+
+
+def pack_wraps(wraps: tuple[bytes, ...]) -> bytes:
+    """An epoch's wraps in one column: a MessagePack array of byte strings, one per auditor."""
+    return msgspec.msgpack.encode(wraps)
+
+
+def unpack_wraps(data: bytes) -> tuple[bytes, ...]:
+    """What `pack_wraps` made."""
+    return msgspec.msgpack.decode(data, type=tuple[bytes, ...])
+
+
+def _shared(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the three kinds have in common."""
+    return {
+        "number": row["number"],
+        "entry": row["entry"],
+        "head": None if row["head"] is None else Head(row["head"]),
+        "adopted": bool(row["adopted"]),
+        "state": AnchorState(row["state"]),
+        "signed": _signed(row),
+        "mined": _mined(row),
+    }
 
 
 def _signed(row: Mapping[str, Any]) -> Signed | None:

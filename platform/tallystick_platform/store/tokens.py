@@ -22,15 +22,13 @@ from tallystick_platform.errors import NoSuchToken
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import insert_row, replace_row
-from tallystick_platform.store.tables import ApiToken, table_of
+from tallystick_platform.store.tables import TOKEN
 
 TOKEN_PREFIX = "tsk_"  # noqa: S105  not a token: what every token begins with
 TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
 SHOWN_PREFIX_LENGTH = 12  # of the 43 random characters, 8: enough to tell tokens apart, nothing to guess the rest by
 MAX_NAME_LENGTH = 128
-
-TOKEN = table_of(ApiToken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,9 @@ from tallystick_platform.store.drafts import encode_draft, request_hash_of
 from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, Value
 from tallystick_platform.store.sealer import Sealer
-from tallystick_platform.store.tables import AdmissionRow, BlobRow, DraftRow, RecordRow, table_of
+from tallystick_platform.store.tables import ADMISSION, BLOB, DRAFT, RECORD
 
 US_PER_S = 1_000_000
-ADMISSION, DRAFT, RECORD, BLOB = (table_of(model) for model in (AdmissionRow, DraftRow, RecordRow, BlobRow))
 _FOLLOWED = (
     "SELECT state, sender, EXISTS (SELECT 1 FROM record AS later WHERE later.follows = record.record_id)"
     " FROM record WHERE record_id = ?"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import msgspec
+import structlog
 
-from tallystick_platform.errors import PlatformError
+from tallystick_platform.errors import PlatformError, kind_of
 from tallystick_platform.logs import configure_logs
 from tallystick_platform.protocol import Fatal, Loading, WorkerConfig
 from tallystick_platform.worker.channel import ZmqChannel
@@ -15,6 +16,8 @@ from tallystick_platform.worker.loop import serve
 from tallystick_platform.worker.parent import leave_with_parent
 
 EXIT_UNUSABLE = 3
+
+_log = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +30,8 @@ def main(arguments: list[str]) -> int:
         engine = build_engine(config, lambda stage, fraction: channel.send(Loading(stage, fraction)))
         serve(engine, channel, heartbeat_s=config.heartbeat_s)
     except (PlatformError, OSError, MemoryError) as error:
-        channel.send(Fatal(f"{error}"))
+        _log.error("worker.not_loaded", exc_info=error)
+        channel.send(Fatal(str(error) if isinstance(error, PlatformError) else kind_of(error)))
         return EXIT_UNUSABLE
     finally:
         channel.close()

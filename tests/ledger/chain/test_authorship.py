@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import calldata
 from tallystick.chain.authorship import Author, Mismatch, NotAuthored, TransactionWithheld, signer_of
 from tallystick.chain.events import (
     BatchAppended,
@@ -13,9 +12,11 @@ from tallystick.chain.events import (
     WriterRotated,
 )
 from tallystick.chain.transaction import read_transaction
+from tallystick.chain.views import LOG_STATE
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainUnavailable
 from tallystick.keys import Wallet
+from tests.support import calldata
 from tests.support.nodes import ScriptedNode
 from tests.support.shown_transactions import CHAIN_ID, shown_transaction
 
@@ -111,7 +112,7 @@ def test_a_transaction_to_another_address_is_refused(to):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x00\x01", CALLS[0][1][:-64], calldata.log_state(LOG), calldata.commit(LOG, HEAD, 2, BATCH["root"])],
+    [b"", b"\x00\x01", CALLS[0][1][:-64], LOG_STATE.call(LOG), calldata.commit(LOG, HEAD, 2, BATCH["root"])],
     ids=["nothing", "half a selector", "cut short", "a view", "another function"],
 )
 def test_a_transaction_that_does_not_append_made_no_batch(data):

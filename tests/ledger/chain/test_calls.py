@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.chain import calldata, words
+from tallystick.chain import words
 from tallystick.chain.calls import (
     AppendCall,
     CallError,
@@ -12,6 +12,8 @@ from tallystick.chain.calls import (
     VoidNumbersCall,
     read_call,
 )
+from tallystick.chain.views import LOG_STATE
+from tests.support import calldata
 
 LOG, HEAD, ROOT = bytes(range(32)), b"\x0b" * 32, b"\x0a" * 32
 WHO = b"\x01" * 20
@@ -68,7 +70,7 @@ def test_what_a_lenient_contract_takes_is_read_too(odd):
         (b"", "none of the functions"),
         (calldata.APPEND[:3], "none of the functions"),
         (calldata.create_log(WHO, WHO, 1, 60, 0, LOG), "none of the functions"),
-        (calldata.log_state(LOG), "none of the functions"),
+        (LOG_STATE.call(LOG), "none of the functions"),
         (calldata.append(LOG, HEAD, b"records")[:-26], "run past the end"),
         (calldata.append(LOG, HEAD, b"records")[:99], "no word"),
         (calldata.APPEND + LOG + HEAD + words.uint(2**64), "beyond"),

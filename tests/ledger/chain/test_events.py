@@ -13,7 +13,6 @@ from tallystick.chain.events import (
     NumbersVoided,
     WriterRotated,
     decode_events,
-    decode_receipt_events,
 )
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.heads import LogTerms
@@ -245,14 +244,6 @@ def test_more_events_than_the_bound_are_refused(monkeypatch):
     monkeypatch.setattr(events, "MAX_EVENTS_PER_ANSWER", 1)
     with pytest.raises(MalformedAnswer, match="more than 1"):
         decode(batch_entry(), batch_entry())
-
-
-def test_a_receipt_shows_this_logs_events_among_others():
-    other_log = batch_entry(9)
-    other_log["topics"] = [other_log["topics"][0], "0x" + "ee" * 32, other_log["topics"][2]]
-    entries = [batch_entry(8, address="0x" + "ee" * 20), other_log, batch_entry(1)]
-    found = decode_receipt_events(entries, contract=CONTRACT, log_id=LOG)
-    assert [event.entry for event in found] == [1]
 
 
 def test_events_are_values():

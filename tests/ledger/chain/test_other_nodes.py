@@ -8,7 +8,6 @@ from tallystick.chain import (
     HttpTransport,
     LedgerReader,
     LogMissing,
-    calldata,
     load_artifact,
     unpack_records,
 )
@@ -21,6 +20,7 @@ from tallystick.heads import derive_log_id
 from tallystick.keys import Wallet
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient
 from tallystick_platform.ledger_chain.client import LogOnChain
+from tests.support import calldata
 from tests.support.chains import ANVIL_KEY, WRAPS, anvil, deployed_ledger, terms_of
 
 pytestmark = pytest.mark.node

@@ -13,6 +13,7 @@ from tallystick.chain import (
     WriterRotated,
     load_artifact,
     unpack_records,
+    words,
 )
 from tallystick.chain.authorship import TransactionWithheld, signer_of
 from tallystick.chain.events import BATCH_APPENDED
@@ -29,8 +30,10 @@ from tallystick.chain.reader import MAX_WRITERS
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body, writer_body
+from tallystick.ids import to_hex
 from tallystick.keys import Wallet
 from tallystick.merkle import inclusion_path, leaf_hash, tree_root
+from tests.support import calldata
 from tests.support.chains import KEEPER_KEY, direct_chain
 from tests.support.nodes import AlteringNode, ScriptedNode
 
@@ -147,8 +150,13 @@ def test_the_contract_agrees_with_an_inclusion_path_and_not_with_another_leaf(le
     ledger.append(RECORDS)
     leaves = [leaf_hash(ledger.log_id, index, root, sealed) for index, (root, sealed) in enumerate(RECORDS)]
     path = inclusion_path(leaves, 4)
-    assert ledger.reader.verify_inclusion(0, 4, leaves[4], path) is True
-    assert ledger.reader.verify_inclusion(0, 4, leaves[3], path) is False
+
+    def verified(leaf):
+        asked = {"to": to_hex(ledger.contract), "data": to_hex(calldata.verify(ledger.log_id, 0, 4, leaf, path))}
+        return ledger.transport.call("eth_call", [asked, "latest"])
+
+    assert verified(leaves[4]) == to_hex(words.uint(1))
+    assert verified(leaves[3]) == to_hex(words.uint(0))
 
 
 def test_a_batch_is_found_by_one_of_its_records_and_so_is_its_event(ledger):

@@ -9,13 +9,14 @@ import pytest
 from eth_account import Account
 from eth_utils import to_checksum_address
 
-from tallystick.chain import HttpTransport, LedgerReader, calldata
+from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.chain.answers import MAX_ANSWER_BYTES
 from tallystick.chain.authorship import signer_of
 from tallystick.chain.faults import EventsWithheld
 from tallystick.chain.scan import FIRST_SPAN_BLOCKS
 from tallystick.chain.wire import RateLimited
 from tallystick.ids import to_hex
+from tests.support import calldata
 from tests.support.chains import TEST_KEY, WRAPS
 from tests.support.nodes import AlteringNode, http_node
 from tests.support.synthetic_server import served

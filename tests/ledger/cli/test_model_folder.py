@@ -1,12 +1,16 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from tallystick.cli import model_folder
+from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
-from tallystick.record import ProofOfCompute
+from tallystick.record import Output, ProofOfCompute, Response
 from tallystick.verify import Replayed
+from tallystick_platform.registry.signatures import sign_folder
+from tests.support.exports import write_signing_key
 from tests.support.synthetic_log import CPU, MODEL, WRITER, SyntheticLog, synthetic_record
 
 
@@ -28,10 +32,14 @@ def record(folder):
 
 @pytest.fixture
 def bundle(record, tmp_path):
+    return saved(tmp_path / "evidence-of-model.json", record)
+
+
+def saved(path, record):
+    """The evidence of a record, as a file."""
     log = SyntheticLog()
     log.open_epoch(auditors=())
     log.append([record])
-    path = tmp_path / "evidence-of-model.json"
     path.write_bytes(log.bundle(0).to_bytes())
     return path
 
@@ -129,13 +137,125 @@ def test_the_same_answer_again_ends_with_0(run, folder, bundle, install):
     assert "19 replay                pass        1 answer" in result.stdout
 
 
-def test_an_adapters_base_is_handed_on(run, folder, bundle, install, tmp_path):
+@pytest.fixture
+def adapter(tmp_path):
+    """An adapter as its owner has it, its base, and the digest under which both were registered."""
+    folder, base = tmp_path / "lora", tmp_path / "base"
+    for place, files in ((folder, ("adapter_config.json", "adapter_model.safetensors")), (base, ("config.json",))):
+        place.mkdir()
+        for name in files:
+            (place / name).write_bytes(b"{}")
+    registered = shutil.copytree(folder, tmp_path / "registered")
+    mark = json.dumps({"base_digest": hash_folder(base).digest.hex()}, separators=(",", ":")) + "\n"
+    (registered / "tallystick-base.json").write_text(mark)
+    return folder, base, registered
+
+
+@pytest.fixture
+def adapters_bundle(adapter, record, tmp_path):
+    digest = hash_folder(adapter[2]).digest
+    return saved(tmp_path / "adapter.json", replace(record, model=replace(MODEL, weights_digest=digest)))
+
+
+def test_an_adapters_folder_is_what_answered_together_with_its_base(run, adapter, adapters_bundle):
+    folder, base, registered = adapter
+    assert run("verify", adapters_bundle, "--model", folder, "--base", base).exit_code == 0
+    assert run("verify", adapters_bundle, "--model", registered, "--base", base).exit_code == 0
+    assert run("verify", adapters_bundle, "--model", folder).exit_code == 1
+
+
+def test_another_base_than_the_adapters_own_could_not_be_checked(run, adapter, adapters_bundle):
+    folder, base, registered = adapter
+    (base / "config.json").write_bytes(b"[]")
+    result = run("verify", adapters_bundle, "--model", registered, "--base", base)
+    assert result.exit_code == 2
+    assert "belongs to a base of digest" in result.stderr
+    assert run("verify", adapters_bundle, "--model", folder, "--base", base).exit_code == 1
+
+
+def test_a_base_for_what_is_no_adapter_is_refused(run, folder, bundle, tmp_path):
+    result = run("verify", bundle, "--model", folder, "--base", tmp_path)
+    assert result.exit_code == 2
+    assert "--base is for an adapter" in result.stderr
+
+
+def test_an_adapter_and_its_base_are_handed_on_to_the_replay(run, adapter, adapters_bundle, install):
     def expecting(found, record, base):
-        assert (found, base) == (folder, tmp_path)
+        assert (hash_folder(found).digest, base) == (record.model.weights_digest, adapter[1])
         return same_answer(found, record, base)
 
     install(expecting)
-    assert run("verify", bundle, "--model", folder, "--replay", "--base", tmp_path).exit_code == 0
+    result = run("verify", adapters_bundle, "--model", adapter[0], "--replay", "--base", adapter[1])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def export(folder, record, tmp_path):
+    """A folder that was exported from the model that answered, and the evidence of that export's own record."""
+    target = tmp_path / "export"
+    target.mkdir()
+    (target / "model.gguf").write_bytes(b"in another form")
+    source = record.model.weights_digest
+    (target / "provenance.json").write_text(json.dumps({"source_digest": source.hex()}))
+    return target
+
+
+def export_record(record, export, **changes):
+    made = hash_folder(export)
+    document = {"manifest_digest": to_hex(made.digest), "files": made.to_json()["files"]}
+    output = Output(kind="document", content=document)
+    return replace(record, task="export", proof_of_compute=None, response=Response(outputs=(output,)), **changes)
+
+
+def test_an_export_is_proven_by_its_own_record_to_be_made_from_what_answered(run, export, record, bundle, tmp_path):
+    made = saved(tmp_path / "made.json", export_record(record, export))
+    alone = run("verify", bundle, "--model", export)
+    result = run("verify", bundle, "--model", export, "--export", made)
+    assert (alone.exit_code, result.exit_code) == (2, 0)
+    assert "these are not the files that answered: record 0 of the same log says that they were exported" in flat(
+        result
+    )
+    assert "these are the files that the export's record lists" in flat(result)
+    document = json.loads(run("verify", bundle, "--model", export, "--export", made, "--json").stdout)
+    assert (document["exit_code"], document["export"]["exit_code"]) == (0, 0)
+    assert document["summary"].startswith("The answer: ")
+
+
+def test_the_files_that_answered_are_said_to_be_those(run, folder, bundle):
+    assert "these are the very files that the record names" in flat(run("verify", bundle, "--model", folder))
+
+
+def test_an_export_of_another_model_proves_nothing_of_this_one(run, export, record, bundle, tmp_path):
+    made = export_record(record, export, model=replace(MODEL, weights_digest=b"\x09" * 32))
+    result = run("verify", bundle, "--model", export, "--export", saved(tmp_path / "made.json", made))
+    assert result.exit_code == 2
+
+
+def test_an_export_that_was_changed_is_held_to_its_record(run, export, record, bundle, tmp_path):
+    made = saved(tmp_path / "made.json", export_record(record, export))
+    (export / "model.gguf").write_bytes(b"in another form!")
+    result = run("verify", bundle, "--model", export, "--export", made)
+    assert result.exit_code == 1
+    assert "model file model.gguf" in result.stdout
+
+
+def test_an_answer_cannot_say_what_a_folder_was_made_from(run, export, bundle):
+    assert run("verify", bundle, "--model", export, "--export", bundle).exit_code == 2
+
+
+def test_an_export_that_was_changed_after_it_was_signed_is_proven_wrong_and_named(run, export, bundle, tmp_path):
+    private, _ = write_signing_key(tmp_path)
+    sign_folder(export, private)
+    assert run("verify", bundle, "--model", export).exit_code == 2
+    (export / "model.gguf").write_bytes(b"in another form!")
+    result = run("verify", bundle, "--model", export)
+    assert result.exit_code == 1
+    assert "model file model.gguf" in result.stdout
+
+
+def flat(result):
+    """What was printed, in one line."""
+    return " ".join(result.stdout.split())
 
 
 def test_what_the_model_prints_is_not_in_the_verdict(run, folder, bundle, install):

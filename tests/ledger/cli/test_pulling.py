@@ -116,3 +116,34 @@ def test_the_script_is_the_command(export, token_file, tmp_path):
     )
     assert result.returncode == 0
     assert (tmp_path / "out" / "config.json").read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        (
+            ["acme/tiny@0123456789ab", "--original", "--client", "{client}"],
+            "{base}/v1/models/acme/tiny@0123456789ab/files",
+        ),
+        (["{base}/v1/models/tiny", "--original"], "{base}/v1/models/tiny/files"),
+        (["{base}/v1/models/tiny/files", "--original"], "{base}/v1/models/tiny/files"),
+        (["{base}/v1/models/tiny/files"], "{base}/v1/models/tiny/files"),
+    ],
+)
+def test_a_models_own_files_are_fetched_from_their_list(
+    run, export, client_file, tmp_path, monkeypatch, arguments, address
+):
+    from tallystick.cli import pulling
+
+    asked = []
+    monkeypatch.setattr(pulling, "fetch", lambda server, *_: asked.append(server.url) or sys.exit(0))
+    base = export.url.partition("/v1/")[0]
+    filled = [text.format(base=base, client=client_file) for text in arguments]
+    run("pull", filled[0], tmp_path / "out", *filled[1:])
+    assert asked == [address.format(base=base)]
+
+
+def test_a_models_name_without_original_is_no_exports_id(run, client_file, tmp_path):
+    result = run("pull", "acme/tiny", tmp_path / "out", "--client", client_file)
+    assert result.exit_code == 2
+    assert "--original" in result.stderr

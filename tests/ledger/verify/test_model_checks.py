@@ -12,6 +12,8 @@ from tallystick.ids import to_hex
 from tallystick.manifest import FileEntry, Manifest
 from tallystick.record import FIELD_NAMES, BlobRef, Output, ProofOfCompute, Response, State
 from tallystick.tasks import chat_output
+from tallystick.tasks.completion import text_output
+from tallystick.tasks.embedding import vector_output
 from tallystick.verify import (
     FileList,
     ModelFolder,
@@ -55,7 +57,8 @@ def answered(**changes):
 
 
 def text_of(record):
-    return record.response.outputs[0].content["content"]
+    content = record.response.outputs[0].content
+    return content if isinstance(content, str) else content["content"]
 
 
 def replaying(record, **changes):
@@ -225,6 +228,30 @@ def test_the_same_answer_again_is_proven():
     verdict = replayed_verdict(answered())
     assert verdict.outcome is Outcome.PROVEN
     assert (verdict.check(Step.REPLAY).status, verdict.check(Step.REPLAY).held) == (Status.PASS, 1)
+
+
+def test_the_same_completion_again_is_proven_and_another_is_not():
+    record = answered(response=Response(outputs=(text_output(" a time.", "stop"),)))
+    assert replayed_verdict(record).outcome is Outcome.PROVEN
+    assert replayed_verdict(record, text=" a day.").outcome is Outcome.WRONG
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        vector_output(bytes(4)),
+        chat_output("Look.", "tool_calls", [{"id": "c", "name": "n", "arguments": "{}"}]),
+        chat_output(None, "stop"),
+        Output(kind="document", content="A text."),
+    ],
+    ids=["a vector", "a call beside a text", "no text", "a document"],
+)
+def test_an_answer_that_is_more_than_text_is_not_compared(output):
+    record = answered(response=Response(outputs=(output,)))
+    folder = ModelFolder(manifest=manifest(FILES), replay=replaying(answered()))
+    verdict = verdict_of(record, folder)
+    assert verdict.outcome is Outcome.UNCHECKED
+    assert texts(verdict, Step.REPLAY) == [f"whose answer is more than text, or other (kind {output.kind})"]
 
 
 def test_another_answer_by_the_same_means_is_proven_wrong_where_it_begins_to_differ():

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from tallystick.chain import LedgerReader, LogMissing, Transport
-from tallystick.chain.calldata import append, open_epoch, rotate_writer, void_numbers
 from tallystick.chain.packing import pack_records
 from tallystick.errors import ChainRejected
 from tallystick.ids import Epoch, FieldsRoot, Head, LogId
 from tallystick.keys import WRAP_BYTES, Wallet
 from tallystick_platform.ledger_chain import Fees, KeySigner, Unsigned
 from tests.support.anchoring import CONTRACT, KEEPER, LOG, TERMS, WALLET, client_of, sealed_bytes
+from tests.support.calldata import append, open_epoch, rotate_writer, void_numbers
 from tests.support.chains import direct_chain
 from tests.support.model_chain import CHAIN_ID, ModelChain
 

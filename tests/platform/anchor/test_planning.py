@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.chain.calldata import append_size
-from tallystick.chain.packing import MAX_CIPHERTEXT_BYTES, pack_records
+from tallystick.chain.packing import MAX_CIPHERTEXT_BYTES, append_size, pack_records
 from tallystick.heads import EntryKind, batch_body, next_head
 from tallystick.ids import Epoch, FieldsRoot, Head, Index, Leaf
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root

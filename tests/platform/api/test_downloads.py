@@ -23,7 +23,7 @@ from tallystick.tasks import disagreements, read
 from tallystick_platform.app.http_protocol import ApiProtocol
 from tallystick_platform.jobs import downloads as module
 from tallystick_platform.jobs.downloads import Downloads
-from tallystick_platform.jobs.reading import CHUNK_BYTES
+from tallystick_platform.jobs.published import CHUNK_BYTES
 from tallystick_platform.store.jobs import JobState
 from tests.support import api as api_module
 from tests.support.api import AUTH, OTHER_TOKEN, Api, from_header
@@ -43,7 +43,6 @@ class Served:
         self.exports = exports
         self.downloads = Downloads(
             exchange=exports.bench.exchange,
-            folders=exports.folders,
             facts=FACTS,
             clock=exports.bench.clock,
             limit_s=limit_s,

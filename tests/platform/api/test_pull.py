@@ -39,7 +39,7 @@ async def pulled(exports: Exports, target: Path, token: str = TOKEN) -> Pulled:
     """Publish an export, and fetch it from another thread over a port."""
     job = await exports.finished()
     bench = exports.bench
-    downloads = Downloads(exchange=bench.exchange, folders=exports.folders, facts=FACTS, clock=bench.clock, limit_s=60)
+    downloads = Downloads(exchange=bench.exchange, facts=FACTS, clock=bench.clock, limit_s=60)
     api = Api(exporting=exports.jobs)
     services = replace(api.services, exports=exports.jobs, downloads=downloads, exchange=bench.exchange)
     try:
@@ -75,6 +75,6 @@ async def test_the_record_of_the_export_names_what_lies_on_disk(tmp_path: Path) 
 
 async def test_somebody_elses_export_is_not_there(tmp_path: Path) -> None:
     async with exports_at(tmp_path / "home") as exports:
-        with pytest.raises(PullRefused, match="HTTP 404: there is no such export, or it is somebody else's"):
+        with pytest.raises(PullRefused, match="HTTP 404: there is no such export or model, or it is somebody else's"):
             await pulled(exports, tmp_path / "pulled", OTHER_TOKEN)
     assert not (tmp_path / "pulled").exists()

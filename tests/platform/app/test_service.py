@@ -14,7 +14,7 @@ from tallystick_platform.app import service as service_module
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running
 from tallystick_platform.errors import Draining
-from tallystick_platform.sealing import Keyring
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.settings import Settings
 from tests.support.exchange import DOMAIN, LOCATION, PRINCIPAL, WRITER, Bench
 
@@ -48,6 +48,9 @@ class Rig(Bench):
         self.status = STATUS
         self.size = self.anchored = 0
         self.journaled = SimpleNamespace(counts=lambda: SimpleNamespace(size=self.size), fault=None, held=None)
+        self.registrar = SimpleNamespace(at_work=False, ended=self._ended)
+        self.registered = asyncio.Event()
+        self.registered.set()
         self.dispatcher.ready = True
         self.dispatcher.last_fault = None
         self.dispatcher.wait_ready = self._wait_ready
@@ -67,6 +70,7 @@ class Rig(Bench):
             registry=None,
             models=None,
             dispatcher=self.dispatcher,
+            registrar=self.registrar,
             gate=self.gate,
             exchange=self.exchange,
             exporting=SimpleNamespace(jobs=SimpleNamespace(stop=self._wait_ready), downloads=None),
@@ -75,6 +79,9 @@ class Rig(Bench):
 
     async def _wait_ready(self) -> None:
         return
+
+    async def _ended(self) -> None:
+        await self.registered.wait()
 
 
 class _Batches:
@@ -90,7 +97,7 @@ async def test_a_service_with_a_worker_is_ready() -> None:
     found = await Rig().service.readiness()
     assert (found.ready, found.parts) == (
         True,
-        {"admission": "ok", "anchoring": "ok", "journal": "ok", "workers": "ok"},
+        {"admission": "ok", "anchoring": "ok", "journal": "ok", "registration": "ok", "workers": "ok"},
     )
 
 
@@ -101,6 +108,19 @@ async def test_without_a_worker_it_is_not_and_says_why() -> None:
     rig.dispatcher.last_fault = "exit code 1"
     found = await rig.service.readiness()
     assert (found.ready, found.parts["workers"]) == (False, "not ready: exit code 1")
+
+
+async def test_it_is_not_ready_and_announces_nothing_while_its_model_is_being_registered() -> None:
+    rig = Rig()
+    rig.registrar.at_work = True
+    rig.registered.clear()
+    found = await rig.service.readiness()
+    assert (found.ready, found.parts["registration"]) == (False, "not ready: the model is being registered")
+    announced = asyncio.create_task(rig.service.ready("http://127.0.0.1:8000"))
+    await asyncio.wait([announced], timeout=0.01)
+    assert not announced.done()
+    rig.registered.set()
+    assert (await announced).model == "test/model"
 
 
 async def test_a_journal_that_does_not_write_makes_it_unready() -> None:

@@ -171,11 +171,13 @@ async def test_a_journal_that_was_restored_from_a_backup_is_shown_and_admits_not
     async with serving(home) as client:
         refused = await client.ask("POST", "/v1/chat/completions", json=QUESTION)
         ready = await client.ask("GET", "/readyz")
+        models = (await client.ask("GET", "/v1/models")).json()["data"]
         shown = await client.ask("GET", f"/v1/records/{first}")
         ledger = (await client.ask("GET", "/v1/ledger")).json()
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "admission_closed")
     assert int(refused.headers["retry-after"]) > 0
     assert (ready.status_code, ready.json()["parts"]["admission"].startswith("closed: ")) == (503, True)
+    assert [model["id"] for model in models] == ["constant"]
     assert (shown.status_code, shown.json()["admission_seq"]) == (200, 1)
     assert (ledger["journal_size"], ledger["size"]) == (1, 2)
     assert ledger["signed_head"] is None or ledger["signed_head"]["head"]["size"] <= 1

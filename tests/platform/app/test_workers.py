@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,17 +40,13 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "tiny", FILES)
 
 
-async def registered(registrar: Registrar) -> None:
-    await asyncio.gather(registrar._task)
-
-
 async def test_it_is_public_in_production_and_the_operators(shelf: Shelf, folder: Path) -> None:
     from tallystick.manifest import hash_folder
 
     catalog, digest = Noticing(), hash_folder(folder).digest
     registrar = Registrar(str(folder), shelf.registry, catalog)
     registrar.hear(link_to(folder, digest))
-    await registered(registrar)
+    await registrar.ended()
     version = shelf.registry.resolve("tiny", None)
     assert (version.digest, version.stage, version.pinned) == (digest, Stage.PRODUCTION, False)
     assert (version.model.visibility, version.model.owner) == (Visibility.PUBLIC, None)
@@ -59,7 +55,7 @@ async def test_it_is_public_in_production_and_the_operators(shelf: Shelf, folder
     registrar.hear(link_to(folder, digest))  # a worker that was started again says the same
     again = Registrar(str(folder), shelf.registry, catalog)
     again.hear(link_to(folder, digest))
-    await registered(again)
+    await again.ended()
     assert len(shelf.registry.versions("tiny", None)) == 1
     assert catalog.forgotten == 1
 
@@ -68,16 +64,43 @@ async def test_a_model_without_files_and_the_fleets_own_are_not_registered(shelf
     registrar = Registrar("constant", shelf.registry, Noticing())
     registrar.hear(link_to(None, b"\1" * 32))
     registrar.hear(link_to(folder, b"\1" * 32, standing=False))
-    assert registrar._task is None
-    await registrar.stop()
+    assert not registrar.at_work
+    await registrar.ended()
+    with pytest.raises(UnknownModel):
+        shelf.registry.find("tiny", None)
 
 
 async def test_a_name_that_cannot_be_registered_is_served_all_the_same(shelf: Shelf, folder: Path) -> None:
     catalog = Noticing()
     registrar = Registrar(str(folder), shelf.registry, catalog)
     registrar.hear(link_to(folder, b"\1" * 32, model="no name"))
-    await registered(registrar)
+    assert registrar.at_work
+    await registrar.ended()
+    assert not registrar.at_work
     assert catalog.forgotten == 0
+
+
+async def test_it_is_at_work_from_the_moment_that_the_worker_is_known_until_the_registry_has_answered(
+    shelf: Shelf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tallystick.manifest import hash_folder
+
+    digest, answer = hash_folder(folder).digest, threading.Event()
+    find = shelf.registry.find
+
+    def slowly(reference: str, viewer: object) -> object:
+        assert answer.wait(5)
+        return find(reference, viewer)
+
+    monkeypatch.setattr(shelf.registry, "find", slowly)
+    registrar = Registrar(str(folder), shelf.registry, Noticing())
+    assert not registrar.at_work
+    registrar.hear(link_to(folder, digest))
+    assert registrar.at_work
+    answer.set()
+    await registrar.ended()
+    assert not registrar.at_work
+    assert find("tiny", None).digest == digest
 
 
 async def test_a_stop_breaks_it_off_and_leaves_nothing(shelf: Shelf, folder: Path) -> None:

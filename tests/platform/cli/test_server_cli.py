@@ -83,7 +83,7 @@ def test_help_needs_neither_web_framework_nor_database_nor_torch() -> None:
         "from click.testing import CliRunner\n"
         "from tallystick_platform.cli import main\n"
         "assert CliRunner().invoke(main, ['serve', '--help']).exit_code == 0\n"
-        "heavy = {'litestar', 'sqlalchemy', 'sqlmodel', 'torch', 'uvicorn', 'pydantic', 'zmq'}\n"
+        "heavy = {'litestar', 'sqlalchemy', 'torch', 'uvicorn', 'pydantic', 'zmq'}\n"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -65,9 +65,12 @@ def test_a_failure_keeps_its_reason(tmp_path: Path) -> None:
         run(tmp_path, "failed")
 
 
-def test_a_process_that_says_nothing_fails_with_its_status_and_last_words(tmp_path: Path) -> None:
-    with pytest.raises(ExportFailed, match="status 3: the last words"):
+def test_a_process_that_says_nothing_fails_with_its_status_and_its_last_words_are_for_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ExportFailed, match="ended with status 3$"):
         run(tmp_path, "silent")
+    assert capfd.readouterr().err == "the last words\n"
 
 
 def test_a_line_without_end_is_not_collected(tmp_path: Path) -> None:

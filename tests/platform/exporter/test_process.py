@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -16,9 +15,7 @@ from typing import Any
 import pytest
 
 from tallystick.manifest import hash_folder
-from tallystick_platform.exporter import __main__ as process
 from tallystick_platform.exporter.__main__ import EXIT_CANCELLED, EXIT_FAILED, EXIT_FINISHED, EXIT_USAGE
-from tallystick_platform.exporter.errors import ExportCancelled
 from tallystick_platform.exporter.spec import ExportSpec
 from tests.support.exports import spec_for, write_source
 
@@ -91,38 +88,87 @@ def test_what_is_no_spec_is_an_error_line(argument: str) -> None:
     assert [line["error"]["kind"] for line in lines] == ["ExportRefused"]
 
 
-def test_a_defect_is_an_error_line_too(
-    spec: ExportSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError("of a library")
+def program(body: str) -> list[str]:
+    """An exporter whose work is this, which gives out soon where the work does not listen."""
+    lines = [
+        "import os, re, sys, time",
+        "from pathlib import Path",
+        "from tallystick_platform.exporter import __main__ as process",
+        "from tallystick_platform.exporter.errors import ExportCancelled",
+        "process.NOTICE_S = 0.2",
+        "def run(spec, progress):",
+        "    spec.target.mkdir()",
+        "    progress('working', 0.1)",
+        "    (spec.target / 'half').write_text('written')",
+        "    progress('waiting', 0.2)",
+        *(f"    {line}" for line in body.splitlines()),
+        "process.run = run",
+        "sys.exit(process.main(sys.argv[1:]))",
+    ]
+    return [sys.executable, "-c", "\n".join(lines)]
 
-    monkeypatch.setattr(process, "run", broken)
-    monkeypatch.setattr(process.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(process.os, "dup2", lambda *_: None)
-    monkeypatch.setattr(process, "_end_with_parent", lambda: None)
-    assert process.main([spec.to_json()]) == EXIT_FAILED
-    said = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert said["error"] == {"kind": "ExportFailed", "message": "ZeroDivisionError: of a library"}
+
+def cancelled(spec: ExportSpec, body: str) -> tuple[int, list[dict[str, Any]]]:
+    """What a program says that is told to stop while it waits."""
+    with subprocess.Popen([*program(body), spec.to_json()], stdout=subprocess.PIPE, text=True, env=slow()) as child:
+        assert child.stdout is not None
+        said = []
+        for line in child.stdout:
+            said.append(json.loads(line))
+            if said[-1].get("stage") == "waiting":
+                child.send_signal(signal.SIGTERM)
+        return child.wait(LIMIT_S), said
 
 
-def test_a_cancel_that_a_library_swallowed_comes_back_with_the_next_progress(
-    spec: ExportSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    handlers: dict[int, Any] = {}
+def test_a_defect_is_an_error_line_that_does_not_quote_the_library(spec: ExportSpec) -> None:
+    command = program("raise ZeroDivisionError('in /srv/models/a')")
+    found = subprocess.run([*command, spec.to_json()], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    said = json.loads(found.stdout.splitlines()[-1])
+    assert found.returncode == EXIT_FAILED
+    assert said["error"] == {
+        "kind": "ExportFailed",
+        "message": "the export failed: the library says ZeroDivisionError",
+    }
+    assert "in /srv/models/a" in found.stderr
 
-    def swallowing(_spec: ExportSpec, progress: Any) -> None:
-        cancel = handlers[signal.SIGTERM]
-        with contextlib.suppress(ExportCancelled):
-            cancel(signal.SIGTERM, None)
-        progress("later", 0.5)
 
-    monkeypatch.setattr(process, "run", swallowing)
-    monkeypatch.setattr(process.signal, "signal", lambda number, call: handlers.update({number: call}))
-    monkeypatch.setattr(process.os, "dup2", lambda *_: None)
-    monkeypatch.setattr(process, "_end_with_parent", lambda: None)
-    assert process.main([spec.to_json()]) == EXIT_CANCELLED
-    assert json.loads(capfd.readouterr().out)["error"]["kind"] == "ExportCancelled"
+SLEEPS = "time.sleep(600)"
+SWALLOWS = """while True:
+    try:
+        time.sleep(600)
+    except BaseException:
+        continue"""
+BLOCKS = "os.read(os.pipe()[0], 1)"
+LISTENS_LATE = """for _ in range(3):
+    try:
+        time.sleep(0.1)
+        progress('later', 0.5)
+    except Exception:
+        pass
+while True:
+    time.sleep(0.01)
+    progress('last', 0.9)"""
+
+
+@pytest.mark.parametrize("body", [SLEEPS, SWALLOWS, BLOCKS, LISTENS_LATE])
+def test_a_cancel_is_never_lost_and_leaves_nothing(spec: ExportSpec, body: str) -> None:
+    status, said = cancelled(spec, body)
+    assert (status, said[-1]["error"]["kind"]) == (EXIT_CANCELLED, "ExportCancelled")
+    assert sum("error" in line or "result" in line for line in said) == 1
+    if body is not LISTENS_LATE:  # the real `run` empties the target on its way out
+        assert list(spec.target.iterdir()) == []
+
+
+def test_a_folder_of_somebody_elses_is_not_emptied_by_a_cancel_before_the_work(spec: ExportSpec) -> None:
+    spec.target.mkdir()
+    (spec.target / "theirs").write_text("kept")
+    lines = [*program("").pop().splitlines()]
+    at = lines.index("def run(spec, progress):")
+    lines[at + 1 : -2] = ["    os.kill(os.getpid(), 15)", "    time.sleep(600)"]
+    command = [sys.executable, "-c", "\n".join(lines), spec.to_json()]
+    found = subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False, env=slow())
+    assert found.returncode == EXIT_CANCELLED
+    assert (spec.target / "theirs").read_text() == "kept"
 
 
 def test_without_a_spec_there_is_a_usage_line_and_no_output() -> None:

@@ -674,3 +674,21 @@ async def test_folders_that_belong_to_no_job_are_removed_at_the_start(tmp_path: 
         await (await exports.die()).start()
         assert not stray.exists()
         assert (await exports.found(job)).state is JobState.FINISHED
+
+
+async def test_a_version_that_is_removed_while_its_export_is_asked_for_leaves_no_job_and_no_record(
+    tmp_path: Path,
+) -> None:
+    async with exports_at(tmp_path) as exports:
+        resolve = exports.models.resolve
+
+        def removed_behind(reference: str, viewer: object) -> object:
+            found = resolve(reference, viewer)
+            exports.models.gone = True
+            return found
+
+        exports.models.resolve = removed_behind
+        with pytest.raises(UnknownModel):
+            await exports.submit()
+        assert not exports.store.ids()
+        assert not exports.bench.journal.records

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tallystick.chain import ContractReverted, MalformedAnswer, calldata
+from tallystick.chain import ContractReverted, MalformedAnswer
 from tallystick.chain.packing import pack_records
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.hashing import keccak256
@@ -26,6 +26,7 @@ from tallystick_platform.ledger_chain import (
 )
 from tallystick_platform.ledger_chain.client import DEFAULT_FEE_CAP_WEI
 from tallystick_platform.ledger_chain.gas import OVERHEAD_BYTES
+from tests.support import calldata
 from tests.support.anchoring import LOG, TERMS, sealed_bytes
 from tests.support.chains import DeployedLedger, deployed_ledger, direct_chain
 from tests.support.nodes import ScriptedNode

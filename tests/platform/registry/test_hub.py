@@ -107,8 +107,9 @@ def test_offline_what_is_not_cached_is_refused(shelf: Shelf, hub: Hub, monkeypat
 def test_a_repository_or_revision_that_is_not_there_is_refused(
     shelf: Shelf, hub: Hub, repo_id: str, revision: str
 ) -> None:
-    with pytest.raises(SourceUnusable):
+    with pytest.raises(SourceUnusable, match="there is no such") as refused:
         bring(shelf, hub, revision, repo_id)
+    assert hub.endpoint not in str(refused.value)
     assert shelf.left() == []
 
 

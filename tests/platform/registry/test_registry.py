@@ -13,6 +13,8 @@ from tallystick_platform.errors import RowTampered, UnknownModel
 from tallystick_platform.registry import intake as module
 from tallystick_platform.registry.entries import Price, Stage, Visibility
 from tallystick_platform.registry.errors import InUse, ModelTaken, RegistryFull, TaskDiffers, VersionExists
+from tallystick_platform.store.jobs import UNFINISHED, JobState, JobStore
+from tests.support.job_rows import a_job
 from tests.support.journals import ALICE, BOB
 from tests.support.registries import FILES, Shelf
 
@@ -183,6 +185,19 @@ def test_what_is_needed_is_not_removed(shelf: Shelf, why: str) -> None:
     with pytest.raises(InUse, match=why):
         shelf.registry.remove("Acme/Tiny", None, served=lambda _: why == "loaded")
     assert shelf.registry.path(version).is_dir()
+
+
+@pytest.mark.parametrize("state", list(JobState))
+def test_a_version_whose_export_is_under_way_is_not_removed(shelf: Shelf, state: JobState) -> None:
+    version = shelf.add()
+    job = a_job(model=version.model.id, version=version.version, source_digest=version.digest, state=state)
+    JobStore(shelf.database, shelf.setting.macs).insert(job)
+    if state in UNFINISHED:
+        with pytest.raises(InUse, match="an export of it is under way; wait until it has ended, or cancel it"):
+            shelf.registry.remove("Acme/Tiny", None)
+    else:
+        shelf.registry.remove("Acme/Tiny", None)
+    assert shelf.registry.path(version).is_dir() is (state in UNFINISHED)
 
 
 def test_an_adapter_whose_base_went_away_meanwhile_is_not_registered(shelf: Shelf) -> None:

@@ -14,7 +14,7 @@ from tallystick.merkle import tree_root
 from tallystick_platform.errors import RowTampered, StateConflict
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Mined, Row, Signed, Tip, Totals
-from tallystick_platform.store.tables import BatchRow, table_of
+from tallystick_platform.store.tables import BATCH
 from tests.support.journals import LOG_ID, Running, Setting, record_many
 
 FIRST_EPOCH, SECOND_EPOCH = 3, 2
@@ -314,6 +314,6 @@ def test_batches_are_paged_newest_first(batches: Batches) -> None:
 def test_a_batch_row_that_something_else_changed_is_not_read(batches: Batches) -> None:
     planned(batches)
     with batches._database.writing() as connection:
-        connection.execute(table_of(BatchRow).update().values(state="final"))
+        connection.execute(BATCH.update().values(state="final"))
     with pytest.raises(RowTampered):
         batches.last_batch()

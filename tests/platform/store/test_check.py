@@ -26,21 +26,10 @@ from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.jobs import JobStore
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.row_writes import adopt, delete_rows, insert_row
-from tallystick_platform.store.rows import Batch, Mined, Signed
+from tallystick_platform.store.rows import Batch, Mined, Signed, pack_wraps
 from tallystick_platform.store.sealer import EpochPlan
-from tallystick_platform.store.tables import (
-    METADATA,
-    AdmissionRow,
-    AdoptedRecordRow,
-    BatchRow,
-    EpochRow,
-    RecordRow,
-    RotationRow,
-    VoidRow,
-    table_of,
-)
+from tallystick_platform.store.tables import ADMISSION, ADOPTED, BATCH, EPOCH, METADATA, RECORD, ROTATION, VOID
 from tallystick_platform.store.tokens import TokenStore
-from tallystick_platform.store.wraps import pack_wraps
 from tests.support.job_rows import a_full_job
 from tests.support.journals import (
     ALICE,
@@ -61,7 +50,6 @@ from tests.support.journals import (
 from tests.support.model_rows import model_rows
 
 EARLIER = Wallet(b"\x12" * 32)
-VOID, ROTATION, ADOPTED = (table_of(model) for model in (VoidRow, RotationRow, AdoptedRecordRow))
 
 TABLES = (
     "api_token",
@@ -410,46 +398,46 @@ class Forger:
 
 
 @pytest.mark.parametrize(
-    ("model", "row", "changes", "check"),
+    ("table", "row", "changes", "check"),
     [
-        (RecordRow, 1, {"leaf": b"\x01" * 32}, "leaf"),
-        (RecordRow, 1, {"sealed": b"\x20" + bytes(7) + b"\x02" + bytes(64)}, "leaf"),
-        (RecordRow, 1, {"sealed": b"\x20" + bytes(7) + b"\x03" + bytes(64)}, "header"),
-        (RecordRow, 1, {"sealed": b"\x09" * 64}, "sealed"),
-        (RecordRow, 1, {"anchor_by": 2**40}, "receipt"),
-        (AdmissionRow, 2, {"record_by": 1}, "promise"),
-        (AdmissionRow, 2, {"signature": b"\x01" * 65}, "promise"),
-        (AdmissionRow, 2, {"sender_seq": 9}, "sender-sequence"),
-        (RecordRow, 1, {"response_hash": b"\x01" * 32}, "receipt"),
-        (RecordRow, 1, {"signature": b"\x01" * 65}, "receipt"),
-        (RecordRow, 1, {"epoch": 2}, "batch-span"),
-        (RecordRow, 1, {"epoch": 9}, "epoch"),
-        (RecordRow, 1, {"task": "embed"}, "admission"),
-        (RecordRow, 3, {"log_index": 9}, "index-continuity"),
-        (BatchRow, 0, {"root": b"\x01" * 32}, "root"),
-        (BatchRow, 1, {"head": b"\x01" * 32}, "head"),
-        (BatchRow, 1, {"epoch": 1}, "head"),
-        (BatchRow, 1, {"entry": 9}, "entry-sequence"),
-        (EpochRow, 1, {"wraps": pack_wraps((b"\x01" * 1_176,))}, "head"),
-        (EpochRow, 2, {"head": None}, "head"),
-        (RotationRow, 4, {"writer": b"\x01" * 20}, "head"),
-        (BatchRow, 1, {"first_index": 2}, "batch-span"),
-        (BatchRow, 1, {"number": 2}, "batch-sequence"),
-        (BatchRow, 1, {"state": "mined"}, "state"),
-        (BatchRow, 1, {"state": "sent"}, "state"),
-        (BatchRow, 0, {"state": "planned"}, "state"),
-        (BatchRow, 0, {"state": "lost"}, "state"),
-        (BatchRow, 0, {"raw_tx": b"another"}, "transaction"),
-        (EpochRow, 1, {"closed_at": None}, "epoch-closed"),
-        (EpochRow, 2, {"first_index": 2}, "epoch-span"),
-        (EpochRow, 2, {"number": 3}, "epoch-sequence"),
+        (RECORD, 1, {"leaf": b"\x01" * 32}, "leaf"),
+        (RECORD, 1, {"sealed": b"\x20" + bytes(7) + b"\x02" + bytes(64)}, "leaf"),
+        (RECORD, 1, {"sealed": b"\x20" + bytes(7) + b"\x03" + bytes(64)}, "header"),
+        (RECORD, 1, {"sealed": b"\x09" * 64}, "sealed"),
+        (RECORD, 1, {"anchor_by": 2**40}, "receipt"),
+        (ADMISSION, 2, {"record_by": 1}, "promise"),
+        (ADMISSION, 2, {"signature": b"\x01" * 65}, "promise"),
+        (ADMISSION, 2, {"sender_seq": 9}, "sender-sequence"),
+        (RECORD, 1, {"response_hash": b"\x01" * 32}, "receipt"),
+        (RECORD, 1, {"signature": b"\x01" * 65}, "receipt"),
+        (RECORD, 1, {"epoch": 2}, "batch-span"),
+        (RECORD, 1, {"epoch": 9}, "epoch"),
+        (RECORD, 1, {"task": "embed"}, "admission"),
+        (RECORD, 3, {"log_index": 9}, "index-continuity"),
+        (BATCH, 0, {"root": b"\x01" * 32}, "root"),
+        (BATCH, 1, {"head": b"\x01" * 32}, "head"),
+        (BATCH, 1, {"epoch": 1}, "head"),
+        (BATCH, 1, {"entry": 9}, "entry-sequence"),
+        (EPOCH, 1, {"wraps": pack_wraps((b"\x01" * 1_176,))}, "head"),
+        (EPOCH, 2, {"head": None}, "head"),
+        (ROTATION, 4, {"writer": b"\x01" * 20}, "head"),
+        (BATCH, 1, {"first_index": 2}, "batch-span"),
+        (BATCH, 1, {"number": 2}, "batch-sequence"),
+        (BATCH, 1, {"state": "mined"}, "state"),
+        (BATCH, 1, {"state": "sent"}, "state"),
+        (BATCH, 0, {"state": "planned"}, "state"),
+        (BATCH, 0, {"state": "lost"}, "state"),
+        (BATCH, 0, {"raw_tx": b"another"}, "transaction"),
+        (EPOCH, 1, {"closed_at": None}, "epoch-closed"),
+        (EPOCH, 2, {"first_index": 2}, "epoch-span"),
+        (EPOCH, 2, {"number": 3}, "epoch-sequence"),
     ],
 )
 def test_contradictions_are_found_even_where_the_mac_fits(
-    setting: Setting, model: type, row: int, changes: dict[str, object], check: str
+    setting: Setting, table: Table, row: int, changes: dict[str, object], check: str
 ) -> None:
     forger = Forger(setting)
-    forger.set(table_of(model), row, **changes)
+    forger.set(table, row, **changes)
     found = findings(setting, forger.database)
     assert check in {one.check for one in found}
     assert "row-mac" not in {one.check for one in found}
@@ -492,7 +480,7 @@ def test_a_value_of_the_wrong_type_ends_a_check_and_not_the_walk(setting: Settin
 
 def test_a_finding_reads_as_one_line(setting: Setting) -> None:
     database = setting.database()
-    change(database, table_of(RecordRow), "leaf")
+    change(database, RECORD, "leaf")
     line = next(str(one) for one in findings(setting, database) if one.check == "leaf")
     assert line.startswith("leaf: record 0 (log_index, fields_root, sealed, leaf): expected 0x")
     assert "\n" not in line
@@ -502,7 +490,7 @@ def test_a_draft_of_another_admission_is_found(setting: Setting) -> None:
     database = setting.database()
     sealer = setting.sealer()
     with database.reading() as connection:
-        plan = connection.execute(select(table_of(EpochRow)).order_by(EpochRow.number.desc())).mappings().first()
+        plan = connection.execute(select(EPOCH).order_by(EPOCH.c.number.desc())).mappings().first()
     assert plan is not None
     number = plan["number"]
     sealer.resume(EpochPlan(number=number, first_index=Index(0), wraps=(), opened_at=plan["opened_at"]))

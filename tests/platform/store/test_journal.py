@@ -37,8 +37,8 @@ from tallystick_platform.errors import (
 from tallystick_platform.store.group import Admit, Operation
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
-from tallystick_platform.store.tables import DraftRow, EpochRow, table_of
-from tallystick_platform.store.wraps import unpack_wraps
+from tallystick_platform.store.rows import unpack_wraps
+from tallystick_platform.store.tables import DRAFT, EPOCH
 from tallystick_platform.store.writer import Writer
 from tests.support.journals import (
     ALICE,
@@ -69,7 +69,7 @@ def setting(tmp_path: Path) -> Setting:
 def opened(setting: Setting, stored: StoredRecord) -> Record:
     """The record as the auditor reads it, from the wraps in the epoch row."""
     with setting.database().reading() as connection:
-        row = connection.execute(table_of(EpochRow).select().where(EpochRow.number == stored.epoch)).one()
+        row = connection.execute(EPOCH.select().where(EPOCH.c.number == stored.epoch)).one()
     key = unwrap_epoch_key(unpack_wraps(row.wraps)[0], setting.auditor, LOG_ID, stored.epoch)
     secret = record_secret(key, stored.index, sealed_header(stored.sealed).nonce)
     found = opened_by(secret, stored)
@@ -411,7 +411,7 @@ async def test_a_draft_that_does_not_open_still_ends_in_a_record(setting: Settin
         ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
     database = setting.database()
     with database.writing() as connection:
-        connection.execute(table_of(DraftRow).update().values(ciphertext=b"\x00" * 40))
+        connection.execute(DRAFT.update().values(ciphertext=b"\x00" * 40))
     async with Running(setting, database) as journal:
         assert await journal.recover() == 1
         stored = await journal.entry(ticket.record.id)
@@ -429,7 +429,7 @@ async def test_a_deleted_draft_leaves_no_bytes_in_the_file(setting: Setting) -> 
     async with Running(setting) as journal:
         ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
         with setting.database().reading() as connection:
-            ciphertext = connection.execute(table_of(DraftRow).select()).one().ciphertext
+            ciphertext = connection.execute(DRAFT.select()).one().ciphertext
         await journal.commit(completed(ticket.record, setting.clock))
     assert ciphertext[:64] not in setting.journal_path.read_bytes()
 

@@ -9,7 +9,7 @@ import pytest
 
 from tallystick_platform.errors import NoSuchToken, RowTampered
 from tallystick_platform.store.database import Database
-from tallystick_platform.store.tables import ApiToken, table_of
+from tallystick_platform.store.tables import TOKEN
 from tallystick_platform.store.tokens import TOKEN_FORM, TokenStore, token_hash
 from tests.support.journals import ALICE, BOB, Bytes, Setting
 
@@ -85,6 +85,6 @@ def test_a_token_whose_address_was_changed_in_the_database_is_not_honoured(
 ) -> None:
     made = tokens.create(name="app", address=ALICE, now_us=5)
     with database.writing() as connection:
-        connection.execute(table_of(ApiToken).update().values(address=bytes(BOB)))
+        connection.execute(TOKEN.update().values(address=bytes(BOB)))
     with pytest.raises(RowTampered):
         tokens.find(token_hash(made.token))

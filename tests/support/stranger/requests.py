@@ -191,17 +191,29 @@ def _export(method: str, target: str, body: bytes) -> Read:
     return Read(None, None, {name: value for name, value in members.items() if value is not None}, model)
 
 
-def _download(method: str, target: str, body: bytes) -> Read:
+def _got(method: str, target: str, body: bytes) -> list[str]:
     if method != "GET":
         raise _fail("method", "is not GET")
-    parts = _parts(target)
+    if body:
+        raise _fail("body", "is not empty")
+    return _parts(target)
+
+
+def _files(method: str, target: str, body: bytes) -> Read:
+    parts = _got(method, target, body)
+    end = 3 if parts[3:4] == ["files"] else 4
+    if parts[:2] != ["v1", "models"] or parts[end : end + 1] != ["files"] or not parts[end + 1 :]:
+        raise _fail("target", "is no file of a model")
+    return Read(None, None, {"file": "/".join(parts[end + 1 :])}, "/".join(parts[2:end]))
+
+
+def _download(method: str, target: str, body: bytes) -> Read:
+    parts = _got(method, target, body)
     file = "archive.tar" if parts[3:] == ["archive.tar"] else "/".join(parts[4:])
     if parts[:2] != ["v1", "exports"] or len(parts) < 4:
         raise _fail("target", "is no download of an export")
     if parts[3:] != ["archive.tar"] and (parts[3] != "files" or len(parts) < 5):
         raise _fail("target", "is no download of a file")
-    if body:
-        raise _fail("body", "is not empty")
     return Read(None, None, {"export": parts[2], "file": file}, None)
 
 
@@ -211,6 +223,7 @@ READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "embedding/openai/1": _embedding,
     "export/tallystick/1": _export,
     "download/tallystick/1": _download,
+    "files/tallystick/1": _files,
 }
 
 

@@ -18,8 +18,8 @@ from tallystick.receipts import (
     SignedHead,
     SignedReceipt,
     bundle_digest,
+    message_digest,
     sender_request,
-    sender_request_digest,
     sign_admission,
     sign_erasure,
     sign_head,
@@ -155,7 +155,7 @@ def _request_vector() -> dict[str, Any]:
         "body": record.request.body.hex(),
         "nonce": asked.nonce.hex(),
         "deadline": asked.deadline,
-        "digest": sender_request_digest(DOMAIN, asked).hex(),
+        "digest": message_digest(DOMAIN, asked).hex(),
         "signature": signature.signature.hex(),
         "sender": to_hex(record.sender.address),
     }

@@ -1,4 +1,4 @@
-"""Vectors of completions and embeddings: what their readers give, and what their answers say (SPEC 7)."""
+"""Vectors of completions, embeddings and files of models: what their readers give, and what answers say (SPEC 7)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.vectors.bindings import (
     stream_text,
 )
 
-COMPLETION, EMBEDDING = "completion/openai/1", "embedding/openai/1"
+COMPLETION, EMBEDDING, FILES = "completion/openai/1", "embedding/openai/1", "files/tallystick/1"
 COMPLETION_TARGET, EMBEDDING_TARGET = "/v1/completions", "/v1/embeddings"
 ROUNDED = bytes.fromhex("cdcccc3d 0000803f 000020c0 0000803f 0200803f 00000080".replace(" ", ""))
 """0.1, 1, -2.5, then 1 + 2^-24 and 1 + 3 * 2^-24, of which each lies in the middle of two, and -0."""
@@ -84,6 +84,9 @@ def _requests() -> Iterator[tuple[Any, ...]]:
     )
     yield "an embedding of token ids", *_embedding(input=[[1, 2], [3]])
     yield "an embedding of parts", *_embedding(input=[{"type": "text", "text": "A"}])
+    yield "a file of a model", FILES, "GET", "/v1/models/m/files/a%20b/c.json?x=1", None, b""
+    yield "a file of a version", FILES, "GET", "/v1/models/ann/m%400123/files/files/files", None, b""
+    yield "a file of a model, in a folder of the same name", FILES, "GET", "/v1/models/m/files/files/a", None, b""
 
 
 def _refused() -> Iterator[tuple[Any, ...]]:
@@ -109,6 +112,12 @@ def _refused() -> Iterator[tuple[Any, ...]]:
     yield "an embedding's member that records keep", "blob", *_embedding(input="A", blob={})
     yield "an embedding's integer beyond 64 bits", "input", *_embedding(input=[2**63])
     yield "an embedding that is a list", "", EMBEDDING, "POST", EMBEDDING_TARGET, TYPE, b"[]"
+    yield "a model's file that is posted", "method", FILES, "POST", "/v1/models/m/files/a", None, b""
+    yield "a model's file with a body", "body", FILES, "GET", "/v1/models/m/files/a", None, b"{}"
+    yield "no file of a model", "target", FILES, "GET", "/v1/models/m/files", None, b""
+    yield "a file of no model", "target", FILES, "GET", "/v1/models/files/a", None, b""
+    yield "a file of a model of three parts", "target", FILES, "GET", "/v1/models/a/b/c/files/a", None, b""
+    yield "a file of an export", "target", FILES, "GET", "/v1/exports/e/files/a", None, b""
 
 
 def _answers() -> Iterator[tuple[str, bool, str, RecordFault | None, Sequence[Output]]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.copying import reading
 from tallystick_platform.exporter.errors import ExportFailed
 from tallystick_platform.exporter.streamed import NotStreamable, StreamedModel, quiet, release
@@ -78,7 +79,7 @@ def gguf_model(path: Path) -> StreamedModel:
     try:
         config = transformers.AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise ExportFailed(reason=f"the library's reader does not take what was written: {error}") from error
+        raise ExportFailed(reason=f"the library's reader does not take what was written: {kind_of(error)}") from error
     release()
     try:
         return StreamedModel(config, GgufTensors(path, config), f"{path.name} as the library reads it")

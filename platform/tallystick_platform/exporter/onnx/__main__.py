@@ -14,9 +14,10 @@ import sys
 import threading
 from typing import Any
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.onnx.plan import Family
-from tallystick_platform.exporter.onnx.stages import MAX_REASON_BYTES, Stage, StageJob
+from tallystick_platform.exporter.onnx.stages import Stage, StageJob
 from tallystick_platform.exporter.spec import Progress
 
 PR_SET_PDEATHSIG = 1
@@ -42,7 +43,7 @@ def main() -> int:
         say({"failed": error.reason})
         return 1
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, NotImplementedError, MemoryError) as error:
-        say({"failed": f"{type(error).__name__}: {error}"[:MAX_REASON_BYTES]})
+        say({"failed": kind_of(error)})
         raise
     say({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
     return 0

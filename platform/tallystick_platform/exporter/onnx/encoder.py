@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.onnx import samples
 from tallystick_platform.exporter.onnx.stages import StageJob
@@ -120,7 +121,7 @@ def run(job: StageJob, progress: Progress) -> None:
     try:
         session = onnxruntime.InferenceSession(job.spec.target / MODEL_FILE, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's errors share no class but this one
-        raise ExportFailed(reason=f"the exported file does not load: {error}") from error
+        raise ExportFailed(reason=f"the exported file does not load: {kind_of(error)}") from error
     wanted = {value.name for value in session.get_inputs()}
     first = session.get_outputs()[0].name
     for number, inputs in enumerate(batches(np.load(job.scratch / INPUTS_FILE, allow_pickle=False))):

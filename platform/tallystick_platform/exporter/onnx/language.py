@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.onnx.stages import StageJob
 from tallystick_platform.exporter.parity import parity_input
@@ -117,7 +118,7 @@ def _generator(job: StageJob, length: int) -> Any:
         parameters.set_search_options(do_sample=False, max_length=length)
         return genai.Generator(model, parameters)
     except RuntimeError as error:
-        raise ExportFailed(reason=f"the exported files do not load: {error}") from error
+        raise ExportFailed(reason=f"the exported files do not load: {kind_of(error)}") from error
 
 
 def _read(generator: Any, tokens: list[int]) -> Any:

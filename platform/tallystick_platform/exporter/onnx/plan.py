@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.spec import (
     GREEDY_AGREEMENT,
@@ -88,7 +89,7 @@ def read_config(spec: ExportSpec) -> dict[str, Any]:
             raise ExportRefused(reason=f"config.json is larger than {MAX_CONFIG_BYTES} bytes")
         config = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise ExportRefused(reason=f"the model's config.json cannot be read: {error}") from error
+        raise ExportRefused(reason=f"the model's config.json cannot be read: {kind_of(error)}") from error
     if not isinstance(config, dict):
         raise ExportRefused(reason="the model's config.json is not an object")
     return config

@@ -23,7 +23,7 @@ MODULE = "tallystick_platform.exporter.onnx"
 STAGE_LIMIT_S = 4 * 3600.0  # a big model's graph takes an hour; a stage that hangs must end at some time
 TICK_S = 0.5  # how late a cancel may be noticed
 MAX_LINE_BYTES = 65_536
-MAX_REASON_BYTES = 2_000
+MAX_LAST_WORDS_BYTES = 8_000
 
 
 class Stage(StrEnum):
@@ -102,9 +102,10 @@ def run_stage(stage: Stage, spec: ExportSpec, chosen: Plan, scratch: Path, progr
         status = child.wait(timeout=STAGE_LIMIT_S)
     if "peak_bytes" in last and status == 0:
         return StageDone(peak_bytes=last["peak_bytes"])
+    sys.stderr.write(_last_words(errors))
     if "refused" in last:
         raise ExportRefused(reason=last["refused"])
-    raise ExportFailed(reason=f"{STARTED[stage]}: {last.get('failed') or _last_words(errors, status)}")
+    raise ExportFailed(reason=f"{STARTED[stage]}: {last.get('failed') or f'the process ended with status {status}'}")
 
 
 @contextlib.contextmanager
@@ -162,9 +163,8 @@ def _messages(child: subprocess.Popen[bytes], progress: Progress, name: str) -> 
     raise ExportFailed(reason=f"{name}: not done within {STAGE_LIMIT_S:g} s")
 
 
-def _last_words(errors: Path, status: int) -> str:
+def _last_words(errors: Path) -> str:
+    """The end of what a stage's process said beside its answers: for the log alone."""
     with errors.open("rb") as file:
-        file.seek(max(0, errors.stat().st_size - MAX_REASON_BYTES))
-        words = file.read().decode(errors="replace").strip()
-    last = words.splitlines()[-1] if words else "nothing was said"
-    return f"the process ended with status {status}: {last}"
+        file.seek(max(0, errors.stat().st_size - MAX_LAST_WORDS_BYTES))
+        return file.read().decode(errors="replace")

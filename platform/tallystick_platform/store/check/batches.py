@@ -14,21 +14,9 @@ from tallystick.ids import Address, Head, Root, to_hex
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.check.macs import rows_of
-from tallystick_platform.store.rows import AnchorState
-from tallystick_platform.store.tables import (
-    AdoptedRecordRow,
-    BatchRow,
-    EpochRow,
-    RecordRow,
-    RotationRow,
-    VoidRow,
-    table_of,
-)
-from tallystick_platform.store.wraps import unpack_wraps
+from tallystick_platform.store.rows import AnchorState, unpack_wraps
+from tallystick_platform.store.tables import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
 
-BATCH, EPOCH, VOID, ROTATION, RECORD, ADOPTED = (
-    table_of(model) for model in (BatchRow, EpochRow, VoidRow, RotationRow, RecordRow, AdoptedRecordRow)
-)
 _CONTENT = {
     "batch": ("epoch", "first_index", "count", "root"),
     "epoch": ("number", "wraps"),

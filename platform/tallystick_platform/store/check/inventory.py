@@ -8,24 +8,11 @@ from sqlalchemy import func, select
 
 from tallystick_platform.errors import InventoryUnreadable
 from tallystick_platform.store.check.finding import Finding, Subject
-from tallystick_platform.store.check.macs import TABLES
 from tallystick_platform.store.inventory import Holding, Inventory
 from tallystick_platform.store.row_writes import read_inventory
-from tallystick_platform.store.tables import (
-    AdmissionRow,
-    AdoptedRecordRow,
-    BatchRow,
-    EpochRow,
-    InventoryRow,
-    RecordRow,
-    RotationRow,
-    VoidRow,
-    table_of,
-)
+from tallystick_platform.store.tables import ADMISSION, ADOPTED, BATCH, EPOCH, INVENTORY, MARKED, RECORD, ROTATION, VOID
 
-INVENTORY = table_of(InventoryRow)
-ADMISSION, ADOPTED, BATCH, RECORD = (table_of(model) for model in (AdmissionRow, AdoptedRecordRow, BatchRow, RecordRow))
-ENTRIES = (BATCH, *(table_of(model) for model in (EpochRow, VoidRow, RotationRow)))
+ENTRIES = (BATCH, EPOCH, VOID, ROTATION)
 """The tables whose rows are entries of the log's head chain."""
 
 
@@ -42,7 +29,7 @@ def check_inventory(subject: Subject) -> Iterator[Finding]:
             rows = sum(held.count for held in found.values())
             yield _finding("inventory", INVENTORY.name, "box", "an inventory", f"none, and {rows} rows in other tables")
         return
-    for table in TABLES:
+    for table in MARKED:
         expected, held = inventory.tables.get(table.name, Holding()), found.get(table.name, Holding())
         if expected.count != held.count:
             yield _finding("rows", table.name, "all rows", f"{expected.count} rows", f"{held.count}")

@@ -5,53 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, select
 
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.row_macs import MAC_BYTES, row_name
-from tallystick_platform.store.tables import (
-    AdmissionRow,
-    AdoptedRecordRow,
-    ApiToken,
-    BatchRow,
-    BlobRow,
-    EpochRow,
-    ExportJobRow,
-    ModelRow,
-    ModelVersionRow,
-    RecordRow,
-    RotationRow,
-    UploadPartRow,
-    UploadRow,
-    VoidRow,
-    table_of,
-)
+from tallystick_platform.store.tables import MARKED
 
 ROWS_AT_ONCE = 256
-TABLES: tuple[Table, ...] = tuple(
-    table_of(model)
-    for model in (
-        ApiToken,
-        AdmissionRow,
-        RecordRow,
-        BlobRow,
-        BatchRow,
-        EpochRow,
-        VoidRow,
-        RotationRow,
-        AdoptedRecordRow,
-        ModelRow,
-        ModelVersionRow,
-        UploadRow,
-        UploadPartRow,
-        ExportJobRow,
-    )
-)
 
 
 def check_macs(subject: Subject) -> Iterator[Finding]:
     """Any change of any column by anyone who does not hold the operator's key."""
-    for table in TABLES:
+    for table in MARKED:
         for row in rows_of(subject.connection, select(table)):
             subject.checked.rows[table.name] += 1
             mark = subject.macs.mark_of_row(table, row)

@@ -16,9 +16,8 @@ from tallystick.sealing import sealed_header
 from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.check.macs import rows_of
 from tallystick_platform.store.records import receipt_of
-from tallystick_platform.store.tables import AdmissionRow, AdoptedRecordRow, BlobRow, RecordRow, table_of
+from tallystick_platform.store.tables import ADMISSION, ADOPTED, BLOB, RECORD
 
-ADMISSION, ADOPTED, RECORD, BLOB = (table_of(model) for model in (AdmissionRow, AdoptedRecordRow, RecordRow, BlobRow))
 SHARED = ("record_id", "sender", "sender_seq", "task", "request_hash")  # a record repeats these of its admission
 SIGNED = (
     "log_index", "admission_seq", "leaf", "request_hash", "response_hash", "sender", "issued_at", "anchor_by", "signature",

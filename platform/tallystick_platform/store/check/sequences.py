@@ -16,11 +16,8 @@ from tallystick_platform.store.check.finding import Finding, Subject
 from tallystick_platform.store.check.macs import rows_of
 from tallystick_platform.store.drafts import decode_draft, request_hash_of
 from tallystick_platform.store.records import admission_of
-from tallystick_platform.store.tables import AdmissionRow, AdoptedRecordRow, DraftRow, RecordRow, VoidRow, table_of
+from tallystick_platform.store.tables import ADMISSION, ADOPTED, DRAFT, RECORD, VOID
 
-ADMISSION, ADOPTED, DRAFT, RECORD, VOID = (
-    table_of(model) for model in (AdmissionRow, AdoptedRecordRow, DraftRow, RecordRow, VoidRow)
-)
 SIGNED = ("seq", "sender", "sender_seq", "request_hash", "admitted_at", "record_by", "signature")
 
 

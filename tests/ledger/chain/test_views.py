@@ -2,9 +2,11 @@ import pytest
 from eth_abi import encode
 from web3 import Web3
 
-from tallystick.chain import calldata, load_artifact
-from tallystick.chain.packing import pack_records
+from tallystick.chain import load_artifact
+from tallystick.chain.packing import append_size, pack_records
+from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT
 from tallystick.chain.wire import MalformedAnswer
+from tests.support import calldata
 
 LOG, HEAD = bytes(range(32)), b"\x0b" * 32
 WHO, KEEPER = bytes(range(20)), b"\x07" * 20
@@ -39,12 +41,12 @@ def by_web3(name, *arguments):
         (calldata.commit(LOG, HEAD, 5, PATH[1]), "commit", (LOG, HEAD, 5, PATH[1])),
         (calldata.rotate_writer(LOG, HEAD, WHO, 90), "rotateWriter", (LOG, HEAD, checksummed(WHO), 90)),
         (calldata.void_numbers(LOG, HEAD, 91, 99), "voidNumbers", (LOG, HEAD, 91, 99)),
-        (calldata.log_state(LOG), "logState", (LOG,)),
-        (calldata.log_terms(LOG), "logTerms", (LOG,)),
-        (calldata.batch_at(LOG, 3), "batchAt", (LOG, 3)),
-        (calldata.batch_of(LOG, 41), "batchOf", (LOG, 41)),
-        (calldata.writer_count(LOG), "writerCount", (LOG,)),
-        (calldata.writer_at(LOG, 1), "writerAt", (LOG, 1)),
+        (LOG_STATE.call(LOG), "logState", (LOG,)),
+        (LOG_TERMS.call(LOG), "logTerms", (LOG,)),
+        (BATCH_AT.call(LOG, 3), "batchAt", (LOG, 3)),
+        (BATCH_OF.call(LOG, 41), "batchOf", (LOG, 41)),
+        (WRITER_COUNT.call(LOG), "writerCount", (LOG,)),
+        (WRITER_AT.call(LOG, 1), "writerAt", (LOG, 1)),
         (calldata.verify(LOG, 1, 2, PATH[0], PATH), "verify", (LOG, 1, 2, PATH[0], PATH)),
     ],
 )
@@ -67,48 +69,45 @@ def _parameters(test):
 def test_the_size_of_an_append_is_known_without_encoding_it(sizes):
     header = b"\x20" + (1).to_bytes(8, "big")
     records = pack_records([(LOG, header + bytes(size - len(header))) for size in sizes])
-    assert calldata.append_size(sizes) == len(calldata.append(LOG, HEAD, records))
+    assert append_size(sizes) == len(calldata.append(LOG, HEAD, records))
 
 
 def test_a_log_state_is_read():
-    state = calldata.read_log_state(encode(*STATE))
+    state = LOG_STATE.read(encode(*STATE))
     assert (state.writer, state.size, state.entries, state.head) == (WHO, 9, 14, HEAD)
     assert (state.batch_count, state.epoch, state.epoch_open) == (2, 3, True)
 
 
 def test_the_terms_are_read():
-    terms = calldata.read_log_terms(encode(*TERMS))
+    terms = LOG_TERMS.read(encode(*TERMS))
     assert (terms.keeper, terms.format, terms.mode) == (KEEPER, 2, 1)
     assert (terms.promise, terms.skew, terms.created_at) == (3_600, 60, 1_760_000_000)
 
 
 def test_a_batch_is_read():
-    batch = calldata.read_batch(encode(*BATCH))
+    batch = BATCH_AT.read(encode(*BATCH))
     assert (batch.first_index, batch.count, batch.epoch, batch.time, batch.root) == (64, 10, 3, 1_760_000_000, HEAD)
 
 
 def test_a_span_is_read():
-    span = calldata.read_writer_span(encode(*SPAN))
+    span = WRITER_AT.read(encode(*SPAN))
     assert (span.writer, span.first_index, span.first_admission, span.since) == (WHO, 40, 91, 1_760_000_000)
 
 
-def test_a_number_and_a_verdict_are_read():
-    assert calldata.read_batch_number(encode(["uint64"], [7])) == 7
-    assert calldata.read_writer_count(encode(["uint64"], [2])) == 2
-    assert calldata.read_verified(encode(["bool"], [True])) is True
-    assert calldata.read_verified(encode(["bool"], [False])) is False
+def test_a_number_is_read():
+    assert BATCH_OF.read(encode(["uint64"], [7])) == 7
+    assert WRITER_COUNT.read(encode(["uint64"], [2])) == 2
 
 
 @pytest.mark.parametrize(
     ("reader", "returned", "position"),
     [
-        *((calldata.read_log_state, encode(*STATE), position) for position in (0, 1, 2, 4, 5, 6)),
-        *((calldata.read_log_terms, encode(*TERMS), position) for position in range(6)),
-        *((calldata.read_batch, encode(*BATCH), position) for position in range(4)),
-        *((calldata.read_writer_span, encode(*SPAN), position) for position in range(4)),
-        (calldata.read_batch_number, encode(["uint64"], [7]), 0),
-        (calldata.read_writer_count, encode(["uint64"], [7]), 0),
-        (calldata.read_verified, encode(["bool"], [True]), 0),
+        *((LOG_STATE.read, encode(*STATE), position) for position in (0, 1, 2, 4, 5, 6)),
+        *((LOG_TERMS.read, encode(*TERMS), position) for position in range(6)),
+        *((BATCH_AT.read, encode(*BATCH), position) for position in range(4)),
+        *((WRITER_AT.read, encode(*SPAN), position) for position in range(4)),
+        (BATCH_OF.read, encode(["uint64"], [7]), 0),
+        (WRITER_COUNT.read, encode(["uint64"], [7]), 0),
     ],
 )
 def test_an_answer_with_a_value_out_of_range_is_malformed(reader, returned, position):
@@ -121,13 +120,12 @@ def test_an_answer_with_a_value_out_of_range_is_malformed(reader, returned, posi
 @pytest.mark.parametrize(
     "reader",
     [
-        calldata.read_log_state,
-        calldata.read_log_terms,
-        calldata.read_batch,
-        calldata.read_batch_number,
-        calldata.read_writer_count,
-        calldata.read_writer_span,
-        calldata.read_verified,
+        LOG_STATE.read,
+        LOG_TERMS.read,
+        BATCH_AT.read,
+        BATCH_OF.read,
+        WRITER_COUNT.read,
+        WRITER_AT.read,
     ],
 )
 @pytest.mark.parametrize("returned", [b"", bytes(31), bytes(33), bytes(320)])

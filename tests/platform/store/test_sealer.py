@@ -12,7 +12,8 @@ from tallystick.keys import AuditorKey, unwrap_epoch_key
 from tallystick.receipts import HeadStatement, signer
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
-from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
+from tallystick_platform.store.sealer import Sealer
 from tests.support.clocks import FixedClock
 from tests.support.journals import DOMAIN, EPOCH_SECONDS, LOG_ID, WALLET, Setting, completed, would_be
 
@@ -27,7 +28,7 @@ def setting(tmp_path: Path) -> Setting:
 
 
 @pytest.fixture
-def sealer(setting: Setting) -> LedgerSealer:
+def sealer(setting: Setting) -> Sealer:
     sealer = setting.sealer()
     sealer.resume(None)
     sealer.adopt_epoch(sealer.plan_epoch(Index(0), NOW))
@@ -41,7 +42,7 @@ def test_without_an_epoch_one_is_due(setting: Setting) -> None:
     assert not sealer.epoch_open()
 
 
-def test_an_epoch_is_over_after_its_seconds_and_not_before(sealer: LedgerSealer) -> None:
+def test_an_epoch_is_over_after_its_seconds_and_not_before(sealer: Sealer) -> None:
     assert not sealer.epoch_due(NOW)
     assert not sealer.epoch_due(NOW + EPOCH_SECONDS * 1_000_000 - 1)
     assert sealer.epoch_due(NOW + EPOCH_SECONDS * 1_000_000)
@@ -93,19 +94,19 @@ def test_every_auditor_gets_a_wrap_that_opens_the_records(setting: Setting) -> N
         assert opened.record.id == RECORD.id
 
 
-def test_one_record_sealed_twice_at_one_place_has_two_secrets(sealer: LedgerSealer) -> None:
+def test_one_record_sealed_twice_at_one_place_has_two_secrets(sealer: Sealer) -> None:
     first, second = sealer.seal(RECORD, Index(3)), sealer.seal(RECORD, Index(3))
     assert first.secret != second.secret
     assert first.sealed != second.sealed
 
 
-def test_what_stands_on_the_chain_is_signed_as_the_logs_writer(sealer: LedgerSealer) -> None:
+def test_what_stands_on_the_chain_is_signed_as_the_logs_writer(sealer: Sealer) -> None:
     signed = sealer.sign_head(HeadStatement(log_id=LOG_ID, entries=3, size=7, head=Head(b"\x09" * 32), time=5))
     assert signer(signed) == WALLET.address
     assert signed.domain == DOMAIN
 
 
-def test_a_lost_key_makes_another_epoch_due(setting: Setting, sealer: LedgerSealer) -> None:
+def test_a_lost_key_makes_another_epoch_due(setting: Setting, sealer: Sealer) -> None:
     plan = sealer.plan_epoch(Index(5), NOW)
     EpochKeyFiles(setting.keys_dir, LOG_ID).erase(plan.number)
     sealer.resume(plan)
@@ -114,7 +115,7 @@ def test_a_lost_key_makes_another_epoch_due(setting: Setting, sealer: LedgerSeal
         sealer.seal(RECORD, Index(0))
 
 
-def test_a_closed_epoch_seals_nothing(setting: Setting, sealer: LedgerSealer) -> None:
+def test_a_closed_epoch_seals_nothing(setting: Setting, sealer: Sealer) -> None:
     sealer.resume(replace(sealer.plan_epoch(Index(5), NOW), closed=True))
     assert sealer.epoch_due(NOW)
     assert not sealer.epoch_open()
@@ -122,17 +123,17 @@ def test_a_closed_epoch_seals_nothing(setting: Setting, sealer: LedgerSealer) ->
         sealer.seal(RECORD, Index(0))
 
 
-def test_a_draft_opens_under_its_own_epoch_and_number(sealer: LedgerSealer) -> None:
+def test_a_draft_opens_under_its_own_epoch_and_number(sealer: Sealer) -> None:
     protected = sealer.protect_draft(7, b"draft")
     assert b"draft" not in protected
     assert sealer.reveal_draft(Epoch(1), 7, protected) == b"draft"
 
 
-def test_one_draft_protected_twice_gives_different_bytes(sealer: LedgerSealer) -> None:
+def test_one_draft_protected_twice_gives_different_bytes(sealer: Sealer) -> None:
     assert sealer.protect_draft(7, b"draft") != sealer.protect_draft(7, b"draft")
 
 
-def test_a_draft_opens_nowhere_else(sealer: LedgerSealer) -> None:
+def test_a_draft_opens_nowhere_else(sealer: Sealer) -> None:
     protected = sealer.protect_draft(7, b"draft")
     sealer.adopt_epoch(sealer.plan_epoch(Index(5), NOW))
     for epoch, seq, data in (
@@ -146,7 +147,7 @@ def test_a_draft_opens_nowhere_else(sealer: LedgerSealer) -> None:
             sealer.reveal_draft(epoch, seq, data)
 
 
-def test_a_draft_of_an_older_epoch_opens_after_a_restart(setting: Setting, sealer: LedgerSealer) -> None:
+def test_a_draft_of_an_older_epoch_opens_after_a_restart(setting: Setting, sealer: Sealer) -> None:
     protected = sealer.protect_draft(7, b"draft")
     plan = sealer.plan_epoch(Index(5), NOW)
     again = setting.sealer()
@@ -154,7 +155,7 @@ def test_a_draft_of_an_older_epoch_opens_after_a_restart(setting: Setting, seale
     assert again.reveal_draft(Epoch(1), 7, protected) == b"draft"
 
 
-def test_a_forgotten_epoch_is_gone_from_memory_and_disk(setting: Setting, sealer: LedgerSealer) -> None:
+def test_a_forgotten_epoch_is_gone_from_memory_and_disk(setting: Setting, sealer: Sealer) -> None:
     protected = sealer.protect_draft(7, b"draft")
     sealer.adopt_epoch(sealer.plan_epoch(Index(5), NOW))
     sealer.forget_before(Epoch(2))

@@ -14,7 +14,7 @@ from tallystick.ids import checksum_address, parse_address, parse_hex
 from tallystick.keys import AuditorKey, Wallet, write_secret_file
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.sealing import ensure_client, open_keyring
+from tallystick_platform.keyring import ensure_client, open_keyring
 from tallystick_platform.settings import Settings, load_settings, redacted
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tokens import TokenStore

@@ -8,7 +8,7 @@ import pytest
 
 from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch, LogId
-from tallystick_platform.sealing import EpochKeyFiles
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tests.support.journals import LOG_ID
 
 ONE, TWO = Epoch(1), Epoch(2)

@@ -10,9 +10,10 @@ import pytest
 from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch
 from tallystick.keys import AuditorKey
-from tallystick_platform.sealing import EpochKeyFiles, LedgerSealer
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.group import GroupCommitter
-from tallystick_platform.store.tables import EpochRow, table_of
+from tallystick_platform.store.sealer import Sealer
+from tallystick_platform.store.tables import EPOCH
 from tests.support.journals import (
     LOG_ID,
     TOKEN_ID,
@@ -39,7 +40,7 @@ def held(setting: Setting) -> list[Epoch]:
 def spans(setting: Setting) -> list[tuple[int, int, bool]]:
     """Number, first index and whether it is closed, of every epoch."""
     with setting.database().reading() as connection:
-        rows = connection.execute(table_of(EpochRow).select().order_by(EpochRow.number)).fetchall()
+        rows = connection.execute(EPOCH.select().order_by(EPOCH.c.number)).fetchall()
     return [(row.number, row.first_index, row.closed_at is not None) for row in rows]
 
 
@@ -133,7 +134,7 @@ async def test_epochs_wait_for_the_chain_in_their_order(setting: Setting) -> Non
     assert (first.number, first.first_index) == (1, 0)
 
 
-def committer(setting: Setting, sealer: LedgerSealer) -> GroupCommitter:
+def committer(setting: Setting, sealer: Sealer) -> GroupCommitter:
     """What the writer runs, without the writer."""
     made = GroupCommitter(setting.database(), sealer, setting.macs, clock=setting.clock, promise_s=60)
     made.held = None
