@@ -12,14 +12,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
+import msgspec
 import uvicorn
 
 from tallystick.ids import Address, Head, Index, RecordId, to_hex
 from tallystick.receipts import HeadStatement, sign_head
 from tallystick.record import State
 from tallystick_platform.api import Services, create_api
-from tallystick_platform.api.openapi import document
-from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.application import all_handlers
+from tallystick_platform.api.endpoint import ENDPOINT_KEY
+from tallystick_platform.api.openapi_document import ErrorAnswered, address, document
+from tallystick_platform.api.proofs import ProofEncoder, SignedHead
 from tallystick_platform.api.services import BatchView, LedgerView, Readiness, TermsView
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
@@ -155,7 +158,7 @@ class FakeLedger:
             size=3,
             entries=4,
             head=to_hex(b"\x01" * 32),
-            signed_head=sign_head(WRITER, DOMAIN, HEAD).to_json(),
+            signed_head=msgspec.convert(sign_head(WRITER, DOMAIN, HEAD).to_json(), SignedHead),
             journal_size=3,
             journal_depth=0,
             anchor_lag_ms=0,
@@ -300,14 +303,30 @@ def _shape(path: str) -> re.Pattern[str]:
     )
 
 
-DESCRIBED = [(_shape(path), item) for path, item in document()["paths"].items()]
+HANDLERS = all_handlers(Api().services)
+DOCUMENT = document(HANDLERS)
+DESCRIBED = [(_shape(path), item) for path, item in DOCUMENT["paths"].items()]
+ENDPOINTS = [
+    (_shape(address(path)), endpoint)
+    for handler in HANDLERS
+    for endpoint in [handler.opt.get(ENDPOINT_KEY)]
+    if endpoint is not None
+    for path in handler.paths
+]
 
 
 async def check_described(reply: httpx.Response) -> None:
-    """Every status that any test meets is in the description of its path."""
-    method, path = reply.request.method.lower(), reply.request.url.path
-    found = described(path, "get" if method == "head" else method)
+    """Every status that any test meets is in the description of its path, and every JSON answer is of the struct that is described."""
+    method, path = reply.request.method.replace("HEAD", "GET"), reply.request.url.path
+    found = described(path, method.lower())
     assert not found or str(reply.status_code) in found, (method, path, reply.status_code)
+    if reply.headers.get("content-type") != "application/json" or reply.request.method == "HEAD":
+        return
+    body = await reply.aread()
+    kind = ErrorAnswered if reply.status_code >= 400 else answered(path, method, reply.status_code)
+    if kind is not None and (path, reply.status_code) != ("/readyz", 503):
+        read = msgspec.json.decode(body, type=kind)
+        assert msgspec.to_builtins(read) == json.loads(body), (method, path)
 
 
 def described(path: str, method: str) -> set[str]:
@@ -315,6 +334,18 @@ def described(path: str, method: str) -> set[str]:
     return {
         status for shape, item in DESCRIBED if shape.match(path) for status in item.get(method, {}).get("responses", ())
     }
+
+
+def answered(path: str, method: str, status: int) -> type | None:
+    """The type of an answer in JSON; of the addresses that fit, the most exact."""
+    fitting = [
+        (len(shape.pattern), endpoint)
+        for shape, endpoint in ENDPOINTS
+        if shape.match(path) and endpoint.method == method and status in endpoint.answers
+    ]
+    kinds = max(fitting, key=lambda one: one[0])[1].answers[status] if fitting else None
+    kind = kinds[0] if isinstance(kinds, tuple) else kinds
+    return None if isinstance(kind, str) else kind
 
 
 @asynccontextmanager

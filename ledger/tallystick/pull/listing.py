@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tallystick.errors import ManifestError, ModelDigestError, PullRefused
+from tallystick.errors import JsonError, ManifestError, ModelDigestError, PullRefused
 from tallystick.ids import to_hex
 from tallystick.manifest import DIGEST_BYTES, MAX_FILE_BYTES, MAX_FILES, SIGNATURE_NAME, FileEntry, Manifest
-from tallystick.strict_json import is_shallow
+from tallystick.strict_json import read_json
 
 FINISHED: Final = "finished"
 MAX_SHOWN_TEXT: Final = 200
@@ -86,14 +85,11 @@ def shown_record_id(value: object) -> str | None:
 
 
 def _document(url: str, body: bytes) -> Mapping[str, object]:
-    if not is_shallow(body):
-        raise PullRefused(url, 0, "the answer nests too deep")
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise PullRefused(
-            url, 0, "the answer is not JSON: is this the address of an export, or of a model's files?"
-        ) from error
+        document = read_json(body, len(body))
+    except JsonError as error:
+        reason = f"the answer {error}: is this the address of an export, or of a model's files?"
+        raise PullRefused(url, 0, reason) from error
     if not isinstance(document, dict):
         raise PullRefused(
             url, 0, "the answer is not an object: is this the address of an export, or of a model's files?"

@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from tallystick.errors import RequestError
 from tallystick.record import Output
-from tallystick.tasks import chat, completion, downloads, embedding, exports
+from tallystick.tasks import chat, completion, embedding, exports
 from tallystick.tasks.answers import Received, fault_in, joined, object_at
 from tallystick.tasks.chat import chat_output
 from tallystick.tasks.comparison import Disagreement, disagreements
@@ -32,9 +32,9 @@ READERS: Final[Mapping[str, Reader]] = {
     chat.READER: chat.read,
     completion.READER: completion.read,
     embedding.READER: embedding.read,
-    exports.NAME: exports.read,
-    downloads.NAME: downloads.read,
-    downloads.FILES_NAME: downloads.read_files,
+    exports.EXPORT_READER: exports.read_export,
+    exports.DOWNLOAD_READER: exports.read_download,
+    exports.FILES_READER: exports.read_files,
 }
 
 _POSTED: Final[Mapping[str, Reader]] = {

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from litestar import Litestar, MediaType, Request, Response
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
@@ -43,18 +44,7 @@ def create_api(services: Services, *, cors_origins: Collection[str] = ()) -> ASG
 def create_litestar(services: Services) -> Litestar:
     """The routes, without the edge around them."""
     return Litestar(
-        route_handlers=[
-            *(wire_handler(wire, services, answering_errors(services, wire.error)) for wire in openai.WIRES),
-            *model_handlers(services),
-            *loading_handlers(services),
-            *registry_handlers(services),
-            *upload_handlers(services),
-            *export_handlers(services),
-            *download_handlers(services),
-            *record_handlers(services),
-            *ledger_handlers(services),
-            *operation_handlers(services),
-        ],
+        route_handlers=all_handlers(services),
         exception_handlers=answering_errors(services, native_error),
         openapi_config=None,
         logging_config=None,
@@ -85,3 +75,19 @@ def answering_errors(services: Services, shape: ErrorShape) -> dict[int | type[E
         return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
 
     return {Exception: answer_error, HTTPException: answer_error}
+
+
+def all_handlers(services: Services) -> list[HTTPRouteHandler]:
+    """Every handler, in the order of the description."""
+    handlers = [
+        *(wire_handler(wire, services, answering_errors(services, wire.error)) for wire in openai.WIRES),
+        *model_handlers(services),
+        *loading_handlers(services),
+        *registry_handlers(services),
+        *upload_handlers(services),
+        *export_handlers(services),
+        *download_handlers(services),
+        *record_handlers(services),
+        *ledger_handlers(services),
+    ]
+    return [*handlers, *operation_handlers(services, handlers)]

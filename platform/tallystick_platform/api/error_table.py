@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from litestar.exceptions import HTTPException
+from msgspec import Struct
 
 from tallystick_platform.api.refusals import RangeRefused
 from tallystick_platform.errors import INTERNAL_CODE, PlatformError
@@ -17,6 +18,15 @@ MAX_MESSAGE_CHARS = 400
 RETRY_AFTER_S = 5  # where the error itself does not know better
 INTERNAL_MESSAGE = "The server failed to process the request. Quote the request id when you report this."
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True):
+    """What went wrong, as OpenAI's clients read it: `code` says which error it is, `param` which part of the request is at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +42,10 @@ class ErrorAnswer:
     total_bytes: int | None = None
     allow: str | None = None
 
-    def body(self) -> dict[str, object]:
+    def body(self) -> ErrorBody:
         """The error object of the answer's body."""
         kind = _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return ErrorBody(message=self.message, type=kind, param=self.param, code=self.code)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers that go with it."""

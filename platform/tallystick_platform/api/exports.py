@@ -17,18 +17,16 @@ from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.export_body import parse_export
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.query import whole_number
+from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.received import received
 from tallystick_platform.api.replies import Header, json_reply, reads
 from tallystick_platform.api.services import Services
 from tallystick_platform.jobs.published import downloadable
 from tallystick_platform.store.jobs import ExportJob
 
-READER = exports.NAME
+READER = exports.EXPORT_READER
 MAX_BODY_BYTES = 4_096
 BODY_LIMIT_S = 30.0
-DEFAULT_PAGE = 20
-MAX_PAGE = 100
 
 
 def export_handlers(services: Services) -> list[HTTPRouteHandler]:
@@ -56,12 +54,8 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
     @reads("/v1/exports")
     async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        query = request.query_params
-        page = await jobs.page(
-            principal.address,
-            cursor=whole_number(query, "cursor", least=1, default=None),
-            limit=whole_number(query, "limit", least=1, most=MAX_PAGE, default=DEFAULT_PAGE) or DEFAULT_PAGE,
-        )
+        query = read_query(request, Paging)
+        page = await jobs.page(principal.address, cursor=query.cursor, limit=query.limit)
         return json_reply(
             {
                 "object": "list",

@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
+from msgspec import Struct
 
-from tallystick_platform.api.query import whole_number
-from tallystick_platform.api.refusals import NothingHere
-from tallystick_platform.api.replies import json_reply, reads
-from tallystick_platform.api.services import Services
+from tallystick_platform.api.endpoint import BatchNumber, Endpoint
+from tallystick_platform.api.query import Paging, read_query, read_texts
+from tallystick_platform.api.replies import json_reply
+from tallystick_platform.api.services import BatchView, LedgerView, Services
+from tallystick_platform.api.shapes import Page
+from tallystick_platform.errors import PlatformError
 
-MAX_BATCHES = 100
-DEFAULT_BATCHES = 20
-MAX_BATCH_NUMBER = 2**53 - 1
+
+class NoSuchBatch(PlatformError, status=404, code="batch_not_found"):
+    """The log has no batch of this number."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such batch.")
+
+
+class WhichBatch(Struct, frozen=True):
+    """The batch that an address names."""
+
+    number: BatchNumber
 
 
 def ledger_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the ledger paths."""
 
-    @reads("/v1/ledger")
+    @Endpoint("GET", "/v1/ledger", "The log: contract, log id, size, head, what waits", {200: LedgerView}, public=True)
     async def get_ledger() -> ASGIApp:
-        return json_reply(asdict(await services.ledger.view()))
+        return json_reply(await services.ledger.view())
 
-    @reads("/v1/ledger/batches")
+    @Endpoint(
+        "GET", "/v1/ledger/batches", "The batches, newest first", {200: Page[BatchView]}, query=Paging, public=True
+    )
     async def list_batches(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        query = request.query_params
-        limit = whole_number(query, "limit", least=1, most=MAX_BATCHES, default=DEFAULT_BATCHES) or DEFAULT_BATCHES
-        before = whole_number(query, "cursor", least=0, default=None)
-        batches = await services.ledger.batches(before=before, limit=limit + 1)
-        shown = batches[:limit]
-        more = len(batches) > limit
-        return json_reply(
-            {
-                "object": "list",
-                "data": [asdict(batch) for batch in shown],
-                "has_more": more,
-                "next_cursor": shown[-1].number if more else None,
-            }
-        )
+        query = read_query(request, Paging)
+        found = await services.ledger.batches(before=query.cursor, limit=query.limit + 1)
+        shown, more = list(found[: query.limit]), len(found) > query.limit
+        return json_reply(Page(data=shown, has_more=more, next_cursor=shown[-1].number if more else None))
 
-    @reads("/v1/ledger/batches/{number:str}")
+    @Endpoint(
+        "GET",
+        "/v1/ledger/batches/{number:str}",
+        "One batch",
+        {200: BatchView},
+        errors=(NoSuchBatch,),
+        public=True,
+    )
     async def get_batch(number: FromPath[str]) -> ASGIApp:
-        wanted = whole_number({"number": number}, "number", least=0, most=MAX_BATCH_NUMBER, default=None)
-        batch = None if wanted is None else await services.ledger.batch(wanted)
+        batch = await services.ledger.batch(read_texts({"number": [number]}, WhichBatch).number)
         if batch is None:
-            raise NothingHere("There is no such batch.", code="batch_not_found")
-        return json_reply(asdict(batch))
+            raise NoSuchBatch
+        return json_reply(batch)
 
     return [get_ledger, list_batches, get_batch]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from html import escape
+from typing import Any, Literal
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
+from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from tallystick_platform.api.openapi import document
+from tallystick_platform.api.endpoint import Endpoint
+from tallystick_platform.api.openapi_document import document
 from tallystick_platform.api.openapi_page import PAGE_HEADERS, render, shell
-from tallystick_platform.api.replies import HTML, Reply, encode_json, json_reply, reads
+from tallystick_platform.api.replies import HTML, Reply, encode_json, json_reply
 from tallystick_platform.api.services import Services
 
 LINKS = (
@@ -25,41 +29,61 @@ LINKS = (
 )
 
 
-def operation_handlers(services: Services) -> list[HTTPRouteHandler]:
-    """The handlers of the operations paths."""
-    schema = encode_json(document())
-    page = render(document()).encode()
+class Health(Struct, frozen=True):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class ReadinessView(Struct, frozen=True, kw_only=True):
+    """Whether a request would be answered now, and each part that this takes."""
+
+    status: Literal["ready", "not ready"]
+    parts: dict[str, str]
+
+
+def operation_handlers(services: Services, others: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """The handlers of the operations paths; `others` are described beside them."""
     links = "".join(f'<li><a href="{path}">{path}</a> - {escape(text)}</li>' for path, text in LINKS)
     index = shell(
         "Tallystick", f"<h1>Tallystick</h1><p>Inference that proves what it did.</p><ul>{links}</ul>"
     ).encode()
 
-    @reads(["/healthz", "/health"])
+    @Endpoint("GET", ["/healthz", "/health"], "Whether the process is alive", {200: Health}, public=True)
     async def healthz() -> ASGIApp:
-        return json_reply({"status": "ok"})
+        return json_reply(Health("ok"))
 
-    @reads("/readyz")
+    @Endpoint(
+        "GET",
+        "/readyz",
+        "Whether a request would be answered now",
+        {200: ReadinessView, 503: ReadinessView},
+        public=True,
+    )
     async def readyz() -> ASGIApp:
         now = await services.readiness()
-        status = "ready" if now.ready else "not ready"
-        return json_reply({"status": status, "parts": now.parts}, status=200 if now.ready else 503)
+        view = ReadinessView(status="ready" if now.ready else "not ready", parts=now.parts)
+        return json_reply(view, status=200 if now.ready else 503)
 
-    @reads("/metrics")
+    @Endpoint("GET", "/metrics", "Figures for Prometheus", {200: "text/plain"}, public=True)
     async def metrics() -> ASGIApp:
         # In a thread: some figures are read from the journal's database at this moment.
         body = await asyncio.to_thread(generate_latest, services.metrics.registry)
         return Reply(body, content_type=CONTENT_TYPE_LATEST.encode())
 
-    @reads("/schema/openapi.json")
+    @Endpoint("GET", "/schema/openapi.json", "This description", {200: dict[str, Any]}, public=True)
     async def openapi_document() -> ASGIApp:
         return Reply(schema)
 
-    @reads("/schema")
+    @Endpoint("GET", "/schema", "This description as a page", {200: "text/html"}, public=True)
     async def openapi_page() -> ASGIApp:
         return Reply(page, content_type=HTML, headers=PAGE_HEADERS)
 
-    @reads("/")
+    @Endpoint("GET", "/", "Where things are", {200: "text/html"}, public=True)
     async def landing() -> ASGIApp:
         return Reply(index, content_type=HTML, headers=PAGE_HEADERS)
 
-    return [healthz, readyz, metrics, openapi_document, openapi_page, landing]
+    own = [healthz, readyz, metrics, openapi_document, openapi_page, landing]
+    described = document([*others, *own])
+    schema, page = encode_json(described), render(described).encode()
+    return own

@@ -1,63 +1,167 @@
-"""Receipts as JSON bytes, for bodies, events and headers.
-
-A receipt's own `to_json` recovers the signer from the signature, which costs more than everything else here together. The service knows
-who signs for its log, so the text is put together from what stays the same and what changes; a test holds it equal to `to_json`.
-"""
+"""Receipts and proofs as they are sent: in bodies, events and headers."""
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from typing import Annotated
 
-from tallystick.ids import Address, checksum_address, format_record_id
-from tallystick.receipts import Domain, SignedAdmission, SignedReceipt
+import msgspec
+from msgspec import Meta, Struct, field
+
+from tallystick import ids, receipts
+from tallystick.ids import format_record_id, to_hex
 from tallystick.record import Request
-from tallystick_platform.api.replies import Header
+from tallystick_platform.api.replies import Header, encode_json
+from tallystick_platform.api.shapes import Address, Count, Hash, Salt, Signature, Uuid, as_headers
 from tallystick_platform.exchange import AnswerWithheld
 from tallystick_platform.store.entries import JournalEntry, Ticket
+from tallystick_platform.store.records import Progress
+
+
+class Domain(Struct, frozen=True, kw_only=True):
+    """The chain and the contract that a signature holds for."""
+
+    chain_id: Count
+    contract: Address
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """The writer's promise to bring one record to the chain. Times in Unix seconds."""
+
+    log_id: Hash
+    index: Count
+    admission_seq: Count
+    leaf: Hash
+    request_hash: Hash
+    response_hash: Hash
+    sender: Address
+    issued_at: Count
+    anchor_by: Count
+
+
+class SignedReceipt(Struct, frozen=True, kw_only=True):
+    """A receipt that the log's writer signed."""
+
+    domain: Domain
+    receipt: Receipt
+    signature: Signature
+    signer: Address
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """The writer's promise to record one request. Times in Unix seconds."""
+
+    log_id: Hash
+    admission_seq: Count
+    sender_seq: Count
+    request_hash: Hash
+    sender: Address
+    admitted_at: Count
+    record_by: Count
+
+
+class SignedAdmission(Struct, frozen=True, kw_only=True):
+    """A promise to record that the log's writer signed."""
+
+    domain: Domain
+    admission: Admission
+    signature: Signature
+    signer: Address
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """How far the log goes. Time in Unix seconds."""
+
+    log_id: Hash
+    entries: Count
+    size: Count
+    head: Hash
+    time: Count
+
+
+class SignedHead(Struct, frozen=True, kw_only=True):
+    """A head that the log's writer signed."""
+
+    domain: Domain
+    head: Head
+    signature: Signature
+    signer: Address
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """What every answer to a recorded request carries, as `tallystick`."""
+
+    record_id: Uuid
+    admission_seq: Annotated[int, Meta(ge=0, description="Gap-free over the whole log, and in clear on the chain.")]
+    index: Count
+    leaf: Hash
+    state: Progress
+    receipt: SignedReceipt
+    admission: SignedAdmission
+    request_salt: Annotated[Salt, Meta(description="With it you compute the receipt's `request_hash` again.")]
+    record_secret: Annotated[Hash, Meta(description="Opens this record and no other. Keep it.")]
+
+
+class AdmittedHeaders(Struct, frozen=True, kw_only=True):
+    """What every answer to an admitted request carries, streamed or not, error or not."""
+
+    record: Annotated[Uuid, Meta(description="The record's id.")] = field(name="X-Tallystick-Record")
+    admission: Annotated[
+        str, Meta(description="The signed promise to record the request, base64url of JSON. Errors carry it, too.")
+    ] = field(name="X-Tallystick-Admission")
+    request_salt: Annotated[
+        Salt, Meta(description="With it you compute the `request_hash` of the promise from what you sent.")
+    ] = field(name="X-Tallystick-Request-Salt")
+
+
+class RecordedHeaders(AdmittedHeaders, frozen=True, kw_only=True):
+    """The same where the headers are sent once the record is durable."""
+
+    receipt: Annotated[str, Meta(description="The signed receipt, base64url of JSON.")] = field(
+        name="X-Tallystick-Receipt"
+    )
 
 
 class ProofEncoder:
-    """Writes the proofs of one log."""
+    """Shows the proofs of one log."""
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ()
 
-    def __init__(self, *, domain: Domain, writer: Address) -> None:
-        self._head = f'{{"domain":{{"chain_id":{domain.chain_id},"contract":"{checksum_address(domain.contract)}"}},'
-        self._tail = f'","signer":"{checksum_address(writer)}"}}'
+    def __init__(self, *, domain: receipts.Domain, writer: ids.Address) -> None: ...
 
-    def receipt(self, signed: SignedReceipt) -> bytes:
-        """The signed receipt as compact JSON."""
-        inner = signed.receipt
-        return (
-            f'{self._head}"receipt":{{"log_id":"0x{inner.log_id.hex()}","index":{inner.index},'
-            f'"admission_seq":{inner.admission_seq},"leaf":"0x{inner.leaf.hex()}",'
-            f'"request_hash":"0x{inner.request_hash.hex()}","response_hash":"0x{inner.response_hash.hex()}",'
-            f'"sender":"{checksum_address(inner.sender)}","issued_at":{inner.issued_at},"anchor_by":{inner.anchor_by}}},'
-            f'"signature":"0x{signed.signature.hex()}{self._tail}'
-        ).encode()
+    def receipt(self, signed: receipts.SignedReceipt) -> SignedReceipt:
+        """The signed receipt as it is sent."""
+        return msgspec.convert(signed.to_json(), SignedReceipt)
 
-    def admission(self, signed: SignedAdmission) -> bytes:
-        """The signed admission receipt as compact JSON."""
-        inner = signed.admission
-        return (
-            f'{self._head}"admission":{{"log_id":"0x{inner.log_id.hex()}","admission_seq":{inner.admission_seq},'
-            f'"sender_seq":{inner.sender_seq},"request_hash":"0x{inner.request_hash.hex()}",'
-            f'"sender":"{checksum_address(inner.sender)}","admitted_at":{inner.admitted_at},"record_by":{inner.record_by}}},'
-            f'"signature":"0x{signed.signature.hex()}{self._tail}'
-        ).encode()
+    def admission(self, signed: receipts.SignedAdmission) -> SignedAdmission:
+        """The signed promise to record, as it is sent."""
+        return msgspec.convert(signed.to_json(), SignedAdmission)
 
     def admitted(self, ticket: Ticket) -> AdmittedProof:
         """What every answer to an admitted request carries."""
         return AdmittedProof(
             record_id=format_record_id(ticket.record.id),
             admission=self.admission(ticket.admission),
-            salt=salt_of(ticket),
+            salt=to_hex(salt_of(ticket)),
         )
 
     def recorded(self, ticket: Ticket, entry: JournalEntry) -> RecordedProof:
         """What every answer to a recorded request carries."""
-        return RecordedProof(admitted=self.admitted(ticket), entry=entry, receipt=self.receipt(entry.receipt))
+        admitted = self.admitted(ticket)
+        return RecordedProof(
+            Proof(
+                record_id=admitted.record_id,
+                admission_seq=entry.admission_seq,
+                index=entry.index,
+                leaf=to_hex(entry.leaf),
+                state=Progress(entry.state),
+                receipt=self.receipt(entry.receipt),
+                admission=admitted.admission,
+                request_salt=admitted.salt,
+                record_secret=to_hex(entry.record_secret),
+            )
+        )
 
     def withheld(self, error: Exception) -> list[Header]:
         """The headers of an error that may have come after the admission: what is known of the admission then."""
@@ -70,39 +174,37 @@ class AdmittedProof:
     """The promise to record a request, and the salt with which its sender can compute the hash in it again."""
 
     record_id: str
-    admission: bytes
-    salt: bytes
+    admission: SignedAdmission
+    salt: str
 
     def headers(self) -> list[Header]:
         """The headers that say so."""
-        return [
-            (b"x-tallystick-record", self.record_id.encode()),
-            (b"x-tallystick-admission", in_header(self.admission)),
-            (b"x-tallystick-request-salt", b"0x" + self.salt.hex().encode()),
-        ]
+        return as_headers(
+            AdmittedHeaders(record=self.record_id, admission=in_header(self.admission), request_salt=self.salt)
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RecordedProof:
     """The same once the record is durable: with its receipt, and the secret that opens it."""
 
-    admitted: AdmittedProof
-    entry: JournalEntry
-    receipt: bytes
+    shown: Proof
 
     def headers(self) -> list[Header]:
         """The headers that say so, where they were not sent before the record stood."""
-        return [*self.admitted.headers(), (b"x-tallystick-receipt", in_header(self.receipt))]
+        shown = self.shown
+        return as_headers(
+            RecordedHeaders(
+                record=shown.record_id,
+                admission=in_header(shown.admission),
+                request_salt=shown.request_salt,
+                receipt=in_header(shown.receipt),
+            )
+        )
 
     def tallystick(self) -> bytes:
         """The `tallystick` object of an answer, as JSON."""
-        admitted, entry = self.admitted, self.entry
-        return (
-            f'{{"record_id":"{admitted.record_id}","admission_seq":{entry.admission_seq},"index":{entry.index},'
-            f'"leaf":"0x{entry.leaf.hex()}","state":"{entry.state}","receipt":{self.receipt.decode()},'
-            f'"admission":{admitted.admission.decode()},"request_salt":"0x{admitted.salt.hex()}",'
-            f'"record_secret":"0x{entry.record_secret.hex()}"}}'
-        ).encode()
+        return encode_json(self.shown)
 
 
 def salt_of(ticket: Ticket) -> bytes:
@@ -111,6 +213,6 @@ def salt_of(ticket: Ticket) -> bytes:
     return request.salt if isinstance(request, Request) else b""
 
 
-def in_header(json_bytes: bytes) -> bytes:
-    """JSON as one header value: base64url without padding."""
-    return urlsafe_b64encode(json_bytes).rstrip(b"=")
+def in_header(shape: Struct) -> str:
+    """A shape as one header value: base64url of its JSON, without padding."""
+    return urlsafe_b64encode(encode_json(shape)).rstrip(b"=").decode()

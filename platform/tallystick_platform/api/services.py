@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
+
+from msgspec import Meta, Struct
 
 from tallystick.ids import Address, RecordId
 from tallystick.record import State
-from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.proofs import ProofEncoder, SignedHead
+from tallystick_platform.api.shapes import Address as AddressText
+from tallystick_platform.api.shapes import Count, Hash
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Exchange
@@ -33,66 +37,66 @@ class Records(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TermsView:
+class TermsView(Struct, frozen=True, kw_only=True):
     """What the log promises for life, and who can name its writers. Units: seconds. Source: SPEC 6."""
 
-    creator: str
-    writer: str
-    keeper: str
-    format: int
-    mode: str
-    promise: int
-    skew: int
-    salt: str
+    creator: AddressText
+    writer: Annotated[AddressText, Meta(description="The first one.")]
+    keeper: Annotated[AddressText, Meta(description="Who alone can name another writer.")]
+    format: Count
+    mode: Annotated[
+        Literal["append", "commit"], Meta(description="Whether sealed records or only roots stand on the chain.")
+    ]
+    promise: Annotated[int, Meta(ge=0, description="From an admission to its record's block, at most.")]
+    skew: Annotated[int, Meta(ge=0, description="That the writer's clock may be from the chain's.")]
+    salt: Hash
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerView:
-    """The log as it is now. `size`, `entries` and `head` are the chain's, None while it does not answer.
+class LedgerView(Struct, frozen=True, kw_only=True):
+    """The log as it is now. `size`, `entries` and `head` are the chain's, null while it does not answer.
 
     `signed_head` is the writer's word for how far the log goes for good: of what the writer itself put on the chain, never of what a
-    node says alone. `mode` is how the service runs; what stands on the chain, sealed records or roots, is in the terms.
-    Units: milliseconds.
+    node says alone; null before its first final entry. `mode` is how the service runs. Units: milliseconds.
     """
 
-    chain_id: int
+    chain_id: Count
     rpc_url: str | None
-    contract: str
-    log_id: str
-    writer: str
+    contract: AddressText
+    log_id: Hash
+    writer: AddressText
     terms: TermsView
-    size: int | None
-    entries: int | None
-    head: str | None
-    signed_head: Mapping[str, object] | None
-    journal_size: int
-    journal_depth: int
-    anchor_lag_ms: int
+    size: Annotated[Count | None, Meta(description="Records on the chain.")]
+    entries: Annotated[
+        Count | None, Meta(description="Entries of the head chain: batches, epochs, writers, void numbers.")
+    ]
+    head: Hash | None
+    signed_head: SignedHead | None
+    journal_size: Annotated[int, Meta(ge=0, description="Records in the journal.")]
+    journal_depth: Annotated[int, Meta(ge=0, description="Of these, how many no mined batch holds.")]
+    anchor_lag_ms: Annotated[int, Meta(ge=0, description="Age of the oldest of them.")]
     anchor_error: str | None
     custody: str
-    mode: str
-    epoch: int | None
+    mode: Literal["development", "production"]
+    epoch: Count | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchView:
+class BatchView(Struct, frozen=True, kw_only=True):
     """One batch on its way to the chain or on it. Units: block_time in Unix seconds."""
 
-    number: int
-    entry: int
-    first_index: int
-    count: int
-    epoch: int
-    root: str
-    head: str
-    state: str
-    tx_hash: str | None
-    block_number: int | None
-    block_hash: str | None
-    block_time: int | None
-    confirmations: int | None
-    gas_used: int | None
+    number: Count
+    entry: Annotated[int, Meta(ge=0, description="Its number in the head chain.")]
+    first_index: Count
+    count: Count
+    epoch: Count
+    root: Hash
+    head: Hash
+    state: Literal["planned", "sent", "mined", "final"]
+    tx_hash: Hash | None
+    block_number: Count | None
+    block_hash: Hash | None
+    block_time: Count | None
+    confirmations: Count | None
+    gas_used: Count | None
 
 
 class Ledger(Protocol):

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Annotated
 
 from litestar import Request, delete, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
+from msgspec import Meta, Struct
 
 from tallystick_platform.api.body import announced_bytes
 from tallystick_platform.api.credentials import Headers, principal_of
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.query import whole_number
+from tallystick_platform.api.query import read_query
 from tallystick_platform.api.refusals import BadRequest, ClientGone, TooSlow
 from tallystick_platform.api.registry import read_json
 from tallystick_platform.api.registry_body import UploadBody
 from tallystick_platform.api.replies import json_reply, reads
 from tallystick_platform.api.services import Services
+from tallystick_platform.api.shapes import MAX_NUMBER
 from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import Visibility
 from tallystick_platform.registry.shown import shown_version, time_of
@@ -32,6 +35,12 @@ PART_LIMIT_S = 300.0  # for one part to arrive: 28 KB/s
 PIECE_BYTES = 1_048_576
 DIGEST_HEADER = b"x-part-sha256"
 _HEX = re.compile(rb"[0-9a-f]{64}")
+
+
+class PartQuery(Struct, frozen=True, kw_only=True):
+    """Which part of a file is sent."""
+
+    part: Annotated[int, Meta(ge=0, le=MAX_NUMBER, description="From 0.")] = 0
 
 
 def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
@@ -62,7 +71,7 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
     async def put_part(request: Request, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         headers = request.scope["headers"]
         principal = await principal_of(headers, services.authenticator)
-        number = whole_number(request.query_params, "part", least=0, default=0) or 0
+        number = read_query(request, PartQuery).part
         claimed = claimed_digest(headers)
         announced_bytes(request.scope, PART_BYTES)
         async with desk.part(

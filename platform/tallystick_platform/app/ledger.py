@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+import msgspec
 
 from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
 from tallystick.chain import LedgerReader
@@ -19,18 +21,19 @@ from tallystick.receipts import Domain, HeadStatement, sign_head
 from tallystick.sealing import record_secret, sealed_header
 from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService
+from tallystick_platform.api.proofs import SignedHead
 from tallystick_platform.api.services import BatchView, LedgerView, TermsView
 from tallystick_platform.clock import Clock
-from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.records import StoredRecord
 from tallystick_platform.store.rows import AnchorState, Batch
 
 LOOK_AGAIN_NS = 1_000_000_000  # how long one look at the chain is shown
 READER_THREADS = 2
 US_PER_S = 1_000_000
-MODE_NAMES = {MODE_APPEND: "append", MODE_COMMIT: "commit"}
+MODE_NAMES: Mapping[int, Literal["append", "commit"]] = {MODE_APPEND: "append", MODE_COMMIT: "commit"}
 
 T = TypeVar("T")
 
@@ -172,7 +175,7 @@ class LedgerDesk:
             block_time=batch.mined.block_time,
         )
 
-    def _signed_head(self, look: ChainLook) -> Mapping[str, object] | None:
+    def _signed_head(self, look: ChainLook) -> SignedHead | None:
         """The writer's word for the entries that are final.
 
         It is given for what this journal put on the chain, and only while the chain shows it: a node that says otherwise does not get the
@@ -188,7 +191,7 @@ class LedgerDesk:
             head=tip.head,
             time=self._clock.now_us() // US_PER_S,
         )
-        return sign_head(self._wallet, self._domain, statement).to_json()
+        return msgspec.convert(sign_head(self._wallet, self._domain, statement).to_json(), SignedHead)
 
     async def _chain_look(self) -> ChainLook | None:
         """The newest look at the chain; None while it does not answer."""

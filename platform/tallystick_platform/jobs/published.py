@@ -15,14 +15,14 @@ from pathlib import Path
 
 from tallystick.manifest import SIGNATURE_NAME
 from tallystick.record import Value
-from tallystick.tasks import downloads
+from tallystick.tasks import exports
 from tallystick_platform.errors import kind_of
 from tallystick_platform.jobs.errors import ExportNotFinished, FileChanged, UnknownFile
 from tallystick_platform.registry.entries import VersionFiles
 from tallystick_platform.registry.folders import FILE_MODE
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
 
-ARCHIVE_NAME = downloads.ARCHIVE_FILE
+ARCHIVE_NAME = exports.ARCHIVE_FILE
 CHUNK_BYTES = 1_048_576
 US_PER_S = 1_000_000
 _END = bytes(2 * tarfile.BLOCKSIZE)
@@ -102,7 +102,7 @@ def export_files(job: ExportJob, folder: Path) -> Published:
     return Published(
         name=job.id,
         asked={"export": job.id},
-        reader=downloads.NAME,
+        reader=exports.DOWNLOAD_READER,
         model=job.model,
         version=job.version,
         source_digest=job.source_digest,
@@ -125,7 +125,7 @@ def version_files(found: VersionFiles) -> Published:
     return Published(
         name=version.reference,
         asked={},
-        reader=downloads.FILES_NAME,
+        reader=exports.FILES_READER,
         model=version.model.id,
         version=version.version,
         source_digest=version.digest,

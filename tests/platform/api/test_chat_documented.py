@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tallystick.tasks.neutral import MESSAGE, PART
-from tallystick_platform.api.openapi import document
 from tallystick_platform.api.wire.openai import CHAT, COMPLETIONS, EMBEDDINGS, WIRES
 from tallystick_platform.api.wire.openai.chat import MESSAGES
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
+from tests.support.api import DOCUMENT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 INSIDE = {"Chat": MESSAGE.keys() | PART.keys()}
@@ -31,7 +31,7 @@ def test_the_page_names_every_parameter_and_no_other(title: str, wire: OpenAiAdd
 
 
 def test_the_description_has_every_parameter() -> None:
-    schemas = document()["components"]["schemas"]
+    schemas = DOCUMENT["components"]["schemas"]
     for wire in WIRES:
         assert schemas[wire.body.__name__]["properties"].keys() == members_of(wire)
     for message in MESSAGES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from tallystick.record import RecordFault
@@ -81,7 +82,7 @@ def test_a_class_inherits_what_it_does_not_say() -> None:
 def test_the_record_names_a_failure_as_the_answer_does() -> None:
     failure = PromptTooLong(limit=8, found=9)
     assert faults.fault_of(failure) == RecordFault(code="context_length_exceeded", message=str(failure))
-    assert describe(failure).body() == {
+    assert msgspec.to_builtins(describe(failure).body()) == {
         "message": str(failure),
         "type": "invalid_request_error",
         "param": "messages",

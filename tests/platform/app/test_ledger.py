@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from tallystick.errors import ChainUnavailable
@@ -87,7 +88,7 @@ class Desk:
         self.batches.entries, self.batches.final = entries, final
         self.chain.entries, self.chain.size, self.chain.head = shown, _size(shown), head or HEADS[shown]
         found = self.view().signed_head
-        return None if found is None else SignedHead.from_json(found).head
+        return None if found is None else SignedHead.from_json(msgspec.to_builtins(found)).head
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""How a handler is declared: where it is served, and what the API's description says of it (openapi.py makes it from these).
+
+    @Endpoint("GET", "/v1/ledger/batches/{number:str}", "One batch", {200: BatchView}, errors=(NoSuchBatch,), public=True)
+    async def get_batch(number: FromPath[str]) -> ASGIApp: ...
+
+The structs that are named here are the ones that handlers read and send, so that nothing is said twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from litestar import route
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import AnyCallable
+from msgspec import Meta, Struct
+
+from tallystick_platform.api.refusals import (
+    BadRequest,
+    BodyTooLarge,
+    CodingNotTaken,
+    HeadTooLarge,
+    TargetTooLong,
+    TooSlow,
+)
+from tallystick_platform.api.shapes import MAX_NUMBER, Hash
+from tallystick_platform.errors import (
+    AdmissionClosed,
+    AuthenticationError,
+    Draining,
+    JournalUnavailable,
+    Overloaded,
+    PlatformError,
+    RequestUnrecordable,
+)
+from tallystick_platform.exchange import AnswerWithheld
+
+ENDPOINT_KEY = "endpoint"
+"""In a handler's `opt`."""
+
+FILE = "application/octet-stream"
+BatchNumber = Annotated[int, Meta(ge=0, le=MAX_NUMBER, description="From 0.")]
+
+
+class PathParameters(Struct, frozen=True, kw_only=True):
+    """What the parts of addresses are."""
+
+    model_id: Annotated[str, Meta(description="May hold one slash, and `@version`.")]
+    export_id: Annotated[str, Meta(description="From the answer that took the job.")]
+    name: Annotated[str, Meta(description="A file's; may hold slashes.")]
+    upload_id: Annotated[str, Meta(description="From the answer that opened it.")]
+    registration_id: Annotated[str, Meta(description="From `Location`.")]
+    record_id: Annotated[str, Meta(description="From X-Tallystick-Record.")]
+    digest: Annotated[Hash, Meta(description="`sealed_digest` of the blob reference.")]
+    number: BatchNumber
+
+
+EVERYWHERE = (BadRequest, TooSlow, HeadTooLarge)
+WITH_TOKEN = (AuthenticationError, JournalUnavailable)
+WITH_BODY = (BodyTooLarge, CodingNotTaken)
+RECORDED = (RequestUnrecordable, TargetTooLong, Overloaded, Draining, AdmissionClosed, AnswerWithheld)
+"""What may become of a request before it is admitted, or when its record cannot be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one address; decorates its handler.
+
+    `path` in Litestar's spelling; several are forms of one. `answers` by status: a struct is sent as JSON, text names the media type of
+    other content, None is no content, and a tuple holds what may be sent instead of each other. `query`, `headers` and `sends` have the
+    parameters of the request and the headers of the answer as fields. `errors` are what it may answer beside what every endpoint may.
+    `public`: no token is asked for.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str | Sequence[str]
+    summary: str
+    answers: Mapping[int, Any]
+    query: type[Struct] | None = None
+    headers: type[Struct] | None = None
+    body: type[Struct] | str | None = None
+    sends: type[Struct] | None = None
+    errors: tuple[type[PlatformError], ...] = ()
+    public: bool = False
+
+    def __call__(self, handler: AnyCallable) -> HTTPRouteHandler:
+        """The handler, to be served. What only reads answers HEAD, too: the edge keeps the body back."""
+        decorate = route(
+            self.path,
+            http_method=["GET", "HEAD"] if self.method == "GET" else [self.method],
+            status_code=min(self.answers),
+            opt={ENDPOINT_KEY: self},
+        )
+        return decorate(handler)
+
+    @property
+    def all_errors(self) -> list[type[PlatformError]]:
+        """Every class of error that it may answer."""
+        kinds = [*self.errors, *EVERYWHERE]
+        if not self.public:
+            kinds += WITH_TOKEN
+        if self.body is not None:
+            kinds += WITH_BODY
+        return kinds
