@@ -9,9 +9,9 @@ import msgspec
 from litestar import Request
 from msgspec import Meta, Struct
 
-from tallystick_platform.api.chat_parsing import explained
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.shapes import MAX_NUMBER
+from tallystick_platform.api.strict_json import explained
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
