@@ -95,7 +95,10 @@ async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool)
         while len(submitted) < WORKERS * PLACES:
             await asyncio.sleep(0)
     for link, request_id in submitted:
-        answer = Piece(request_id, "yes", {"output_tokens": 1}, 1), Finished(request_id, "stop", {}, 2)
+        answer = (
+            Piece(request_id, "yes", {"output_tokens": 1}, 1),
+            Finished(request_id, "stop", {"output_tokens": 1}, 2),
+        )
         link.take(StepReport(list(answer)))
     ended = await asyncio.gather(*lines, return_exceptions=True)
     refused = [error for error in ended if isinstance(error, errors.QueueFull)]
