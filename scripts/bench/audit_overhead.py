@@ -52,17 +52,21 @@ from tallystick_platform.app.memory import settle_memory  # noqa: E402
 from tallystick_platform.app.randomness import RandomPool  # noqa: E402
 from tallystick_platform.auth import Authenticator  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
-from tallystick_platform.dispatch import Generation, Placement, ProviderInfo  # noqa: E402
+from tallystick_platform.dispatch import Claim, Link, ProviderInfo  # noqa: E402
 from tallystick_platform.exchange import Exchange, Parts  # noqa: E402
 from tallystick_platform.logs import configure_logs  # noqa: E402
 from tallystick_platform.metrics import Metrics  # noqa: E402
 from tallystick_platform.protocol import (  # noqa: E402
+    PROTOCOL_VERSION,
     Finished,
-    GenerationRequest,
     GpuInfo,
+    Hello,
     ModelInfo,
+    Piece,
     Started,
-    TextDelta,
+    StepReport,
+    Submit,
+    ToWorker,
 )
 from tallystick_platform.store.database import Database  # noqa: E402
 from tallystick_platform.store.journal import Journal  # noqa: E402
@@ -81,6 +85,7 @@ MODEL = ModelInfo(
     id="constant",
     version="1",
     task="chat",
+    tasks=("chat",),
     weights_digest=bytes(32),
     engine="constant",
     engine_version="1",
@@ -97,38 +102,32 @@ MODEL = ModelInfo(
 
 
 class ConstantDispatcher:
-    """Every request gets the same answer at once."""
+    """Every request gets the same answer at once, over a link without a worker behind it."""
 
     def __init__(self, clock: SystemClock) -> None:
-        self._clock = clock
-        self._placement = Placement(
-            model=MODEL,
+        gpu = GpuInfo(kind="cpu", name="none", uuid=None, count=1, memory_bytes=0, driver=None)
+        self._link = Link(
+            worker_id="constant",
+            hello=Hello(protocol_version=PROTOCOL_VERSION, pid=0, model=MODEL, gpu=gpu, max_requests=CONCURRENT),
             provider=ProviderInfo(
                 id="local", name="Local", address=bytes(20), price_per_hour_micros=500_000, currency="USD"
             ),
-            gpu=GpuInfo(kind="cpu", name="none", uuid=None, count=1, memory_bytes=0, driver=None),
-            worker="constant",
+            send=self._answer,
+            clock=clock,
         )
 
     def models(self) -> list[ModelInfo]:
         return [MODEL]
 
-    def select(self, reference: str, viewer: Address | None = None) -> Placement:  # noqa: ARG002
-        assert reference == MODEL.id
-        return self._placement
+    async def claim(self, reference: str, viewer: Address | None, task: str) -> Claim:  # noqa: ARG002
+        assert (reference, task) == (MODEL.id, MODEL.task)
+        return self._link.claim()
 
-    async def load(self, reference: str, viewer: Address | None = None) -> Placement:  # noqa: ARG002
-        raise AssertionError("nothing here needs loading")
-
-    def release(self, placement: Placement) -> None:
-        assert placement is self._placement
-
-    def start(self, placement: Placement, request: GenerationRequest) -> Generation:
-        generation = Generation(worker=placement.worker, now_us=self._clock.now_us, cancel=lambda: None)
-        generation.feed(Started(request.request_id, 12))
-        generation.feed(TextDelta(request.request_id, ANSWER, 24, 400))
-        generation.feed(Finished(request.request_id, "stop", 12, 24, 400))
-        return generation
+    def _answer(self, message: ToWorker) -> None:
+        if isinstance(message, Submit):
+            request_id, usage = message.call.request_id, {"input_tokens": 12, "output_tokens": 24}
+            piece = Piece(request_id, ANSWER, usage, 400)
+            self._link.take(StepReport([Started(request_id, usage), piece, Finished(request_id, "stop", usage, 400)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +163,13 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
         stack.push_async_callback(journal.close)
         tokens = TokenStore(database, macs)
         token = tokens.create(name="bench", address=Address(bytes(19) + b"\x01"), now_us=clock.now_us()).token
-        gate = Gate(max_concurrent=256, max_per_token=256, max_unanchored=10**9, depth=lambda: journal.counts().size)
+        gate = Gate(
+            max_concurrent=256,
+            max_per_token=256,
+            max_unanchored=10**9,
+            depth=lambda: journal.counts().size,
+            clock=clock,
+        )
         dispatcher = ConstantDispatcher(clock)
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
@@ -208,8 +213,8 @@ class Client:
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
             "method": "POST",
-            "path": CHAT.path,
-            "raw_path": CHAT.path.encode(),
+            "path": CHAT.routes[0],
+            "raw_path": CHAT.routes[0].encode(),
             "root_path": "",
             "scheme": "http",
             "query_string": b"",

@@ -37,14 +37,15 @@ class Dispatcher:
         self._fleet = fleet
         self._known: set[Key] = set()  # standing versions that the registry has known
         self._hidden: set[Key] = set()  # running versions that not everybody may ask for now
+        self._resting = False  # what the standing places serve was withdrawn, so they are closed
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def ready(self) -> bool:
-        """Whether a standing worker serves now."""
-        return bool(self._pool.standing)
+        """Whether a standing worker serves now, or none should."""
+        return bool(self._pool.standing) or self._resting
 
     @property
     def last_fault(self) -> str | None:
@@ -133,16 +134,31 @@ class Dispatcher:
     async def follow_registry(self) -> None:
         """Hide what the registry offers to everybody no longer, and give back the memory of what it offers to nobody once it is idle."""
         hidden: set[Key] = set()
+        withdrawn: set[Key] = set()
         for key, model in list(self._pool.stood.items()):
-            servable = await self._resolve(_full_name(model), None)
-            if await self._is_known(model) if servable is None else not servable.public:
+            servable = await self._offered(_full_name(model))
+            if servable is None and await self._is_known(model):
+                withdrawn.add(key)
+            elif servable is not None and not servable.public:
                 hidden.add(key)
         for one in self.loaded():
-            if await self._resolve(one.servable.reference, None) is None:
+            if await self._offered(one.servable.reference) is None:
                 hidden.add(one.servable.key)
                 if self._fleet is not None and await self._fleet.withdraw(one.servable):
                     _log.info("model.withdrawn", model=one.servable.reference)
-        self._hidden = hidden
+        self._hidden = hidden | withdrawn
+        await self._rest_or_rise(withdrawn)
+
+    async def _rest_or_rise(self, withdrawn: set[Key]) -> None:
+        """Close the standing places once nobody may ask for what they serve and nobody uses it; open them when somebody may again."""
+        standing = self._pool.standing
+        if self._resting and not withdrawn.issuperset(self._pool.stood):
+            self._resting = False
+            self._pool.open_standing()
+        elif standing and not any(link.load or _key(link.placement.model) not in withdrawn for link in standing):
+            self._resting = True
+            await self._pool.close_standing()
+            _log.info("model.withdrawn", model=", ".join({link.placement.model.id for link in standing}))
 
     async def _watch_registry(self) -> None:
         while True:
@@ -200,6 +216,13 @@ class Dispatcher:
         try:
             return await self._catalog.resolve(reference, viewer)
         except errors.UnknownModel:
+            return None
+
+    async def _offered(self, reference: str) -> Servable | None:
+        """What the registry would answer the operator with; None also where its signature counts no longer."""
+        try:
+            return await self._resolve(reference, None)
+        except errors.PlatformError:
             return None
 
     async def _is_known(self, model: ModelInfo) -> bool:

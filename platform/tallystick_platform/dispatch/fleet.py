@@ -122,8 +122,7 @@ class Fleet:
         servable.check_served()
         key, waiting = servable.key, self._waiting
         if sum(waiting.values()) >= MAX_WAITING_FOR_LOAD:
-            usual_s = self._took_s.get(key, USUAL_LOAD_S)
-            raise errors.QueueFull(limit=MAX_WAITING_FOR_LOAD, retry_after_s=bounded_wait_s(usual_s))
+            raise errors.QueueFull(limit=MAX_WAITING_FOR_LOAD, retry_after_s=self._usual_s(key))
         waiting[key] = waiting.get(key, 0) + 1
         try:
             while (link := self._link(servable)) is None:
@@ -171,7 +170,7 @@ class Fleet:
             return None
         if version.place.link is None:
             if not version.place.over:
-                raise errors.NoProvider(model=servable.reference)
+                raise errors.NoProvider(model=servable.reference, retry_after_s=self._usual_s(servable.key))
             del self._versions[servable.key]
             return None
         if servable is not version.servable:  # pinned, shown or priced otherwise than when it was loaded
@@ -251,6 +250,10 @@ class Fleet:
         await self._pool.close(version.place)
         self.unloads += 1
         _log.info("model.unloaded", model=version.servable.reference, loaded=len(self._versions))
+
+    def _usual_s(self, key: Key) -> int:
+        """How long a version takes to load: as long as it did last. Units: whole seconds."""
+        return bounded_wait_s(self._took_s.get(key, USUAL_LOAD_S))
 
     def _time(self, key: Key, took_s: float) -> None:
         """Remember how long a version took to load."""

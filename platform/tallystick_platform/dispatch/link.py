@@ -137,9 +137,9 @@ class Link:
                 self._send(Cancel(request_id))
 
         generation = Generation(worker=self.placement.worker, now_us=self._clock.now_us, cancel=cancel)
-        self._send(Submit(call))
         self._generations[request_id] = generation
         self._claimed -= 1
+        self._send(Submit(call))
         return generation
 
     def give_back(self) -> None:

@@ -68,6 +68,7 @@ class WorkerPool:
         self._greeted: dict[str, asyncio.Future[Hello]] = {}
         self._heard: dict[str, float] = {}
         self._places: dict[str, Place] = {}
+        self._opened = 0
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._folder: Path | None = None
@@ -99,8 +100,17 @@ class WorkerPool:
         self._context = zmq.Context()
         self._socket = open_router(self._context, self._endpoint)
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
-        for number in range(self._config.workers):
-            self.open(PlaceConfig(name=f"worker-{number}", provider=self._config.provider))
+        self.open_standing()
+
+    def open_standing(self) -> None:
+        """Open the standing places. Requires: none is open."""
+        for _ in range(self._config.workers):
+            self.open(PlaceConfig(name=f"worker-{self._opened}", provider=self._config.provider))
+            self._opened += 1
+
+    async def close_standing(self) -> None:
+        """Close the standing places: what they serve is asked for no longer."""
+        await asyncio.gather(*(self.close(place) for place in list(self._places.values()) if place.config.standing))
 
     def open(self, config: PlaceConfig) -> Place:
         """Open a place. Requires: the pool is started, and no open place has this name."""

@@ -14,7 +14,7 @@ from tallystick_platform.dispatch import pool as pool_module
 from tallystick_platform.engine.constant import DEFAULT_ANSWER
 from tallystick_platform.formats.memory import MemoryEstimate
 from tests.support.catalogs import OWNER, STRANGER, FakeCatalog, registered, rigged
-from tests.support.workers import PROVIDER, reader, running
+from tests.support.workers import PROVIDER, reader, running, wait_for_end
 
 CONSTANT_DIGEST = hashlib.sha256(DEFAULT_ANSWER.encode()).digest()
 
@@ -87,9 +87,29 @@ async def test_a_standing_model_that_is_retired_or_removed_answers_nobody_any_mo
                     await rig.claim(name, viewer)
         await rig.dispatcher.follow_registry()
         assert rig.dispatcher.models() == []
+
+
+async def test_a_standing_model_that_is_retired_leaves_memory_once_it_is_idle_and_comes_back_with_its_version(
+    tmp_path,
+):
+    one = standing(tmp_path)
+    async with rigged(tmp_path, one) as rig:
+        claim = await rig.claim("constant")
+        (link,) = rig.pool.standing
+        rig.catalog.retire(one)
+        await reader(rig.dispatcher.follow_registry())
+        assert rig.pool.standing == [link]  # the answer under way comes to its end
+        claim.release()
+        await reader(rig.dispatcher.follow_registry())
+        assert await asyncio.to_thread(wait_for_end, link.pid)
+        assert rig.pool.standing == []
+        assert rig.dispatcher.ready  # nobody waits for a worker that should not be there
+        assert not rig.dispatcher.serves("constant", CONSTANT_DIGEST)
         rig.catalog.servables.append(one)
-        await rig.claim("constant", STRANGER)
-        await rig.dispatcher.follow_registry()
+        await reader(rig.dispatcher.follow_registry())
+        assert not rig.dispatcher.ready
+        again = await rig.claim("constant", STRANGER)
+        assert again.placement.worker != link.placement.worker
         assert [model.id for model in rig.dispatcher.models()] == ["constant"]
 
 

@@ -122,7 +122,7 @@ async def test_no_more_requests_wait_for_loads_than_the_bound(tmp_path, monkeypa
         await until(lambda: len(rig.fleet._waiting) == 2)
         with pytest.raises(errors.QueueFull) as caught:
             await rig.dispatcher.load("a", None)
-        assert caught.value.limit == 2
+        assert (caught.value.limit, caught.value.retry_after_s) == (2, fleet_module.USUAL_LOAD_S)
         await reader(asyncio.gather(*waiting))
         assert rig.fleet._waiting == {}
 
@@ -339,3 +339,35 @@ async def test_stopping_while_a_version_loads_leaves_no_process(tmp_path, monkey
         await waiting
     for pid in pids:
         assert await asyncio.to_thread(wait_for_end, pid)
+
+
+async def test_who_is_sent_away_while_a_version_loads_is_told_how_long_that_took_the_last_time(tmp_path, monkeypatch):
+    loading = fleet_module.Fleet._make_room
+
+    async def slow(fleet, servable, needed):
+        await loading(fleet, servable, needed)
+        asyncio.get_running_loop().call_soon(rig.clock.advance, 42)
+
+    monkeypatch.setattr(fleet_module.Fleet, "_make_room", slow)
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        await rig.used("m")
+        await rig.dispatcher.unload("m", None)
+        monkeypatch.setattr(fleet_module, "MAX_WAITING_FOR_LOAD", 0)
+        with pytest.raises(errors.QueueFull) as caught:
+            await rig.dispatcher.load("m", None)
+        assert caught.value.retry_after_s == 42
+        for number in range(fleet_module.MAX_TIMED):
+            rig.fleet._time(("other", number.to_bytes(2)), 1.0)
+        assert len(rig.fleet._took_s) == fleet_module.MAX_TIMED == 256
+
+
+async def test_a_version_whose_signature_counts_no_longer_is_given_back_like_a_retired_one(tmp_path, monkeypatch):
+    async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
+        await rig.used("m")
+
+        async def refused(reference, viewer):
+            raise errors.NotServable(model=reference, reason="nobody whose key counts has signed it")
+
+        monkeypatch.setattr(rig.catalog, "resolve", refused)
+        await reader(rig.dispatcher.follow_registry())
+        assert rig.names() == []

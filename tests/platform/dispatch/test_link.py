@@ -7,13 +7,14 @@ from collections import Counter
 
 import pytest
 
+from tallystick.record import State
 from tallystick_platform import errors
 from tallystick_platform.clock import MAX_WAIT_S
 from tallystick_platform.dispatch import Dispatcher, Link, WorkerPool
 from tallystick_platform.dispatch.place import Place, PlaceConfig
 from tallystick_platform.protocol import Call, Cancel, Failed, Finished, Hello, Piece, StepReport, Submit
 from tests.support.clocks import FixedClock
-from tests.support.exchange import MODEL, PLACEMENT
+from tests.support.exchange import MODEL, PLACEMENT, Bench
 from tests.support.workers import PROVIDER, pool_config
 
 WORKERS, PLACES = 4, 64
@@ -81,6 +82,29 @@ async def test_what_exceeds_all_places_is_refused_before_it_is_admitted(pool):
     assert refused[0].limit == WORKERS * PLACES
     for number, claim in enumerate(claims):
         claim.start(call(number))
+
+
+async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool):
+    bench = Bench()
+    bench.parts.dispatcher = Dispatcher(pool)
+    submitted = []
+    for link in pool.links:
+        link._send = lambda message, link=link: submitted.append((link, message.call.request_id))
+    lines = [asyncio.create_task(bench.line().run()) for _ in range(300)]
+    async with asyncio.timeout(30):
+        while len(submitted) < WORKERS * PLACES:
+            await asyncio.sleep(0)
+    for link, request_id in submitted:
+        answer = (
+            Piece(request_id, "yes", {"output_tokens": 1}, 1),
+            Finished(request_id, "stop", {"output_tokens": 1}, 2),
+        )
+        link.take(StepReport(list(answer)))
+    ended = await asyncio.gather(*lines, return_exceptions=True)
+    refused = [error for error in ended if isinstance(error, errors.QueueFull)]
+    assert (len(refused), bench.journal.admitted) == (300 - WORKERS * PLACES, WORKERS * PLACES)
+    assert {record.state for record in bench.journal.records} == {State.COMPLETED}
+    assert [link.load for link in pool.links] == [0] * WORKERS
 
 
 async def test_a_task_that_the_model_does_not_do_is_refused_and_takes_no_place(pool):

@@ -52,9 +52,6 @@ class Body(Struct, frozen=True, kw_only=True):
         """Whether the answer is to come in pieces."""
         return False
 
-    def check(self) -> None:
-        """Hold members to each other. Raises: BadRequest."""
-
 
 Prompts = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
 """One or more texts, each by itself or as the ids of its tokens."""
@@ -104,7 +101,6 @@ class OpenAiAddress(Generic[B]):
             if name not in self.body.__struct_fields__:
                 _check_neutral(quoted(name), value, self.neutral.get(name))
         asked = converted(members, self.body)
-        asked.check()
         try:
             reading = self.read_members(checked_object(members))
             self.given(reading.prompt or {})

@@ -28,7 +28,6 @@ US_PER_S = 1_000_000
 Stop = Annotated[str, Meta(min_length=1, max_length=MAX_STOP_CHARS)]
 Count = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
 
-
 C = TypeVar("C", bound=Struct)
 
 
@@ -37,6 +36,10 @@ class StreamOptions(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.include_obfuscation:
+            raise refusal("stream_options.include_obfuscation", Neutral((False,)))
 
 
 class TextBody(Body, frozen=True, kw_only=True):
@@ -57,13 +60,8 @@ class TextBody(Body, frozen=True, kw_only=True):
     def streams(self) -> bool:
         return bool(self.stream)
 
-    def check(self) -> None:
-        options = self.stream_options
-        if options is None:
-            return
-        if options.include_obfuscation:
-            raise refusal("stream_options.include_obfuscation", Neutral((False,)))
-        if options.include_usage and not self.stream:
+    def __post_init__(self) -> None:
+        if self.stream_options is not None and self.stream_options.include_usage and not self.stream:
             raise BadRequest("'stream_options' needs 'stream': true.", param="stream_options", code="invalid_value")
 
 
@@ -127,14 +125,7 @@ class Spelling(Generic[C]):
 
     def events(self, body: TextBody, ticket: Ticket) -> TextEvents:
         """The events of the answer to a request."""
-        record, options = ticket.record, body.stream_options
-        return TextEvents(
-            self,
-            answer_id=self.id_prefix + record.id.hex(),
-            created=record.time.admitted_at // US_PER_S,
-            model=body.model,
-            include_usage=options is not None and bool(options.include_usage),
-        )
+        return TextEvents(self, body, ticket)
 
 
 class TextEvents:
@@ -144,15 +135,17 @@ class TextEvents:
 
     content_type = EVENTS
 
-    def __init__(
-        self, spelling: Spelling[Any], *, answer_id: str, created: int, model: str, include_usage: bool
-    ) -> None:
+    def __init__(self, spelling: Spelling[Any], body: TextBody, ticket: Ticket) -> None:
+        record, options = ticket.record, body.stream_options
+        head = {
+            "id": spelling.id_prefix + record.id.hex(),
+            "object": spelling.chunk_name,
+            "created": record.time.admitted_at // US_PER_S,
+            "model": body.model,
+        }
         self._spelling = spelling
-        self._head = (
-            b'data: {"id":' + encode_json(answer_id) + b',"object":' + encode_json(spelling.chunk_name)
-            + b',"created":' + encode_json(created) + b',"model":' + encode_json(model) + b',"choices":['
-        )  # fmt: skip
-        self._usage_wanted = include_usage
+        self._head = b"data: " + encode_json(head)[:-1] + b',"choices":['
+        self._usage_wanted = options is not None and bool(options.include_usage)
         self._tail = (b',"usage":null' if self._usage_wanted else b"") + b"}\n\n"
 
     def opening(self) -> bytes:

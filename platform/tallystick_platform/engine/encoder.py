@@ -1,0 +1,182 @@
+"""Texts to vectors: an encoder of the transformers library, and how its outputs are pooled.
+
+A folder in the layout of sentence-transformers says itself how its vectors are made (`modules.json`); any other encoder's are the mean of its
+outputs. Vectors have unit length either way.
+
+Inputs of one length are computed together where this machine shows that they do not change each other's bits. Kernels for very few tokens sum
+in another order than those for more, so a pass never has fewer than `FEWEST_TOKENS`: a lone short input is computed several times over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from torch import Tensor
+
+from tallystick_platform.engine.causal import load_library_model, read_json
+from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
+from tallystick_platform.engine.sampler import NotFinite
+from tallystick_platform.errors import ModelUnusable
+
+ENGINE_NAME = "tallystick-encoder"
+ENGINE_VERSION = "1"
+MODULES_FILE = "modules.json"
+MAX_LAYOUT_BYTES = 1_048_576
+FEWEST_TOKENS = 16
+PASS_TOKENS = 256
+"""More tokens of short inputs in one pass gain nothing on a CPU."""
+PROBED_LENGTHS = (1, 2, 3, 5, 8, 12, 16, 21, 32, 43, 64, 85, 128)
+
+_log = structlog.get_logger(__name__)
+
+Pool = Callable[[Tensor], Tensor]
+"""Shapes: [rows, tokens, width] to [rows, width]."""
+
+POOLS: Mapping[str, Pool] = {
+    "cls": lambda states: states[:, 0],
+    "max": lambda states: states.amax(1),
+    "mean": lambda states: states.mean(1),
+    "mean_sqrt_len_tokens": lambda states: states.sum(1) / states.shape[1] ** 0.5,
+    "weightedmean": lambda states: _weighted_mean(states),
+    "lasttoken": lambda states: states[:, -1],
+}
+"""By the names of sentence-transformers, in the order in which that joins several of them."""
+_OLDER_NAMES = {"pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean"}
+
+
+class Encoder:
+    """A loaded encoder. `independent` is false where rows of one pass were seen to change each other."""
+
+    def __init__(
+        self, model: Any, texts: TextEncoder, *, pools: Sequence[str], lower_case: bool, longest: int, device: torch.device
+    ) -> None:
+        self._model, self._texts = model, texts
+        self._pools = [POOLS[name] for name in pools]
+        self._lower_case = lower_case
+        self._device = device
+        self.longest = longest
+        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self.dimensions = int(model.config.get_text_config().hidden_size) * len(self._pools)
+        self.independent = True
+
+    def tokens(self, one: str | Sequence[int]) -> list[int]:
+        """A text's tokens with those that the tokenizer puts around it, or the model's own tokens as they were given. Raises: PromptRejected."""
+        if isinstance(one, str):
+            one = self._texts.encode_text(one.lower() if self._lower_case else one)
+        return checked_tokens(list(one), self.vocabulary)
+
+    def rows_of(self, length: int) -> int:
+        """How many inputs of this length share a pass."""
+        return max(1, PASS_TOKENS // length) if self.independent else 1
+
+    def vectors(self, rows: Sequence[Sequence[int]], dimensions: Sequence[int]) -> list[bytes]:
+        """The first `dimensions` numbers of each row's vector at unit length, little-endian float32.
+
+        Requires: rows of one length. Raises: NotFinite; RuntimeError and IndexError where it cannot be computed.
+        """
+        return [_unit(vector[:size]) for vector, size in zip(self.pooled(rows), dimensions, strict=True)]
+
+    @torch.inference_mode()
+    def pooled(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Shapes: [rows, dimensions] float32."""
+        least = -(-FEWEST_TOKENS // len(rows[0]))
+        ids = torch.tensor([list(row) for row in islice(cycle(rows), max(len(rows), least))], device=self._device)
+        states = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[: len(rows)]
+        return torch.cat([pool(states) for pool in self._pools], dim=1).float().cpu()
+
+    def probe(self) -> bool:
+        """Find out whether rows may share a pass: every size of product at every number of tokens, and the whole model at some lengths."""
+        self.independent = all(map(_keeps_rows, self._products())) and all(map(self._keeps_inputs, PROBED_LENGTHS))
+        if not self.independent:
+            _log.warning("engine.rows_disturb_each_other", decoded_together=1)
+        return self.independent
+
+    def _products(self) -> list[torch.nn.Linear]:
+        products = (module for module in self._model.modules() if isinstance(module, torch.nn.Linear))
+        return list({tuple(product.weight.shape): product for product in products}.values())
+
+    def _keeps_inputs(self, length: int) -> bool:
+        if length > self.longest:
+            return True
+        most = max(1, PASS_TOKENS // length)
+        rows = [[(7 * row + 3 * at + 1) % self.vocabulary for at in range(length)] for row in range(most)]
+        alone = [self.pooled([row])[0] for row in rows[:2]]
+        return all(
+            torch.equal(found, expected)
+            for count in {min(2, most), most // 2 + 1, most}
+            for found, expected in zip(self.pooled(rows[:count]), alone, strict=False)
+        )
+
+
+@torch.inference_mode()
+def _keeps_rows(product: torch.nn.Linear) -> bool:
+    weight = product.weight
+    rows = torch.randn(PASS_TOKENS, weight.shape[1], generator=torch.Generator().manual_seed(weight.shape[1])).to(weight)
+    parts = rows.split(FEWEST_TOKENS)
+    alone = torch.cat([product(part) for part in parts])
+    counts = range(FEWEST_TOKENS, PASS_TOKENS + 1)
+    return all(torch.equal(product(rows[:count]), alone[:count]) for count in counts)
+
+
+def _weighted_mean(states: Tensor) -> Tensor:
+    """Later tokens weigh more."""
+    weights = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
+    return (states * weights[:, None]).sum(1) / weights.sum()
+
+
+def _unit(vector: Tensor) -> bytes:
+    length = vector.double().norm()
+    if not torch.isfinite(length) or length == 0:
+        raise NotFinite("the encoder's numbers are not finite, or all of them are zero")
+    data: bytes = (vector.double() / length).float().numpy().astype("<f4").tobytes()
+    return data
+
+
+def load_encoder(folder: Path, texts: TextEncoder, dtype: torch.dtype, device: torch.device) -> Encoder:
+    """An encoder's folder. Raises: ModelUnusable."""
+    import transformers
+
+    pools, settings = _layout(folder)
+    model = load_library_model(transformers.AutoModel, folder, dtype, unused=("pooler.",)).to(device)
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ModelUnusable(reason="it is an encoder and a decoder, not an encoder alone")
+    longest = _longest(folder, settings, model.config.get_text_config())
+    lower_case = settings.get("do_lower_case") is True
+    return Encoder(model, texts, pools=pools, lower_case=lower_case, longest=longest, device=device)
+
+
+def engine_version() -> str:
+    """This engine's version with those of the libraries that compute."""
+    import transformers
+
+    return f"{ENGINE_VERSION} (transformers {transformers.__version__}, torch {torch.__version__})"
+
+
+def _layout(folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """How vectors are pooled, and what else the folder says of its texts. Raises: ModelUnusable for what is not computed here."""
+    path = folder / MODULES_FILE
+    if not path.is_file():
+        return ["mean"], {}
+    try:
+        modules = json.loads(path.read_text()) if path.stat().st_size <= MAX_LAYOUT_BYTES else None
+        kinds = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules or ()]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise ModelUnusable(reason=f"{MODULES_FILE} cannot be read") from error
+    pools = ["mean"]
+    for at, (kind, place) in enumerate(kinds):
+        if kind == "Pooling" and at == 1:
+            pools = _pools(_below(folder, place) / "config.json")
+        elif not (kind == "Transformer" and at == 0 and place in {"", "0_Transformer"}) and kind != "Normalize":
+            raise ModelUnusable(reason=f"{MODULES_FILE} has the module {kind} in place {at}, which is not computed here")
+    where = _below(folder, kinds[0][1] if kinds else "")
+    if (folder / "config_sentence_transformers.json").is_file():
+        if read_json(folder / "config_sentence_transformers.json", MAX_LAYOUT_BYTES).get("default_prompt_name"):
+            raise ModelUnusable(reason="it puts a prompt of its own before every text, which is not done here")
+    settings = where / "sentence_bert_config.json"
+    return pools, read_json(settings, MAX_LAYOUT_BYTES) if settings.is_file() else {}

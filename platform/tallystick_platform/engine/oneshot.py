@@ -1,0 +1,229 @@
+"""The one-shot engine: requests that are lists of inputs, each computed once and by itself. Read `step` first.
+
+A step takes inputs of all requests in turn, as many as a bounded number of tokens allows, and computes those of one length together. Nothing
+waits for a batch to fill: what comes while a step is computed fills the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from tallystick_platform.engine.audit import COMPUTING
+from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder
+from tallystick_platform.errors import PromptRejected
+from tallystick_platform.protocol import Call, Failed, Finished, FinishReason, GpuInfo, ModelInfo, Piece, Started, StepEvent
+from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
+
+READ_CHARS_PER_STEP = 65_536
+STEP_TOKENS = 1_024
+"""Of the inputs of one step; one longer input is a step of its own."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One request. `rows` are the inputs that are read, as tokens; `taken` of them were computed. Units: nanoseconds."""
+
+    call: Call
+    asked: EmbeddingCall | None = None
+    rows: list[array[int]] = field(default_factory=list)
+    taken: int = 0
+    input_tokens: int = 0
+    device_time_ns: int = 0
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """As records count it."""
+        return {"input_tokens": self.input_tokens, "vectors": self.taken}
+
+    @property
+    def device_time_us(self) -> int:
+        """Whole microseconds so far."""
+        return self.device_time_ns // 1000
+
+    def finished(self, reason: FinishReason | None) -> Finished:
+        """The last event."""
+        return Finished(self.call.request_id, reason, self.usage, self.device_time_us)
+
+
+@dataclass(slots=True, eq=False)
+class _Input:
+    """One input on its way through a step."""
+
+    job: _Job
+    row: array[int]
+    vector: bytes = b""
+
+
+class OneShotEngine:
+    """Implements `Engine` over an encoder."""
+
+    def __init__(
+        self,
+        *,
+        model: ModelInfo,
+        gpu: GpuInfo,
+        encoder: Encoder,
+        max_requests: int,
+        folder: Path | None = None,
+        timer_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self.model, self.gpu, self.folder = model, gpu, folder
+        self.max_requests = self.max_active = max_requests
+        self.rows = encoder.rows_of(FEWEST_TOKENS)
+        self._encoder = encoder
+        self._timer_ns = timer_ns
+        self._jobs: dict[bytes, _Job] = {}
+        self._unread: deque[_Job] = deque()
+        self._ready: deque[_Job] = deque()
+        self._pending: list[StepEvent] = []
+
+    def submit(self, call: Call) -> None:
+        """Take a request; reading and refusing it are later steps' work."""
+        if len(self._jobs) >= self.max_requests:
+            reason = "the worker's queue is full"
+            self._pending.append(Failed(call.request_id, "queue-full", reason, self.max_requests, self.max_requests))
+        else:
+            self._jobs[call.request_id] = job = _Job(call)
+            self._unread.append(job)
+
+    def cancel(self, request_id: bytes) -> None:
+        """End a request with the vectors that it has."""
+        job = self._jobs.get(request_id)
+        if job is not None:
+            self._forget(job)
+            self._pending.append(job.finished("cancelled"))
+
+    def has_work(self) -> bool:
+        """Whether another step would do anything."""
+        return bool(self._pending or self._jobs)
+
+    def requests(self) -> int:
+        """How many requests are held now."""
+        return len(self._jobs)
+
+    def step(self) -> list[StepEvent]:
+        """Read, compute, answer: a bounded piece of work, and everyone's turn."""
+        events, self._pending = self._pending, []
+        self._read(events)
+        inputs = self._plan()
+        for batch in self._batches(inputs):
+            self._compute(batch, events)
+        self._answer(inputs, events)
+        return events
+
+    def _read(self, events: list[StepEvent]) -> None:
+        """One input of each unread request in turn: none is computed before the whole request is known to be sound."""
+        chars = 0
+        while self._unread and chars < READ_CHARS_PER_STEP:
+            job = self._unread.popleft()
+            try:
+                chars += self._read_one(job)
+            except PromptRejected as error:
+                self._end(job, Failed(job.call.request_id, "prompt-rejected", error.reason), events)
+            except msgspec.DecodeError as error:
+                _log.error("engine.call_unreadable", exc_info=error)
+                reason = "the worker does not understand the request"
+                self._end(job, Failed(job.call.request_id, "engine-failed", reason), events)
+            else:
+                self._place(job, events)
+
+    def _read_one(self, job: _Job) -> int:
+        """Turn the next input into tokens; how much there was to read. Raises: PromptRejected, msgspec.DecodeError."""
+        if job.asked is None:
+            if job.call.task not in self.model.tasks:
+                raise PromptRejected(reason=f"this model does not serve the task {job.call.task}")
+            job.asked = decode_call(job.call.body)
+        at = len(job.rows)
+        try:
+            one = job.asked.inputs[at] if job.asked.inputs else ()
+            job.rows.append(array("i", self._encoder.tokens(one)))
+        except PromptRejected as error:
+            raise PromptRejected(reason=f"input {at}: {error.reason}") from error
+        job.input_tokens += len(job.rows[at])
+        return 1 + len(one)
+
+    def _place(self, job: _Job, events: list[StepEvent]) -> None:
+        """After an input was read."""
+        limit, found = self.model.max_prompt_tokens, len(job.rows[-1])
+        if found > limit:
+            reason = f"input {len(job.rows) - 1} is too long"
+            self._end(job, Failed(job.call.request_id, "prompt-too-long", reason, limit, found), events)
+        elif job.asked is not None and len(job.rows) < len(job.asked.inputs):
+            self._unread.append(job)
+        else:
+            self._ready.append(job)
+            events.append(Started(job.call.request_id, job.usage))
+
+    def _plan(self) -> list[_Input]:
+        """The next input of each request in turn, up to the tokens of a step; whoever was left out comes first in the next one."""
+        inputs: list[_Input] = []
+        tokens = 0
+        while self._ready and tokens < STEP_TOKENS:
+            job = self._ready.popleft()
+            inputs.append(_Input(job, job.rows[job.taken]))
+            tokens += len(job.rows[job.taken])
+            job.taken += 1
+            if job.taken < len(job.rows):
+                self._ready.append(job)
+        return inputs
+
+    def _batches(self, inputs: list[_Input]) -> Iterator[list[_Input]]:
+        """Those of one length together: padding would make an input's numbers depend on its neighbours."""
+        by_length: dict[int, list[_Input]] = {}
+        for one in inputs:
+            by_length.setdefault(len(one.row), []).append(one)
+        for length, group in by_length.items():
+            size = self._encoder.rows_of(length)
+            yield from (group[at : at + size] for at in range(0, len(group), size))
+
+    def _compute(self, batch: list[_Input], events: list[StepEvent]) -> None:
+        """Inputs of one length. What fails costs the requests in it, and not the worker."""
+        batch = [one for one in batch if one.job.call.request_id in self._jobs]
+        if not batch:
+            return
+        began = self._timer_ns()
+        try:
+            lengths = [one.job.asked.dimensions for one in batch if one.job.asked is not None]
+            vectors = self._encoder.vectors([one.row for one in batch], lengths)
+        except COMPUTING as error:
+            _log.error("engine.failed", requests=len(batch), exc_info=error)
+            for one in batch:
+                self._end(one.job, Failed(one.job.call.request_id, "engine-failed", "the computation failed"), events)
+            return
+        share = (self._timer_ns() - began) // len(batch)
+        for one, vector in zip(batch, vectors, strict=True):
+            one.vector = vector
+            one.job.device_time_ns += share
+
+    def _answer(self, inputs: list[_Input], events: list[StepEvent]) -> None:
+        """The vectors in the order in which they were asked for."""
+        for one in inputs:
+            job = one.job
+            if job.call.request_id not in self._jobs:
+                continue
+            events.append(Piece(job.call.request_id, one.vector, job.usage, job.device_time_us))
+        for job in dict.fromkeys(one.job for one in inputs):
+            if job.taken == len(job.rows) and job.call.request_id in self._jobs:
+                self._end(job, job.finished(None), events)
+
+    def _end(self, job: _Job, event: Finished | Failed, events: list[StepEvent]) -> None:
+        """The last event of a request, once."""
+        if job.call.request_id in self._jobs:
+            self._forget(job)
+            events.append(event)
+
+    def _forget(self, job: _Job) -> None:
+        del self._jobs[job.call.request_id]
+        for queue in (self._unread, self._ready):
+            if job in queue:
+                queue.remove(job)
