@@ -46,6 +46,7 @@ _WHO_ASKS: Final[Mapping[str, Neutral]] = {
     # how the service goes about it
     "store": _OFF,
     "service_tier": Neutral(("auto", "default")),
+    "priority": _ZERO,
 }
 _DRAWN: Final[Mapping[str, Neutral]] = {
     # what the tokens are drawn with
