@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick_platform.errors import kind_of
-from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
+from tallystick_platform.exporter.errors import ExportFailed
 from tallystick_platform.exporter.onnx.stages import StageJob
 from tallystick_platform.exporter.parity import parity_input
 from tallystick_platform.exporter.spec import Progress
@@ -32,7 +32,7 @@ GREEDY_FILE, STEPS_FILE, TEXT_FILE = "greedy.npy", "steps.npy", "text.npy"
 
 
 def build(job: StageJob, progress: Progress) -> None:
-    """Write graph, weights, tokenizer and the runtime's configuration. Raises: ExportRefused, ExportFailed."""
+    """Write graph, weights, tokenizer and the runtime's configuration. Raises: ExportFailed."""
     run_builder(job, progress)
     carry(job.spec.source, job.spec.target, CARRIED)
     written = json.loads((job.spec.target / "genai_config.json").read_text())["model"]
@@ -41,7 +41,7 @@ def build(job: StageJob, progress: Progress) -> None:
 
 
 def run_builder(job: StageJob, progress: Progress) -> None:
-    """Have the library write the model. Raises: ExportRefused where it does not know the architecture."""
+    """Have the library write the model."""
     from onnxruntime_genai.models import builder
 
     source, target, cache = str(job.spec.source), str(job.spec.target), str(job.scratch / "cache")
@@ -49,12 +49,8 @@ def run_builder(job: StageJob, progress: Progress) -> None:
     options = builder.parse_extra_options(*where, ["hf_token=false", "hf_remote=false", *_OPTIONS[job.plan.precision]])
     _tell_rotations(options["hf_details"]["hf_config"])
     progress("writing the ONNX graph", 0.1)
-    try:
-        with _frugal(builder.Model, job.scratch / "weights", progress):
-            builder.create_model(*where, **options)
-    except NotImplementedError as error:
-        reason = f"{job.plan.architecture} is not among the architectures that can be written as ONNX"
-        raise ExportRefused(reason=reason) from error
+    with _frugal(builder.Model, job.scratch / "weights", progress):
+        builder.create_model(*where, **options)
     progress("the ONNX graph is written", 0.95)
 
 
