@@ -16,11 +16,10 @@ from tallystick.ids import Address
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Overloaded
-from tallystick_platform.exchange import AdmittedEvent, Delivered, EventLine, HttpFacts
+from tallystick_platform.exchange import AdmittedEvent, Delivered, EventLine, Exchange, HttpFacts
 from tallystick_platform.jobs.errors import DownloadStalled, FileChanged
 from tallystick_platform.jobs.facts import ExportFacts, download_output
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Archive, Published
-from tallystick_platform.jobs.recording import Admissions
 from tallystick_platform.store.jobs import StoredFile
 
 STALL_LIMIT_S = 120.0
@@ -49,7 +48,7 @@ class Part:
 class Downloads:
     """Every download of the service. `limit_s` bounds one as a whole: its admission must have its record within the log's promise."""
 
-    def __init__(self, *, exchange: Admissions, facts: ExportFacts, clock: Clock, limit_s: float) -> None:
+    def __init__(self, *, exchange: Exchange, facts: ExportFacts, clock: Clock, limit_s: float) -> None:
         self._exchange = exchange
         self._limit_s = limit_s
         self._facts = facts

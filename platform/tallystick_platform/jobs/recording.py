@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
@@ -16,11 +15,12 @@ from tallystick.errors import TallystickError
 from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import AdmissionClosed, CannotFollow
-from tallystick_platform.exchange import AnswerWithheld, Delivered, Event, EventLine, HttpFacts, Recorded
+from tallystick_platform.exchange import AnswerWithheld, Delivered, Exchange, HttpFacts, Recorded
 from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.errors import Unrecordable
 from tallystick_platform.jobs.facts import ExportFacts
 from tallystick_platform.store.jobs import ExportJob
+from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
 
 RETRY_RECORD_S = 5.0
@@ -28,33 +28,11 @@ RETRY_RECORD_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class Admissions(Protocol):
-    """The exchange, as far as jobs and downloads use it."""
-
-    def event(self, *, principal: Principal, event: Event, timeout_s: float | None) -> EventLine: ...
-
-    async def accept(
-        self, *, principal: Principal, event: Event, due_by: int, announce: Callable[[RecordId], Awaitable[None]]
-    ) -> Recorded: ...
-
-    async def end(
-        self, *, principal: Principal, event: Event, failure: BaseException | None, done: Delivered
-    ) -> Recorded: ...
-
-
-class Records(Protocol):
-    """The journal, as far as jobs read it."""
-
-    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
-
-    async def follower(self, record_id: RecordId) -> StoredRecord | None: ...
-
-
 class JobRecords:
     """Writes and finds them. Once `closing()` says that the service stops, what is not written is left to the next start."""
 
     def __init__(
-        self, *, exchange: Admissions, records: Records, facts: ExportFacts, closing: Callable[[], bool]
+        self, *, exchange: Exchange, records: Journal, facts: ExportFacts, closing: Callable[[], bool]
     ) -> None:
         self._exchange = exchange
         self._records = records
