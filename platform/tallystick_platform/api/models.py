@@ -142,7 +142,9 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             version = await services.models.find(wanted, principal.address)
         except UnknownModel:
             version = None  # the operator's own choice is served even if nobody registered it
-        exports = NOT_REGISTERED if version is None else (await exports_of(services.exports, [version]))[version.reference]
+        exports = (
+            NOT_REGISTERED if version is None else (await exports_of(services.exports, [version]))[version.reference]
+        )
         for model in services.exchange.models():
             if version is None and wanted in {model.id, f"{model.id}@{model.version}"}:
                 return json_reply(served(model, None, exports))
