@@ -12,7 +12,7 @@ from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
-from tallystick_platform.api.services import LoadView, Services
+from tallystick_platform.api.services import LoadState, Services
 from tallystick_platform.errors import (
     ModelBusy,
     ModelLoadFailed,
@@ -26,12 +26,13 @@ from tallystick_platform.errors import (
     RequestTimedOut,
     UnknownModel,
 )
-from tallystick_platform.registry.errors import BadReference
+from tallystick_platform.registry.errors import BadReference, NotTheOwner
 
-UNLOAD_ERRORS = (UnknownModel, BadReference, ModelBusy, ModelPinned)
+UNLOAD_ERRORS = (UnknownModel, BadReference, NotTheOwner, ModelBusy, ModelPinned)
 LOAD_ERRORS = (
     UnknownModel,
     BadReference,
+    NotTheOwner,
     NotServable,
     ModelTooLarge,
     NoRoomForModel,
@@ -46,7 +47,7 @@ LOAD_ERRORS = (
 def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the two paths."""
 
-    @Endpoint("POST", model_paths("/load"), "Have a worker load it now", {200: LoadView}, errors=LOAD_ERRORS)
+    @Endpoint("POST", model_paths("/load"), "Have a worker load it now", {200: LoadState}, errors=LOAD_ERRORS)
     async def load_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         limit_s = services.request_timeout_s
@@ -57,7 +58,7 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
             raise RequestTimedOut(timeout_s=limit_s) from error
         return json_reply(state)
 
-    @Endpoint("POST", model_paths("/unload"), "Give its memory back", {200: LoadView}, errors=UNLOAD_ERRORS)
+    @Endpoint("POST", model_paths("/unload"), "Give its memory back", {200: LoadState}, errors=UNLOAD_ERRORS)
     async def unload_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(await services.loading.unload(model_id_of(request), principal.address))

@@ -27,13 +27,14 @@ from tallystick_platform.registry.errors import (
     BadReference,
     InUse,
     ModelTaken,
+    NotTheOwner,
     RegistryFull,
     SignatureRefused,
     SourceUnusable,
 )
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
 from tallystick_platform.registry.registrations import Registration
-from tallystick_platform.registry.shown import VersionView, version_view
+from tallystick_platform.registry.shown import VersionView, shown_version
 from tallystick_platform.shapes import Whole
 
 B = TypeVar("B", bound=msgspec.Struct)
@@ -131,19 +132,19 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
     async def list_versions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         found = await desk.versions(model_id_of(request), principal.address)
-        return json_reply(Whole(data=[version_view(version) for version in found]))
+        return json_reply(Whole(data=[shown_version(version) for version in found]))
 
-    @Endpoint("POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, SignatureRefused))
+    @Endpoint("POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, SignatureRefused))
     async def promote(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(version_view(await desk.promote(model_id_of(request), principal.address)))
+        return json_reply(shown_version(await desk.promote(model_id_of(request), principal.address)))
 
-    @Endpoint("POST", model_paths("/retire"), RETIRE, {200: VersionView}, errors=(*OF_ONE, InUse))
+    @Endpoint("POST", model_paths("/retire"), RETIRE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, InUse))
     async def retire(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(version_view(await desk.retire(model_id_of(request), principal.address)))
+        return json_reply(shown_version(await desk.retire(model_id_of(request), principal.address)))
 
-    @Endpoint("DELETE", model_paths(), REMOVE, {200: VersionRemoved}, errors=(*OF_ONE, InUse))
+    @Endpoint("DELETE", model_paths(), REMOVE, {200: VersionRemoved}, errors=(*OF_ONE, NotTheOwner, InUse))
     async def remove(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         removed = await desk.remove(model_id_of(request), principal.address)
@@ -161,6 +162,6 @@ def registration_view(registration: Registration) -> RegistrationView:
         state=registration.state,
         stage=registration.stage,
         progress=round(registration.progress, 4),
-        version=None if version is None else version_view(version),
+        version=None if version is None else shown_version(version),
         error=None if error is None else describe(error).body(),
     )

@@ -115,16 +115,15 @@ class Ledger(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class Readiness(Struct, frozen=True, kw_only=True):
     """Whether requests would be answered now, and what is missing if not."""
 
-    ready: bool
-    parts: dict[str, str]
+    status: Literal["ready", "not ready"]
+    parts: Annotated[dict[str, str], Meta(description="Each part with `ok`, or with what it lacks.")]
 
 
-class LoadView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.load"):
-    """What workers hold of a version. Units: bytes."""
+class LoadState(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.load"):
+    """What workers hold of a version."""
 
     id: str
     version: str
@@ -136,21 +135,21 @@ class LoadView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model
 
 
 class ProviderView(Struct, frozen=True, kw_only=True):
-    """Who offers a model, and what an hour of it costs. Units: millionths of the currency."""
+    """Who offers a model, and what the device costs."""
 
     id: str
     name: str
     address: AddressText
-    price_per_hour_micros: Count
+    price_per_hour_micros: Annotated[int, Meta(ge=0, description="Millionths of the currency.")]
     currency: str
 
 
 class Loading(Protocol):
     """Loading and unloading at the word of a model's owner or of the operator."""
 
-    async def load(self, reference: str, address: Address) -> LoadView: ...
+    async def load(self, reference: str, address: Address) -> LoadState: ...
 
-    async def unload(self, reference: str, address: Address) -> LoadView: ...
+    async def unload(self, reference: str, address: Address) -> LoadState: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

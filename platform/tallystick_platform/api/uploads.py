@@ -42,9 +42,8 @@ from tallystick_platform.registry.errors import (
     UploadUnknown,
     VersionExists,
 )
-from tallystick_platform.registry.shown import VersionView, time_of, version_view
-from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Upload
-from tallystick_platform.registry.upload_part import Part
+from tallystick_platform.registry.shown import VersionView, shown_version, time_of
+from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Part, Upload
 from tallystick_platform.shapes import MAX_NUMBER, Count, PlainHash, Time, Whole
 
 PART_LIMIT_S = 300.0  # for one part to arrive: 28 KB/s
@@ -173,7 +172,7 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
     async def complete_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         version = await desk.complete_upload(model_id_of(request), upload_id, principal.address)
-        return json_reply(version_view(version))
+        return json_reply(shown_version(version))
 
     @Endpoint("DELETE", one, "Give an upload up", {200: UploadRemoved}, errors=(UploadUnknown,))
     async def give_up_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]

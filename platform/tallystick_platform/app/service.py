@@ -77,7 +77,7 @@ class Service:
             "workers": "ok" if dispatcher.ready else f"not ready: {dispatcher.last_fault or 'loading'}",
         }
         ready = dispatcher.ready and not registering and not gate.draining and not status.halted and fault is None
-        return Readiness(ready=ready, parts=parts)
+        return Readiness(status="ready" if ready else "not ready", parts=parts)
 
     async def drain(self) -> None:
         """Take nothing new, let what is under way finish within the bound, and end the rest; each gets its record."""
@@ -121,15 +121,15 @@ class Service:
     def _provider(self, model_id: str) -> ProviderView:
         """Who offers a model; one that is not loaded would be by this server's own provider."""
         settings = self.running.settings
-        price, currency = settings.price_per_hour_micros, settings.price_currency
+        price_per_hour_micros, currency = settings.price_per_hour_micros, settings.price_currency
         with suppress(NoProvider):
             provider = self.running.dispatcher.provider(model_id)
-            price, currency = provider.price_per_hour_micros, provider.currency
+            price_per_hour_micros, currency = provider.price_per_hour_micros, provider.currency
         return ProviderView(
             id=settings.provider_id,
             name=settings.provider_name,
             address=checksum_address(self.running.keys.operator.address),
-            price_per_hour_micros=price,
+            price_per_hour_micros=price_per_hour_micros,
             currency=currency,
         )
 

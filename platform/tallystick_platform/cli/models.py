@@ -17,9 +17,8 @@ from tallystick_platform.cli.progress import progress_bar
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
-from tallystick_platform.registry.opening import open_registry
-from tallystick_platform.registry.registry import Registry
-from tallystick_platform.registry.shown import shown_model, version_view
+from tallystick_platform.registry.registry import Registry, open_registry
+from tallystick_platform.registry.shown import shown_model, shown_version
 from tallystick_platform.registry.sources import DEMO, GgufFile, Source, Upstream, local_source, register
 
 MICROS = 1_000_000
@@ -68,7 +67,7 @@ def add(wanted: Wanted, *, as_json: bool) -> None:
     text = f"{version.reference}\n{version.format}, {version.task}, {_size(version.size_bytes)}, licence: {licence}"
     if version.stage is Stage.STAGING:
         text += f"\nin staging: `tallystick-server model promote {version.reference}` offers it to everybody"
-    show(_shown(version), as_json=as_json, text=text)
+    show(shown_version(version, to_operator=True), as_json=as_json, text=text)
 
 
 def source_of(wanted: Wanted) -> Source:
@@ -105,7 +104,7 @@ def list_all(*, as_json: bool) -> None:
     ]
     headings = ("version", "stage", "format", "task", "size", "licence", "visible")
     text = table(headings, rows) if rows else "no models"
-    show([_shown(version) for version in versions], as_json=as_json, text=text)
+    show([shown_version(version, to_operator=True) for version in versions], as_json=as_json, text=text)
 
 
 def show_one(*, reference: str, as_json: bool) -> None:
@@ -114,7 +113,7 @@ def show_one(*, reference: str, as_json: bool) -> None:
         version = registry.find(reference, None)
         versions = [version] if "@" in reference else registry.versions(reference, None)
     text = "\n\n".join("\n".join(_lines(one)) for one in versions)
-    shown = {**shown_model(version.model), "versions": [_shown(one) for one in versions]}
+    shown = {**shown_model(version.model), "versions": [shown_version(one, to_operator=True) for one in versions]}
     show(shown, as_json=as_json, text=text)
 
 
@@ -130,7 +129,7 @@ def change(what: str, *, reference: str, as_json: bool) -> None:
         else:
             version = registry.pin(reference, None, pinned=what == "pin")
     state = "removed" if what == "remove" else version.stage.value + (", pinned" if version.pinned else "")
-    show(_shown(version), as_json=as_json, text=f"{version.reference}: {state}")
+    show(shown_version(version, to_operator=True), as_json=as_json, text=f"{version.reference}: {state}")
 
 
 def verify(*, reference: str, as_json: bool) -> None:
@@ -153,15 +152,12 @@ def verify(*, reference: str, as_json: bool) -> None:
         sys.exit(EXIT_FOUND)
 
 
-def _shown(version: ModelVersion) -> dict[str, object]:
-    shown: dict[str, object] = msgspec.to_builtins(version_view(version, to_operator=True))
-    return shown
-
-
 def _lines(version: ModelVersion) -> Iterator[str]:
-    for name, value in _shown(version).items():
-        if value is not None and value != "":
-            yield f"{name.replace('_', ' '):<22} {value}"
+    for name, value in msgspec.to_builtins(shown_version(version, to_operator=True)).items():
+        named = {f"{name} {part}": found for part, found in value.items()} if isinstance(value, dict) else {name: value}
+        for title, shown in named.items():
+            if shown is not None and shown != "":
+                yield f"{title.replace('_', ' '):<22} {shown}"
 
 
 @contextmanager

@@ -17,9 +17,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Delivered
 from tallystick_platform.exporter.spec import ExportSpec
@@ -28,6 +27,7 @@ from tallystick_platform.jobs.facts import export_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter, Produced
 from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobState, JobStore
 
 T = TypeVar("T")
@@ -36,27 +36,11 @@ WAITING = "waiting"
 PUBLISHING = "publishing"
 
 
-class Models(Protocol):
-    """The registered models."""
-
-    def resolve(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """The version that a reference names for a viewer; None is the operator. Raises: UnknownModel."""
-        ...
-
-    def find(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """The same, also where it was retired meanwhile. Raises: UnknownModel."""
-        ...
-
-    def path(self, version: ModelVersion) -> Path:
-        """Where its files lie."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """What every attempt uses. `turn` lets one of them work at a time."""
 
-    models: Models
+    models: Registry
     store: JobStore
     folders: ExportFolders
     exporter: Exporter

@@ -31,7 +31,7 @@ from tallystick_platform.exchange import Exchange, HttpFacts, ServerStopped, Sto
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.offers import Offers, offers
 from tallystick_platform.exporter.spec import Format
-from tallystick_platform.jobs.attempt import Attempt, Models, Workshop, needed_bytes, whole
+from tallystick_platform.jobs.attempt import Attempt, Workshop, needed_bytes, whole
 from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportQueueFull,
@@ -44,10 +44,12 @@ from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.jobs.published import Published, export_files
-from tallystick_platform.jobs.recording import JobRecords, Records
+from tallystick_platform.jobs.recording import JobRecords
 from tallystick_platform.jobs.settling import Settling
 from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
+from tallystick_platform.store.journal import Journal
 
 MAX_QUEUED_EXPORTS = 16
 MAX_QUEUED_PER_OWNER = 4
@@ -69,8 +71,8 @@ class ExportJobs:
         self,
         *,
         exchange: Exchange,
-        records: Records,
-        models: Models,
+        records: Journal,
+        models: Registry,
         store: JobStore,
         folders: ExportFolders,
         exporter: Exporter,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -28,12 +27,12 @@ def shown_model(model: Model) -> dict[str, object]:
 
 
 class VersionView(Struct, frozen=True, kw_only=True):
-    """A version with its model's members. Units: bytes, tokens, millionths of the currency."""
+    """One immutable content of a model, with its model's members."""
 
     reference: Annotated[str, Meta(description="`model@version`: names this very content, also in a request.")]
     model: str
     version: Annotated[str, Meta(description="The first 12 digits of the digest.")]
-    number: Count
+    number: Annotated[int, Meta(ge=1, description="Counts the model's versions.")]
     digest: Annotated[Hash, Meta(description="The weights digest that stands in records.")]
     stage: Stage
     pinned: bool
@@ -46,19 +45,19 @@ class VersionView(Struct, frozen=True, kw_only=True):
     context_length: Count | None
     size_bytes: Count
     base: Annotated[str | None, Meta(description="For an adapter: the reference of its base.")]
-    source: Mapping[str, Any]
+    source: Annotated[dict[str, Any], Meta(description="Where the files came from.")]
     signature: SignatureState
-    signer: str | None
-    price_per_hour_micros: Annotated[Count | None, Meta(description="Its own price; null where the provider's holds.")]
+    signer: Annotated[str | None, Meta(description="SHA-256 of the signer's public key in PEM.")]
+    price_per_hour_micros: Count | None
     currency: str | None
     visibility: Visibility
-    owner: Annotated[Address | None, Meta(description="Null for the operator's.")]
+    owner: Annotated[Address | None, Meta(description="Null: the operator.")]
     created_at: Time
 
 
-def version_view(version: ModelVersion, *, to_operator: bool = False) -> VersionView:
-    """A version as it is shown."""
-    price, owner = version.price, version.model.owner
+def shown_version(version: ModelVersion, *, to_operator: bool = False) -> VersionView:
+    """A version as its readers see it."""
+    price = version.price
     return VersionView(
         reference=version.reference,
         model=version.model.id,
@@ -82,7 +81,7 @@ def version_view(version: ModelVersion, *, to_operator: bool = False) -> Version
         price_per_hour_micros=None if price is None else price.per_hour_micros,
         currency=None if price is None else price.currency,
         visibility=version.model.visibility,
-        owner=None if owner is None else checksum_address(owner),
+        owner=None if version.model.owner is None else checksum_address(version.model.owner),
         created_at=time_of(version.created_at),
     )
 
