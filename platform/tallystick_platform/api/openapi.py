@@ -5,19 +5,14 @@ A test holds the table to the routes that are really served, both ways.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from tallystick.record import State
 from tallystick_platform.api.export_body import ExportBody
-from tallystick_platform.api.neutral_schema import add_neutral
 from tallystick_platform.api.openapi_answers import SCHEMAS
 from tallystick_platform.api.openapi_models import MODEL_SCHEMAS, registry_paths
 from tallystick_platform.api.openapi_parts import HASH, PROOF_HEADERS, REF, Schema, error, in_path, parameter, read, ref
 from tallystick_platform.api.registry_body import RegisterBody, UploadBody
-from tallystick_platform.api.wire.openai import WIRES
-from tallystick_platform.api.wire.openai.reading import OpenAiAddress
 
 VERSION = "0.1.0"
 UNAVAILABLE = "The log is not compared with its chain or its anchoring is halted, the journal cannot store, or the server is shutting down"
@@ -29,11 +24,7 @@ RECEIPT_HEADER: Schema = {
 
 def document() -> Schema:
     """The whole description."""
-    asked, answered = [wire.body for wire in WIRES], [wire.answer for wire in WIRES]
-    _, components = msgspec.json.schema_components(
-        (*asked, *answered, ExportBody, RegisterBody, UploadBody), ref_template=REF
-    )
-    add_neutral(components)
+    _, components = msgspec.json.schema_components((ExportBody, RegisterBody, UploadBody), ref_template=REF)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,7 +54,6 @@ def document() -> Schema:
 
 def _paths() -> Schema:
     return {
-        **{wire.path: {"post": _ask(wire)} for wire in WIRES},
         **registry_paths(),
         **_export_paths(),
         **_ledger_paths(),
@@ -233,54 +223,6 @@ def _paging() -> list[Schema]:
         parameter("query", "cursor", {"type": "integer"}, "`next_cursor` of the page before."),
         parameter("query", "limit", limit, "Entries per page."),
     ]
-
-
-def _ask(wire: OpenAiAddress[Any]) -> Schema:
-    headers = [
-        parameter(
-            "header",
-            "X-Request-Timeout",
-            {"type": "number"},
-            "Seconds that this request may take, up to the server's bound.",
-        ),
-        parameter("header", "X-Sender-Address", {"type": "string"}, "Must be the token's address."),
-        parameter("header", "X-Request-Id", {"type": "string"}, "Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -"),
-    ]
-    ok = {
-        "description": "The answer, whole or as server-sent events that end in `data: [DONE]`. "
-        "The last event before it, or the body, holds `tallystick`.",
-        "headers": {
-            **PROOF_HEADERS,
-            "X-Tallystick-Receipt": RECEIPT_HEADER,
-            "Server-Timing": {
-                "schema": {"type": "string"},
-                "description": "queue, infer, seal, journal in milliseconds (whole answers).",
-            },
-        },
-        "content": {
-            "application/json": {"schema": ref(wire.answer.__name__)},
-            "text/event-stream": {"schema": {"type": "string"}},
-        },
-    }
-    refusals = {
-        "400": "Malformed, unknown or unsupported; or the prompt is too long for the model (`context_length_exceeded`, recorded).",
-        "401": "No token, or one that is unknown, expired or revoked.",
-        "403": "X-Sender-Address is not the token's.",
-        "404": "`model_not_found`",
-        "413": "The body is too large, as it came or decompressed.",
-        "415": "The body's content coding is not gzip.",
-        "429": "A queue is full; see Retry-After.",
-        "500": "The engine failed, or the server did. Carries the request id and, where admitted, the record.",
-        "503": f"Too much waits for the chain. {UNAVAILABLE}; see Retry-After.",
-        "504": "The request ran out of time; recorded as `timed_out`.",
-    }
-    return {
-        "operationId": wire.path.removeprefix("/v1/").replace("/", "_"),
-        "summary": wire.summary,
-        "parameters": headers,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": ref(wire.body.__name__)}}},
-        "responses": {"200": ok, **{status: error(text) for status, text in refusals.items()}},
-    }
 
 
 def _ready() -> Schema:

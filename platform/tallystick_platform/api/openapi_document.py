@@ -15,6 +15,7 @@ from tallystick_platform.api import openapi
 from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, PathParameters
 from tallystick_platform.api.error_table import ErrorBody
 from tallystick_platform.api.model_paths import SAME_ROUTE
+from tallystick_platform.api.neutral_schema import add_neutral
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.errors import PlatformError
 
@@ -44,6 +45,7 @@ def document(handlers: Iterable[HTTPRouteHandler]) -> Schema:
     described = openapi.document()
     paths = {**described["paths"], **paths}
     shapes.components |= described["components"]["schemas"] | shapes.components
+    add_neutral(shapes.components)
     return {
         "openapi": "3.1.0",
         "info": {

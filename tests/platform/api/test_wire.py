@@ -19,7 +19,7 @@ from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire import openai
 from tallystick_platform.api.wire.answering import Question
-from tallystick_platform.api.wire.wire import wire_handler
+from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange import Asked, Recorded
 from tests.support.api import AUTH, CHAT, COMPLETIONS, EMBEDDINGS, HI, MAX_BODY_BYTES, ONCE, WORDS, Api
@@ -107,10 +107,8 @@ class LineEvents:
         return b"! " + body
 
 
-class Lines:
+class Lines(Wire):
     """A wire with addresses, requests, answers and errors of its own."""
-
-    routes = ("/lines/{voice:str}", "/lines")
 
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
         if not body:
@@ -128,8 +126,15 @@ class Lines:
 
 
 def lines_of(api: Api) -> httpx.AsyncClient:
-    wire = Lines()
-    app = Litestar([wire_handler(wire, api.services, answering_errors(api.services, wire.error))], openapi_config=None)
+    wire = Lines(
+        name="lines",
+        routes=("/lines/{voice:str}", "/lines"),
+        summary="Ask in lines",
+        body="text/plain",
+        answers="text/plain",
+    )
+    errors = answering_errors(api.services)
+    app = Litestar([wire_handler(wire, api.services)], exception_handlers=errors, openapi_config=None)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=AUTH)
 
 

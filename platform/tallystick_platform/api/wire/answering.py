@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
-from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.proofs import Proof, ProofEncoder, RecordedProof
 from tallystick_platform.api.replies import JSON, ErrorShape, Header, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
@@ -56,7 +56,7 @@ class Question:
 
     asked: Asked
     reader: str
-    whole: Callable[[Recorded, bytes], bytes]
+    whole: Callable[[Recorded, Proof], bytes]
     events: Callable[[Ticket], Events] | None = None
 
 
@@ -92,18 +92,18 @@ class WireReply(WatchedReply):
         proof = self._proofs.recorded(recorded.ticket, recorded.entry)
         async with asyncio.timeout(SEND_LIMIT_S):
             if failure is None:
-                await self._send_answer(recorded, proof.headers(), proof.tallystick())
+                await self._send_answer(recorded, proof)
             else:
                 await self._send_error(describe_recorded(failure), proof.headers(), proof.tallystick())
 
-    async def _send_answer(self, recorded: Recorded, headers: list[Header], tallystick: bytes) -> None:
+    async def _send_answer(self, recorded: Recorded, proof: RecordedProof) -> None:
         """Send the recorded answer, or what of it was not sent yet."""
         if self._question.events is None:
-            headers.append((b"server-timing", server_timing(recorded)))
-            await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, tallystick))
+            headers = [*proof.headers(), (b"server-timing", server_timing(recorded))]
+            await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, proof.shown))
         else:
-            events = self._events or await self._begin(self._question.events(recorded.ticket), headers)
-            await self._send_part(events.last(recorded, tallystick), more=False)
+            events = self._events or await self._begin(self._question.events(recorded.ticket), proof.headers())
+            await self._send_part(events.last(recorded, proof.tallystick()), more=False)
 
     async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
         """Send an error, with the proof of its record if there is one."""

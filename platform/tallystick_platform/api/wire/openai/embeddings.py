@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from tallystick.tasks import embedding, neutral
 from tallystick_platform import tasks
+from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Prompts, outputs_of
 from tallystick_platform.exchange import Recorded
 
@@ -36,10 +37,9 @@ class EmbeddingBody(Body, frozen=True, kw_only=True):
     ) = None
 
 
-class Embedding(Struct, frozen=True, kw_only=True):
+class Embedding(Struct, frozen=True, kw_only=True, tag_field="object", tag="embedding"):
     """The vector of one input, which has its place in the list."""
 
-    object: Literal["embedding"] = "embedding"
     index: int
     embedding: list[float] | str
 
@@ -51,17 +51,16 @@ class EmbeddingUsage(Struct, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class EmbeddingList(Struct, frozen=True, kw_only=True):
+class EmbeddingList(Struct, frozen=True, kw_only=True, tag_field="object", tag="list"):
     """An answer to an embedding request."""
 
-    object: Literal["list"] = "list"
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
-    tallystick: msgspec.Raw
+    tallystick: Proof
 
 
-def _whole(body: EmbeddingBody, recorded: Recorded, tallystick: msgspec.Raw) -> EmbeddingList:
+def _whole(body: EmbeddingBody, recorded: Recorded, tallystick: Proof) -> EmbeddingList:
     vectors = [msgspec.convert(output.content, bytes) for output in outputs_of(recorded)]
     write = _base64 if body.encoding_format == "base64" else _floats
     count = (recorded.record.usage or {}).get("input_tokens", 0)
@@ -84,7 +83,8 @@ def _floats(vector: bytes) -> list[float]:
 
 
 EMBEDDINGS = OpenAiAddress(
-    path="/v1/embeddings",
+    name="embeddings",
+    routes=("/v1/embeddings",),
     summary="Have texts turned into vectors",
     task=tasks.EMBEDDING,
     reader=embedding.READER,
@@ -93,6 +93,6 @@ EMBEDDINGS = OpenAiAddress(
     neutral=neutral.EMBEDDING,
     read_members=embedding.read_members,
     given=embedding.inputs_of,
-    answer=EmbeddingList,
+    answers=EmbeddingList,
     whole=_whole,
 )

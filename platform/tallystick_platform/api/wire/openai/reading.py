@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.errors import RequestError
@@ -23,10 +22,12 @@ from tallystick.tasks.neutral import Neutral
 from tallystick.tasks.reading import checked_object
 from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.error_table import ErrorAnswer
+from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest, quoted
 from tallystick_platform.api.replies import encode_json, native_error
 from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
+from tallystick_platform.api.wire.wire import Wire
 from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.exchange import Asked, Recorded
 from tallystick_platform.store.entries import Ticket
@@ -57,17 +58,15 @@ Prompts = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
 B = TypeVar("B", bound=Body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAiAddress(Generic[B]):
-    """Implements `Wire` for one address. `subject` is the member that holds the prompt.
+@dataclass(frozen=True, kw_only=True)
+class OpenAiAddress(Wire, Generic[B]):
+    """One address. `subject` is the member that holds the prompt.
 
-    `body` are the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
+    `body` has the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
     not given. `read_members` is the auditor's reader; `given` raises for a prompt that no model can be given. `whole` and `events` write
-    the answer, which `answer` describes.
+    the answer.
     """
 
-    path: str
-    summary: str
     task: Task[Any]
     reader: str
     subject: str
@@ -76,13 +75,8 @@ class OpenAiAddress(Generic[B]):
     within: Mapping[str, Neutral] = field(default_factory=dict)
     read_members: Callable[[Mapping[str, Value]], Reading]
     given: Callable[[Mapping[str, Value]], object]
-    answer: type[Struct]
-    whole: Callable[[B, Recorded, msgspec.Raw], Struct]
+    whole: Callable[[B, Recorded, Proof], Struct]
     events: Callable[[B, Ticket], Events] | None = None
-
-    @property
-    def routes(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def read(self, _path: str, _headers: Headers, body: bytes) -> Question:
         members = read_object(body)
@@ -98,7 +92,7 @@ class OpenAiAddress(Generic[B]):
         return Question(
             asked=Asked(task=self.task, model=asked.model, reading=reading),
             reader=self.reader,
-            whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, msgspec.Raw(proof))),
+            whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, proof)),
             events=partial(self.events, asked) if self.events is not None and asked.streams else None,
         )
 

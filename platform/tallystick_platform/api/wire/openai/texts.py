@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.record import Output
 from tallystick.record import Usage as Counts
 from tallystick.tasks.neutral import Neutral
+from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.replies import EVENTS, encode_json
 from tallystick_platform.api.wire.openai.reading import Body, outputs_of, refusal
@@ -22,6 +22,7 @@ MAX_STOPS = 4
 MAX_STOP_CHARS = 256
 MAX_TOKENS = 1_048_576
 MAX_TOP_K = 1_048_576
+EVENTS_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 US_PER_S = 1_000_000
 
@@ -89,7 +90,7 @@ class TextAnswer(Struct, Generic[C], frozen=True, kw_only=True):
     model: str
     choices: list[C]
     usage: Usage
-    tallystick: msgspec.Raw
+    tallystick: Proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ class Spelling(Generic[C]):
     silence: bytes
     opening: bytes | None = None
 
-    def whole(self, body: TextBody, recorded: Recorded, tallystick: msgspec.Raw) -> TextAnswer[C]:
+    def whole(self, body: TextBody, recorded: Recorded, tallystick: Proof) -> TextAnswer[C]:
         """The answer to a request, out of its record."""
         record = recorded.record
         return self.answer(
