@@ -140,6 +140,7 @@ def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
     ("given", "param", "code"),
     [
         ({"messages": [{"role": "user", "content": "x", "nick": "b"}]}, "messages[0].nick", "unknown_parameter"),
+        ({"messages": [{"role": "user", "content": "x", "a.name": 1}]}, "messages[0].a.name", "unknown_parameter"),
         ({"messages": [{"role": "user", "content": "x", "name": 1}]}, "messages[0].name", "unsupported_value"),
         (
             {"messages": [{"role": "assistant", "content": "x", "refusal": "no"}]},

@@ -18,7 +18,7 @@ from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire import openai
-from tallystick_platform.api.wire.answering import Question
+from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange import Asked, Recorded
@@ -88,13 +88,10 @@ async def test_a_malformed_timeout_is_refused_by_name(path: str, header: str) ->
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, header.lower())
 
 
-class LineEvents:
+class LineEvents(Events):
     """A piece a line, and a word at the end."""
 
     content_type = b"text/plain"
-
-    def opening(self) -> bytes:
-        return b""
 
     def piece(self, piece: str | bytes) -> bytes:
         return piece.encode() + b"\n"

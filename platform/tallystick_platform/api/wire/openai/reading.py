@@ -8,6 +8,7 @@ says what the record will hold.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +38,7 @@ MAX_MODEL_CHARS = 256
 MAX_USER_CHARS = 256
 
 _OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
+_MEMBER_WITHIN = re.compile(r"\w+\[\d+\]\.(content\[\d+\]\.)?(?P<name>.*)", re.DOTALL)
 _TYPE_NAMES = {str: "any text", bool: "true, false", dict: "any object"}
 
 
@@ -103,9 +105,9 @@ class OpenAiAddress(Wire, Generic[B]):
         )
 
     def _refused(self, error: RequestError) -> BadRequest:
-        where = quoted(error.param)
-        if "." in where and not where.endswith("]"):  # types are checked: what is left inside is a member that may act
-            return refusal(where, self.within.get(where.rpartition(".")[2]))
+        where, member = quoted(error.param), _MEMBER_WITHIN.match(error.param)
+        if member:  # types are checked: what is left to refuse inside of the subject is what this member says
+            return refusal(where, self.within.get(member["name"]))
         return BadRequest(
             f"Invalid value for '{where or 'body'}': it {error.reason}.", param=where or None, code="invalid_value"
         )
