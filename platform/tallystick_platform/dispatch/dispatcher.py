@@ -133,8 +133,8 @@ class Dispatcher:
         hidden: set[Key] = set()
         withdrawn: set[Key] = set()
         for key, model in list(self._pool.stood.items()):
-            servable = await self._offered(_full_name(model))
-            if servable is None and await self._is_known(model):
+            servable, known = await self._offered(_full_name(model)), await self._is_known(model)
+            if servable is None and known:
                 withdrawn.add(key)
             elif servable is not None and not servable.public:
                 hidden.add(key)

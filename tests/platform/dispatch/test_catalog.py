@@ -74,7 +74,6 @@ async def test_a_standing_model_that_is_retired_or_removed_answers_nobody_any_mo
     one = standing(tmp_path)
     async with rigged(tmp_path, one) as rig:
         await rig.dispatcher.wait_ready()
-        await rig.claim("constant", STRANGER)
         await rig.dispatcher.follow_registry()
         assert [model.id for model in rig.dispatcher.models()] == ["constant"]
         if change == "retired":
