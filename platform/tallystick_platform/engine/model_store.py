@@ -37,7 +37,7 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
     if len(inside) == 1:
         return ensure_converted(inside[0], models_dir, progress)
     raise ModelUnusable(
-        reason=f"{model!r} is neither {DEMO_MODEL!r} nor a folder with a config.json or one .gguf file nor such a file"
+        reason=f"what was named is neither {DEMO_MODEL!r} nor a folder with a config.json or one .gguf file nor such a file"
     )
 
 
