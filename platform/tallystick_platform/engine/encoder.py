@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from tallystick_platform.engine.causal import load_library_model, read_json, read_text
+from tallystick_platform.engine.model_store import MODULES_FILE
 from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite
 from tallystick_platform.errors import ModelUnusable
 
 ENGINE_NAME = "tallystick-encoder"
-MODULES_FILE = "modules.json"
 MAX_LAYOUT_BYTES = 1_048_576
 FEWEST_TOKENS = 16
 PASS_TOKENS = 128

@@ -19,16 +19,17 @@ from tallystick_platform.engine.chat_template import load_chat_template
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.encoder import ENGINE_NAME as ENCODER_NAME
-from tallystick_platform.engine.encoder import MODULES_FILE, Encoder, load_encoder
+from tallystick_platform.engine.encoder import Encoder, load_encoder
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
-from tallystick_platform.engine.model_store import resolve_model
+from tallystick_platform.engine.model_store import MODULES_FILE, resolve_model
 from tallystick_platform.engine.oneshot import OneShotEngine
 from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
 from tallystick_platform.errors import ModelUnusable, kind_of
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.formats.report import Task
 from tallystick_platform.formats.sampling import recommended_sampling
 from tallystick_platform.formats.tasks import task_of
@@ -205,6 +206,8 @@ def _name(config: EngineConfig, folder: Path, digest: bytes) -> tuple[str, str]:
     """Id and version: as registered, else from the folder's name and digest."""
     if config.version is not None:
         return config.version.model_id, config.version.version
+    if config.model in PACKAGED:
+        return PACKAGED[config.model].name, digest.hex()[:12]
     converted = folder.resolve().is_relative_to(config.models_dir.resolve()) and read_provenance(folder) is not None
     return (folder.parent.name if converted else folder.resolve().name.lower()), digest.hex()[:12]
 

