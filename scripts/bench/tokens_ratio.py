@@ -66,7 +66,7 @@ async def ask(port: int, token: str, model: str, max_tokens: int) -> None:
             }
         ).encode()
         head = (
-            f"POST {CHAT.path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
+            f"POST {CHAT.routes[0]} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body)

@@ -110,7 +110,7 @@ def plain_api(side: PlainSide) -> ASGIApp:
     """The plain handler, behind the same edge as the product."""
     services = side.services
 
-    @post(CHAT.path, status_code=200)
+    @post(CHAT.routes[0], status_code=200)
     async def chat_completions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
         headers = scope["headers"]

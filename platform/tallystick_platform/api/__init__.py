@@ -5,7 +5,7 @@
 - `wire`: how models are asked: one package for each wire format, and the handler that all of them share.
 - `strict_json`, `body`, `received`: what is read of a request; `replies`, `watched`, `proofs`: what answers are made of.
 - `models`, `records`, `ledger`, `operations`: everything else.
-- `openapi`, `openapi_answers`, `chat_neutral_schema`, `openapi_page`: the description, and a page of it that needs nothing from anywhere.
+- `openapi`, `openapi_answers`, `neutral_schema`, `openapi_page`: the description, and a page of it that needs nothing from anywhere.
 - `services`: what all of them serve from.
 """
 

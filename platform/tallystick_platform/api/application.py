@@ -15,6 +15,7 @@ from tallystick_platform.api.body import MAX_DISCARD_BYTES
 from tallystick_platform.api.cors import Cors
 from tallystick_platform.api.downloads import download_handlers
 from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
+from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.exports import export_handlers
 from tallystick_platform.api.ledger import ledger_handlers
@@ -24,7 +25,7 @@ from tallystick_platform.api.operations import operation_handlers
 from tallystick_platform.api.records import record_handlers
 from tallystick_platform.api.refusals import BodyTooLarge, TooSlow
 from tallystick_platform.api.registry import registry_handlers
-from tallystick_platform.api.replies import ErrorShape, native_error
+from tallystick_platform.api.replies import native_error
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
 from tallystick_platform.api.wire import openai
@@ -45,15 +46,15 @@ def create_litestar(services: Services) -> Litestar:
     """The routes, without the edge around them."""
     return Litestar(
         route_handlers=all_handlers(services),
-        exception_handlers=answering_errors(services, native_error),
+        exception_handlers=answering_errors(services),
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # api/body.py bounds what it reads; no other handler reads a body
     )
 
 
-def answering_errors(services: Services, shape: ErrorShape) -> dict[int | type[Exception], Any]:
-    """What Litestar does with errors of handlers: an answer of this shape, and a line in the log where the server is at fault."""
+def answering_errors(services: Services) -> dict[int | type[Exception], Any]:
+    """What Litestar does with errors of handlers: an answer in their own shape, and a line in the log where the server is at fault."""
 
     def answer_error(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
         answer = describe(error)
@@ -71,7 +72,9 @@ def answering_errors(services: Services, shape: ErrorShape) -> dict[int | type[E
             isinstance(error, BodyTooLarge) and not (0 <= (error.announced_bytes or -1) <= MAX_DISCARD_BYTES)
         ):
             headers["connection"] = "close"
-        status, body = shape(answer, None)
+        handler = request.scope.get("route_handler")  # none where the router refused
+        endpoint = None if handler is None else handler.opt.get(ENDPOINT_KEY)
+        status, body = native_error(answer) if endpoint is None else endpoint.error(answer, None)
         return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
 
     return {Exception: answer_error, HTTPException: answer_error}
@@ -80,7 +83,7 @@ def answering_errors(services: Services, shape: ErrorShape) -> dict[int | type[E
 def all_handlers(services: Services) -> list[HTTPRouteHandler]:
     """Every handler, in the order of the description."""
     handlers = [
-        *(wire_handler(wire, services, answering_errors(services, wire.error)) for wire in openai.WIRES),
+        *(wire_handler(wire, services) for wire in openai.WIRES),
         *model_handlers(services),
         *loading_handlers(services),
         *registry_handlers(services),

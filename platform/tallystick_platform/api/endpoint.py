@@ -25,6 +25,7 @@ from tallystick_platform.api.refusals import (
     TargetTooLong,
     TooSlow,
 )
+from tallystick_platform.api.replies import ErrorShape, native_error
 from tallystick_platform.errors import (
     AdmissionClosed,
     AuthenticationError,
@@ -71,7 +72,7 @@ class Endpoint:
     `path` in Litestar's spelling; several are forms of one. `answers` by status: a struct is sent as JSON, text names the media type of
     other content, None is no content, and a tuple holds what may be sent instead of each other. `query`, `headers` and `sends` have the
     parameters of the request and the headers of the answer as fields. `errors` are what it may answer beside what every endpoint may.
-    `public`: no token is asked for.
+    `public`: no token is asked for. `error` is the shape of what it refuses.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -84,15 +85,15 @@ class Endpoint:
     sends: type[Struct] | None = None
     errors: tuple[type[PlatformError], ...] = ()
     public: bool = False
+    error: ErrorShape = native_error
 
-    def __call__(self, handler: AnyCallable, **options: Any) -> HTTPRouteHandler:
-        """The handler, to be served. What only reads answers HEAD, too: the edge keeps the body back. `options` are Litestar's."""
+    def __call__(self, handler: AnyCallable) -> HTTPRouteHandler:
+        """The handler, to be served. What only reads answers HEAD, too: the edge keeps the body back."""
         decorate = route(
             self.path,
             http_method=["GET", "HEAD"] if self.method == "GET" else [self.method],
             status_code=min(self.answers),
             opt={ENDPOINT_KEY: self},
-            **options,
         )
         return decorate(handler)
 

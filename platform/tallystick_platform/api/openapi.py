@@ -34,9 +34,9 @@ def document(handlers: Iterable[HTTPRouteHandler]) -> Schema:
     for handler in handlers:
         endpoint: Endpoint = handler.opt[ENDPOINT_KEY]
         operation = _operation(endpoint, shapes)
-        for path in sorted({address(path) for path in handler.paths}):
+        for number, path in enumerate(sorted({address(path) for path in handler.paths})):
             within = [one for one in shapes.parameters("path", PathParameters) if f"{{{one['name']}}}" in path]
-            name = re.sub(r"\W+", "_", f"{endpoint.method.lower()}{path}").strip("_")
+            name = f"{handler.fn.__name__}_{number}" if number else handler.fn.__name__
             described = {"operationId": name, **operation, "parameters": within + operation["parameters"]}
             paths.setdefault(path, {})[endpoint.method.lower()] = described
     add_neutral(shapes.components)

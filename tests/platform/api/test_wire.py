@@ -15,12 +15,11 @@ from tallystick.tasks import chat
 from tallystick_platform import tasks
 from tallystick_platform.api.application import answering_errors
 from tallystick_platform.api.credentials import Headers
-from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire import openai
-from tallystick_platform.api.wire.answering import Question
-from tallystick_platform.api.wire.wire import wire_handler
+from tallystick_platform.api.wire.answering import Events, Question
+from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange import Asked, Recorded
 from tests.support.api import AUTH, CHAT, COMPLETIONS, EMBEDDINGS, HI, MAX_BODY_BYTES, ONCE, WORDS, Api
@@ -32,7 +31,7 @@ every_path = pytest.mark.parametrize("path", list(BODIES))
 
 
 def test_every_wire_is_tried_here() -> None:
-    assert {wire.endpoint.path for wire in openai.WIRES} == set(BODIES)
+    assert {path for wire in openai.WIRES for path in wire.routes} == set(BODIES)
 
 
 @every_path
@@ -89,13 +88,10 @@ async def test_a_malformed_timeout_is_refused_by_name(path: str, header: str) ->
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, header.lower())
 
 
-class LineEvents:
+class LineEvents(Events):
     """A piece a line, and a word at the end."""
 
     content_type = b"text/plain"
-
-    def opening(self) -> bytes:
-        return b""
 
     def piece(self, piece: str | bytes) -> bytes:
         return piece.encode() + b"\n"
@@ -108,10 +104,8 @@ class LineEvents:
         return b"! " + body
 
 
-class Lines:
+class Lines(Wire):
     """A wire with addresses, requests, answers and errors of its own."""
-
-    endpoint = Endpoint("POST", ["/lines/{voice:str}", "/lines"], "Ask in lines", {200: "text/plain"})
 
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
         if not body:
@@ -129,8 +123,15 @@ class Lines:
 
 
 def lines_of(api: Api) -> httpx.AsyncClient:
-    wire = Lines()
-    app = Litestar([wire_handler(wire, api.services, answering_errors(api.services, wire.error))], openapi_config=None)
+    wire = Lines(
+        name="lines",
+        routes=("/lines/{voice:str}", "/lines"),
+        summary="Ask in lines",
+        body="text/plain",
+        answers="text/plain",
+    )
+    errors = answering_errors(api.services)
+    app = Litestar([wire_handler(wire, api.services)], exception_handlers=errors, openapi_config=None)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=AUTH)
 
 

@@ -135,10 +135,10 @@ async def test_an_owner_and_the_operator_load_and_unload_and_nobody_else(tmp_pat
             assert "its owner and the operator alone" in known.json()["error"]["message"]
             unknown = await client.post(f"/v1/models/hidden/{action}")
             assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
-        placement = running.dispatcher.select("me/mine", token.address)
+        claim = await running.dispatcher.claim("me/mine", token.address, "chat")
         busy = await client.post("/v1/models/me/mine/unload")
         assert (busy.status_code, busy.json()["error"]["code"]) == (409, "model_busy")
-        running.dispatcher.release(placement)
+        claim.release()
         unloaded = await client.post(f"/v1/models/{mine.reference}/unload")
         assert (unloaded.status_code, unloaded.json()["loaded"]) == (200, False)
         assert running.dispatcher.loaded() == []

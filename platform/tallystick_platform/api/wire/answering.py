@@ -6,14 +6,14 @@ SEND_LIMIT_S bounds the last bytes: from the commit on nothing else would.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
 from tallystick_platform.api.proofs import Proof, ProofEncoder, RecordedProof
-from tallystick_platform.api.replies import JSON, ErrorShape, Header, send_start, send_whole
+from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded, StopReason
@@ -24,26 +24,26 @@ SEND_LIMIT_S = 30.0  # for the last bytes, to a client that does not read
 _STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
-class Events(Protocol):
-    """Spells one stream. `opening` leaves with the first piece, `last` once the record is durable."""
+class Events(ABC):
+    """Spells one stream."""
 
-    content_type: bytes
+    content_type = EVENTS
 
     def opening(self) -> bytes:
-        """What comes before the first piece; empty for nothing."""
-        ...
+        """What leaves before the first piece; empty for nothing."""
+        return b""
 
+    @abstractmethod
     def piece(self, piece: str | bytes) -> bytes:
         """A piece of the answer."""
-        ...
 
+    @abstractmethod
     def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
-        """Why the answer ended, its proof, and the end of the stream."""
-        ...
+        """Why the answer ended, the proof of its record, and the end of the stream."""
 
+    @abstractmethod
     def error(self, body: bytes) -> bytes:
         """The end of a stream that failed; `body` is the error as an answer by itself would have it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +98,11 @@ class WireReply(WatchedReply):
 
     async def _send_answer(self, recorded: Recorded, proof: RecordedProof) -> None:
         """Send the recorded answer, or what of it was not sent yet."""
-        headers = proof.headers()
         if self._question.events is None:
-            headers.append((b"server-timing", server_timing(recorded)))
+            headers = [*proof.headers(), (b"server-timing", server_timing(recorded))]
             await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, proof.shown))
         else:
-            events = self._events or await self._begin(self._question.events(recorded.ticket), headers)
+            events = self._events or await self._begin(self._question.events(recorded.ticket), proof.headers())
             await self._send_part(events.last(recorded, proof.tallystick()), more=False)
 
     async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:

@@ -7,13 +7,16 @@ when an answer may leave is the same for all of them.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import Meta, Struct, field
 
+from tallystick_platform import errors
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import Headers, principal_of
 from tallystick_platform.api.endpoint import RECORDED, Endpoint
@@ -23,93 +26,83 @@ from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.wire.answering import Question, WireReply
-from tallystick_platform.errors import (
-    EngineFailed,
-    ModelLoadFailed,
-    ModelTooLarge,
-    NoProvider,
-    NoRoomForModel,
-    NotServable,
-    ParameterOutOfRange,
-    PromptRejected,
-    PromptTooLong,
-    QueueFull,
-    RequestTimedOut,
-    TaskNotServed,
-    UnknownModel,
-    WorkerDied,
-)
 from tallystick_platform.exchange import Deliver, Line, ServerStopped
-from tallystick_platform.registry.errors import BadReference
+from tallystick_platform.registry.errors import SignatureRefused
 
 TIMEOUT_HEADERS = (b"x-request-timeout", b"oicm-request-timeout")
 MIN_TIMEOUT_S = 0.001
 MAX_TIMEOUT_CHARS = 16
+ERRORS = (
+    *RECORDED,
+    errors.UnknownModel,
+    errors.NotServable,
+    errors.TaskNotServed,
+    errors.ParameterOutOfRange,
+    errors.QueueFull,
+    errors.NoProvider,
+    errors.ModelTooLarge,
+    errors.NoRoomForModel,
+    errors.ModelLoadFailed,
+    errors.PromptTooLong,
+    errors.PromptRejected,
+    errors.EngineFailed,
+    errors.WorkerDied,
+    errors.RequestTimedOut,
+    ServerStopped,
+    SignatureRefused,
+)
 
 
 class AskingHeaders(Struct, frozen=True, kw_only=True):
     """What a request may say beside its body."""
 
-    timeout: (
-        Annotated[float, Meta(ge=MIN_TIMEOUT_S, description="Seconds that it may take, up to the server's bound.")]
-        | UnsetType
-    ) = field(name="X-Request-Timeout", default=UNSET)
-    sender: Annotated[str, Meta(description="Must be the token's address.")] | UnsetType = field(
-        name="X-Sender-Address", default=UNSET
+    timeout: Annotated[
+        float | None,
+        Meta(description="Seconds that it may take, up to the server's bound. `OICM-Request-Timeout` is the same."),
+    ] = field(name="X-Request-Timeout", default=None)
+    sender: Annotated[str | None, Meta(description="Must be the token's address.")] = field(
+        name="X-Sender-Address", default=None
     )
-    request_id: Annotated[str, Meta(description="Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -")] | UnsetType = field(
-        name="X-Request-Id", default=UNSET
+    request_id: Annotated[str | None, Meta(description="Kept if it is 1 to 64 of A-Z a-z 0-9 . _ : -")] = field(
+        name="X-Request-Id", default=None
     )
 
 
-class AnsweredHeaders(RecordedHeaders, frozen=True, kw_only=True):
-    """What comes with an answer. A stream sends the receipt in its last event, and no timing."""
+class AnswerHeaders(RecordedHeaders, frozen=True, kw_only=True):
+    """What an answer says beside its body. A stream has neither receipt nor times here: it ends with the proof."""
 
-    timing: Annotated[str, Meta(description="queue, infer, seal, journal in milliseconds.")] = field(
+    server_timing: Annotated[str, Meta(description="queue, infer, seal, journal in milliseconds.")] = field(
         name="Server-Timing"
     )
 
 
-ASKING_ERRORS = (
-    *RECORDED,
-    UnknownModel,
-    BadReference,
-    TaskNotServed,
-    NotServable,
-    ParameterOutOfRange,
-    PromptTooLong,
-    PromptRejected,
-    QueueFull,
-    NoProvider,
-    ModelTooLarge,
-    NoRoomForModel,
-    ModelLoadFailed,
-    RequestTimedOut,
-    WorkerDied,
-    EngineFailed,
-    ServerStopped,
-)
+@dataclass(frozen=True, kw_only=True)
+class Wire(ABC):
+    """One way of asking models over HTTP.
 
+    `routes` are the addresses that it is served at, in Litestar's spelling. `name`, `summary`, `body` and `answers` are what the
+    description says of it, as `Endpoint` takes them.
+    """
 
-class Wire(Protocol):
-    """One way of asking models over HTTP, at the addresses of its endpoint."""
+    name: str
+    routes: tuple[str, ...]
+    summary: str
+    body: type[Struct] | str
+    answers: type[Struct] | str | tuple[type[Struct] | str, ...]
 
-    @property
-    def endpoint(self) -> Endpoint: ...
-
+    @abstractmethod
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
         """What a request asks, and how its answer is to be written; `body` is without its content coding.
 
         Raises: BadRequest, naming the parameter.
         """
-        ...
 
+    @abstractmethod
     def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
         """The status and the JSON of an error, with the proof of its record where there is one."""
-        ...
 
 
-def wire_handler(wire: Wire, services: Services, on_error: dict[int | type[Exception], Any]) -> HTTPRouteHandler:
+def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
     """The handler of a wire's addresses."""
 
     async def ask(request: Request) -> ASGIApp:  # type: ignore[type-arg]  # the framework's three parameters are unused
@@ -128,7 +121,19 @@ def wire_handler(wire: Wire, services: Services, on_error: dict[int | type[Excep
 
         return WireReply(question, infer, wire.error, services.proofs)
 
-    return wire.endpoint(ask, exception_handlers=on_error)
+    ask.__name__ = wire.name
+    declared = Endpoint(
+        "POST",
+        list(wire.routes),
+        wire.summary,
+        {200: wire.answers},
+        headers=AskingHeaders,
+        body=wire.body,
+        sends=AnswerHeaders,
+        errors=ERRORS,
+        error=wire.error,
+    )
+    return declared(ask)
 
 
 def timeout_of(headers: Headers, limit_s: float) -> float:

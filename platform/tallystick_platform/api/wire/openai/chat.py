@@ -13,7 +13,7 @@ from tallystick.tasks import chat, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
-from tallystick_platform.api.wire.openai.texts import Count, Spelling, TextAnswer, TextBody
+from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Count, Spelling, TextAnswer, TextBody
 
 MAX_MESSAGES = 4_096
 MAX_PARTS = 1_024
@@ -79,7 +79,7 @@ class ChatChoice(Struct, frozen=True, kw_only=True):
 
     index: int
     message: ChatMessage
-    logprobs: None = None
+    logprobs: None
     finish_reason: str | None
 
 
@@ -94,7 +94,7 @@ def _given(prompt: Mapping[str, Value]) -> None:
 
 def _choice(index: int, output: Output) -> ChatChoice:
     message = msgspec.convert(output.content, ChatMessage)
-    return ChatChoice(index=index, message=message, finish_reason=output.finish_reason)
+    return ChatChoice(index=index, message=message, logprobs=None, finish_reason=output.finish_reason)
 
 
 SPELLING = Spelling(
@@ -109,7 +109,8 @@ SPELLING = Spelling(
     silence=b'"delta":{}',
 )
 CHAT = OpenAiAddress(
-    path="/v1/chat/completions",
+    name="chat_completions",
+    routes=("/v1/chat/completions",),
     summary="Ask a chat model",
     task=tasks.CHAT,
     reader=chat.READER,
@@ -119,7 +120,7 @@ CHAT = OpenAiAddress(
     within={**neutral.MESSAGE, **neutral.PART},
     read_members=chat.read_members,
     given=_given,
-    answer=ChatCompletion,
+    answers=(ChatCompletion, EVENTS_TYPE),
     whole=SPELLING.whole,
     events=SPELLING.events,
 )

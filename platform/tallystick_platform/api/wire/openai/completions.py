@@ -10,7 +10,7 @@ from tallystick.record import Output
 from tallystick.tasks import completion, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress, Prompts
-from tallystick_platform.api.wire.openai.texts import Spelling, TextAnswer, TextBody
+from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Spelling, TextAnswer, TextBody
 
 
 class CompletionBody(TextBody, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class CompletionChoice(Struct, frozen=True, kw_only=True):
 
     text: str
     index: int
-    logprobs: None = None
+    logprobs: None
     finish_reason: str | None
 
 
@@ -36,7 +36,7 @@ class TextCompletion(TextAnswer[CompletionChoice], frozen=True, kw_only=True):
 
 
 def _choice(index: int, output: Output) -> CompletionChoice:
-    return CompletionChoice(index=index, text=str(output.content), finish_reason=output.finish_reason)
+    return CompletionChoice(index=index, text=str(output.content), logprobs=None, finish_reason=output.finish_reason)
 
 
 SPELLING = Spelling(
@@ -49,7 +49,8 @@ SPELLING = Spelling(
     silence=b'"text":""',
 )
 COMPLETIONS = OpenAiAddress(
-    path="/v1/completions",
+    name="completions",
+    routes=("/v1/completions",),
     summary="Have a model go on with a text",
     task=tasks.COMPLETION,
     reader=completion.READER,
@@ -58,7 +59,7 @@ COMPLETIONS = OpenAiAddress(
     neutral=neutral.COMPLETION,
     read_members=completion.read_members,
     given=completion.prompt_of,
-    answer=TextCompletion,
+    answers=(TextCompletion, EVENTS_TYPE),
     whole=SPELLING.whole,
     events=SPELLING.events,
 )

@@ -37,10 +37,9 @@ class EmbeddingBody(Body, frozen=True, kw_only=True):
     ) = None
 
 
-class Embedding(Struct, frozen=True, kw_only=True):
+class Embedding(Struct, frozen=True, kw_only=True, tag_field="object", tag="embedding"):
     """The vector of one input, which has its place in the list."""
 
-    object: Literal["embedding"] = "embedding"
     index: int
     embedding: list[float] | str
 
@@ -52,10 +51,9 @@ class EmbeddingUsage(Struct, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class EmbeddingList(Struct, frozen=True, kw_only=True):
+class EmbeddingList(Struct, frozen=True, kw_only=True, tag_field="object", tag="list"):
     """An answer to an embedding request."""
 
-    object: Literal["list"] = "list"
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
@@ -85,7 +83,8 @@ def _floats(vector: bytes) -> list[float]:
 
 
 EMBEDDINGS = OpenAiAddress(
-    path="/v1/embeddings",
+    name="embeddings",
+    routes=("/v1/embeddings",),
     summary="Have texts turned into vectors",
     task=tasks.EMBEDDING,
     reader=embedding.READER,
@@ -94,6 +93,6 @@ EMBEDDINGS = OpenAiAddress(
     neutral=neutral.EMBEDDING,
     read_members=embedding.read_members,
     given=embedding.inputs_of,
-    answer=EmbeddingList,
+    answers=EmbeddingList,
     whole=_whole,
 )

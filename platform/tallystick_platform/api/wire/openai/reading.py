@@ -8,6 +8,7 @@ says what the record will hold.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,14 +22,13 @@ from tallystick.tasks import Reading
 from tallystick.tasks.neutral import Neutral
 from tallystick.tasks.reading import checked_object
 from tallystick_platform.api.credentials import Headers
-from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest, quoted
 from tallystick_platform.api.replies import encode_json, native_error
 from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
-from tallystick_platform.api.wire.wire import ASKING_ERRORS, AnsweredHeaders, AskingHeaders
+from tallystick_platform.api.wire.wire import Wire
 from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.exchange import Asked, Recorded
 from tallystick_platform.store.entries import Ticket
@@ -38,6 +38,7 @@ MAX_MODEL_CHARS = 256
 MAX_USER_CHARS = 256
 
 _OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
+_MEMBER_WITHIN = re.compile(r"\w+\[\d+\]\.(content\[\d+\]\.)?(?P<name>.*)", re.DOTALL)
 _TYPE_NAMES = {str: "any text", bool: "true, false", dict: "any object"}
 
 
@@ -59,17 +60,15 @@ Prompts = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
 B = TypeVar("B", bound=Body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAiAddress(Generic[B]):
-    """Implements `Wire` for one address. `subject` is the member that holds the prompt.
+@dataclass(frozen=True, kw_only=True)
+class OpenAiAddress(Wire, Generic[B]):
+    """One address. `subject` is the member that holds the prompt.
 
-    `body` are the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
+    `body` has the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
     not given. `read_members` is the auditor's reader; `given` raises for a prompt that no model can be given. `whole` and `events` write
-    the answer, which `answer` describes.
+    the answer.
     """
 
-    path: str
-    summary: str
     task: Task[Any]
     reader: str
     subject: str
@@ -78,22 +77,8 @@ class OpenAiAddress(Generic[B]):
     within: Mapping[str, Neutral] = field(default_factory=dict)
     read_members: Callable[[Mapping[str, Value]], Reading]
     given: Callable[[Mapping[str, Value]], object]
-    answer: type[Struct]
     whole: Callable[[B, Recorded, Proof], Struct]
     events: Callable[[B, Ticket], Events] | None = None
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(
-            "POST",
-            self.path,
-            self.summary,
-            {200: self.answer if self.events is None else (self.answer, "text/event-stream")},
-            headers=AskingHeaders,
-            body=self.body,
-            sends=AnsweredHeaders,
-            errors=ASKING_ERRORS,
-        )
 
     def read(self, _path: str, _headers: Headers, body: bytes) -> Question:
         members = read_object(body)
@@ -120,9 +105,9 @@ class OpenAiAddress(Generic[B]):
         )
 
     def _refused(self, error: RequestError) -> BadRequest:
-        where = quoted(error.param)
-        if "." in where and not where.endswith("]"):  # types are checked: what is left inside is a member that may act
-            return refusal(where, self.within.get(where.rpartition(".")[2]))
+        where, member = quoted(error.param), _MEMBER_WITHIN.match(error.param)
+        if member:  # types are checked: what is left to refuse inside of the subject is what this member says
+            return refusal(where, self.within.get(member["name"]))
         return BadRequest(
             f"Invalid value for '{where or 'body'}': it {error.reason}.", param=where or None, code="invalid_value"
         )

@@ -13,7 +13,8 @@ from tallystick.record import Usage as Counts
 from tallystick.tasks.neutral import Neutral
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.replies import EVENTS, encode_json
+from tallystick_platform.api.replies import encode_json
+from tallystick_platform.api.wire.answering import Events
 from tallystick_platform.api.wire.openai.reading import Body, outputs_of, refusal
 from tallystick_platform.exchange import Recorded
 from tallystick_platform.store.entries import Ticket
@@ -22,6 +23,7 @@ MAX_STOPS = 4
 MAX_STOP_CHARS = 256
 MAX_TOKENS = 1_048_576
 MAX_TOP_K = 1_048_576
+EVENTS_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 US_PER_S = 1_000_000
 
@@ -128,12 +130,10 @@ class Spelling(Generic[C]):
         return TextEvents(self, body, ticket)
 
 
-class TextEvents:
+class TextEvents(Events):
     """Encodes the events of one stream. What does not change from piece to piece is encoded once."""
 
     __slots__ = ("_head", "_spelling", "_tail", "_usage_wanted")
-
-    content_type = EVENTS
 
     def __init__(self, spelling: Spelling[Any], body: TextBody, ticket: Ticket) -> None:
         record, options = ticket.record, body.stream_options
