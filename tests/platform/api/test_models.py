@@ -326,6 +326,15 @@ async def test_an_upload_of_somebody_else_is_not_found(client: httpx.AsyncClient
         assert code_of(elsewhere) == (404, "upload_not_found")
 
 
+async def test_a_part_in_a_content_coding_is_not_taken(client: httpx.AsyncClient) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        path = f"/v1/models/mine/uploads/{upload['id']}/files/config.json"
+        refused = await client.put(path, content=b"x", headers={"content-encoding": "gzip"})
+        assert code_of(refused) == (415, "unsupported_encoding")
+        assert "sent as it is" in refused.json()["error"]["message"]
+
+
 async def test_an_upload_is_given_up(client: httpx.AsyncClient, shelf: Shelf) -> None:
     async with client:
         upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
