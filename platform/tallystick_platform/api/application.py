@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import structlog
-from litestar import Litestar, MediaType, Request, Response
+from litestar import Litestar, MediaType, Request, Response, route
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -25,7 +25,7 @@ from tallystick_platform.api.operations import operation_handlers
 from tallystick_platform.api.records import record_handlers
 from tallystick_platform.api.refusals import BodyTooLarge, TooSlow
 from tallystick_platform.api.registry import registry_handlers
-from tallystick_platform.api.replies import native_error
+from tallystick_platform.api.replies import Reply, native_error
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
 from tallystick_platform.api.wire import openai
@@ -44,8 +44,9 @@ def create_api(services: Services, *, cors_origins: Collection[str] = ()) -> ASG
 
 def create_litestar(services: Services) -> Litestar:
     """The routes, without the edge around them."""
+    handlers = all_handlers(services)
     return Litestar(
-        route_handlers=all_handlers(services),
+        route_handlers=[*handlers, *options_handlers(handlers)],
         exception_handlers=answering_errors(services),
         openapi_config=None,
         logging_config=None,
@@ -94,3 +95,20 @@ def all_handlers(services: Services) -> list[HTTPRouteHandler]:
         *ledger_handlers(services),
     ]
     return [*handlers, *operation_handlers(services, handlers)]
+
+
+def options_handlers(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """What answers OPTIONS at each address: all that it takes. Litestar's own knows the first handler of an address alone."""
+    taken: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            taken.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options_handler(path, ", ".join(sorted(methods))) for path, methods in taken.items()]
+
+
+def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
+    @route(path, http_method="OPTIONS")
+    async def options() -> ASGIApp:
+        return Reply(b"", status=204, headers=[(b"allow", allow.encode())])
+
+    return options
