@@ -69,7 +69,7 @@ class AuditEngine:
         self._forward = forward
         self._codec = codec
         self._timer_ns = timer_ns
-        self._scheduler: Scheduler[Sequence] = Scheduler(config)
+        self._scheduler = Scheduler(config)
         self._pending: list[StepEvent] = []
 
     def submit(self, call: Call) -> None:
@@ -172,7 +172,7 @@ class AuditEngine:
             return Failed(sequence.request_id, "engine-failed", "there is no memory for a request of this length")
         return None
 
-    def _prefill(self, piece: Piece[Sequence], events: list[StepEvent]) -> None:
+    def _prefill(self, piece: Piece, events: list[StepEvent]) -> None:
         sequence = piece.sequence
         if sequence.cache is None:
             raise RuntimeError("a sequence was placed before it was prepared")
