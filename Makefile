@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench faults format contracts contracts-tools vectors coverage clean
+.PHONY: help demo run test check bench faults format contracts contracts-tools vectors schema-check coverage clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -48,6 +48,10 @@ bench: $(VENV)/.stamp-test   ## the measured bars, as ratios in one run
 
 faults: $(VENV)/.stamp-test contracts-tools  ## hundreds of kills (the suite runs a short version)
 	TALLYSTICK_FAULT_ROUNDS=$${TALLYSTICK_FAULT_ROUNDS:-200} $(BIN)/python -m pytest -m faults --timeout 0 tests
+
+schema-check: $(VENV)/.stamp-test   ## hold a running server to its API description, with made-up requests (schemathesis, in an environment of its own)
+	@[ -x $(VENV)-schema/bin/schemathesis ] || { $(PYTHON) -m venv $(VENV)-schema && $(VENV)-schema/bin/python -m pip install -q schemathesis==4.32.5; }
+	$(BIN)/python scripts/check_schema.py $(CURDIR)/$(VENV)-schema/bin/schemathesis
 
 coverage: $(VENV)/.stamp-test  ## branch coverage of both packages
 	$(BIN)/coverage run -m pytest -p no:randomly && $(BIN)/coverage combine -q && $(BIN)/coverage report

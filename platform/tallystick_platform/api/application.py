@@ -46,7 +46,7 @@ def create_litestar(services: Services) -> Litestar:
     """The routes, without the edge around them."""
     handlers = all_handlers(services)
     return Litestar(
-        route_handlers=[*handlers, *options_handlers(handlers)],
+        route_handlers=[*options_handlers(handlers), *handlers],
         exception_handlers=answering_errors(services),
         openapi_config=None,
         logging_config=None,
@@ -103,6 +103,7 @@ def options_handlers(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHand
     for handler in handlers:
         for path in handler.paths:
             taken.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    # Registered before the others, or Litestar adds its own.
     return [_options_handler(path, ", ".join(sorted(methods))) for path, methods in taken.items()]
 
 

@@ -72,9 +72,7 @@ class ExportView(ExportSummary, frozen=True, kw_only=True, tag_field="object", t
     """A job as its owner sees it. In the answer that takes the job, `tallystick` is the proof of `record`."""
 
     files: list[FileView]
-    parity: Annotated[
-        Mapping[str, Any] | None, Meta(description="How the exported model computed beside its source.")
-    ]
+    parity: Annotated[Mapping[str, Any] | None, Meta(description="How the exported model computed beside its source.")]
     tallystick: Proof | UnsetType = UNSET
 
 

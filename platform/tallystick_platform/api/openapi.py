@@ -157,10 +157,10 @@ class Shapes:
 
 def _split(schema: Schema) -> Schema:
     """A field's schema and its description. A text has no null."""
+    told = schema.get("description")
     if "anyOf" in schema:
-        [one] = [one for one in schema["anyOf"] if one != {"type": "null"}]
-        schema = one
+        [schema] = [one for one in schema["anyOf"] if one != {"type": "null"}]
     return {
         "schema": {name: value for name, value in schema.items() if name != "description"},
-        "description": schema.get("description", ""),
+        "description": told or schema.get("description", ""),
     }

@@ -134,7 +134,9 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         found = await desk.versions(model_id_of(request), principal.address)
         return json_reply(Whole(data=[shown_version(version) for version in found]))
 
-    @Endpoint("POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, SignatureRefused))
+    @Endpoint(
+        "POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, SignatureRefused)
+    )
     async def promote(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         return json_reply(shown_version(await desk.promote(model_id_of(request), principal.address)))

@@ -19,7 +19,9 @@ Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 class RegisterBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`POST /v1/models`. `source` is `hf:owner/name` or `hf:owner/name@revision`."""
 
-    source: Annotated[str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS)]
+    source: Annotated[
+        str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS, extra_json_schema={"pattern": "^hf:[^/]+/[^/]+$"})
+    ]
     id: Annotated[str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS)] | None = None
     visibility: Literal["public", "private"] = "private"
     licence: Licence | None = None

@@ -289,6 +289,19 @@ def test_the_description_lists_the_served_routes_and_no_others() -> None:
     assert described == routes(create_litestar(Api().services))
 
 
+def test_every_part_of_an_address_and_every_parameter_is_described() -> None:
+    for path, item in DOCUMENT["paths"].items():
+        for operation in item.values():
+            parameters = operation["parameters"]
+            assert {one["name"] for one in parameters if one["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
+            assert all(one["description"] and one["schema"] for one in parameters), path
+
+
+def test_the_description_names_each_operation_once() -> None:
+    names = [operation["operationId"] for item in DOCUMENT["paths"].values() for operation in item.values()]
+    assert len(names) == len(set(names))
+
+
 def test_every_reference_in_the_description_leads_somewhere() -> None:
     description = DOCUMENT
     names = set(re.findall(r"#/components/schemas/(\w+)", str(description)))
@@ -343,7 +356,11 @@ async def test_a_method_that_is_not_taken_is_told_which_are(path: str) -> None:
     assert (reply.status_code, reply.json()["error"]["code"]) == (405, "method_not_allowed")
     assert options.status_code == 204
     allowed = set(reply.headers["allow"].split(", "))
-    assert allowed == set(options.headers["allow"].split(", ")) == described | {"OPTIONS"} | ({"HEAD"} if "GET" in described else set())
+    assert (
+        allowed
+        == set(options.headers["allow"].split(", "))
+        == described | {"OPTIONS"} | ({"HEAD"} if "GET" in described else set())
+    )
 
 
 async def test_the_name_batches_is_left_to_openai() -> None:

@@ -56,10 +56,16 @@ ERRORS = (
 class AskingHeaders(Struct, frozen=True, kw_only=True):
     """What a request may say beside its body."""
 
-    timeout: Annotated[
-        float | None,
-        Meta(description="Seconds that it may take, up to the server's bound. `OICM-Request-Timeout` is the same."),
-    ] = field(name="X-Request-Timeout", default=None)
+    timeout: (
+        Annotated[
+            float,
+            Meta(
+                ge=MIN_TIMEOUT_S,
+                description="Seconds that it may take, up to the server's bound. `OICM-Request-Timeout` is the same.",
+            ),
+        ]
+        | None
+    ) = field(name="X-Request-Timeout", default=None)
     sender: Annotated[str | None, Meta(description="Must be the token's address.")] = field(
         name="X-Sender-Address", default=None
     )
