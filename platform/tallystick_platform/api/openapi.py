@@ -131,7 +131,7 @@ class Shapes:
                 found[kind] = {"schema": {"type": "string"} if kind.startswith("text/") else BINARY}
             else:
                 [schema], components = msgspec.json.schema_components((kind,), ref_template=REF)
-                self.components |= components
+                self._add(components)
                 found["application/json"] = {"schema": schema}
         return found
 
@@ -146,12 +146,17 @@ class Shapes:
         """The fields of a struct as headers of an answer."""
         return {name: _split(schema) for name, schema, _ in self._fields(kind)}
 
+    def _add(self, components: Schema) -> None:
+        for name, schema in components.items():
+            if self.components.setdefault(name, schema) != schema:
+                raise ValueError(f"two shapes are called {name}")
+
     def _fields(self, kind: type[Struct] | None) -> list[tuple[str, Schema, bool]]:
         if kind is None:
             return []
         [reference], components = msgspec.json.schema_components((kind,), ref_template=REF)
         shape = components.pop(reference["$ref"].rpartition("/")[2])
-        self.components |= components
+        self._add(components)
         return [(name, schema, name in shape["required"]) for name, schema in shape["properties"].items()]
 
 
