@@ -45,7 +45,6 @@ from tallystick.record import FIELD_NAMES  # noqa: E402
 from tallystick.sealing import pad  # noqa: E402
 from tallystick_platform.admission import Gate  # noqa: E402
 from tallystick_platform.api import Services, create_api  # noqa: E402
-from tallystick_platform.api.proofs import ProofEncoder  # noqa: E402
 from tallystick_platform.api.services import Readiness  # noqa: E402
 from tallystick_platform.api.wire.openai import CHAT  # noqa: E402
 from tallystick_platform.app.memory import settle_memory  # noqa: E402
@@ -181,7 +180,6 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
         services = Services(
             exchange=Exchange(parts),
             authenticator=Authenticator(tokens, clock),
-            proofs=ProofEncoder(domain=domain, writer=wallet.address),
             records=journal,
             ledger=None,  # type: ignore[arg-type]  # no request of this measurement asks for it, nor for the next four
             models=None,  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.openapi import ErrorAnswered, address, document
-from tallystick_platform.api.proofs import ProofEncoder, SignedHead
+from tallystick_platform.api.proofs import SignedHead
 from tallystick_platform.api.services import BatchView, LedgerView, ProviderView, Readiness, TermsView
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
@@ -262,7 +262,6 @@ class Api(Bench):
         self.services = Services(
             exchange=self.exchange,
             authenticator=FakeAuthenticator(),
-            proofs=ProofEncoder(domain=DOMAIN, writer=WRITER.address),
             records=self.records,
             ledger=FakeLedger(),
             models=models or NoModels(),

@@ -23,7 +23,7 @@ from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint
 from tallystick_platform.api.error_table import describe, describe_recorded
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import AdmittedHeaders, ProofEncoder
+from tallystick_platform.api.proofs import AdmittedHeaders, admitted_proof, recorded_proof, withheld_headers
 from tallystick_platform.api.ranges import Conditions, conditions_of
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import OtherContent, RangeRefused
@@ -92,7 +92,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         if head_only:
             return HeadReply(status, headers, part)
         http = received(scope, b"", reader=part.of.reader, streamed=True)
-        return DownloadReply(services.downloads, services.proofs, principal, part, http, status, headers)
+        return DownloadReply(services.downloads, principal, part, http, status, headers)
 
     @Endpoint(
         "GET",
@@ -219,7 +219,6 @@ class DownloadReply(WatchedReply):
     def __init__(
         self,
         downloads: Downloads,
-        proofs: ProofEncoder,
         principal: Principal,
         part: Part,
         http: HttpFacts,
@@ -227,7 +226,6 @@ class DownloadReply(WatchedReply):
         headers: list[Header],
     ) -> None:
         self._downloads = downloads
-        self._proofs = proofs
         self._principal = principal
         self._part = part
         self._status = status
@@ -252,10 +250,10 @@ class DownloadReply(WatchedReply):
                 recorded = await self._line.run()
             failure = recorded.failure
             if failure is not None and not self._started:
-                proof = self._proofs.recorded(recorded.ticket, recorded.entry)
+                proof = recorded_proof(recorded.ticket, recorded.entry)
                 headers, tallystick = proof.headers(), proof.tallystick()
         except PlatformError as error:  # it was not admitted, or its record could not be stored
-            failure, headers = error, self._proofs.withheld(error)
+            failure, headers = error, withheld_headers(error)
         if failure is None:
             async with asyncio.timeout(SEND_LIMIT_S):
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -267,7 +265,7 @@ class DownloadReply(WatchedReply):
             self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
 
     async def _start(self, admitted: Admitted) -> None:
-        headers = [*self._headers, *self._proofs.admitted(admitted.ticket).headers()]
+        headers = [*self._headers, *admitted_proof(admitted.ticket).headers()]
         self._started = True
         kind = (TAR if self._part.file is None else FILE).encode()
         await send_start(self._send, self._status, kind, headers, length=self._part.length)

@@ -21,7 +21,7 @@ from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.endpoint import RECORDED, Endpoint
 from tallystick_platform.api.export_body import ExportBody, parse_export
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import Proof, RecordedHeaders
+from tallystick_platform.api.proofs import Proof, RecordedHeaders, recorded_proof
 from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.received import received
 from tallystick_platform.api.replies import Header, json_reply
@@ -107,7 +107,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
             quantization=asked.quantization,
             http=received(scope, body, reader=READER, streamed=False),
         )
-        proof = services.proofs.recorded(taken.ticket, taken.entry)
+        proof = recorded_proof(taken.ticket, taken.entry)
         headers = [(b"location", f"/v1/exports/{taken.job.id}".encode()), *proof.headers()]
         return json_reply(view_of(taken.job, proof.shown), status=202, headers=headers)
 

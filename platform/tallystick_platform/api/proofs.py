@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, field
 
-from tallystick import ids, receipts
 from tallystick.ids import format_record_id, to_hex
 from tallystick.record import Request
 from tallystick_platform.api.replies import Header, encode_json
@@ -123,52 +122,6 @@ class RecordedHeaders(AdmittedHeaders, frozen=True, kw_only=True):
     )
 
 
-class ProofEncoder:
-    """Shows the proofs of one log."""
-
-    __slots__ = ()
-
-    def __init__(self, *, domain: receipts.Domain, writer: ids.Address) -> None: ...
-
-    def receipt(self, signed: receipts.SignedReceipt) -> SignedReceipt:
-        """The signed receipt as it is sent."""
-        return msgspec.convert(signed.to_json(), SignedReceipt)
-
-    def admission(self, signed: receipts.SignedAdmission) -> SignedAdmission:
-        """The signed promise to record, as it is sent."""
-        return msgspec.convert(signed.to_json(), SignedAdmission)
-
-    def admitted(self, ticket: Ticket) -> AdmittedProof:
-        """What every answer to an admitted request carries."""
-        return AdmittedProof(
-            record_id=format_record_id(ticket.record.id),
-            admission=self.admission(ticket.admission),
-            salt=to_hex(salt_of(ticket)),
-        )
-
-    def recorded(self, ticket: Ticket, entry: JournalEntry) -> RecordedProof:
-        """What every answer to a recorded request carries."""
-        admitted = self.admitted(ticket)
-        return RecordedProof(
-            Proof(
-                record_id=admitted.record_id,
-                admission_seq=entry.admission_seq,
-                index=entry.index,
-                leaf=to_hex(entry.leaf),
-                state=Progress(entry.state),
-                receipt=self.receipt(entry.receipt),
-                admission=admitted.admission,
-                request_salt=admitted.salt,
-                record_secret=to_hex(entry.record_secret),
-            )
-        )
-
-    def withheld(self, error: Exception) -> list[Header]:
-        """The headers of an error that may have come after the admission: what is known of the admission then."""
-        ticket = error.ticket if isinstance(error, AnswerWithheld) else None
-        return [] if ticket is None else self.admitted(ticket).headers()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedProof:
     """The promise to record a request, and the salt with which its sender can compute the hash in it again."""
@@ -205,6 +158,39 @@ class RecordedProof:
     def tallystick(self) -> bytes:
         """The `tallystick` object of an answer, as JSON."""
         return encode_json(self.shown)
+
+
+def admitted_proof(ticket: Ticket) -> AdmittedProof:
+    """What every answer to an admitted request carries."""
+    return AdmittedProof(
+        record_id=format_record_id(ticket.record.id),
+        admission=msgspec.convert(ticket.admission.to_json(), SignedAdmission),
+        salt=to_hex(salt_of(ticket)),
+    )
+
+
+def recorded_proof(ticket: Ticket, entry: JournalEntry) -> RecordedProof:
+    """What every answer to a recorded request carries."""
+    admitted = admitted_proof(ticket)
+    return RecordedProof(
+        Proof(
+            record_id=admitted.record_id,
+            admission_seq=entry.admission_seq,
+            index=entry.index,
+            leaf=to_hex(entry.leaf),
+            state=Progress(entry.state),
+            receipt=msgspec.convert(entry.receipt.to_json(), SignedReceipt),
+            admission=admitted.admission,
+            request_salt=admitted.salt,
+            record_secret=to_hex(entry.record_secret),
+        )
+    )
+
+
+def withheld_headers(error: Exception) -> list[Header]:
+    """The headers of an error that may have come after the admission: what is known of the admission then."""
+    ticket = error.ticket if isinstance(error, AnswerWithheld) else None
+    return [] if ticket is None else admitted_proof(ticket).headers()
 
 
 def salt_of(ticket: Ticket) -> bytes:

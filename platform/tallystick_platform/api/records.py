@@ -116,7 +116,7 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
     @Endpoint("GET", f"{one}/receipt", "Its signed receipt", {200: SignedReceipt}, errors=(NoSuchRecord,))
     async def get_receipt(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         record = await own_record(request, record_id)
-        return json_reply(services.proofs.receipt(record.receipt))
+        return json_reply(record.receipt.to_json())
 
     @Endpoint("GET", f"{one}/proof", BUNDLE, {200: dict[str, Any]}, query=ProofQuery, errors=(NoSuchRecord,))
     async def get_proof(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]

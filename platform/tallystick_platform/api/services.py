@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from tallystick.ids import Address, RecordId
 from tallystick.record import State
-from tallystick_platform.api.proofs import ProofEncoder, SignedHead
+from tallystick_platform.api.proofs import SignedHead
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Exchange
@@ -158,7 +158,6 @@ class Services:
 
     exchange: Exchange
     authenticator: Authenticator
-    proofs: ProofEncoder
     records: Records
     ledger: Ledger
     models: ModelDesk

@@ -10,7 +10,6 @@ import structlog
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.ids import checksum_address, to_hex
 from tallystick_platform.api import Services
-from tallystick_platform.api.proofs import ProofEncoder
 from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.ledger import LedgerDesk
@@ -40,7 +39,6 @@ class Service:
         self.services = Services(
             exchange=running.exchange,
             authenticator=Authenticator(running.tokens, running.clock),
-            proofs=ProofEncoder(domain=running.domain, writer=running.keys.operator.address),
             records=running.journal,
             ledger=self._desk,
             models=running.models,

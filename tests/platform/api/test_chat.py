@@ -273,7 +273,7 @@ async def test_a_defect_while_answering_does_not_leave_the_client_waiting(monkey
     def broken(self: object, signed: object) -> bytes:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("tallystick_platform.api.proofs.ProofEncoder.receipt", broken)
+    monkeypatch.setattr("tallystick_platform.api.wire.answering.recorded_proof", broken)
     async with api.client() as client:
         reply = await asyncio.wait_for(client.post(CHAT, json=HI), 5)
     assert reply.status_code == 500

@@ -14,10 +14,10 @@ from tallystick.ids import format_record_id, parse_hex, to_hex
 from tallystick.receipts import SignedAdmission, SignedReceipt, signer
 from tallystick.sealing import response_salt
 from tallystick.tasks import disagreements, read, received_answer, received_stream
-from tallystick_platform.api.proofs import ProofEncoder
+from tallystick_platform.api.proofs import recorded_proof
 from tallystick_platform.errors import EngineFailed, PromptTooLong
 from tests.support.api import CHAT, HI, Api, events_of, from_header
-from tests.support.exchange import DOMAIN, MODEL, SENDER, WRITER, Bench, Script, unavailable
+from tests.support.exchange import MODEL, SENDER, WRITER, Bench, Script, unavailable
 
 RECORD, ADMISSION, SALT, RECEIPT = (
     f"x-tallystick-{name}" for name in ("record", "admission", "request-salt", "receipt")
@@ -186,8 +186,7 @@ async def test_two_requests_never_share_a_salt() -> None:
 
 
 def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
-    proofs = ProofEncoder(domain=DOMAIN, writer=WRITER.address)
     answer = asyncio.run(Bench().line().run())
-    receipt, admission = answer.entry.receipt, answer.ticket.admission
-    assert msgspec.to_builtins(proofs.receipt(receipt)) == receipt.to_json()
-    assert msgspec.to_builtins(proofs.admission(admission)) == admission.to_json()
+    shown = msgspec.to_builtins(recorded_proof(answer.ticket, answer.entry).shown)
+    assert shown["receipt"] == answer.entry.receipt.to_json()
+    assert shown["admission"] == answer.ticket.admission.to_json()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
-from tallystick_platform.api.proofs import Proof, ProofEncoder, RecordedProof
+from tallystick_platform.api.proofs import Proof, RecordedProof, admitted_proof, recorded_proof, withheld_headers
 from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
@@ -67,12 +67,9 @@ class WireReply(WatchedReply):
     admission is durable; its end leaves once the record is.
     """
 
-    def __init__(
-        self, question: Question, infer: Callable[[Deliver | None], Line], error: ErrorShape, proofs: ProofEncoder
-    ) -> None:
+    def __init__(self, question: Question, infer: Callable[[Deliver | None], Line], error: ErrorShape) -> None:
         self._question = question
         self._error = error
-        self._proofs = proofs
         self._events: Events | None = None
         self._line = infer(None if question.events is None else partial(self._piece, question.events))
 
@@ -84,12 +81,12 @@ class WireReply(WatchedReply):
             recorded = await self._line.run()
         except PlatformError as error:
             async with asyncio.timeout(SEND_LIMIT_S):
-                await self._send_error(describe(error), self._proofs.withheld(error), None)
+                await self._send_error(describe(error), withheld_headers(error), None)
             return
         failure = recorded.failure
         if isinstance(failure, ClientLeft):
             return
-        proof = self._proofs.recorded(recorded.ticket, recorded.entry)
+        proof = recorded_proof(recorded.ticket, recorded.entry)
         async with asyncio.timeout(SEND_LIMIT_S):
             if failure is None:
                 await self._send_answer(recorded, proof)
@@ -116,7 +113,7 @@ class WireReply(WatchedReply):
     async def _piece(self, begun: Callable[[Ticket], Events], admitted: Admitted, piece: str | bytes) -> None:
         events = self._events
         if events is None:
-            events = await self._begin(begun(admitted.ticket), self._proofs.admitted(admitted.ticket).headers())
+            events = await self._begin(begun(admitted.ticket), admitted_proof(admitted.ticket).headers())
         await self._send_part(events.piece(piece), more=True)
 
     async def _begin(self, events: Events, headers: list[Header]) -> Events:

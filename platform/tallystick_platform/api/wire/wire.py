@@ -125,7 +125,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
                 principal=principal, asked=question.asked, http=http, timeout_s=timeout_s, deliver=deliver
             )
 
-        return WireReply(question, infer, wire.error, services.proofs)
+        return WireReply(question, infer, wire.error)
 
     ask.__name__ = wire.name
     declared = Endpoint(
