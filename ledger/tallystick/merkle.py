@@ -6,7 +6,7 @@ position is bound by the shape and no leaf can pass for a node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tallystick.errors import MerkleError
@@ -103,49 +103,6 @@ def root_from_path(leaf: bytes, position: int, size: int, path: Sequence[bytes])
     if used != len(path):
         raise MerkleError(f"the path has {len(path)} parts, a tree of {size} needs {used}")
     return Root(here)
-
-
-class RootBuilder:
-    """Takes leaves one by one and holds one node per set bit of their count."""
-
-    __slots__ = ("_count", "_peaks")
-
-    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
-        self._peaks: list[bytes] = []
-        self._count = 0
-        for leaf in leaves:
-            self.add(leaf)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, leaf: bytes) -> None:
-        """Append one leaf.
-
-        Raises: MerkleError when the batch is full.
-        """
-        if self._count == MAX_BATCH_RECORDS:
-            raise MerkleError(f"a batch holds at most {MAX_BATCH_RECORDS} records")
-        if len(leaf) != HASH_BYTES:
-            raise MerkleError("a leaf has 32 bytes")
-        node, bits = leaf, self._count
-        while bits & 1:
-            node = node_hash(self._peaks.pop(), node)
-            bits >>= 1
-        self._peaks.append(node)
-        self._count += 1
-
-    def root(self) -> Root:
-        """The root over what was added.
-
-        Raises: MerkleError if nothing was.
-        """
-        if not self._peaks:
-            raise MerkleError("an empty batch has no root")
-        node = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            node = node_hash(peak, node)
-        return Root(node)
 
 
 def _checked(leaves: Sequence[bytes]) -> Sequence[bytes]:

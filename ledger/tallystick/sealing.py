@@ -30,12 +30,10 @@ from tallystick.encoding import (
     check_items,
     decode_field,
     decode_large,
-    decode_value,
     decode_with_fields,
     encode_fields,
     encode_reference,
     field_value,
-    split_fields,
 )
 from tallystick.errors import DisclosureError, EncodingError, OpenError, RecordError
 from tallystick.hashing import keccak256
@@ -60,7 +58,6 @@ NONCE_BYTES: Final = 16
 VAULT_BYTES: Final = 32
 FRESH_BYTES: Final = 32
 """What each sealing draws from the random generator."""
-TAG_BYTES: Final = 16
 SALT_BYTES: Final = 32
 FLAGS_CHAIN: Final = 0x20
 FLAGS_VAULT: Final = 0x21
@@ -260,11 +257,6 @@ def open_sealed(
     return OpenedRecord(index=index, record=record, record_bytes=record_bytes, fields=fields, secret=secret)
 
 
-def fields_root_of(record_bytes: bytes, secret: bytes) -> FieldsRoot:
-    """The root over the commitments of a record's fields. Source: SPEC 3."""
-    return _fields_root(_commitments(split_fields(record_bytes), _salts(secret)))
-
-
 def check_commitments(opened: OpenedRecord, fields_root: FieldsRoot) -> None:
     """Tie an opened record to the fields root in its leaf.
 
@@ -315,15 +307,6 @@ def _shown_value(name: str, shown: DisclosedField, commitments: Sequence[bytes])
     if found_name != name:
         raise DisclosureError(name, f"the bytes are of the field {found_name!r}")
     return value
-
-
-def open_blob(ciphertext: bytes, ref: BlobRef, secret: bytes) -> Value:
-    """The value that a blob reference stands for, whatever field it is of.
-
-    Raises: OpenError if the blob is not the one referred to; EncodingError or RecordError if it holds no value.
-    Source: SPEC 8.
-    """
-    return decode_value(decrypt_blob(ciphertext, ref, secret))
 
 
 def open_large_field(name: str, ciphertext: bytes, ref: BlobRef, secret: bytes) -> LargeValue:

@@ -1,6 +1,6 @@
 """Every metric of the service, on a registry of its own so that tests and several servers in one process do not collide.
 
-The anchoring figures join this registry from anchor/metrics.py, which computes them when they are read. Exact words: *depth* counts
+The anchoring figures join this registry from anchor/status.py, which computes them when they are read. Exact words: *depth* counts
 records that are in the journal and not in a mined batch; *lag* is the age of the oldest of them.
 """
 

@@ -19,7 +19,6 @@ from tallystick.encoding import (
     encode_value,
     field_value,
     outcome_of_fields,
-    split_fields,
 )
 from tallystick.encoding.items import MAX_ITEMS, has_more_items
 from tallystick.encoding.keepsakes import MAX_KEEPSAKES, MAX_KEPT_BYTES, Keepsakes
@@ -62,7 +61,7 @@ def test_a_record_comes_back_as_it_was(record):
 
 def test_the_fields_are_the_records_bytes_in_order():
     data = encode_record(whole_record())
-    fields = split_fields(data)
+    fields = decode_with_fields(data)[1]
     assert RECORD_PREFIX + b"".join(fields) == data
     assert [decode_field(field)[0] for field in fields] == list(FIELD_NAMES)
     assert encode_fields(whole_record()) == fields
@@ -244,10 +243,10 @@ def test_a_kept_field_does_not_excuse_a_fault_after_it():
 
 def test_keepsakes_are_found_by_identity_and_by_values():
     keepsakes, part = Keepsakes(), ("part",)
-    keepsakes.keep_field(part, b"field")
+    keepsakes.keep_written(part, b"field")
     keepsakes.keep_part((Gpu, "name"), part)
-    assert keepsakes.field(part) == b"field"
-    assert keepsakes.field(tuple(["part"])) is None  # noqa: C409 - equal, yet another object
+    assert keepsakes.written(part) == b"field"
+    assert keepsakes.written(tuple(["part"])) is None  # noqa: C409 - equal, yet another object
     assert keepsakes.part((Gpu, "name")) is part
     assert keepsakes.part((Gpu, "other")) is None
 
@@ -256,15 +255,15 @@ def test_keepsakes_are_bounded_in_number_and_in_size():
     keepsakes = Keepsakes()
     parts = [(number,) for number in range(3 * MAX_KEEPSAKES)]
     for part in parts:
-        keepsakes.keep_field(part, b"field")
+        keepsakes.keep_written(part, b"field")
         keepsakes.keep_part(part, part)
-        assert len(keepsakes._fields) <= MAX_KEEPSAKES
+        assert len(keepsakes._written) <= MAX_KEEPSAKES
         assert len(keepsakes._parts) <= MAX_KEEPSAKES
     large = "x" * (MAX_KEPT_BYTES + 1)
     keepsakes.keep_part((large,), part)
-    keepsakes.keep_field(large, large.encode())
+    keepsakes.keep_written(large, large.encode())
     assert keepsakes.part((large,)) is None
-    assert keepsakes.field(large) is None
+    assert keepsakes.written(large) is None
 
 
 @pytest.mark.parametrize(
@@ -308,7 +307,7 @@ def test_a_signature_of_a_sender_is_read_back_and_never_kept():
         signature = dataclasses.replace(record.sender.signature, nonce=nonce)
         one = dataclasses.replace(record, sender=dataclasses.replace(record.sender, signature=signature))
         assert decode_record(encode_record(one)) == one
-    assert id(one.sender) not in encoding._keepsakes._fields
+    assert id(one.sender) not in encoding._keepsakes._written
 
 
 def test_a_structure_with_a_list_in_place_of_a_text_is_refused():

@@ -8,7 +8,6 @@ from tallystick.merkle import (
     MAX_BATCH_RECORDS,
     MAX_CIPHERTEXT_BYTES,
     MAX_PATH_LENGTH,
-    RootBuilder,
     inclusion_path,
     leaf_hash,
     node_hash,
@@ -71,7 +70,7 @@ def test_the_shortest_and_the_longest_sealed_record_have_leaves():
 @pytest.mark.parametrize("size", SIZES)
 def test_the_root_is_the_oracles(size):
     leaves = leaves_of(size)
-    assert tree_root(leaves) == root_of(leaves) == RootBuilder(leaves).root()
+    assert tree_root(leaves) == root_of(leaves)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13, 33])
@@ -133,7 +132,6 @@ def test_a_hash_of_another_size_is_refused_everywhere(size):
         lambda: inclusion_path([bytes(32), odd], 0),
         lambda: root_from_path(odd, 0, 1, []),
         lambda: root_from_path(bytes(32), 0, 2, [odd]),
-        lambda: RootBuilder([odd]),
     ):
         with pytest.raises(MerkleError):
             refused()
@@ -142,29 +140,11 @@ def test_a_hash_of_another_size_is_refused_everywhere(size):
 def test_a_batch_holds_1_to_1024_records():
     full = leaves_of(MAX_BATCH_RECORDS)
     assert len(inclusion_path(full, 0)) == MAX_PATH_LENGTH
-    builder = RootBuilder(full)
-    assert len(builder) == MAX_BATCH_RECORDS
     for refused in (
-        lambda: builder.add(bytes(32)),
         lambda: tree_root([*full, bytes(32)]),
         lambda: tree_root([]),
-        lambda: RootBuilder().root(),
         lambda: inclusion_path([], 0),
         lambda: inclusion_path(full, MAX_BATCH_RECORDS),
     ):
         with pytest.raises(MerkleError):
             refused()
-
-
-def test_a_builder_holds_one_node_for_each_set_bit_of_its_count():
-    builder = RootBuilder()
-    for count in range(1, 300):
-        builder.add(keccak256(count.to_bytes(4, "big")))
-        assert len(builder._peaks) == count.bit_count()
-
-
-def test_a_builder_gives_its_root_at_any_time():
-    leaves, builder = leaves_of(20), RootBuilder()
-    for count, leaf in enumerate(leaves, start=1):
-        builder.add(leaf)
-        assert builder.root() == builder.root() == tree_root(leaves[:count])

@@ -15,7 +15,9 @@ from tallystick.record import MAX_DEPTH, BlobRef, Instructions, Record
 from tallystick.tasks import READERS, Reading, disagreements, read
 from tallystick.tasks.comparison import MAX_SHOWN_CHARS, names_model, same_value
 from tallystick.tasks.reading import MAX_BODY_BYTES, path_segments
+from tests.support.vectors.bindings import binding_vectors
 from tests.support.vectors.cast import accepted_record, whole_record
+from tests.support.vectors.tasks import task_vectors
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 REF = BlobRef(digest=keccak256(b"value"), length=5_000, sealed_digest=keccak256(b"blob"))
@@ -36,6 +38,23 @@ def test_a_record_agrees_with_its_request_also_after_it_was_encoded(record):
     assert disagreements(record, read_again(record)) == []
     decoded = decode_record(encode_record(record))
     assert disagreements(decoded, read_again(decoded)) == []
+
+
+REQUESTS = [*binding_vectors()["requests"], *task_vectors()["requests"]]
+
+
+@pytest.mark.parametrize("case", REQUESTS, ids=lambda case: case["name"])
+def test_a_record_of_any_task_holds_what_its_reader_gives(case):
+    wire = (case["method"], case["target"], case["content_type"], bytes.fromhex(case["body"]))
+    reading = read(case["reader"], *wire)
+    said = None if reading.prompt is None else replace(whole_record().instructions, system=reading.system)
+    record = replace(whole_record(), prompt=reading.prompt, instructions=said, parameters=reading.asked, model=None)
+    decoded = decode_record(encode_record(record))
+    assert disagreements(decoded, reading) == []
+    for name in reading.asked:
+        rest = {other: value for other, value in decoded.parameters.items() if other != name}
+        (found,) = disagreements(replace(decoded, parameters=rest), reading)
+        assert (found.what, found.found) == (f"parameters.{name}", "nothing")
 
 
 def test_every_member_of_a_body_goes_to_one_place():

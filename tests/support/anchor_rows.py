@@ -1,4 +1,4 @@
-"""The anchorer's rows in memory: a slow, plain AnchorStore, and the oracle for the one over the journal's database."""
+"""The anchorer's rows in memory: slow and plain, and the oracle for the one over the journal's database."""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 tests/artefacts/v2/log.json holds the signed transactions with their times, so that no node needs to be trusted or modelled: the embedded
 chain executes them anew, contract code included. Every later version must still verify all of it.
+
+It holds two epochs, chats answered and failed, a request signed by its sender, one too large for a transaction, a record whose secret was
+erased, work accepted and ended, void numbers, and a change of the writer by the keeper.
 """
 
 from __future__ import annotations

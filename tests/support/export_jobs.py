@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -35,6 +36,15 @@ HTTP = HttpFacts(
     streamed=False,
 )
 LIMIT_S = 3_600
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+    "vocab_size": 265,
+}
 FACTS = ExportFacts(
     provider=Provider(id="local", name="Local", address=WRITER.address),
     gpu=Gpu(kind="cpu", name="Test CPU", uuid=None, count=1, memory_bytes=1_000_000, driver=None),
@@ -76,11 +86,16 @@ class FakeModels:
     """One public model and one that is private to somebody else."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder / "source"
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "config.json").write_text(json.dumps(CONFIG))
         self.version = a_version()
+        self.bases: dict[str, ModelVersion] = {}
         self.gone = False
 
     def resolve(self, reference: str, viewer: Address | None) -> ModelVersion:
+        if reference in self.bases:
+            return self.bases[reference]
         if self.gone or reference.partition("@")[0] != self.version.model.id:
             raise UnknownModel(model=reference)
         if not self.version.model.visible_to(viewer):

@@ -6,14 +6,20 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tallystick import sealing
 from tallystick.compression import compress
-from tallystick.encoding import encode_record
+from tallystick.encoding import encode_fields, encode_record
 from tallystick.hashing import keccak256
 from tallystick.ids import FieldsRoot, LogId
 from tallystick.keys import EpochKey, hkdf_expand
 from tallystick.merkle import leaf_hash
 from tallystick.record import Record
-from tallystick.sealing import HEADER_BYTES, SealedRecord, fields_root_of, pad, record_secret, seal
+from tallystick.sealing import HEADER_BYTES, SealedRecord, pad, record_secret, seal
+
+
+def fields_root_of(record: Record, secret: bytes) -> FieldsRoot:
+    """The root over the commitments of a record's fields as they stand, whatever their size."""
+    return sealing._fields_root(sealing._commitments(encode_fields(record), sealing._salts(secret)))
 
 
 def forge(
@@ -30,7 +36,7 @@ def forge(
     head = honest.sealed[:HEADER_BYTES] if header is None else header
     secret = record_secret(epoch_key, index, head[9:HEADER_BYTES])
     plain = encode_record(record) if record_bytes is None else record_bytes
-    root = fields_root_of(encode_record(record), secret) if fields_root is None else FieldsRoot(fields_root)
+    root = fields_root_of(record, secret) if fields_root is None else FieldsRoot(fields_root)
     log_id = LogId(epoch_key.log_id)
     key = hkdf_expand(secret, b"tallystick/v2/dek" + head + root)
     associated = head + log_id + index.to_bytes(8, "big") + epoch_key.epoch.to_bytes(4, "big")

@@ -40,6 +40,63 @@ def write_qwen2(folder: Path, seed: int = 0) -> Path:
     return _saved(Qwen2ForCausalLM(config).to(torch.bfloat16), folder)
 
 
+GEMMA = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "query_pre_attn_scalar": 16,
+    "max_position_embeddings": 8192,
+    "initializer_range": 0.1,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+
+
+def write_gemma2(folder: Path, seed: int = 0) -> Path:
+    """A language model every other layer of which looks back over a window that is longer than any text of a test."""
+    import torch
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(seed)
+    size = tiny_tokenizer().get_vocab_size()
+    config = Gemma2Config(vocab_size=size, num_hidden_layers=2, sliding_window=4096, **GEMMA)
+    return _saved(Gemma2ForCausalLM(config), folder)
+
+
+def write_gemma3(folder: Path, seed: int = 0) -> Path:
+    """One whose local layers rotate otherwise than its global one."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(seed)
+    size = tiny_tokenizer().get_vocab_size()
+    config = Gemma3TextConfig(vocab_size=size, num_hidden_layers=6, sliding_window=512, **GEMMA)
+    return _saved(Gemma3ForCausalLM(config), folder)
+
+
+def write_mamba(folder: Path, seed: int = 0) -> Path:
+    """A language model without attention, and so without a cache of keys and values."""
+    import torch
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(seed)
+    config = MambaConfig(
+        vocab_size=tiny_tokenizer().get_vocab_size(),
+        hidden_size=32,
+        state_size=8,
+        num_hidden_layers=2,
+        time_step_rank=4,
+        initializer_range=0.1,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    return _saved(MambaForCausalLM(config), folder)
+
+
 def write_gpt2(folder: Path, seed: int = 0) -> Path:
     """A language model that the builder of onnxruntime-genai does not know."""
     import torch

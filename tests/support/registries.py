@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.entries import Facts, ModelVersion, Stage, Visibility
-from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import ModelFolders
 from tallystick_platform.registry.registrations import Registrations
 from tallystick_platform.registry.registry import Registry

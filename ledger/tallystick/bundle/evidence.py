@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Literal
 
 import rfc8785
 
@@ -60,7 +60,7 @@ class Evidence:
     def to_json(self) -> dict[str, object]:
         """The JSON form. Source: SPEC 9."""
         return {
-            "anchor": None if self.anchor is None else _anchor_to_json(self.anchor),
+            "anchor": None if self.anchor is None else _to_json(self.anchor, ANCHOR_MEMBERS),
             "chain_id": self.domain.chain_id,
             "contract": checksum_address(self.domain.contract),
             "epoch": self.epoch,
@@ -69,7 +69,7 @@ class Evidence:
             "log_id": to_hex(self.log_id),
             "receipt": None if self.receipt is None else self.receipt.to_json(),
             "sealed": to_hex(self.sealed),
-            "terms": _terms_to_json(self.terms),
+            "terms": _to_json(self.terms, TERMS_MEMBERS),
         }
 
 
@@ -132,34 +132,44 @@ def check_attestation(bundle: Bundle, writers: Collection[Address]) -> Address:
     return found
 
 
-def _anchor_to_json(anchor: Anchor) -> dict[str, object]:
-    return {
-        "batch": anchor.batch,
-        "block_hash": to_hex(anchor.block_hash),
-        "block_number": anchor.block_number,
-        "block_time": anchor.block_time,
-        "count": anchor.count,
-        "entry": anchor.entry,
-        "first_index": anchor.first_index,
-        "head": to_hex(anchor.head),
-        "path": [to_hex(part) for part in anchor.path],
-        "previous_head": to_hex(anchor.previous_head),
-        "root": to_hex(anchor.root),
-        "tx_hash": to_hex(anchor.tx_hash),
-    }
+Kind = Literal["integer", "hash", "hashes", "address"]
+ANCHOR_MEMBERS: Final[Mapping[str, Kind]] = {
+    "batch": "integer",
+    "block_hash": "hash",
+    "block_number": "integer",
+    "block_time": "integer",
+    "count": "integer",
+    "entry": "integer",
+    "first_index": "integer",
+    "head": "hash",
+    "path": "hashes",
+    "previous_head": "hash",
+    "root": "hash",
+    "tx_hash": "hash",
+}
+TERMS_MEMBERS: Final[Mapping[str, Kind]] = {
+    "creator": "address",
+    "format": "integer",
+    "keeper": "address",
+    "mode": "integer",
+    "promise": "integer",
+    "salt": "hash",
+    "skew": "integer",
+    "writer": "address",
+}
+"""The members of both as their JSON forms have them, and how each is written."""
 
 
-def _terms_to_json(terms: LogTerms) -> dict[str, object]:
-    return {
-        "creator": checksum_address(terms.creator),
-        "format": terms.format,
-        "keeper": checksum_address(terms.keeper),
-        "mode": terms.mode,
-        "promise": terms.promise,
-        "salt": to_hex(terms.salt),
-        "skew": terms.skew,
-        "writer": checksum_address(terms.writer),
-    }
+def _to_json(part: Anchor | LogTerms, members: Mapping[str, Kind]) -> dict[str, object]:
+    return {name: _WRITERS[kind](getattr(part, name)) for name, kind in members.items()}
+
+
+_WRITERS: Final[Mapping[Kind, Callable[[Any], object]]] = {
+    "integer": int,
+    "hash": to_hex,
+    "hashes": lambda path: [to_hex(part) for part in path],
+    "address": checksum_address,
+}
 
 
 def _canonical(document: object) -> bytes:

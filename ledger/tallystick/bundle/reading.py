@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tallystick.bundle.evidence import FORMAT, Anchor, Bundle, Evidence
+from tallystick.bundle.evidence import ANCHOR_MEMBERS, FORMAT, TERMS_MEMBERS, Anchor, Bundle, Evidence, Kind
 from tallystick.errors import BundleError, IdError, JsonError, ReceiptFormatError, SignatureError
 from tallystick.heads import HeadError, LogTerms, derive_log_id
 from tallystick.ids import (
@@ -13,9 +13,7 @@ from tallystick.ids import (
     MAX_INDEX,
     Address,
     FieldsRoot,
-    Head,
     LogId,
-    Root,
     checksum_address,
     parse_address,
     parse_hash,
@@ -97,60 +95,30 @@ def _evidence_from(data: object) -> Evidence:
     )
 
 
-_TERMS_MEMBERS = ("creator", "format", "keeper", "mode", "promise", "salt", "skew", "writer")
-
-
 def _terms_from(data: object) -> LogTerms:
     where = "evidence.terms"
-    members = _object(data, where, _TERMS_MEMBERS)
     try:
-        return LogTerms(
-            creator=_address(members, where, "creator"),
-            salt=_hex(members, where, "salt", parse_hash),
-            writer=_address(members, where, "writer"),
-            keeper=_address(members, where, "keeper"),
-            format=_integer(members, where, "format"),
-            mode=_integer(members, where, "mode"),
-            promise=_integer(members, where, "promise"),
-            skew=_integer(members, where, "skew"),
-        )
+        return LogTerms(**_values(data, where, TERMS_MEMBERS))
     except HeadError as error:
         raise BundleError(f"{where}.{error.part}", error.reason) from error
 
 
-_ANCHOR_MEMBERS = (
-    "batch",
-    "block_hash",
-    "block_number",
-    "block_time",
-    "count",
-    "entry",
-    "first_index",
-    "head",
-    "path",
-    "previous_head",
-    "root",
-    "tx_hash",
-)
-
-
 def _anchor_from(data: object) -> Anchor:
-    where = "evidence.anchor"
-    members = _object(data, where, _ANCHOR_MEMBERS)
-    return Anchor(
-        entry=_integer(members, where, "entry"),
-        batch=_integer(members, where, "batch"),
-        first_index=_integer(members, where, "first_index"),
-        count=_integer(members, where, "count", most=MAX_BATCH_RECORDS),
-        root=Root(_hex(members, where, "root", parse_hash)),
-        path=_hashes(members, where, "path", 0, MAX_PATH_LENGTH),
-        previous_head=Head(_hex(members, where, "previous_head", parse_hash)),
-        head=Head(_hex(members, where, "head", parse_hash)),
-        tx_hash=_hex(members, where, "tx_hash", parse_hash),
-        block_number=_integer(members, where, "block_number"),
-        block_hash=_hex(members, where, "block_hash", parse_hash),
-        block_time=_integer(members, where, "block_time"),
-    )
+    anchor = Anchor(**_values(data, "evidence.anchor", ANCHOR_MEMBERS))
+    if anchor.count > MAX_BATCH_RECORDS:
+        raise BundleError("evidence.anchor.count", f"is not an integer from 0 to {MAX_BATCH_RECORDS}")
+    return anchor
+
+
+def _values(data: object, where: str, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    members = _object(data, where, tuple(kinds))
+    readers: dict[Kind, Callable[[str], object]] = {
+        "integer": lambda name: _integer(members, where, name),
+        "hash": lambda name: _hex(members, where, name, parse_hash),
+        "hashes": lambda name: _hashes(members, where, name, 0, MAX_PATH_LENGTH),
+        "address": lambda name: _address(members, where, name),
+    }
+    return {name: readers[kind](name) for name, kind in kinds.items()}
 
 
 def _disclosure_from(data: object) -> Disclosure:

@@ -1,19 +1,18 @@
 """The one canonical encoding of a record: deterministic CBOR, strictly decoded.
 
 A decoder encodes again what it read and compares, field by field: whatever is not the canonical form of what it says is refused. So
-every accepted record has exactly one encoding, and its hashes are about its meaning. `parts`, `large` and `outputs` write the
+every accepted record has exactly one encoding, and its hashes are about its meaning. `parts` and `outputs` write the
 structures, `reading` is the way back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import cbor2
 
-from tallystick.encoding import large, parts
-from tallystick.encoding.atoms import ARRAY, MAP, NULL, free_value, head
+from tallystick.encoding import parts
+from tallystick.encoding.atoms import ARRAY, MAP, NULL, Writer, free_value, head
 from tallystick.encoding.items import MAX_ITEMS, has_more_items
 from tallystick.encoding.keepsakes import Keepsakes
 from tallystick.encoding.outputs import write_outputs
@@ -51,7 +50,6 @@ _NO_OUTPUTS: Final = head(ARRAY, 0)
 # The record itself, and the containers that the value of a field may nest.
 _MAX_NESTING = 1 + MAX_DEPTH
 _KEYS: Final = tuple(cbor2.dumps(name) for name in FIELD_NAMES)
-_VERSION_FIELD: Final = _KEYS[0] + cbor2.dumps(VERSION)
 
 
 def encode_fields(record: Record) -> list[bytes]:
@@ -63,33 +61,9 @@ def encode_fields(record: Record) -> list[bytes]:
     """
     if type(record) is not Record:
         raise RecordError("record", "is not a record")
-    accepted = record.state is State.ACCEPTED
-    if accepted:
-        _check_nothing_ended(record)
-    return [
-        _VERSION_FIELD,
-        parts.write_id(record.id),
-        _shared(record.gpu, Gpu, parts.write_gpu),
-        parts.write_http(record.http),
-        parts.write_task(record.task),
-        parts.write_time(record.time, accepted=accepted),
-        parts.write_error(record.error),
-        _shared(record.model, Model, parts.write_model),
-        parts.write_price(record.price),
-        parts.write_state(record.state),
-        parts.write_usage(record.usage),
-        large.write_prompt(record.prompt),
-        _sender(record.sender),
-        parts.write_follows(record.follows),
-        large.write_request(record.request),
-        _shared(record.provider, Provider, parts.write_provider),
-        large.write_response(record.response),
-        parts.write_parameters(record.parameters),
-        parts.write_sender_seq(record.sender_seq),
-        large.write_instructions(record.instructions),
-        parts.write_admission_seq(record.admission_seq),
-        _shared(record.proof_of_compute, ProofOfCompute, parts.write_proof_of_compute),
-    ]
+    fields = [key + write(getattr(record, name), name) for key, name, write in _FIELDS]
+    _check_accepted(record)
+    return fields
 
 
 def encode_record(record: Record) -> bytes:
@@ -112,7 +86,7 @@ def decode_record(data: bytes) -> Record:
 
 
 def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
-    """`decode_record` together with `split_fields`, at the price of one. Raises: as `decode_record`."""
+    """`decode_record` together with the fields as they stand in the bytes. Raises: as `decode_record`."""
     if len(data) > MAX_RECORD_BYTES:
         raise EncodingError(f"{len(data)} bytes are more than the {MAX_RECORD_BYTES} of any record")
     tree = _loads(data)
@@ -127,18 +101,13 @@ def decode_with_fields(data: bytes) -> tuple[Record, list[bytes]]:
     return record, fields
 
 
-def split_fields(data: bytes) -> list[bytes]:
-    """A record's fields as they stand in its bytes. Raises: as `decode_record`."""
-    return decode_with_fields(data)[1]
-
-
 def encode_outcome(error: RecordFault | None, outputs: tuple[Output, ...]) -> bytes:
     """The deterministic encoding of `{"error": error, "outputs": outputs}`, which the response hash is about.
 
     Raises: RecordError.
     Source: SPEC 7.
     """
-    return OUTCOME_PREFIX + parts.write_error(error) + OUTPUTS_KEY + write_outputs(outputs)
+    return OUTCOME_PREFIX + _field("error", error) + OUTPUTS_KEY + write_outputs(outputs)
 
 
 def outcome_of_fields(error_field: bytes, response_field: bytes) -> bytes:
@@ -178,11 +147,10 @@ def decode_large(name: str, data: bytes) -> LargeValue:
     """
     if len(data) > MAX_BLOB_BYTES:
         raise EncodingError(f"{len(data)} bytes are more than the {MAX_BLOB_BYTES} of any value")
-    write, kind = _LARGE[name]
     value: LargeValue = read_large(name, _loads_bounded(data))
-    if type(value) is not kind:
+    if type(value) is not _LARGE_KINDS[name]:
         raise RecordError(name, "is not the content of this field")
-    again = field_value(write(value))
+    again = parts.VALUES[name](value, name)
     if again != data:
         raise _not_canonical(again, data)
     return value
@@ -190,7 +158,7 @@ def decode_large(name: str, data: bytes) -> LargeValue:
 
 def encode_reference(name: str, ref: BlobRef) -> bytes:
     """The field with a blob reference in place of its content. Raises: RecordError."""
-    return _LARGE[name][0](ref)
+    return _field(name, ref)
 
 
 def check_items(name: str, data: bytes) -> None:
@@ -217,25 +185,34 @@ def field_value(data: bytes) -> bytes:
     return _split_key(data)[1]
 
 
-def _shared(part: Any, kind: type, write: Callable[[Any], bytes]) -> bytes:
-    if type(part) is not kind:  # null, or a part in another's place, which must not meet what was kept for its own
-        return write(part)
-    field = _keepsakes.field(part)
-    if field is None:
-        field = write(part)
-        _keepsakes.keep_field(part, field)
-    return field
+def _field(name: str, value: object) -> bytes:
+    return _KEYS[FIELD_NAMES.index(name)] + parts.VALUES[name](value, name)
 
 
-def _sender(sender: Sender) -> bytes:
-    if type(sender) is Sender and sender.signature is not None:  # it signs one request: nothing to keep
-        return parts.write_sender(sender)
-    return _shared(sender, Sender, parts.write_sender)
+def _shared(kind: type, write: Writer) -> Writer:
+    """The writer of a part that many records share: it keeps what it wrote."""
+
+    def value(part: object, path: str) -> bytes:
+        # Null, or a part in another's place, must not meet what was kept for its own; a signature is of one request: nothing to keep.
+        if type(part) is not kind or (isinstance(part, Sender) and part.signature is not None):
+            return write(part, path)
+        kept = _keepsakes.written(part)
+        if kept is None:
+            kept = write(part, path)
+            _keepsakes.keep_written(part, kept)
+        return kept
+
+    return value
 
 
-def _check_nothing_ended(accepted: Record) -> None:
-    for name, value in (("response", accepted.response), ("price", accepted.price)):
-        if value is not None:
+def _check_accepted(record: Record) -> None:
+    """What an accepted record, and no other, must leave open. Requires: a record whose fields encode."""
+    accepted = record.state is State.ACCEPTED
+    if (record.time.due_by is not None) != accepted:
+        raise RecordError("time.due_by", "stands in an accepted record, and in no other")
+    ended = {"response": record.response, "price": record.price, "time.started_at": record.time.started_at}
+    for name, value in ended.items():
+        if accepted and value is not None:
             raise RecordError(name, "is not null, as an accepted record needs it")
 
 
@@ -285,12 +262,16 @@ def _not_canonical(canonical: bytes, data: bytes) -> EncodingError:
     return EncodingError("is not the canonical encoding of what it says", offset=offset)
 
 
-_LARGE: Final[dict[str, tuple[Callable[[Any], bytes], type]]] = {
-    "prompt": (large.write_prompt, dict),
-    "request": (large.write_request, Request),
-    "response": (large.write_response, Response),
-    "instructions": (large.write_instructions, Instructions),
-}
+_LARGE_KINDS: Final = {"prompt": dict, "request": Request, "response": Response, "instructions": Instructions}
 _keepsakes: Final = Keepsakes()
+_SHARED: Final = {
+    "gpu": Gpu,
+    "model": Model,
+    "sender": Sender,
+    "provider": Provider,
+    "proof_of_compute": ProofOfCompute,
+}
+_WRITERS: Final = {**parts.VALUES} | {name: _shared(kind, parts.VALUES[name]) for name, kind in _SHARED.items()}
+_FIELDS: Final = [(key, name, _WRITERS[name]) for key, name in zip(_KEYS, FIELD_NAMES, strict=True)]
 # Tags that the library knows must be refused by name: shared references would let a few bytes stand for gigabytes.
 _NO_TAGS: Final = dict.fromkeys((*range(64), *range(100, 128), *range(256, 300), 1004, 43000, 55799), _refuse_tag)

@@ -7,8 +7,9 @@ integer here, and a subclass of str would be another value after decoding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import cbor2
 
@@ -17,6 +18,8 @@ from tallystick.ids import HASH_BYTES
 from tallystick.record import MAX_DEPTH, MAX_INTEGER, MAX_NAME_BYTES, MAX_VALUE_INTEGER, MIN_VALUE_INTEGER
 
 KeyOrder: TypeAlias = tuple[tuple[str, bytes], ...]
+Writer: TypeAlias = Callable[[Any, str], bytes]
+"""From a value, and the path that messages call it by, to its bytes. Raises: RecordError."""
 
 MAX_KEY_ORDERS: Final = 256
 MAX_KNOWN_KEYS: Final = 32
@@ -87,9 +90,9 @@ def text(value: object, path: str, most: int = MAX_NAME_BYTES, least: int = 1) -
     return (_TEXT_HEADS[size] if size < 256 else head(TEXT, size)) + data
 
 
-def text_or_null(value: object, path: str, most: int = MAX_NAME_BYTES, least: int = 1) -> bytes:
-    """Text, or null. Raises: RecordError."""
-    return NULL if value is None else text(value, path, most, least)
+def or_null(write: Writer) -> Writer:
+    """Null, or what this writer writes."""
+    return lambda value, path: NULL if value is None else write(value, path)
 
 
 def byte_string(value: object, path: str, least: int, most: int) -> bytes:
@@ -107,11 +110,6 @@ def hash32(value: object, path: str) -> bytes:
     if type(value) is bytes and len(value) == HASH_BYTES:
         return b"\x58\x20" + value
     return byte_string(value, path, HASH_BYTES, HASH_BYTES)
-
-
-def hash32_or_null(value: object, path: str) -> bytes:
-    """A hash, or null. Raises: RecordError."""
-    return NULL if value is None else hash32(value, path)
 
 
 def one_of(value: object, path: str, encoded: dict[str, bytes]) -> bytes:

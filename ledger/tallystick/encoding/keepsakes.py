@@ -14,30 +14,30 @@ MAX_KEPT_BYTES: Final = 4096
 
 
 class Keepsakes:
-    """Two tables: the encoded field of a part, by its identity; and a part, by its class and the values it was read from.
+    """Two tables: the encoding of a part, by its identity; and a part, by its class and the values it was read from.
 
-    Requires: parts are frozen all the way down, and each is of a class that has one place in a record; a field is kept once it was
+    Requires: parts are frozen all the way down, and each is of a class that has one place in a record; an encoding is kept once it was
     checked. Each operation is one step on a dict, so threads may share it.
     """
 
-    __slots__ = ("_fields", "_parts")
+    __slots__ = ("_parts", "_written")
 
     def __init__(self) -> None:
-        self._fields: dict[int, tuple[object, bytes]] = {}
+        self._written: dict[int, tuple[object, bytes]] = {}
         self._parts: dict[tuple[object, ...], Any] = {}
 
-    def field(self, part: object) -> bytes | None:
-        """The encoded field that was kept for this very object, if any."""
+    def written(self, part: object) -> bytes | None:
+        """The encoding that was kept for this very object, if any."""
         # By identity, not equality: True equals 1, and the encodings differ. The table holds the object, so its id stays its own.
-        kept = self._fields.get(id(part))
+        kept = self._written.get(id(part))
         return kept[1] if kept is not None and kept[0] is part else None
 
-    def keep_field(self, part: object, field: bytes) -> None:
-        """Keep the encoded field of a part."""
-        if len(field) <= MAX_KEPT_BYTES:
-            if len(self._fields) >= MAX_KEEPSAKES:
-                self._fields.clear()
-            self._fields[id(part)] = (part, field)
+    def keep_written(self, part: object, data: bytes) -> None:
+        """Keep the encoding of a part."""
+        if len(data) <= MAX_KEPT_BYTES:
+            if len(self._written) >= MAX_KEEPSAKES:
+                self._written.clear()
+            self._written[id(part)] = (part, data)
 
     def part(self, values: tuple[object, ...]) -> Any | None:
         """A part that was read from equal values, if any.

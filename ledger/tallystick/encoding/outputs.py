@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
+
+import cbor2
 
 from tallystick import record as r
 from tallystick.encoding.atoms import (
     ARRAY,
+    MAP,
     NULL,
     TEXT,
+    Writer,
     byte_string,
     expect,
     free_value,
     hash32,
     head,
     integer,
+    or_null,
     scalar,
     text,
-    text_or_null,
 )
 from tallystick.errors import RecordError
 
@@ -48,88 +52,46 @@ def _output(output: r.Output) -> bytes:
         + head(TEXT, len(output.kind))
         + output.kind.encode()
         + b"gcontent"
-        + write(output.content)
+        + write(output.content, _CONTENT)
         + b"hlogprobs"
         + (NULL if logprobs is None else free_value(logprobs, "response.outputs.logprobs", CONTENT_DEPTH))
         + b"mfinish_reason"
-        + text_or_null(output.finish_reason, "response.outputs.finish_reason", _UNBOUNDED, 0)
+        + or_null(_text)(output.finish_reason, "response.outputs.finish_reason")
     )
 
 
-def _text(content: object) -> bytes:
-    return text(content, _CONTENT, _UNBOUNDED, 0)
-
-
-def _message(content: object) -> bytes:
-    role, said, calls = _members(content, ("role", "content", "tool_calls"))
-    return (
-        b"\xa3drole"
-        + _text(role)
-        + b"gcontent"
-        + text_or_null(said, _CONTENT, _UNBOUNDED, 0)
-        + b"jtool_calls"
-        + _list(calls, _tool_call)
-    )
-
-
-def _tool_call(call: object) -> bytes:
-    call_id, name, arguments = _members(call, ("id", "name", "arguments"))
-    return b"\xa3bid" + _text(call_id) + b"dname" + _text(name) + b"iarguments" + _text(arguments)
-
-
-def _vector(content: object) -> bytes:
+def _vector(content: object, path: str) -> bytes:
     if type(content) is not bytes or len(content) % FLOAT32_BYTES:
-        raise RecordError(_CONTENT, f"is not bytes, {FLOAT32_BYTES} for each number of a vector")
-    return byte_string(content, _CONTENT, 0, _UNBOUNDED)
+        raise RecordError(path, f"is not bytes, {FLOAT32_BYTES} for each number of a vector")
+    return byte_string(content, path, 0, _UNBOUNDED)
 
 
-def _labels(content: object) -> bytes:
-    return _list(content, _label)
-
-
-def _label(entry: object) -> bytes:
-    label, score = _members(entry, ("label", "score"))
-    return b"\xa2elabel" + _text(label) + b"escore" + _score(score)
-
-
-def _scores(content: object) -> bytes:
-    return _list(content, _scored)
-
-
-def _scored(entry: object) -> bytes:
-    index, score = _members(entry, ("index", "score"))
-    return b"\xa2eindex" + integer(index, _CONTENT) + b"escore" + _score(score)
-
-
-def _score(score: object) -> bytes:
+def _score(score: object, path: str) -> bytes:
     if type(score) is not float:
-        raise RecordError(_CONTENT, "has a score that is not a float")
-    return scalar(score, _CONTENT)
+        raise RecordError(path, "has a score that is not a float")
+    return scalar(score, path)
 
 
-def _media(content: object) -> bytes:
-    kind, digest, length = _members(content, ("type", "digest", "length"))
-    return b"\xa3dtype" + _text(kind) + b"fdigest" + hash32(digest, _CONTENT) + b"flength" + integer(length, _CONTENT)
+def _map_of(**members: Writer) -> Writer:
+    """A map of exactly these members, which stand here in canonical order."""
+    names = tuple(members)
+    start = head(MAP, len(names))
+    written = [(cbor2.dumps(name), write) for name, write in members.items()]
+
+    def write_map(value: object, path: str) -> bytes:
+        values = _members(value, names)
+        return start + b"".join([key + write(one, path) for (key, write), one in zip(written, values, strict=True)])
+
+    return write_map
 
 
-def _tensor(content: object) -> bytes:
-    data, dtype, shape = _members(content, ("data", "dtype", "shape"))
-    return (
-        b"\xa3ddata"
-        + byte_string(data, _CONTENT, 0, _UNBOUNDED)
-        + b"edtype"
-        + _text(dtype)
-        + b"eshape"
-        + _list(shape, _extent)
-    )
+def _list_of(write: Writer) -> Writer:
+    def write_list(value: object, path: str) -> bytes:
+        if type(value) is not list and type(value) is not tuple:
+            raise RecordError(path, "is not a list where its kind has one")
+        return head(ARRAY, len(value)) + b"".join([write(one, path) for one in value])
 
-
-def _extent(extent: object) -> bytes:
-    return integer(extent, _CONTENT)
-
-
-def _document(content: object) -> bytes:
-    return free_value(content, _CONTENT, CONTENT_DEPTH)
+    return write_list
 
 
 def _members(value: object, names: tuple[str, ...]) -> list[Any]:
@@ -143,19 +105,15 @@ def _members(value: object, names: tuple[str, ...]) -> list[Any]:
     return [value[name] for name in names]
 
 
-def _list(value: object, write: Callable[[object], bytes]) -> bytes:
-    if type(value) is not list and type(value) is not tuple:
-        raise RecordError(_CONTENT, "is not a list where its kind has one")
-    return head(ARRAY, len(value)) + b"".join(map(write, value))
-
-
-_KINDS: Final[dict[str, Callable[[object], bytes]]] = {
+_text: Final = partial(text, most=_UNBOUNDED, least=0)
+_TOOL_CALLS: Final = _list_of(_map_of(id=_text, name=_text, arguments=_text))
+_KINDS: Final[dict[str, Writer]] = {
     "text": _text,
-    "message": _message,
+    "message": _map_of(role=_text, content=or_null(_text), tool_calls=_TOOL_CALLS),
     "vector": _vector,
-    "labels": _labels,
-    "scores": _scores,
-    "media": _media,
-    "tensor": _tensor,
-    "document": _document,
+    "labels": _list_of(_map_of(label=_text, score=_score)),
+    "scores": _list_of(_map_of(index=integer, score=_score)),
+    "media": _map_of(type=_text, digest=hash32, length=integer),
+    "tensor": _map_of(data=partial(byte_string, least=0, most=_UNBOUNDED), dtype=_text, shape=_list_of(integer)),
+    "document": partial(free_value, depth=CONTENT_DEPTH),
 }

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tallystick import record as r
+from tallystick.encoding import parts
 from tallystick.encoding.keepsakes import Keepsakes
 from tallystick.errors import EncodingError, RecordError
 
 MAX_SHOWN_KEY: Final = 40
+OUTPUT_KEYS: Final = ("kind", "content", "logprobs", "finish_reason")
 
 
 def read_record(tree: Mapping[str, Any], keepsakes: Keepsakes) -> r.Record:
@@ -27,13 +29,13 @@ def read_record(tree: Mapping[str, Any], keepsakes: Keepsakes) -> r.Record:
         sender_seq=tree["sender_seq"],
         task=tree["task"],
         state=_state(tree["state"]),
-        error=_structure("error", r.RecordFault, ERROR_KEYS, tree["error"]),
-        time=_structure("time", r.RecordTime, TIME_KEYS, tree["time"]),
-        http=_structure("http", r.HttpExchange, HTTP_KEYS, tree["http"]),
-        gpu=_kept("gpu", r.Gpu, GPU_KEYS, tree["gpu"], keepsakes),
-        provider=_kept("provider", r.Provider, PROVIDER_KEYS, tree["provider"], keepsakes),
-        price=_structure("price", r.Price, PRICE_KEYS, tree["price"]),
-        model=_kept("model", r.Model, MODEL_KEYS, tree["model"], keepsakes),
+        error=_structure(parts.ERROR, tree["error"]),
+        time=_structure(parts.TIME, tree["time"]),
+        http=_structure(parts.HTTP, tree["http"]),
+        gpu=_kept(parts.GPU, tree["gpu"], keepsakes),
+        provider=_kept(parts.PROVIDER, tree["provider"], keepsakes),
+        price=_structure(parts.PRICE, tree["price"]),
+        model=_kept(parts.MODEL, tree["model"], keepsakes),
         parameters=tree["parameters"],
         request=read_large("request", tree["request"]),
         prompt=read_large("prompt", tree["prompt"]),
@@ -42,7 +44,7 @@ def read_record(tree: Mapping[str, Any], keepsakes: Keepsakes) -> r.Record:
         usage=tree["usage"],
         sender=_sender(tree["sender"], keepsakes),
         follows=tree["follows"],
-        proof_of_compute=_proof_of_compute(tree["proof_of_compute"], keepsakes),
+        proof_of_compute=_kept(parts.PROOF, tree["proof_of_compute"], keepsakes),
     )
 
 
@@ -64,25 +66,25 @@ def same_keys(name: str, value: Any, keys: tuple[str, ...]) -> None:
     raise EncodingError(f"the keys of {name} are not in canonical order")
 
 
-def _structure(name: str, kind: Any, keys: tuple[str, ...], value: Any) -> Any:
+def _structure(structure: parts.Structure, value: Any) -> Any:
     if value is None:
         return None
-    same_keys(name, value, keys)
-    return kind(**value)
+    same_keys(structure.path, value, structure.keys)
+    return structure.kind(**dict(zip(structure.attributes, value.values(), strict=True)))
 
 
-def _kept(name: str, kind: Any, keys: tuple[str, ...], value: Any, keepsakes: Keepsakes) -> Any:
+def _kept(structure: parts.Structure, value: Any, keepsakes: Keepsakes) -> Any:
     if value is None:
         return None
     if type(value) is not dict:
-        raise RecordError(name, "is not a map")
-    values = (kind, *value.values())
+        raise RecordError(structure.path, "is not a map")
+    values = (structure.kind, *value.values())
     try:
         part = keepsakes.part(values)
     except TypeError as error:
-        raise RecordError(name, "holds a list or a map") from error
+        raise RecordError(structure.path, "holds a list or a map") from error
     if part is None:
-        part = _structure(name, kind, keys, value)
+        part = _structure(structure, value)
         keepsakes.keep_part(values, part)
     return part
 
@@ -94,13 +96,12 @@ def read_large(name: str, value: Any) -> Any:
         blob = value["blob"]
         if blob is None:
             raise RecordError(f"{name}.blob", "is null")
-        return _structure(f"{name}.blob", r.BlobRef, BLOB_KEYS, blob)
+        return _structure(parts.BLOBS[name], blob)
     if name == "prompt":
         return value
     if name == "response":
         return _response(value)
-    kind, keys = (r.Request, REQUEST_KEYS) if name == "request" else (r.Instructions, INSTRUCTIONS_KEYS)
-    return _structure(name, kind, keys, value)
+    return _structure(parts.REQUEST if name == "request" else parts.INSTRUCTIONS, value)
 
 
 def _response(value: Any) -> Any:
@@ -112,24 +113,20 @@ def _response(value: Any) -> Any:
         raise RecordError("response.outputs", "is not a list")
     if None in outputs:
         raise RecordError("response.outputs", "holds null")
-    return r.Response(outputs=tuple([_structure("response.outputs", r.Output, OUTPUT_KEYS, one) for one in outputs]))
+    return r.Response(outputs=tuple([_output(one) for one in outputs]))
+
+
+def _output(value: Any) -> Any:
+    same_keys("response.outputs", value, OUTPUT_KEYS)
+    return r.Output(**value)
 
 
 def _sender(value: Any, keepsakes: Keepsakes) -> Any:
     signature = value.get("signature") if type(value) is dict else None
     if signature is None:
-        return _kept("sender", r.Sender, SENDER_KEYS, value, keepsakes)
-    same_keys("sender", value, SENDER_KEYS)  # a signature is of one request: nothing to keep
-    signed = _structure("sender.signature", r.SenderSignature, SENDER_SIGNATURE_KEYS, signature)
-    return r.Sender(**{**value, "signature": signed})
-
-
-def _proof_of_compute(value: Any, keepsakes: Keepsakes) -> Any:
-    if type(value) is dict and tuple(value) == ("class", "toploc"):
-        value = {"class_": value["class"], "toploc": value["toploc"]}  # the language keeps the plain word for itself
-    elif value is not None:
-        same_keys("proof_of_compute", value, ("class", "toploc"))
-    return _kept("proof_of_compute", r.ProofOfCompute, ("class_", "toploc"), value, keepsakes)
+        return _kept(parts.SENDER, value, keepsakes)
+    same_keys("sender", value, parts.SENDER.keys)  # a signature is of one request: nothing to keep
+    return r.Sender(**{**value, "signature": _structure(parts.SENDER_SIGNATURE, signature)})
 
 
 def _state(value: object) -> r.State:
@@ -143,18 +140,4 @@ def _shown(key: object) -> str:
     return ascii(key).strip("'")[:MAX_SHOWN_KEY]
 
 
-# Each in canonical order: shorter keys first, then bytewise.
-TIME_KEYS: Final = ("due_by", "started_at", "admitted_at", "finished_at")
-HTTP_KEYS: Final = ("path", "method", "streamed")
-GPU_KEYS: Final = ("kind", "name", "uuid", "count", "driver", "memory_bytes")
-ERROR_KEYS: Final = ("code", "message")
-PRICE_KEYS: Final = ("basis", "rates", "currency", "charge_micros", "device_time_us", "per_hour_micros")
-MODEL_KEYS: Final = ("id", "dtype", "device", "engine", "version", "quantisation", "engine_version", "weights_digest")
-SENDER_KEYS: Final = ("proof", "address", "token_id", "signature")
-SENDER_SIGNATURE_KEYS: Final = ("nonce", "deadline", "signature")
-PROVIDER_KEYS: Final = ("id", "name", "address")
-REQUEST_KEYS: Final = ("body", "salt", "reader", "target", "content_type")
-OUTPUT_KEYS: Final = ("kind", "content", "logprobs", "finish_reason")
-BLOB_KEYS: Final = ("digest", "length", "sealed_digest")
-INSTRUCTIONS_KEYS: Final = ("system", "chat_template", "chat_template_digest")
 _STATES: Final = {state.value: state for state in r.State}

@@ -1,10 +1,9 @@
 """From journal to chain.
 
 - `anchorer`: the numbered order, and one pass over it. Start reading there.
-- `planning`: which records make the next batch. `courier`: signing, sending, fees. `landing`: where a row landed.
-  `reconcile`: how much of the journal's log the chain holds, or that it holds another.
-- `ports`: what is asked of the chain, of the journal's database and of admission.
-- `service`: passes as a task, and what an error means for the next. `status`, `metrics`: what it has done and what waits.
+- `planning`: which records make the next batch. `courier`: signing, sending, fees. `landing`: how much of the journal's
+  log the chain holds, or that it holds another; where a row landed.
+- `service`: passes as a task, and what an error means for the next. `status`: what it has done and what waits.
 - `bootstrap`, `location`: finding the log before the service starts, or making it.
 - `adoption`, `foreign`: taking a log over with a journal that was restored from a backup.
 - `policy`: settings and bounds. `errors`: what can keep a record from the chain. `refusals`: what a node's words mean.

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tallystick.chain import LogCreated, LogState
+from tallystick.chain import LedgerReader, LogCreated, LogState
 from tallystick.heads import MAX_NUMBER
 from tallystick.ids import Index, checksum_address
 from tallystick_platform.anchor.errors import (
@@ -30,8 +30,8 @@ from tallystick_platform.anchor.errors import (
 )
 from tallystick_platform.anchor.foreign import EpochKeys, ForeignEntries, Found
 from tallystick_platform.anchor.landing import find_landing
-from tallystick_platform.anchor.ports import ChainReader, ChainSender
 from tallystick_platform.clock import Clock
+from tallystick_platform.ledger_chain import LedgerClient
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.adoption import AdoptionStore, Span, Taking, gaps
 from tallystick_platform.store.batches import Batches
@@ -83,8 +83,8 @@ class Adoption:
         *,
         batches: Batches,
         store: AdoptionStore,
-        reader: ChainReader,
-        sender: ChainSender,
+        reader: LedgerReader,
+        sender: LedgerClient,
         clock: Clock,
         confirmations: int,
         jobs: JobStore,

@@ -27,18 +27,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tallystick.chain import Block
+from tallystick.chain import Block, LedgerReader
 from tallystick.errors import ChainRejected
 from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick_platform.anchor.courier import Courier
 from tallystick_platform.anchor.errors import AdoptedEntryGone, EpochMissing
-from tallystick_platform.anchor.landing import find_landing
+from tallystick_platform.anchor.landing import find_landing, reconcile
 from tallystick_platform.anchor.planning import fill, plan
 from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
-from tallystick_platform.anchor.ports import AnchorStore, ChainReader, ChainSender
-from tallystick_platform.anchor.reconcile import Standing, reconcile
 from tallystick_platform.clock import Clock
+from tallystick_platform.ledger_chain import LedgerClient
 from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row, Tip, Void
 
 
@@ -52,10 +52,13 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sight:
-    """One look at the chain, read in this order: nonce, log, newest block. See Courier.push for why."""
+    """One look at the chain, read in this order: nonce, log, newest block. See Courier.push for why.
+
+    `standing` is how many entries of the journal's log the chain holds.
+    """
 
     nonce: int
-    standing: Standing
+    standing: int
     latest: Block
 
 
@@ -63,7 +66,7 @@ class Anchorer:
     """Takes passes over the journal's rows and the chain; every pass can be the last."""
 
     def __init__(
-        self, *, store: AnchorStore, reader: ChainReader, sender: ChainSender, policy: AnchorPolicy, clock: Clock
+        self, *, store: Batches, reader: LedgerReader, sender: LedgerClient, policy: AnchorPolicy, clock: Clock
     ) -> None:
         self._store = store
         self._reader = reader
@@ -115,20 +118,20 @@ class Anchorer:
         self.looked_at_us = self._clock.now_us()
         return _Sight(nonce=nonce, standing=standing, latest=self._reader.latest_block())
 
-    def _take_back(self, standing: Standing) -> None:
+    def _take_back(self, standing: int) -> None:
         """The chain came to hold less than it did: what stands beyond is sent again."""
-        beyond = self._store.rows_beyond(standing.entries)
+        beyond = self._store.rows_beyond(standing)
         for row in beyond:
             if row.adopted:
-                raise AdoptedEntryGone(entry=standing.entries)
+                raise AdoptedEntryGone(entry=standing)
         if beyond:
             self._store.take_back(beyond)
             self.reorgs += 1
 
-    def _land(self, standing: Standing) -> None:
+    def _land(self, standing: int) -> None:
         """Step 5 for every row that the chain holds and the journal does not know to be mined."""
         for row in self._store.unfinished():
-            if row.state is not AnchorState.MINED and standing.holds(row):
+            if row.state is not AnchorState.MINED and row.entry is not None and row.entry < standing:
                 self._compare(row)
 
     def _compare(self, row: Row) -> None:

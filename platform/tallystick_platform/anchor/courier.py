@@ -19,11 +19,11 @@ from tallystick_platform.anchor.errors import (
     TransactionStuck,
 )
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
-from tallystick_platform.anchor.ports import AnchorStore, ChainSender
 from tallystick_platform.anchor.refusals import Refusal, classify
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import Fees, SignedTransaction
+from tallystick_platform.ledger_chain import Fees, LedgerClient, SignedTransaction
 from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed, Void
 
 
@@ -53,7 +53,7 @@ class Courier:
     """Brings rows to the network, the oldest first; holds no truth of its own."""
 
     def __init__(
-        self, store: AnchorStore, sender: ChainSender, log: LogOnChain, policy: AnchorPolicy, clock: Clock
+        self, store: Batches, sender: LedgerClient, log: LogOnChain, policy: AnchorPolicy, clock: Clock
     ) -> None:
         self._store = store
         self._sender = sender

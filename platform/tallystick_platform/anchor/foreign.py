@@ -9,6 +9,7 @@ from tallystick.chain import (
     BatchAppended,
     EpochOpened,
     LedgerEvent,
+    LedgerReader,
     NumbersVoided,
     WriterRotated,
 )
@@ -21,7 +22,7 @@ from tallystick.keys import WRAP_BYTES, EpochKey
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, LandingNotFound
-from tallystick_platform.anchor.ports import ChainReader, ChainSender
+from tallystick_platform.ledger_chain import LedgerClient
 from tallystick_platform.store.adoption import AdoptionStore, ForeignRecord, ForeignRotation, Span
 from tallystick_platform.store.rows import Batch, Epoch, Mined, Rotation, Row, Tip, Void
 
@@ -60,8 +61,8 @@ class ForeignEntries:
         self,
         *,
         store: AdoptionStore,
-        reader: ChainReader,
-        sender: ChainSender,
+        reader: LedgerReader,
+        sender: LedgerClient,
         keys: EpochKeys,
         tip: Tip,
     ) -> None:

@@ -1,19 +1,53 @@
-"""Step 5 of the anchoring order: find the transaction by which a row landed, and compare the contract's row with ours."""
+"""What of the journal's log stands on the chain, and whether they are one log at all; and where each row landed.
+
+The contract keeps the number of entries and the head, and the head binds every entry before it. So one comparison decides: the chain's head
+is the journal's after so many entries, and everything up to there stands; or it is not, and nothing may be sent any more.
+
+Step 5 of the anchoring order then finds the transaction by which a row landed, and compares the contract's row with ours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from tallystick.chain import LedgerReader, LogState
 from tallystick.chain.faults import EventsWithheld
-from tallystick.ids import to_hex
+from tallystick.ids import Address, checksum_address, to_hex
 from tallystick_platform.anchor.courier import describe
-from tallystick_platform.anchor.errors import BatchMismatch, LandingNotFound
-from tallystick_platform.anchor.ports import ChainReader, ChainSender
-from tallystick_platform.ledger_chain import TransactionReceipt
+from tallystick_platform.anchor.errors import (
+    BatchMismatch,
+    ChainAhead,
+    HeadMismatch,
+    LandingNotFound,
+    OtherLog,
+    WriterChanged,
+)
+from tallystick_platform.ledger_chain import LedgerClient, TransactionReceipt
+from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import Batch, Mined, Row
 
 
-def find_landing(reader: ChainReader, sender: ChainSender, row: Row, search_from: Callable[[], int]) -> Mined:
+def reconcile(state: LogState, writer: Address, journal: Batches) -> int:
+    """How many entries of the journal's log stand on the chain.
+
+    A chain that holds less is no fault here: it is behind, or was reorganised, and what is missing can be sent again.
+
+    Raises: OtherLog, ChainAhead, HeadMismatch, WriterChanged
+    """
+    if state.entries == 0 and not journal.begins_here():
+        raise OtherLog
+    tip = journal.tip()
+    if state.entries > tip.entries:
+        raise ChainAhead(journal=tip.entries, chain=state.entries, size=state.size)
+    expected = journal.head_at(state.entries)
+    if expected != state.head:
+        raise HeadMismatch(entries=state.entries, expected=expected, found=state.head)
+    if state.writer != writer:
+        raise WriterChanged(expected=checksum_address(writer), found=checksum_address(state.writer))
+    return state.entries
+
+
+def find_landing(reader: LedgerReader, sender: LedgerClient, row: Row, search_from: Callable[[], int]) -> Mined:
     """Where the row stands.
 
     Its own transaction is asked for first. If a dearer copy of it landed instead, the contract's event names that one.
@@ -38,7 +72,7 @@ def find_landing(reader: ChainReader, sender: ChainSender, row: Row, search_from
     )
 
 
-def _compare(reader: ChainReader, batch: Batch) -> None:
+def _compare(reader: LedgerReader, batch: Batch) -> None:
     found = reader.batch_at(batch.number)
     for field, ours, theirs in (
         ("first index", str(batch.first_index), str(found.first_index)),
@@ -50,7 +84,7 @@ def _compare(reader: ChainReader, batch: Batch) -> None:
             raise BatchMismatch(batch=batch.number, field=field, expected=ours, found=theirs)
 
 
-def _by_event(reader: ChainReader, sender: ChainSender, row: Row, from_block: int) -> TransactionReceipt:
+def _by_event(reader: LedgerReader, sender: LedgerClient, row: Row, from_block: int) -> TransactionReceipt:
     if row.entry is None:
         raise LandingNotFound(what=describe(row))
     try:

@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from tallystick.errors import TallystickError
 from tallystick_platform.anchor.anchorer import Anchorer, Pause
 from tallystick_platform.anchor.errors import AnchorError, AnchorHalted
-from tallystick_platform.anchor.metrics import AnchorCollector, register
 from tallystick_platform.anchor.policy import HALTED_MS, MIN_PAUSE_MS, SLOW_RETRY_MS, backoff_ms
-from tallystick_platform.anchor.ports import Admission, AnchorStore
-from tallystick_platform.anchor.status import AnchorStatus
+from tallystick_platform.anchor.status import AnchorCollector, AnchorStatus, register
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError, RowTampered
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.journal import Journal
 
 _log = structlog.get_logger(__name__)
 
@@ -35,16 +35,6 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
         return
 
 
-class NoAdmission:
-    """For whoever admits nothing."""
-
-    def release(self) -> None:
-        """Nothing to release."""
-
-    def hold(self, reason: str) -> None:
-        """Nothing to hold."""
-
-
 class AnchorService:
     """Runs an Anchorer until it is stopped, and tells how it fares.
 
@@ -55,18 +45,18 @@ class AnchorService:
     def __init__(
         self,
         anchorer: Anchorer,
-        store: AnchorStore,
+        store: Batches,
         clock: Clock,
         registry: CollectorRegistry,
         *,
-        admission: Admission | None = None,
+        admission: Journal | None = None,
         wait: Wait = wait_for_event,
     ) -> None:
         self._anchorer = anchorer
         self._store = store
         self._clock = clock
         self._registry = registry
-        self._admission = admission or NoAdmission()
+        self._admission = admission
         self._wait = wait
         self._collector: AnchorCollector | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -87,9 +77,10 @@ class AnchorService:
             await asyncio.to_thread(self._anchorer.compare)
         except (AnchorHalted, RowTampered) as error:
             self._halt(error)
-            self._admission.hold(_told(error))
+            self._hold(error)
             return False
-        self._admission.release()
+        if self._admission is not None:
+            self._admission.release()
         return True
 
     async def start(self) -> None:
@@ -163,6 +154,10 @@ class AnchorService:
         self._error, self._failures = None, 0
         return pause
 
+    def _hold(self, error: Exception | None) -> None:
+        if self._admission is not None:
+            self._admission.hold(_told(error))
+
     def _halt(self, error: Exception) -> Pause:
         self._halted, self._error = True, error
         _log.error("anchoring halted", error=type(error).__name__, reason=reason_of(error))
@@ -182,7 +177,7 @@ class AnchorService:
             was_halted = self._halted
             pause = await loop.run_in_executor(self._thread, self.turn)
             if self._halted and not was_halted:
-                self._admission.hold(_told(self._error))
+                self._hold(self._error)
             await self._wait(self._stopping, min(pause.ms, MIN_PAUSE_MS) / 1_000)
             if pause.ms > MIN_PAUSE_MS and not self._stopping.is_set():
                 await self._wait(self._wakened if pause.wakeable else self._stopping, (pause.ms - MIN_PAUSE_MS) / 1_000)

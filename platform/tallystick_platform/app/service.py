@@ -19,8 +19,8 @@ from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.starting import Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider
-from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.settings import redacted
+from tallystick_platform.store.epoch_keys import EpochKeyFiles
 
 VIEW_TIMEOUT_S = 2.0  # a page about the chain does not wait long for it
 RECORD_LIMIT_S = 10.0  # for the records of requests that were ended at the drain's bound

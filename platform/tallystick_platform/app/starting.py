@@ -31,18 +31,17 @@ from tallystick_platform.clock import Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.exchange import Exchange, Parts
+from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient, RemoteSigner, Signer
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
-from tallystick_platform.registry.opening import open_registry
-from tallystick_platform.registry.registry import Registry
-from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
-from tallystick_platform.store.sealer import Sealer
+from tallystick_platform.registry.registry import Registry, open_registry
 from tallystick_platform.settings import Mode, Settings
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.tokens import TokenStore
 
 SIGNER_TIMEOUT_S = 10.0  # a signer is asked for every batch, and again at the next pass

@@ -19,11 +19,11 @@ from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool, needed_bytes
 from tallystick_platform.engine.cpu import available_bytes
 from tallystick_platform.errors import PlatformError, UnknownModel
+from tallystick_platform.keyring import Keyring
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import DEMO, GgufFile, LocalFolder, register
-from tallystick_platform.keyring import Keyring
 from tallystick_platform.settings import Settings
 
 CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one

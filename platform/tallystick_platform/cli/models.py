@@ -15,8 +15,7 @@ from tallystick_platform.cli.progress import progress_bar
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
-from tallystick_platform.registry.opening import open_registry
-from tallystick_platform.registry.registry import Registry
+from tallystick_platform.registry.registry import Registry, open_registry
 from tallystick_platform.registry.shown import shown_model, shown_version
 from tallystick_platform.registry.sources import DEMO, GgufFile, Source, Upstream, local_source, register
 

@@ -92,6 +92,11 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
 
     Raises: ModelUnusable.
     """
+    return CausalModel(library_model(folder, dtype, adapter).to(device).eval(), dtype=dtype, device=device)
+
+
+def library_model(folder: Path, dtype: torch.dtype, adapter: Path | None = None) -> Any:
+    """The same as the library's own model. Raises: ModelUnusable."""
     refuse_foreign(folder)
     # Nothing here may reach for the network: everything needed is in the folder.
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
@@ -122,7 +127,7 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
         raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {kind_of(error)}") from error
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelUnusable(reason="it is an encoder and a decoder, not a causal language model")
-    return CausalModel(model.to(device).eval(), dtype=dtype, device=device)
+    return model
 
 
 def refuse_foreign(folder: Path) -> None:

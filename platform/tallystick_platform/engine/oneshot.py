@@ -19,7 +19,17 @@ import structlog
 from tallystick_platform.engine.audit import COMPUTING
 from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder
 from tallystick_platform.errors import PromptRejected
-from tallystick_platform.protocol import Call, Failed, Finished, FinishReason, GpuInfo, ModelInfo, Piece, Started, StepEvent
+from tallystick_platform.protocol import (
+    Call,
+    Failed,
+    Finished,
+    FinishReason,
+    GpuInfo,
+    ModelInfo,
+    Piece,
+    Started,
+    StepEvent,
+)
 from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
 
 READ_CHARS_PER_STEP = 65_536

@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tallystick_platform.exporter.errors import ExportFailed
 from tallystick_platform.exporter.spec import ParityReport
+
+if TYPE_CHECKING:
+    from tallystick_platform.exporter.streamed import RunningModel
 
 Logits = npt.NDArray[np.float32]
 
@@ -28,24 +31,6 @@ TEXT = (
 )
 MAX_TEXT_TOKENS = 192  # all logits of one text are held at once: 37 MB for a vocabulary of 49,152
 MIN_TEXT_TOKENS = 2
-
-
-class CausalRun(Protocol):
-    """A language model that can be asked for logits."""
-
-    @property
-    def name(self) -> str:
-        """What runs, with its version, for the report."""
-
-    def logits(self, ids: Sequence[int]) -> Logits:
-        """Shapes: (len(ids), vocabulary), 32-bit."""
-
-
-class GreedyRun(CausalRun, Protocol):
-    """One that also continues a text by itself."""
-
-    def greedy(self, ids: Sequence[int], count: int) -> list[int]:
-        """The `count` most likely next tokens, one after the other; nothing ends it earlier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +70,7 @@ def parity_input(source: Path, vocabulary: int, context: int, tokens: int) -> Pa
     return ParityInput(prompt=prompt, text=text)
 
 
-def measure(run: GreedyRun, given: ParityInput, tokens: int) -> Measured:
+def measure(run: RunningModel, given: ParityInput, tokens: int) -> Measured:
     """Run a model over the input and let it go on by itself."""
     return Measured(
         name=run.name,
@@ -94,7 +79,7 @@ def measure(run: GreedyRun, given: ParityInput, tokens: int) -> Measured:
     )
 
 
-def follow(run: CausalRun, given: ParityInput, expected: Sequence[int]) -> Measured:
+def follow(run: RunningModel, given: ParityInput, expected: Sequence[int]) -> Measured:
     """Run a model over the input and let it say the next token at each step of another one's continuation.
 
     Up to the first token that differs both saw the same text, so as many leading tokens agree as if it had gone on by

@@ -23,6 +23,7 @@ from tallystick_platform.exporter.card import (
 )
 from tallystick_platform.exporter.copying import file_sha256
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused, ParityFailed
+from tallystick_platform.exporter.merging import MERGED_NOTE, merged
 from tallystick_platform.exporter.signing import require_key, sign_folder
 from tallystick_platform.exporter.source import inspect_source, names, without_leftover
 from tallystick_platform.exporter.spec import ExportResult, ExportSpec, ParityReport, Progress, scaled
@@ -49,12 +50,15 @@ def run(spec: ExportSpec, progress: Progress) -> ExportResult:
         progress("inspecting the source", 0.0)
         if spec.signing_key is not None:
             require_key(spec.signing_key)
-        # Where bytes are only copied, their hashes come with the copying and are compared with the digest there.
-        inspect_source(spec.source, None if spec.format == "safetensors" else spec.source_digest)
-        with without_leftover(spec) as seen:
-            report, known = _export(seen, scaled(progress, 0.05, 0.95))
-        if seen != spec:
-            report = replace(report, notes=(*report.notes, LEFTOVER_NOTE))
+        with merged(spec) as whole:
+            # Where bytes are only copied, their hashes come with the copying and are compared with the digest there.
+            inspect_source(whole.source, None if spec.base or spec.format == "safetensors" else spec.source_digest)
+            with without_leftover(whole) as seen:
+                report, known = _export(seen, scaled(progress, 0.05, 0.95))
+        notes = [
+            note for note, holds in ((MERGED_NOTE, whole is not spec), (LEFTOVER_NOTE, seen is not whole)) if holds
+        ]
+        report = replace(report, notes=(*report.notes, *notes))
         if not report.passed:
             raise ParityFailed(report=report)
         progress("describing", 0.95)

@@ -61,7 +61,7 @@ def without_leftover(spec: ExportSpec) -> Iterator[ExportSpec]:
         yield spec
         return
     inspect_source(spec.source, spec.source_digest)
-    with tempfile.TemporaryDirectory(dir=spec.target.parent, prefix=".source-") as scratch:
+    with tempfile.TemporaryDirectory(dir=spec.target.parent, prefix=f"{spec.target.name}.source-") as scratch:
         view = Path(scratch) / spec.source.name
         for name in names(spec.source):
             (view / name).parent.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ MAX_PARITY_TOKENS = 1_024
 SHARD_BYTES = 5_000_000_000  # what the hub's own tools write per file
 MIN_SHARD_BYTES = 4_096
 MAX_SPEC_BYTES = 65_536
+DIGEST_BYTES = 32
 
 MAX_LOGIT_DIFFERENCE = "max_logit_difference"
 GREEDY_AGREEMENT = "greedy_agreement"
@@ -46,7 +47,7 @@ BOUNDS = frozenset({MAX_LOGIT_DIFFERENCE, GREEDY_AGREEMENT, PERPLEXITY_DIFFERENC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSpec:
-    """One export: which model folder, into which format, into which empty folder.
+    """One export: which model folder, into which format, into which empty folder. `base` is the folder that an adapter belongs to.
 
     Units: `parity_tokens` tokens, `shard_bytes` bytes a file.
     """
@@ -64,12 +65,17 @@ class ExportSpec:
     command: str = ""
     licence: str | None = None
     signing_key: Path | None = None
+    base: Path | None = None
+    base_digest: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ExportRefused(reason=f"the format {self.format!r} is not known; known are {', '.join(FORMATS)}")
-        if len(self.source_digest) != 32:
-            raise ExportRefused(reason=f"the source's digest has {len(self.source_digest)} bytes, not 32")
+        for digest in (self.source_digest, self.base_digest):
+            if digest is not None and len(digest) != DIGEST_BYTES:
+                raise ExportRefused(reason=f"a source's digest has {len(digest)} bytes, not {DIGEST_BYTES}")
+        if (self.base is None) != (self.base_digest is None):
+            raise ExportRefused(reason="an adapter's base is named by its folder and its digest")
         if not 1 <= self.parity_tokens <= MAX_PARITY_TOKENS:
             reason = f"parity over {self.parity_tokens} tokens was asked for; 1 to {MAX_PARITY_TOKENS} can be"
             raise ExportRefused(reason=reason)
@@ -93,6 +99,8 @@ class ExportSpec:
                 "command": self.command,
                 "licence": self.licence,
                 "signing_key": None if self.signing_key is None else str(self.signing_key),
+                "base": None if self.base is None else str(self.base),
+                "base_digest": None if self.base_digest is None else self.base_digest.hex(),
             }
         )
 
@@ -105,8 +113,9 @@ class ExportSpec:
             values = _checked(json.loads(text))
             values |= {name: Path(values[name]) for name in ("source", "target")}
             values["source_digest"] = bytes.fromhex(values["source_digest"])
-            if values.get("signing_key") is not None:
-                values["signing_key"] = Path(values["signing_key"])
+            for name, kind in (("signing_key", Path), ("base", Path), ("base_digest", bytes.fromhex)):
+                if values.get(name) is not None:
+                    values[name] = kind(values[name])
             return cls(**values)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ExportRefused(reason=f"the job's description cannot be read: {kind_of(error)}") from error
@@ -206,7 +215,10 @@ def _finite(value: float | None) -> float | None:
 def _checked(values: Any) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise TypeError("not an object")
-    integers, optional = {"parity_tokens", "shard_bytes"}, {"quantization", "licence", "signing_key"}
+    integers, optional = (
+        {"parity_tokens", "shard_bytes"},
+        {"quantization", "licence", "signing_key", "base", "base_digest"},
+    )
     for name, value in values.items():
         kind = int if name in integers else str
         if (value is None and name in optional) or (isinstance(value, kind) and not isinstance(value, bool)):

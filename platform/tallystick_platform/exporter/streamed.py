@@ -77,12 +77,17 @@ class RunningModel:
         return found
 
     def greedy(self, ids: Sequence[int], count: int) -> list[int]:
-        """Continue a text with the most likely token, `count` times, through the library's own cache."""
+        """Continue a text with the most likely token, `count` times, through the library's own cache; without one, read it all anew."""
         import torch
 
         said: list[int] = []
         with torch.inference_mode():
             answer = self._model(torch.tensor([list(ids)]), use_cache=True)
+            while getattr(answer, "past_key_values", None) is None:
+                said.append(int(answer.logits[0, -1].argmax()))
+                if len(said) == count:
+                    return said
+                answer = self._model(torch.tensor([[*ids, *said]]), use_cache=False)
             while True:
                 said.append(int(answer.logits[0, -1].argmax()))
                 if len(said) == count:
@@ -184,7 +189,8 @@ def folder_model(folder: Path, name: str) -> RunningModel:
     try:
         model = StreamedModel(config, FolderTensors(folder), name)
         model.logits([0])
-    except (NotStreamable, NotImplementedError):
+    except (NotStreamable, NotImplementedError, RuntimeError):
+        # RuntimeError: some layers (Mamba's) use a part's weights without running that part, and so before they are there.
         release()
         return _whole_model(folder, name)
     return model

@@ -11,7 +11,6 @@
 - `facts`: what the records of exports and downloads state.
 """
 
-from tallystick_platform.jobs.attempt import Models
 from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportNotFinished,
@@ -32,7 +31,6 @@ __all__ = [
     "ExportFolders",
     "ExportFacts",
     "Exporter",
-    "Models",
     "Submitted",
     "ExportBusy",
     "ExportNotFinished",

@@ -17,9 +17,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Delivered
 from tallystick_platform.exporter.spec import ExportSpec
@@ -28,6 +27,7 @@ from tallystick_platform.jobs.facts import export_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter, Produced
 from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobState, JobStore
 
 T = TypeVar("T")
@@ -36,27 +36,11 @@ WAITING = "waiting"
 PUBLISHING = "publishing"
 
 
-class Models(Protocol):
-    """The registered models."""
-
-    def resolve(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """The version that a reference names for a viewer; None is the operator. Raises: UnknownModel."""
-        ...
-
-    def find(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """The same, also where it was retired meanwhile. Raises: UnknownModel."""
-        ...
-
-    def path(self, version: ModelVersion) -> Path:
-        """Where its files lie."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """What every attempt uses. `turn` lets one of them work at a time."""
 
-    models: Models
+    models: Registry
     store: JobStore
     folders: ExportFolders
     exporter: Exporter
@@ -112,9 +96,10 @@ class Attempt:
         )
         self.began = True
         version = await whole(lambda: shop.models.find(f"{job.model}@{job.version}", None))
-        shop.folders.need(version.size_bytes)
+        base = None if version.base is None else await whole(lambda: shop.models.find(str(version.base), None))
+        shop.folders.need(needed_bytes(version, base))
         target = await whole(lambda: shop.folders.stage(job.id, job.record_id.hex()))
-        produced = await shop.exporter.run(self._spec(version, target), self._report)
+        produced = await shop.exporter.run(self._spec(version, base, target), self._report)
         self._report(PUBLISHING, 1.0)
         await whole(lambda: self._publish(target, produced))
         self._produced = produced
@@ -133,7 +118,7 @@ class Attempt:
         )
         shop.folders.publish(staged, job.id)
 
-    def _spec(self, version: ModelVersion, target: Path) -> ExportSpec:
+    def _spec(self, version: ModelVersion, base: ModelVersion | None, target: Path) -> ExportSpec:
         job, shop = self.job, self._workshop
         quantization = "" if job.quantization is None else f', "quantization": "{job.quantization}"'
         return ExportSpec(
@@ -148,10 +133,17 @@ class Attempt:
             command=f'POST /v1/models/{job.model}@{job.version}/exports {{"format": "{job.format}"{quantization}}}',
             licence=version.licence,
             signing_key=shop.signing_key,
+            base=None if base is None else shop.models.path(base),
+            base_digest=None if base is None else base.digest,
         )
 
     def _report(self, stage: str, fraction: float) -> None:
         self.stage, self.progress = stage, max(self.progress, fraction)
+
+
+def needed_bytes(version: ModelVersion, base: ModelVersion | None) -> int:
+    """The size of what is exported; an adapter's is its base's, in 32 bits."""
+    return version.size_bytes if base is None else version.size_bytes + 2 * base.size_bytes
 
 
 async def whole(call: Callable[[], T]) -> T:

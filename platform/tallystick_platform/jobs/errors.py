@@ -52,12 +52,12 @@ class TooManyExports(PlatformError, status=409, code="too_many_exports"):
 
 
 class ExportUnsupported(PlatformError, status=400, code="export_unsupported"):
-    """A version that has no files which could be exported."""
+    """A version that cannot be exported as was asked: its configuration tells before any work is done."""
 
-    def __init__(self, *, reference: str, format: str) -> None:  # noqa: A002  the word of the records
-        super().__init__(f"{reference} is stored as {format}, which cannot be exported; only safetensors models can")
+    def __init__(self, *, reference: str, reason: str) -> None:
+        super().__init__(f"{reference} cannot be exported so: {reason}")
         self.reference = reference
-        self.format = format
+        self.reason = reason
 
 
 class PublishFailed(WorkFailed):

@@ -28,7 +28,10 @@ from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Draining, StateConflict, UnknownModel
 from tallystick_platform.exchange import Exchange, HttpFacts, ServerStopped, StopReason
-from tallystick_platform.jobs.attempt import Attempt, Models, Workshop, whole
+from tallystick_platform.exporter.errors import ExportRefused
+from tallystick_platform.exporter.offers import Offers, offers
+from tallystick_platform.exporter.spec import Format
+from tallystick_platform.jobs.attempt import Attempt, Workshop, needed_bytes, whole
 from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportQueueFull,
@@ -41,16 +44,18 @@ from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.jobs.published import Published, export_files
-from tallystick_platform.jobs.recording import JobRecords, Records
+from tallystick_platform.jobs.recording import JobRecords
 from tallystick_platform.jobs.settling import Settling
+from tallystick_platform.registry.entries import ModelVersion
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
+from tallystick_platform.store.journal import Journal
 
 MAX_QUEUED_EXPORTS = 16
 MAX_QUEUED_PER_OWNER = 4
 MAX_KEPT_PER_OWNER = 32  # finished, with their files
 RETRY_QUEUE_S = 60
 GIVE_UP_LIMIT_S = 30.0  # for the record of a job that is given up, while whoever gives it up waits
-EXPORTABLE = frozenset({"safetensors"})
 ID_BYTES = 12
 
 _log = structlog.get_logger(__name__)
@@ -66,8 +71,8 @@ class ExportJobs:
         self,
         *,
         exchange: Exchange,
-        records: Records,
-        models: Models,
+        records: Journal,
+        models: Registry,
         store: JobStore,
         folders: ExportFolders,
         exporter: Exporter,
@@ -129,7 +134,7 @@ class ExportJobs:
         *,
         principal: Principal,
         reference: str,
-        format: str,  # noqa: A002  the API's word
+        format: Format,  # noqa: A002  the API's word
         quantization: str | None,
         http: HttpFacts,
     ) -> Submitted:
@@ -139,9 +144,12 @@ class ExportJobs:
         journal refuse with
         """
         version = await whole(lambda: self._shop.models.resolve(reference, principal.address))
-        if version.format not in EXPORTABLE:
-            raise ExportUnsupported(reference=version.reference, format=version.format)
-        self.folders.need(version.size_bytes)
+        offered, size_bytes = await whole(lambda: (self.offers(version), self._needed(version)))
+        try:
+            offered.require(format, quantization)
+        except ExportRefused as error:
+            raise ExportUnsupported(reference=version.reference, reason=error.reason) from error
+        self.folders.need(size_bytes)
         if await whole(lambda: self._shop.store.kept(principal.address)) >= MAX_KEPT_PER_OWNER:
             raise TooManyExports(limit=MAX_KEPT_PER_OWNER)
         self._check_room(principal.address)
@@ -157,6 +165,17 @@ class ExportJobs:
         live = self._live[job.id] = LiveJob(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")
         return await asyncio.shield(live.accepted)
+
+    def offers(self, version: ModelVersion) -> Offers:
+        """The formats that a version can be exported to, and why not to the others. It reads from the disk. Raises: UnknownModel"""
+        whole_model = self._base(version) or version
+        return offers(self._shop.models.path(whole_model), whole_model.format)
+
+    def _base(self, version: ModelVersion) -> ModelVersion | None:
+        return None if version.base is None else self._shop.models.find(version.base, None)
+
+    def _needed(self, version: ModelVersion) -> int:
+        return needed_bytes(version, self._base(version))
 
     async def find(self, viewer: Address, job_id: str) -> ExportJob:
         """A job as it is at this moment.

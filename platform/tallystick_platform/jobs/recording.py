@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
@@ -21,6 +20,7 @@ from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.errors import Unrecordable
 from tallystick_platform.jobs.facts import ExportFacts, no_request
 from tallystick_platform.store.jobs import ExportJob
+from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
 
 RETRY_RECORD_S = 5.0
@@ -28,19 +28,11 @@ RETRY_RECORD_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class Records(Protocol):
-    """The journal, as far as jobs read it."""
-
-    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
-
-    async def follower(self, record_id: RecordId) -> StoredRecord | None: ...
-
-
 class JobRecords:
     """Writes and finds them. Once `closing()` says that the service stops, what is not written is left to the next start."""
 
     def __init__(
-        self, *, exchange: Exchange, records: Records, facts: ExportFacts, closing: Callable[[], bool]
+        self, *, exchange: Exchange, records: Journal, facts: ExportFacts, closing: Callable[[], bool]
     ) -> None:
         self._exchange = exchange
         self._records = records

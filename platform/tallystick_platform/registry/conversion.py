@@ -1,4 +1,7 @@
-"""Models that must be converted first, by a process of their own: this one never loads torch."""
+"""How an arriving folder is looked at: its headers, its numbers, and the conversion of what must be converted first.
+
+That is done by a process of its own: this one never loads torch.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick_platform.formats.folder import inspect_folder
+from tallystick_platform.formats.soundness import check_numbers
+from tallystick_platform.registry.entries import Facts
 from tallystick_platform.registry.errors import SourceUnusable
 
 MODULE = "tallystick_platform.engine.converting"
@@ -69,3 +76,28 @@ def _read(line: str) -> dict[str, object]:
     except ValueError:
         return {}  # a library that prints
     return said if isinstance(said, dict) else {}
+
+
+def facts_of(folder: Path) -> Facts:
+    """Inspect a folder. Raises: FormatError, UnsafeModel."""
+    report = inspect_folder(folder)
+    return Facts(
+        format=report.format.value,
+        task=report.task.value,
+        architecture=report.architecture,
+        licence=report.licence,
+        dtype=report.dtype,
+        parameters=report.parameters,
+        context_length=report.context_length,
+        size_bytes=report.size_bytes,
+        warnings=report.warnings,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """The ways in which an arriving folder is looked at: its headers, its numbers, and a GGUF file's conversion."""
+
+    facts: Callable[[Path], Facts] = facts_of
+    numbers: Callable[[Path, Progress], None] = check_numbers
+    convert: Callable[[str, Path, Progress], Path] = converted

@@ -18,6 +18,7 @@ from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
 from tallystick_platform.clock import Clock
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.report import ModelFormat
+from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.copying import files_below, link_files
 from tallystick_platform.registry.entries import Facts, Model, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import (
@@ -28,7 +29,6 @@ from tallystick_platform.registry.errors import (
     TaskDiffers,
     VersionExists,
 )
-from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import ModelFolders, Staged, protect, remove_tree, settle
 from tallystick_platform.registry.keeping import Keeping, strip_uncovered
 from tallystick_platform.registry.lookup import Lookup, parsed

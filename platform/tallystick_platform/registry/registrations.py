@@ -44,7 +44,7 @@ class Registration:
     stage: str = "queued"
     progress: float = 0.0
     version: ModelVersion | None = None
-    error: PlatformError | OSError | None = None
+    error: Exception | None = None
 
     @property
     def state(self) -> str:
@@ -103,8 +103,14 @@ class Registrations:
             try:
                 progress("starting", 0.0)
                 registration.version = await asyncio.to_thread(bring, progress)
-            except (PlatformError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  (who asked is owed an end; what is no error of ours is shown as the server's)
                 registration.error = error
-                _log.warning("model.not_registered", model=registration.model, reason=str(error))
+                known = isinstance(error, PlatformError | OSError)
+                _log.warning(
+                    "model.not_registered",
+                    model=registration.model,
+                    reason=str(error),
+                    exc_info=None if known else error,
+                )
             else:
                 _log.info("model.registered", model=registration.version.reference)

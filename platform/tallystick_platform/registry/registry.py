@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import UnknownModel
+from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.entries import (
     UPSTREAM_FORMAT,
     Facts,
@@ -34,7 +35,6 @@ from tallystick_platform.registry.errors import (
     NoFiles,
     SignatureRefused,
 )
-from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import ModelFolders, Staged
 from tallystick_platform.registry.intake import Arrival, Intake, Progress, apart_from, hashed
 from tallystick_platform.registry.keeping import Keeping
@@ -42,6 +42,7 @@ from tallystick_platform.registry.lookup import Lookup, parsed
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.rows import Rows
 from tallystick_platform.registry.signatures import SignaturePolicy, Signatures
+from tallystick_platform.settings import Settings
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.jobs import is_exported
 from tallystick_platform.store.row_macs import RowMacs
@@ -300,3 +301,15 @@ class Registry:
             raise InUse(reference=version.reference, reason="an export of it is under way", remedy=remedy)
         if served(version):
             raise InUse(reference=version.reference, reason="a worker has it loaded", remedy="unload it first")
+
+
+def open_registry(settings: Settings, database: Database, macs: RowMacs, clock: Clock) -> Registry:
+    """Nothing is swept or changed by opening. Raises: SettingsError where a signer's key is none."""
+    return Registry(
+        database,
+        macs,
+        ModelFolders(settings.paths.models_dir),
+        clock,
+        signatures=Signatures(SignaturePolicy(settings.model_signatures), settings.model_signers),
+        quota_bytes=settings.model_quota_bytes,
+    )

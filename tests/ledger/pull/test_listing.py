@@ -104,6 +104,13 @@ def test_what_is_no_export_is_refused(body):
         read_listing(URL, body)
 
 
+def test_a_member_that_stands_twice_is_refused():
+    body = json.dumps(document()).encode()
+    assert read_listing(URL, body)
+    with pytest.raises(PullRefused, match="'files' twice"):
+        read_listing(URL, body.removesuffix(b"}") + b', "files": []}')
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from tallystick.ids import checksum_address
 from tallystick.manifest import hash_folder
 from tallystick_platform.cli import main
-from tallystick_platform.registry import facts
+from tallystick_platform.registry import conversion
 from tests.support.journals import ALICE
 from tests.support.registries import FILES, facts_of_test_folder, write
 
@@ -35,7 +35,7 @@ def _with_test_facts() -> dict[str, object]:
 
     defaults = dict(Registry.__init__.__kwdefaults__ or {})
     assert "looks" in defaults
-    return defaults | {"looks": facts.Looks(facts=facts_of_test_folder, numbers=lambda *_: None)}
+    return defaults | {"looks": conversion.Looks(facts=facts_of_test_folder, numbers=lambda *_: None)}
 
 
 def run(*arguments: str) -> Result:

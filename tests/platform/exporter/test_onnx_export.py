@@ -93,6 +93,14 @@ def test_a_language_model_computes_the_same_with_its_cache(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("write", [onnx_models.write_gemma2, onnx_models.write_gemma3])
+def test_a_model_with_sliding_windows_computes_the_same(tmp_path: Path, write: Any) -> None:
+    report = export(write(tmp_path / "source"), tmp_path / "target", parity_tokens=12)
+    assert report.passed, report.failures
+    assert (report.greedy_equal, report.greedy_tokens) == (12, 12)
+
+
+@pytest.mark.usefixtures("here")
 def test_four_bits_keep_eight_in_the_head_that_the_embedding_shares(tmp_path: Path) -> None:
     sizes = {"hidden_size": 64, "num_attention_heads": 4, "head_dim": 16}
     source = write_tiny_model(tmp_path / "source", **sizes)

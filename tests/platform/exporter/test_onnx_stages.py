@@ -68,7 +68,7 @@ def test_a_failure_keeps_its_reason(tmp_path: Path) -> None:
 def test_a_process_that_says_nothing_fails_with_its_status_and_its_last_words_are_for_the_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ExportFailed, match="ended with status 3$"):
+    with pytest.raises(ExportFailed, match=r"ended with status 3$"):
         run(tmp_path, "silent")
     assert capfd.readouterr().err == "the last words\n"
 

@@ -22,6 +22,7 @@ from tallystick_platform.exporter.weights import INDEX_NAME, Weights
 from tallystick_platform.exporter.whole import NotRun
 from tallystick_platform.formats.errors import FormatError
 from tests.support.exports import silent, spec_for, write_source
+from tests.support.onnx_models import write_mamba
 
 
 @pytest.fixture
@@ -251,3 +252,13 @@ def test_progress_only_goes_up(source: Path, target: Path) -> None:
     export_safetensors(spec_for(source, target, shard_bytes=16_384), lambda _stage, fraction: seen.append(fraction))
     assert seen == sorted(seen)
     assert 0.0 <= seen[0] <= seen[-1] <= 1.0
+
+
+def test_a_model_whose_layers_use_each_others_weights_is_run_whole_and_without_a_cache(
+    tmp_path: Path, target: Path
+) -> None:
+    source = write_mamba(tmp_path / "source")
+    report, _ = export_safetensors(spec_for(source, target), silent)
+    assert report.passed
+    assert (report.max_logit_difference, report.greedy_equal) == (0.0, 12)
+    assert "loaded whole" in report.runtime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.store.jobs import ExportJob, JobState
 from tests.support.exchange import PRINCIPAL, SENDER, unavailable
 from tests.support.export_jobs import (
+    CONFIG,
     HTTP,
     MODEL_OWNER,
     OTHERS_ADDRESS,
@@ -50,7 +52,7 @@ OTHER = replace(PRINCIPAL, token_id="tok-2", address=OTHERS_ADDRESS)
 
 async def test_an_export_is_published_with_the_files_that_its_record_names(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
-        job = await exports.finished(quantization="Q8_0")
+        job = await exports.finished(format="gguf", quantization="Q8_0")
         taken, record = exports.bench.journal.records
         folder = tmp_path / "exports" / job.id
         manifest = hash_folder(folder)
@@ -65,7 +67,7 @@ async def test_an_export_is_published_with_the_files_that_its_record_names(tmp_p
     assert (record.follows, record.request) == (job.record_id, None)
     assert said(record) == {"manifest_digest": to_hex(manifest.digest), "files": listed}
     assert taken.parameters == record.parameters
-    assert record.parameters == {"export": job.id, "format": "safetensors", "quantization": "Q8_0"}
+    assert record.parameters == {"export": job.id, "format": "gguf", "quantization": "Q8_0"}
     assert taken.time.admitted_at <= record.time.started_at <= record.time.admitted_at <= record.time.finished_at
     assert (record.model.id, record.model.weights_digest) == ("acme/tiny", b"\x33" * 32)
     assert record.price.device_time_us > 0
@@ -280,6 +282,37 @@ async def test_anothers_private_model_does_not_exist(tmp_path: Path) -> None:
         with pytest.raises(UnknownModel):
             await exports.submit()
         assert exports.bench.journal.admitted == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "config", "reason"),
+    [
+        (("gguf", None), {"architectures": ["Gemma2ForCausalLM"]}, "'Gemma2ForCausalLM' is not written as GGUF"),
+        (("onnx", None), {"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel is not among the architectures"),
+        (("onnx", "int8"), {"architectures": ["WhisperForConditionalGeneration"]}, "as fp32, not as 'int8'"),
+        (("safetensors", "Q8_0"), {}, "as it is stored, not as 'Q8_0'"),
+    ],
+)
+async def test_what_the_configuration_tells_is_refused_before_admission(
+    tmp_path: Path, asked: tuple[str, str | None], config: dict[str, object], reason: str
+) -> None:
+    async with exports_at(tmp_path) as exports:
+        (exports.models.folder / "config.json").write_text(json.dumps(CONFIG | config))
+        with pytest.raises(ExportUnsupported, match=reason):
+            await exports.submit(format=asked[0], quantization=asked[1])
+        assert exports.bench.journal.admitted == 0
+
+
+async def test_an_adapter_is_exported_with_its_base_and_asks_for_room_for_both(tmp_path: Path) -> None:
+    async with exports_at(tmp_path, free_bytes=(SOURCE_BYTES * 3 - 1) * 5 // 2 + RESERVE_BYTES) as exports:
+        exports.models.bases["acme/base@9"] = a_version(version="9" * 12, digest=b"\x09" * 32)
+        exports.models.version = a_version(format="adapter", base="acme/base@9")
+        assert set(exports.jobs.offers(exports.models.version).formats) == {"safetensors", "gguf", "onnx"}
+        with pytest.raises(DiskFull):
+            await exports.submit()
+        exports.free_bytes = 1 << 40
+        job = await exports.finished()
+        assert job.source_digest == exports.models.version.digest
 
 
 async def test_a_model_without_safetensors_is_refused_before_admission(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tallystick_platform.api.error_table import describe
 from tallystick_platform.errors import Overloaded
 from tallystick_platform.registry import registrations as module
 from tallystick_platform.registry.entries import ModelVersion
@@ -61,6 +62,22 @@ async def test_one_that_fails_says_why() -> None:
     await registrations.settled()
     assert (started.state, started.stage, started.progress) == ("failed", "downloading", 0.5)
     assert str(started.error) == "acme/tiny: no such repository"
+
+
+async def test_an_error_that_nobody_expected_ends_it_too_and_leaves_nothing_half_written(shelf: Shelf) -> None:
+    registrations = Registrations()
+
+    def bring(progress: Progress) -> ModelVersion:
+        with shelf.folders.stage() as staged:
+            (staged.folder / "half").write_bytes(b"written")
+            progress("copying", 0.5)
+            raise ZeroDivisionError("of a library")
+
+    started = registrations.start(ALICE, "tiny", bring)
+    await registrations.settled()
+    assert (started.state, shelf.left()) == ("failed", [])
+    assert started.error is not None
+    assert describe(started.error).status == 500
 
 
 async def test_stopping_breaks_off_what_runs_and_what_waits(shelf: Shelf) -> None:

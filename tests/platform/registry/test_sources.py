@@ -16,10 +16,9 @@ from safetensors.numpy import save_file
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError, UnsafeArchive, UnsafeModel
 from tallystick_platform.registry import sources
-from tallystick_platform.registry.conversion import converted
+from tallystick_platform.registry.conversion import Looks, converted
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.errors import BadReference, DiskFull, SourceUnusable
-from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.sources import Adapter, GgufFile, Source, Upstream, local_source, name_from, register
 from tests.support.journals import ALICE, BOB

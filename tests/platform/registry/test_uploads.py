@@ -13,6 +13,7 @@ import pytest
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.registry import upload_entries, uploads
+from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.entries import Facts, Stage, Visibility
 from tallystick_platform.registry.errors import (
     BadReference,
@@ -24,7 +25,6 @@ from tallystick_platform.registry.errors import (
     UploadRefused,
     UploadUnknown,
 )
-from tallystick_platform.registry.facts import Looks
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.upload_entries import AnnouncedFile, Announcement, Missing, Upload
 from tallystick_platform.registry.uploads import Uploads

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash, response_digest, response_hash
+from tallystick.encoding import decode_value
 from tallystick.errors import OpenError, RecordError
 from tallystick.keys import unwrap_epoch_key
 from tallystick.receipts import signer
@@ -17,7 +18,7 @@ from tallystick.record import BlobRef, Record, State
 from tallystick.sealing import (
     OpenedRecord,
     check_commitments,
-    open_blob,
+    decrypt_blob,
     open_sealed,
     record_secret,
     response_salt,
@@ -247,7 +248,7 @@ async def test_a_large_request_goes_to_a_blob_that_is_given_to_who_names_its_rec
         assert await journal.blob(other.record_id, ref.sealed_digest) is None
         assert await journal.blob(entry.record_id, bytes(32)) is None
     assert blob is not None
-    assert open_blob(blob, ref, entry.record_secret)["body"] == body
+    assert decode_value(decrypt_blob(blob, ref, entry.record_secret))["body"] == body
 
 
 async def test_a_changed_blob_is_not_given_out(setting: Setting) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick_platform.errors import kind_of
-from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
+from tallystick_platform.exporter.errors import ExportFailed
 from tallystick_platform.exporter.onnx.stages import StageJob
 from tallystick_platform.exporter.parity import parity_input
 from tallystick_platform.exporter.spec import Progress
@@ -32,7 +32,7 @@ GREEDY_FILE, STEPS_FILE, TEXT_FILE = "greedy.npy", "steps.npy", "text.npy"
 
 
 def build(job: StageJob, progress: Progress) -> None:
-    """Write graph, weights, tokenizer and the runtime's configuration. Raises: ExportRefused, ExportFailed."""
+    """Write graph, weights, tokenizer and the runtime's configuration. Raises: ExportFailed."""
     run_builder(job, progress)
     carry(job.spec.source, job.spec.target, CARRIED)
     written = json.loads((job.spec.target / "genai_config.json").read_text())["model"]
@@ -41,20 +41,26 @@ def build(job: StageJob, progress: Progress) -> None:
 
 
 def run_builder(job: StageJob, progress: Progress) -> None:
-    """Have the library write the model. Raises: ExportRefused where it does not know the architecture."""
+    """Have the library write the model."""
     from onnxruntime_genai.models import builder
 
     source, target, cache = str(job.spec.source), str(job.spec.target), str(job.scratch / "cache")
     where = ("", source, target, job.plan.precision, "cpu", cache)
     options = builder.parse_extra_options(*where, ["hf_token=false", "hf_remote=false", *_OPTIONS[job.plan.precision]])
+    _tell_rotations(options["hf_details"]["hf_config"])
     progress("writing the ONNX graph", 0.1)
-    try:
-        with _frugal(builder.Model, job.scratch / "weights", progress):
-            builder.create_model(*where, **options)
-    except NotImplementedError as error:
-        reason = f"{job.plan.architecture} is not among the architectures that can be written as ONNX"
-        raise ExportRefused(reason=reason) from error
+    with _frugal(builder.Model, job.scratch / "weights", progress):
+        builder.create_model(*where, **options)
     progress("the ONNX graph is written", 0.95)
+
+
+def _tell_rotations(config: Any) -> None:
+    """Where layers rotate in two ways (Gemma 3), say it in the words that the builder reads: one way for all, and another's base apart."""
+    ways = getattr(config, "rope_parameters", None) or {}
+    if {"full_attention", "sliding_attention"} <= ways.keys():
+        config.rope_local_base_freq = ways["sliding_attention"]["rope_theta"]
+        config.rope_theta = ways["full_attention"]["rope_theta"]
+        config.rope_parameters = dict(ways["full_attention"])
 
 
 @contextmanager
@@ -88,7 +94,7 @@ def run(job: StageJob, progress: Progress) -> None:
 
     prompts = json.loads((job.scratch / PROMPTS_FILE).read_text())
     count = job.spec.parity_tokens
-    generator = _generator(job, max(len(prompts["prompt"]) + count, len(prompts["text"])))
+    generator = _generator(job, max(len(prompts["prompt"]) + count, len(prompts["text"]), _window(job.spec.target)))
     np.save(job.scratch / TEXT_FILE, _read(generator, prompts["text"]))
     generator.rewind_to(0)
     generator.append_tokens(np.array(prompts["prompt"], dtype=np.int32))
@@ -102,6 +108,12 @@ def run(job: StageJob, progress: Progress) -> None:
         progress("generating with the exported files", (index + 1) / count)
     np.save(job.scratch / GREEDY_FILE, np.array(tokens, dtype=np.int64))
     np.save(job.scratch / STEPS_FILE, np.stack(steps))
+
+
+def _window(target: Path) -> int:
+    """What a sliding cache must have room for, however short the text. Units: tokens."""
+    decoder = json.loads((target / "genai_config.json").read_text())["model"]["decoder"]
+    return int(decoder.get("sliding_window", {}).get("window_size", 0))
 
 
 def _generator(job: StageJob, length: int) -> Any:

@@ -32,6 +32,15 @@ INT8_CHOICE_BOUND = 0.75
 _HEADS: Final = ("ForSequenceClassification", "ForTokenClassification", "ForMaskedLM", "ForQuestionAnswering")
 
 
+BUILT: Final = (
+    "Ernie4_5ForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "GemmaForCausalLM", "GptOssForCausalLM", "GraniteForCausalLM",
+    "HunYuanDenseV1ForCausalLM", "Lfm2ForCausalLM", "Lfm2MoeForCausalLM", "LlamaForCausalLM", "MistralForCausalLM",
+    "NemotronForCausalLM", "OlmoForCausalLM", "Phi3ForCausalLM", "PhiForCausalLM", "PhiMoEForCausalLM", "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM", "SmolLM3ForCausalLM",
+)  # fmt: skip
+"""The language models that the builder of onnxruntime-genai writes, and that need no code of their own."""
+
+
 class Family(StrEnum):
     """How a model is built and run as ONNX."""
 
@@ -63,7 +72,27 @@ _BOUNDS: Final[Mapping[tuple[Family, str], Mapping[str, float]]] = {
 def plan(spec: ExportSpec) -> Plan:
     """How to export this model, or why not. Raises: ExportRefused."""
     config = read_config(spec)
-    architecture = (config.get("architectures") or [""])[0]
+    architecture, family = _kind(config)
+    precision = (spec.quantization or "fp32").lower()
+    bound = _BOUNDS.get((family, precision))
+    if bound is None:
+        known = ", ".join(_known(family))
+        raise ExportRefused(reason=f"{architecture} goes to ONNX as {known}, not as {precision!r}")
+    return Plan(family=family, architecture=architecture, precision=precision, bound=bound)
+
+
+def precisions(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The number formats that a model of this configuration can be had in. Raises: ExportRefused, with why in none."""
+    return _known(_kind(config)[1])
+
+
+def _known(family: Family) -> tuple[str, ...]:
+    return tuple(name for kind, name in _BOUNDS if kind is family)
+
+
+def _kind(config: Mapping[str, Any]) -> tuple[str, Family]:
+    """The architecture, and how its family is built. Raises: ExportRefused."""
+    architecture = str((config.get("architectures") or [""])[0])
     if config.get("auto_map"):
         raise ExportRefused(
             reason=f"{architecture or 'the model'} brings code of its own, and no model's code is run here"
@@ -72,13 +101,13 @@ def plan(spec: ExportSpec) -> Plan:
         raise ExportRefused(reason="the model's weights are already quantised; export the model that they came from")
     family = _family(architecture, encoder_decoder=bool(config.get("is_encoder_decoder")))
     if family is Family.LANGUAGE:
+        if architecture not in BUILT:
+            raise ExportRefused(
+                reason=f"{architecture} is not among the architectures that can be written as ONNX: {', '.join(BUILT)}"
+            )
         _check_heads(config)
-    precision = spec.quantization or "fp32"
-    bound = _BOUNDS.get((family, precision))
-    if bound is None:
-        known = ", ".join(name for kind, name in _BOUNDS if kind is family)
-        raise ExportRefused(reason=f"{architecture} goes to ONNX as {known}, not as {precision!r}")
-    return Plan(family=family, architecture=architecture, precision=precision, bound=bound)
+        _check_rotations(config, architecture)
+    return architecture, family
 
 
 def read_config(spec: ExportSpec) -> dict[str, Any]:
@@ -101,6 +130,15 @@ def _check_heads(config: Mapping[str, Any]) -> None:
     if width % HEAD_MULTIPLE:
         reason = f"the model's heads are {width} numbers wide, ONNX Runtime takes multiples of {HEAD_MULTIPLE}"
         raise ExportRefused(reason=reason)
+
+
+def _check_rotations(config: Mapping[str, Any], architecture: str) -> None:
+    """The builder would scale the rotation of local layers, too. Raises: ExportRefused."""
+    ways = config.get("rope_parameters") or {}
+    whole = ways.get("full_attention") if isinstance(ways, dict) else None
+    scaled = whole.get("rope_type", "default") != "default" if isinstance(whole, dict) else config.get("rope_scaling")
+    if architecture == "Gemma3ForCausalLM" and scaled:
+        raise ExportRefused(reason=f"{architecture} with a scaled rotary embedding cannot be written as ONNX")
 
 
 def _family(architecture: str, *, encoder_decoder: bool) -> Family:

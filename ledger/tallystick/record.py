@@ -1,12 +1,14 @@
-"""The twenty-two fields of a record, and what each holds.
+"""The record of one request: its twenty-two fields, what each holds, the bounds that encoding holds them to, and what is charged.
 
-Attribute names are the keys of the encoding (SPEC 1); `ProofOfCompute.class_` alone differs, for the language's sake.
+Attribute names are the keys of the encoding (SPEC 1); `ProofOfCompute.class_` alone differs, for the language's sake. Text is measured
+in bytes of UTF-8. Without its large fields, which can move to blobs, a record within these bounds always fits one transaction: a request
+that was admitted can always be recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -29,6 +31,45 @@ LARGE_FIELDS: Final = ("prompt", "request", "response", "instructions")
 
 OUTPUT_KINDS: Final = ("text", "message", "vector", "labels", "scores", "media", "tensor", "document")
 PRICE_BASES: Final = ("device-time", "tokens", "fixed")
+
+MAX_RECORD_BYTES: Final = 262_144
+"""The encoded record; while it has more, its largest field moves to a blob."""
+MAX_PADDED_BYTES: Final = 122_880
+"""The compressed and padded record: what one transaction of 128 KiB can carry."""
+MIN_BLOB_BYTES: Final = 1_025
+"""A smaller value never moves to a blob."""
+MAX_BLOB_BYTES: Final = 32 * 1_048_576
+"""The encoded value in a blob: twice the largest request body that the service accepts."""
+
+MAX_INTEGER: Final = 2**53 - 1
+"""Named integers stay exact in JSON and JavaScript."""
+MIN_VALUE_INTEGER: Final = -(2**63)
+MAX_VALUE_INTEGER: Final = 2**63 - 1
+MAX_DEPTH: Final = 16
+"""Containers inside containers within one field's value."""
+
+MAX_NAME_BYTES: Final = 512
+MAX_PATH_BYTES: Final = 1024
+MAX_ERROR_MESSAGE_BYTES: Final = 2048
+MAX_PARAMETERS: Final = 64
+MAX_PARAMETERS_BYTES: Final = 8192
+MAX_OUTPUTS: Final = 2048
+MAX_USAGE_COUNTS: Final = 16
+MAX_COUNT_NAME_BYTES: Final = 64
+MAX_RATE_MICROS: Final = 10**14
+MAX_TARGET_BYTES: Final = 4096
+REQUEST_SALT_BYTES: Final = 16
+SENDER_NONCE_BYTES: Final = 32
+SENDER_SIGNATURE_BYTES: Final = 65
+MAX_TOPLOC_BYTES: Final = 8192
+MAX_GPU_COUNT: Final = 65_536
+MAX_PER_HOUR_MICROS: Final = 10**14
+MAX_DEVICE_TIME_US: Final = 10**11
+"""About 28 hours; with MAX_PER_HOUR_MICROS it keeps every charge within MAX_INTEGER."""
+
+MICROSECONDS_PER_HOUR: Final = 3_600_000_000
+COUNTS_PER_RATE: Final = 1_000_000
+"""A rate is the price of a million."""
 
 
 class State(StrEnum):
@@ -232,3 +273,27 @@ class Record:
     sender: Sender
     follows: RecordId | None = None
     proof_of_compute: ProofOfCompute | None
+
+
+def charge_micros(price: Price, usage: Usage | None) -> int:
+    """What `price.charge_micros` must be, rounded up once at the end. Units: micro-units of the currency.
+
+    Requires: a price that encodes, so that its rates are those of its basis.
+    """
+    if price.basis == "device-time":
+        return -(-price.per_hour_micros * price.device_time_us // MICROSECONDS_PER_HOUR)
+    rates = price.rates or {}
+    if price.basis == "fixed":
+        return rates["request"]
+    counts = usage or {}
+    return -(-sum(rate * counts.get(name, 0) for name, rate in rates.items()) // COUNTS_PER_RATE)
+
+
+def charged(price: Price, usage: Usage | None) -> Price:
+    """The price with what it comes to; whatever charge stood in it is replaced."""
+    return replace(price, charge_micros=charge_micros(price, usage))
+
+
+def clip_text(text: str, max_bytes: int) -> str:
+    """Shorten text to at most `max_bytes` of UTF-8, on a character's edge, with `?` for lone surrogates."""
+    return text.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
