@@ -328,17 +328,12 @@ class QueueFull(PlatformError, status=429, code="queue_full"):
 
 
 class WorkerDied(PlatformError, status=503, code="worker_died"):
-    """The worker process ended while it held the request; carries what it had delivered until then."""
+    """The worker process ended while it held the request."""
 
-    def __init__(
-        self, *, worker: str, reason: str, delivered_text: str = "", output_tokens: int = 0, device_time_us: int = 0
-    ) -> None:
+    def __init__(self, *, worker: str, reason: str) -> None:
         super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
         self.worker = worker
         self.reason = reason
-        self.delivered_text = delivered_text
-        self.output_tokens = output_tokens
-        self.device_time_us = device_time_us
 
 
 class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", param="messages"):

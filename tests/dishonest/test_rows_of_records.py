@@ -119,8 +119,7 @@ def replayed(monkeypatch):
 
         def load(self):
             return lambda folder, record, base: Replayed(
-                text="What the named model says.",
-                finish_reason="stop",
+                outputs=(chat_output("What the named model says.", "stop"),),
                 usage=record.usage,
                 engine=MODEL.engine,
                 engine_version=MODEL.engine_version,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tallystick_platform.engine.model_store import DEMO_MODEL, resolve_model
+from tallystick_platform.engine.model_store import resolve_model
+from tallystick_platform.formats.packaged import DEMO
 
 
 def models_dir() -> Path:
@@ -16,4 +17,4 @@ def models_dir() -> Path:
 
 def real_model() -> Path:
     """The converted folder."""
-    return resolve_model(DEMO_MODEL, models_dir(), lambda stage, fraction: None)
+    return resolve_model(DEMO, models_dir(), lambda stage, fraction: None)

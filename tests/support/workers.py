@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tallystick_platform.dispatch import Dispatcher, PoolConfig, ProviderInfo, WorkerPool
+from tallystick.ids import Address
+from tallystick_platform.dispatch import Dispatcher, Fleet, PoolConfig, ProviderInfo, Servable, WorkerPool
+from tallystick_platform.errors import UnknownModel
 from tests.support.clocks import FixedClock
 
 PROVIDER = ProviderInfo(id="p", name="Provider", address=b"\x11" * 20, price_per_hour_micros=500_000, currency="USD")
@@ -33,11 +35,33 @@ def pool_config(folder: Path, **changes: Any) -> PoolConfig:
     return PoolConfig(**{**values, **changes})
 
 
+class EmptyCatalog:
+    """A registry without any model."""
+
+    async def resolve(self, reference: str, viewer: Address | None) -> Servable:
+        raise UnknownModel(model=reference)
+
+    async def knows(self, reference: str) -> bool:
+        return False
+
+    async def pinned(self) -> list[Servable]:
+        return []
+
+    def forget(self) -> None:
+        return
+
+
+def dispatcher_over(pool: WorkerPool) -> Dispatcher:
+    """A dispatcher that has nothing but the pool's standing workers."""
+    fleet = Fleet(pool, PROVIDER, needed=lambda _: 0, available=lambda: 0, clock=FixedClock(NOW_US))
+    return Dispatcher(pool, EmptyCatalog(), fleet)
+
+
 @asynccontextmanager
 async def running(folder: Path, **changes: Any) -> AsyncIterator[tuple[Dispatcher, WorkerPool]]:
     """A started pool whose first worker serves."""
     pool = WorkerPool(pool_config(folder, **changes), FixedClock(NOW_US))
-    dispatcher = Dispatcher(pool)
+    dispatcher = dispatcher_over(pool)
     await dispatcher.start_workers()
     try:
         async with asyncio.timeout(LIMIT_S):

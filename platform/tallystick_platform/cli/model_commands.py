@@ -39,7 +39,7 @@ def model() -> None:
 @json_option
 @reports_errors
 def add(as_json: bool, **options: object) -> None:
-    """Register a model. SOURCE is a folder, a .gguf, .onnx or .skops file, hf:OWNER/NAME[@REVISION], a URL or `demo`."""
+    """Register a model. SOURCE is a folder, a .gguf, .onnx or .skops file, hf:OWNER/NAME[@REVISION], a URL, `demo` or `demo-embedding`."""
     from tallystick_platform.cli.models import Wanted
     from tallystick_platform.cli.models import add as run
 

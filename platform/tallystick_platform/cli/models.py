@@ -13,11 +13,12 @@ from tallystick_platform.cli.opening import opened
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.cli.progress import progress_bar
 from tallystick_platform.clock import SystemClock
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
 from tallystick_platform.registry.registry import Registry, open_registry
 from tallystick_platform.registry.shown import shown_model, shown_version
-from tallystick_platform.registry.sources import DEMO, GgufFile, Source, Upstream, local_source, register
+from tallystick_platform.registry.sources import Source, Upstream, local_source, packaged_source, register
 
 MICROS = 1_000_000
 
@@ -70,8 +71,8 @@ def add(wanted: Wanted, *, as_json: bool) -> None:
 
 def source_of(wanted: Wanted) -> Source:
     """The source that the operator named."""
-    if wanted.source == DEMO:
-        return GgufFile(model=DEMO)
+    if wanted.source in PACKAGED:
+        return packaged_source(wanted.source)
     if wanted.source.startswith(HUB_PREFIX):
         return parse_hub(wanted.source, with_token=True)
     if wanted.source.startswith(("http://", "https://")):

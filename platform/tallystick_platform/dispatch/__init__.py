@@ -8,13 +8,13 @@
 """
 
 from tallystick_platform.dispatch.dispatcher import Dispatcher
-from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.fleet import Fleet, LoadedVersion
 from tallystick_platform.dispatch.generation import Generation, Progress
 from tallystick_platform.dispatch.link import Claim, Link
 from tallystick_platform.dispatch.place import PoolConfig
 from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.dispatch.pool import WorkerPool
-from tallystick_platform.dispatch.versions import Catalog, LoadedVersion, Servable, needed_bytes
+from tallystick_platform.dispatch.versions import Catalog, Servable, needed_bytes
 from tallystick_platform.protocol import ProviderInfo
 
 __all__ = [

@@ -16,10 +16,10 @@ import structlog
 
 from tallystick.ids import Address
 from tallystick_platform import errors
-from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.fleet import Fleet, LoadedVersion
 from tallystick_platform.dispatch.link import Claim, Link
 from tallystick_platform.dispatch.pool import WorkerPool
-from tallystick_platform.dispatch.versions import Catalog, Key, LoadedVersion, Servable
+from tallystick_platform.dispatch.versions import Catalog, Key, Servable
 from tallystick_platform.protocol import ModelInfo, ProviderInfo
 
 MIN_VERSION_CHARS = 8
@@ -29,9 +29,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Chooses among the workers of a pool. Catalog and fleet come together or not at all."""
+    """Chooses among the workers of a pool; `fleet` loads versions of `catalog` beside the standing ones."""
 
-    def __init__(self, pool: WorkerPool, catalog: Catalog | None = None, fleet: Fleet | None = None) -> None:
+    def __init__(self, pool: WorkerPool, catalog: Catalog, fleet: Fleet) -> None:
         self._pool = pool
         self._catalog = catalog
         self._fleet = fleet
@@ -60,7 +60,7 @@ class Dispatcher:
 
     def loaded(self) -> list[LoadedVersion]:
         """The registered versions that are loaded beside the standing model."""
-        return [] if self._fleet is None else self._fleet.loaded()
+        return self._fleet.loaded()
 
     async def claim(self, reference: str, viewer: Address | None, task: str) -> Claim:
         """A place with the least loaded worker of this model, counted from now on; the model is loaded first if need be.
@@ -85,7 +85,7 @@ class Dispatcher:
             servable = next((one.servable for one in self.loaded() if one.servable.reference == reference), None)
         if servable is None:
             await self._unregistered(reference)
-        if servable is None or self._fleet is None or servable.key in self._pool.stood:
+        if servable is None or servable.key in self._pool.stood:
             raise errors.ModelPinned(model=reference)
         return await self._fleet.unload(servable)
 
@@ -93,12 +93,11 @@ class Dispatcher:
         """Whether a worker has this version loaded, or is loading it."""
         key = (model_id, digest)
         standing = any(_key(link.placement.model) == key for link in self._pool.standing)
-        return standing or (self._fleet is not None and self._fleet.uses(key))
+        return standing or self._fleet.uses(key)
 
     def forget(self) -> None:
         """The registry was changed in this process. Called from any thread."""
-        if self._catalog is not None:
-            self._catalog.forget()
+        self._catalog.forget()
         if self._loop is not None:
             with suppress(RuntimeError):  # closed: nobody asks any more
                 self._loop.call_soon_threadsafe(self._changed.set)
@@ -114,9 +113,8 @@ class Dispatcher:
         """Start the pool; workers become ready later, and pinned versions after them."""
         self._loop = asyncio.get_running_loop()
         await self._pool.start()
-        if self._catalog is not None:
-            self._tasks.append(asyncio.create_task(self._preload(self._catalog), name="preload"))
-            self._tasks.append(asyncio.create_task(self._watch_registry(), name="registry"))
+        self._tasks.append(asyncio.create_task(self._preload(), name="preload"))
+        self._tasks.append(asyncio.create_task(self._watch_registry(), name="registry"))
 
     async def wait_ready(self) -> None:
         """Return once a standing worker serves."""
@@ -127,8 +125,7 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._fleet is not None:
-            await self._fleet.stop()
+        await self._fleet.stop()
         await self._pool.stop()
 
     async def follow_registry(self) -> None:
@@ -136,15 +133,15 @@ class Dispatcher:
         hidden: set[Key] = set()
         withdrawn: set[Key] = set()
         for key, model in list(self._pool.stood.items()):
-            servable = await self._offered(_full_name(model))
-            if servable is None and await self._is_known(model):
+            servable, known = await self._offered(_full_name(model)), await self._is_known(model)
+            if servable is None and known:
                 withdrawn.add(key)
             elif servable is not None and not servable.public:
                 hidden.add(key)
         for one in self.loaded():
             if await self._offered(one.servable.reference) is None:
                 hidden.add(one.servable.key)
-                if self._fleet is not None and await self._fleet.withdraw(one.servable):
+                if await self._fleet.withdraw(one.servable):
                     _log.info("model.withdrawn", model=one.servable.reference)
         self._hidden = hidden | withdrawn
         await self._rest_or_rise(withdrawn)
@@ -170,9 +167,9 @@ class Dispatcher:
                 async with asyncio.timeout(WITHDRAWN_CHECK_S):
                     await self._changed.wait()
 
-    async def _preload(self, catalog: Catalog) -> None:
+    async def _preload(self) -> None:
         """Load what is pinned. What cannot be loaded now is tried again when it is asked for."""
-        for servable in await catalog.pinned():
+        for servable in await self._catalog.pinned():
             try:
                 await self.load(servable.reference, None)
             except errors.PlatformError as error:
@@ -183,13 +180,11 @@ class Dispatcher:
         servable = await self._resolve(reference, viewer)
         if servable is None:
             return await self._unregistered(reference)
-        if self._fleet is None or not self._fleet.uses(servable.key):
+        if not self._fleet.uses(servable.key):
             await self._pool.settled()  # what is asked for may be what the standing workers are about to serve
         if servable.key in self._pool.stood:
             self._known.add(servable.key)
             return self._standing([servable.key], reference)
-        if self._fleet is None:
-            raise errors.UnknownModel(model=reference)
         return [await self._fleet.obtain(servable)]
 
     async def _unregistered(self, reference: str) -> Sequence[Link]:
@@ -211,8 +206,6 @@ class Dispatcher:
 
     async def _resolve(self, reference: str, viewer: Address | None) -> Servable | None:
         """What the registry has under this reference; None where it has nothing that this viewer may ask for."""
-        if self._catalog is None:
-            return None
         try:
             return await self._catalog.resolve(reference, viewer)
         except errors.UnknownModel:
@@ -228,7 +221,7 @@ class Dispatcher:
     async def _is_known(self, model: ModelInfo) -> bool:
         """Whether the registry knows a standing version, or did: what was removed since is served no more than what is retired."""
         key = _key(model)
-        if self._catalog is not None and key not in self._known and await self._catalog.knows(_full_name(model)):
+        if key not in self._known and await self._catalog.knows(_full_name(model)):
             self._known.add(key)
         return key in self._known
 

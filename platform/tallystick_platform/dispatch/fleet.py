@@ -21,7 +21,7 @@ from tallystick_platform.clock import NS_PER_S, Clock, bounded_wait_s
 from tallystick_platform.dispatch.link import Link
 from tallystick_platform.dispatch.place import Place, PlaceConfig
 from tallystick_platform.dispatch.pool import WorkerPool
-from tallystick_platform.dispatch.versions import Key, LoadedVersion, Servable
+from tallystick_platform.dispatch.versions import Key, Servable
 from tallystick_platform.protocol import ProviderInfo
 
 MAX_LOADED = 16  # versions, a process each
@@ -34,12 +34,17 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class Version:
-    """A loaded version and the place of its worker."""
+class LoadedVersion:
+    """A loaded version and the place of its worker. Units: bytes, as estimated before it was loaded."""
 
     servable: Servable
     place: Place
     needed_bytes: int
+
+    @property
+    def serving(self) -> bool:
+        """Whether its worker is there; otherwise it is being started again."""
+        return self.place.link is not None
 
     @property
     def requests(self) -> int:
@@ -84,7 +89,7 @@ class Fleet:
         self._available = available
         self._clock = clock
         self._max_loaded = max_loaded
-        self._versions: dict[Key, Version] = {}
+        self._versions: dict[Key, LoadedVersion] = {}
         self._loads: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[Key, Failure] = {}
         self._took_s: dict[Key, float] = {}
@@ -97,15 +102,7 @@ class Fleet:
 
     def loaded(self) -> list[LoadedVersion]:
         """The versions that are loaded now."""
-        return [
-            LoadedVersion(
-                servable=version.servable,
-                serving=version.place.link is not None,
-                requests=version.requests,
-                needed_bytes=version.needed_bytes,
-            )
-            for version in self._versions.values()
-        ]
+        return list(self._versions.values())
 
     def uses(self, key: Key) -> bool:
         """Whether a version is loaded or being loaded."""
@@ -215,7 +212,7 @@ class Fleet:
                 raise self._failed(servable, str(came_up))
         self.loads += 1
         self._time(servable.key, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
-        self._versions[servable.key] = Version(servable=servable, place=place, needed_bytes=needed)
+        self._versions[servable.key] = LoadedVersion(servable=servable, place=place, needed_bytes=needed)
         _log.info("model.loaded", model=servable.reference, needed_bytes=needed, loaded=len(self._versions))
 
     async def _make_room(self, servable: Servable, needed: int) -> None:
@@ -242,10 +239,10 @@ class Fleet:
                 )
             await self._end(idle[0])
 
-    def _idle(self, version: Version) -> bool:
+    def _idle(self, version: LoadedVersion) -> bool:
         return not (version.servable.pinned or version.requests or version.servable.key in self._waiting)
 
-    async def _end(self, version: Version) -> None:
+    async def _end(self, version: LoadedVersion) -> None:
         del self._versions[version.servable.key]  # first of all: from here on nobody can claim it
         await self._pool.close(version.place)
         self.unloads += 1
@@ -292,6 +289,6 @@ class Fleet:
         )
 
 
-def _wait_s(busy: list[Version]) -> int:
+def _wait_s(busy: list[LoadedVersion]) -> int:
     """How long until the first of some busy versions has nothing left to do. Units: whole seconds."""
     return min((one.place.link.wait_s for one in busy if one.place.link is not None), default=bounded_wait_s(0))

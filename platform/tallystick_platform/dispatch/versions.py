@@ -1,4 +1,4 @@
-"""Registered versions as the dispatcher knows them: what the registry offers to one who asks, and which of it is loaded."""
+"""Registered versions as the registry offers them to one who asks, and what each takes of memory."""
 
 from __future__ import annotations
 
@@ -70,16 +70,6 @@ class Servable:
             if found not in served:
                 reason = f"its {what} is {found}, and workers here compute {' and '.join(sorted(served))}"
                 raise errors.NotServable(model=self.reference, reason=reason)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedVersion:
-    """One loaded version, for whoever asks. Units: bytes, as estimated before it was loaded; requests under way."""
-
-    servable: Servable
-    serving: bool
-    requests: int
-    needed_bytes: int
 
 
 class Catalog(Protocol):

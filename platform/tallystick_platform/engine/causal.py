@@ -92,11 +92,26 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
 
     Raises: ModelUnusable.
     """
-    return CausalModel(library_model(folder, dtype, adapter).to(device).eval(), dtype=dtype, device=device)
+    return CausalModel(library_model(folder, dtype, adapter).to(device), dtype=dtype, device=device)
 
 
 def library_model(folder: Path, dtype: torch.dtype, adapter: Path | None = None) -> Any:
     """The same as the library's own model. Raises: ModelUnusable."""
+    import transformers
+
+    model = load_library_model(transformers.AutoModelForCausalLM, folder, dtype)
+    if adapter is not None:
+        model = _merged(model, adapter)
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ModelUnusable(reason="it is an encoder and a decoder, not a causal language model")
+    return model.eval()
+
+
+def load_library_model(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...] = ()) -> Any:
+    """A model of the library's, by one of its Auto classes. Tensors may lack whose names begin with one of `unused`.
+
+    Raises: ModelUnusable.
+    """
     refuse_foreign(folder)
     # Nothing here may reach for the network: everything needed is in the folder.
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
@@ -108,7 +123,7 @@ def library_model(folder: Path, dtype: torch.dtype, adapter: Path | None = None)
         settings: Any = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if hasattr(settings, ENTRY):  # what is left of it after `refuse_foreign` is contradicted by the weights
             delattr(settings, ENTRY)
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        model, found = kind.from_pretrained(
             folder,
             config=settings,
             dtype=dtype,
@@ -117,26 +132,19 @@ def library_model(folder: Path, dtype: torch.dtype, adapter: Path | None = None)
             trust_remote_code=False,
             output_loading_info=True,
         )
-        model, found = loaded
-        _refuse_unfilled(found)
-        if adapter is not None:
-            model = _merged(model, adapter)
-    except ModelUnusable:
-        raise
     except Exception as error:  # the library raises nothing narrower over models that it does not know
-        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {kind_of(error)}") from error
-    if getattr(model.config, "is_encoder_decoder", False):
-        raise ModelUnusable(reason="it is an encoder and a decoder, not a causal language model")
-    return model
+        raise ModelUnusable(reason=f"it cannot be loaded: {kind_of(error)}") from error
+    _refuse_unfilled(found, unused)
+    return model.eval()
 
 
 def refuse_foreign(folder: Path) -> None:
     """Raises: ModelUnusable for a folder whose configuration asks for code of its own or for quantised arithmetic."""
-    _read_json(folder / "config.json", MAX_CONFIG_BYTES)
+    read_json(folder / "config.json", MAX_CONFIG_BYTES)
     try:
         config = read_config(folder)
     except FormatError as error:
-        raise ModelUnusable(reason=f"{folder.name} cannot be loaded: {kind_of(error)}") from error
+        raise ModelUnusable(reason=f"it cannot be loaded: {kind_of(error)}") from error
     if "auto_map" in config:
         raise ModelUnusable(
             reason="its config.json asks for Python code of its own (auto_map), which is never run here"
@@ -145,9 +153,9 @@ def refuse_foreign(folder: Path) -> None:
         raise ModelUnusable(reason="this engine does not compute quantised weights")
 
 
-def _refuse_unfilled(found: Mapping[str, Any]) -> None:
+def _refuse_unfilled(found: Mapping[str, Any], unused: tuple[str, ...]) -> None:
     """Raises: ModelUnusable where the files did not fill the model: the library would go on with random numbers in those places."""
-    missing = sorted(map(str, found.get("missing_keys", ())))
+    missing = sorted(name for name in map(str, found.get("missing_keys", ())) if not name.startswith(unused))
     if missing:
         raise ModelUnusable(reason=f"its files lack {len(missing)} of the model's tensors, {missing[0]} among them")
     if found.get("mismatched_keys"):
@@ -158,7 +166,7 @@ def check_base(adapter: Path, digest: bytes) -> None:
     """Raises: ModelUnusable for an adapter whose own files name another base than the one with this digest."""
     if not (adapter / BASE_FILE).exists():
         return
-    named = _read_json(adapter / BASE_FILE, MAX_ADAPTER_CONFIG_BYTES).get("base_digest")
+    named = read_json(adapter / BASE_FILE, MAX_ADAPTER_CONFIG_BYTES).get("base_digest")
     if named != digest.hex():
         raise ModelUnusable(reason=f"the adapter belongs to the base with digest {named}, not to {digest.hex()}")
 
@@ -179,23 +187,35 @@ def _merged(model: Any, adapter: Path) -> Any:
     """The base with the adapter's weights added to its own. Raises: ModelUnusable where an adapter cannot be merged."""
     import peft
 
-    _read_json(adapter / ADAPTER_CONFIG, MAX_ADAPTER_CONFIG_BYTES)
+    read_json(adapter / ADAPTER_CONFIG, MAX_ADAPTER_CONFIG_BYTES)
     if not (adapter / ADAPTER_WEIGHTS).is_file():  # the library would go on to look for a pickle
         raise ModelUnusable(reason=f"the adapter has no {ADAPTER_WEIGHTS}")
-    attached: Any = peft.PeftModel.from_pretrained(model, adapter, is_trainable=False, local_files_only=True)
-    if not hasattr(attached.base_model, "merge_and_unload"):
-        kind = attached.peft_config["default"].peft_type
-        raise ModelUnusable(reason=f"adapters of the kind {kind} cannot be merged into their base")
-    return attached.merge_and_unload(safe_merge=True)
-
-
-def _read_json(path: Path, limit_bytes: int) -> dict[str, Any]:
     try:
-        if path.stat().st_size > limit_bytes:
-            raise ModelUnusable(reason=f"{path.name} is larger than {limit_bytes} bytes")
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelUnusable(reason=f"{path.name} cannot be read: {kind_of(error)}") from error
+        attached: Any = peft.PeftModel.from_pretrained(model, adapter, is_trainable=False, local_files_only=True)
+        if hasattr(attached.base_model, "merge_and_unload"):
+            return attached.merge_and_unload(safe_merge=True)
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelUnusable(reason=f"the adapter cannot be attached to its base: {kind_of(error)}") from error
+    kind = attached.peft_config["default"].peft_type
+    raise ModelUnusable(reason=f"adapters of the kind {kind} cannot be merged into their base")
+
+
+def read_json(path: Path, limit_bytes: int) -> dict[str, Any]:
+    """A configuration. Raises: ModelUnusable."""
+    try:
+        found = json.loads(read_text(path, limit_bytes))
+    except (ValueError, RecursionError) as error:
+        raise ModelUnusable(reason=f"{path.name} is not JSON") from error
     if not isinstance(found, dict):
         raise ModelUnusable(reason=f"{path.name} does not hold an object")
     return found
+
+
+def read_text(path: Path, limit_bytes: int) -> str:
+    """A file of a model's. Raises: ModelUnusable."""
+    try:
+        if path.stat().st_size > limit_bytes:
+            raise ModelUnusable(reason=f"{path.name} is larger than {limit_bytes} bytes")
+        return path.read_text()
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(reason=f"{path.name} cannot be read: {kind_of(error)}") from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, kind_of
 
 Progress = Callable[[str, float], None]
 
@@ -57,7 +57,7 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
         progress("converting the weights", 0.35)
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, STORED_DTYPE))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelUnusable(reason=f"{source.name} cannot be converted: {error}") from error
+        raise ModelUnusable(reason=f"{source.name} cannot be converted: {kind_of(error)}") from error
     # The library would write the file's quantisation into the config although the weights are now plain numbers.
     model.hf_quantizer = None
     model.is_quantized = False
@@ -89,10 +89,10 @@ def read_provenance(folder: Path) -> Provenance | None:
         return None
     try:
         if path.stat().st_size > MAX_PROVENANCE_BYTES:
-            raise ModelUnusable(reason=f"{path} is larger than {MAX_PROVENANCE_BYTES} bytes")
+            raise ModelUnusable(reason=f"{path.name} is larger than {MAX_PROVENANCE_BYTES} bytes")
         return Provenance(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise ModelUnusable(reason=f"{path} cannot be read: {error}") from error
+        raise ModelUnusable(reason=f"{path.name} cannot be read: {kind_of(error)}") from error
 
 
 def file_sha256(path: Path) -> str:
@@ -109,7 +109,7 @@ def _quantisation(source: Path) -> str:
     try:
         return "unknown" if kind is None else gguf.LlamaFileType(kind).name.removeprefix("MOSTLY_")
     except ValueError as error:
-        raise ModelUnusable(reason=f"{source.name} is quantised in an unknown way: {error}") from error
+        raise ModelUnusable(reason=f"{source.name} is quantised in an unknown way") from error
 
 
 def _header(source: Path, key: str) -> Any:
@@ -120,7 +120,7 @@ def _header(source: Path, key: str) -> Any:
         field = gguf.GGUFReader(source, "r").get_field(key)
         return None if field is None else field.contents()
     except (OSError, ValueError) as error:
-        raise ModelUnusable(reason=f"{source.name} is not a GGUF file: {error}") from error
+        raise ModelUnusable(reason=f"{source.name} is not a GGUF file: {kind_of(error)}") from error
 
 
 def _cut_as(way: object, tokenizer_file: Path) -> None:

@@ -1,10 +1,11 @@
 """Texts to vectors: an encoder of the transformers library, and how its outputs are pooled.
 
-A folder in the layout of sentence-transformers says itself how its vectors are made (`modules.json`); any other encoder's are the mean of its
-outputs. Vectors have unit length either way.
+A folder in the layout of sentence-transformers says itself how its vectors are made (`modules.json`); any other encoder's are the mean
+of its outputs. Vectors have unit length either way.
 
-Inputs of one length are computed together where this machine shows that they do not change each other's bits. Kernels for very few tokens sum
-in another order than those for more, so a pass never has fewer than `FEWEST_TOKENS`: a lone short input is computed several times over.
+Inputs of one length are computed together where this machine shows that they do not change each other's bits. Kernels for very few tokens
+sum in another order than those for more, so a pass never has fewer than `FEWEST_TOKENS`: a lone short input is computed several times
+over.
 """
 
 from __future__ import annotations
@@ -19,42 +20,65 @@ import structlog
 import torch
 from torch import Tensor
 
-from tallystick_platform.engine.causal import load_library_model, read_json
+from tallystick_platform.engine.causal import load_library_model, read_json, read_text
+from tallystick_platform.engine.model_store import MODULES_FILE
 from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite
 from tallystick_platform.errors import ModelUnusable
 
 ENGINE_NAME = "tallystick-encoder"
-ENGINE_VERSION = "1"
-MODULES_FILE = "modules.json"
 MAX_LAYOUT_BYTES = 1_048_576
 FEWEST_TOKENS = 16
-PASS_TOKENS = 256
+PASS_TOKENS = 128
 """More tokens of short inputs in one pass gain nothing on a CPU."""
-PROBED_LENGTHS = (1, 2, 3, 5, 8, 12, 16, 21, 32, 43, 64, 85, 128)
+PROBED_LENGTHS = (1, 3, 8, 12, 21, 32, 64)
 
 _log = structlog.get_logger(__name__)
 
 Pool = Callable[[Tensor], Tensor]
 """Shapes: [rows, tokens, width] to [rows, width]."""
 
+
+def _weighted_mean(states: Tensor) -> Tensor:
+    """Later tokens weigh more."""
+    weights = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
+    return (states * weights[:, None]).sum(1) / weights.sum()
+
+
 POOLS: Mapping[str, Pool] = {
     "cls": lambda states: states[:, 0],
     "max": lambda states: states.amax(1),
     "mean": lambda states: states.mean(1),
     "mean_sqrt_len_tokens": lambda states: states.sum(1) / states.shape[1] ** 0.5,
-    "weightedmean": lambda states: _weighted_mean(states),
+    "weightedmean": _weighted_mean,
     "lasttoken": lambda states: states[:, -1],
 }
 """By the names of sentence-transformers, in the order in which that joins several of them."""
-_OLDER_NAMES = {"pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean"}
+_OLDER_NAMES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+DEFAULT_LONGEST = 512
+AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "xmod", "longformer"})
+"""Families that number positions from behind the padding token's id, so that fewer are left for tokens."""
 
 
 class Encoder:
     """A loaded encoder. `independent` is false where rows of one pass were seen to change each other."""
 
     def __init__(
-        self, model: Any, texts: TextEncoder, *, pools: Sequence[str], lower_case: bool, longest: int, device: torch.device
+        self,
+        model: Any,
+        texts: TextEncoder,
+        *,
+        pools: Sequence[str],
+        lower_case: bool,
+        longest: int,
+        device: torch.device,
     ) -> None:
         self._model, self._texts = model, texts
         self._pools = [POOLS[name] for name in pools]
@@ -66,7 +90,10 @@ class Encoder:
         self.independent = True
 
     def tokens(self, one: str | Sequence[int]) -> list[int]:
-        """A text's tokens with those that the tokenizer puts around it, or the model's own tokens as they were given. Raises: PromptRejected."""
+        """A text's tokens with those that the tokenizer puts around it, or the model's own tokens as they were given.
+
+        Raises: PromptRejected.
+        """
         if isinstance(one, str):
             one = self._texts.encode_text(one.lower() if self._lower_case else one)
         return checked_tokens(list(one), self.vocabulary)
@@ -109,7 +136,7 @@ class Encoder:
         alone = [self.pooled([row])[0] for row in rows[:2]]
         return all(
             torch.equal(found, expected)
-            for count in {min(2, most), most // 2 + 1, most}
+            for count in {most // 2 + 1, most}
             for found, expected in zip(self.pooled(rows[:count]), alone, strict=False)
         )
 
@@ -117,17 +144,12 @@ class Encoder:
 @torch.inference_mode()
 def _keeps_rows(product: torch.nn.Linear) -> bool:
     weight = product.weight
-    rows = torch.randn(PASS_TOKENS, weight.shape[1], generator=torch.Generator().manual_seed(weight.shape[1])).to(weight)
-    parts = rows.split(FEWEST_TOKENS)
-    alone = torch.cat([product(part) for part in parts])
+    rows = torch.randn(PASS_TOKENS, weight.shape[1], generator=torch.Generator().manual_seed(weight.shape[1])).to(
+        weight
+    )
+    alone = torch.cat([product(rows[at : at + FEWEST_TOKENS]) for at in range(0, PASS_TOKENS, FEWEST_TOKENS)])
     counts = range(FEWEST_TOKENS, PASS_TOKENS + 1)
     return all(torch.equal(product(rows[:count]), alone[:count]) for count in counts)
-
-
-def _weighted_mean(states: Tensor) -> Tensor:
-    """Later tokens weigh more."""
-    weights = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
-    return (states * weights[:, None]).sum(1) / weights.sum()
 
 
 def _unit(vector: Tensor) -> bytes:
@@ -151,32 +173,57 @@ def load_encoder(folder: Path, texts: TextEncoder, dtype: torch.dtype, device: t
     return Encoder(model, texts, pools=pools, lower_case=lower_case, longest=longest, device=device)
 
 
-def engine_version() -> str:
-    """This engine's version with those of the libraries that compute."""
-    import transformers
-
-    return f"{ENGINE_VERSION} (transformers {transformers.__version__}, torch {torch.__version__})"
-
-
 def _layout(folder: Path) -> tuple[list[str], dict[str, Any]]:
     """How vectors are pooled, and what else the folder says of its texts. Raises: ModelUnusable for what is not computed here."""
-    path = folder / MODULES_FILE
-    if not path.is_file():
+    if not (folder / MODULES_FILE).is_file():
         return ["mean"], {}
     try:
-        modules = json.loads(path.read_text()) if path.stat().st_size <= MAX_LAYOUT_BYTES else None
-        kinds = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules or ()]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
-        raise ModelUnusable(reason=f"{MODULES_FILE} cannot be read") from error
+        modules = json.loads(read_text(folder / MODULES_FILE, MAX_LAYOUT_BYTES))
+        kinds = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise ModelUnusable(reason=f"{MODULES_FILE} does not list the modules") from error
     pools = ["mean"]
     for at, (kind, place) in enumerate(kinds):
         if kind == "Pooling" and at == 1:
-            pools = _pools(_below(folder, place) / "config.json")
-        elif not (kind == "Transformer" and at == 0 and place in {"", "0_Transformer"}) and kind != "Normalize":
-            raise ModelUnusable(reason=f"{MODULES_FILE} has the module {kind} in place {at}, which is not computed here")
-    where = _below(folder, kinds[0][1] if kinds else "")
-    if (folder / "config_sentence_transformers.json").is_file():
-        if read_json(folder / "config_sentence_transformers.json", MAX_LAYOUT_BYTES).get("default_prompt_name"):
-            raise ModelUnusable(reason="it puts a prompt of its own before every text, which is not done here")
-    settings = where / "sentence_bert_config.json"
-    return pools, read_json(settings, MAX_LAYOUT_BYTES) if settings.is_file() else {}
+            pools = _pools(_optional(folder, f"{place}/config.json"))
+        elif (kind, at, place) != ("Transformer", 0, "") and kind != "Normalize":
+            raise ModelUnusable(reason=f"{MODULES_FILE} has {kind[:60]} in place {at}, which is not computed here")
+    if _optional(folder, "config_sentence_transformers.json").get("default_prompt_name"):
+        raise ModelUnusable(reason="it puts a prompt of its own before every text, which is not done here")
+    return pools, _optional(folder, "sentence_bert_config.json")
+
+
+def _pools(config: Mapping[str, Any]) -> list[str]:
+    """The names in a pooling module's configuration, in either of its two spellings. Raises: ModelUnusable."""
+    named = config.get("pooling_mode")
+    found = (
+        named
+        if isinstance(named, list)
+        else [named]
+        if named
+        else [name for key, name in _OLDER_NAMES.items() if config.get(key)]
+    )
+    if not found or any(name not in POOLS for name in found) or config.get("include_prompt") is False:
+        raise ModelUnusable(reason="its pooling is not computed here")
+    return [name for name in POOLS if name in found]
+
+
+def _longest(folder: Path, settings: Mapping[str, Any], config: Any) -> int:
+    """Tokens of one input: the least of what the folder, its tokenizer and the model's learned positions say."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and config.model_type in AFTER_PADDING:
+        positions -= (config.pad_token_id or 0) + 1
+    told = [
+        settings.get("max_seq_length"),
+        _optional(folder, "tokenizer_config.json").get("model_max_length"),
+        positions,
+    ]
+    return min((each for each in told if type(each) is int and each > 0), default=DEFAULT_LONGEST)
+
+
+def _optional(folder: Path, name: str) -> dict[str, Any]:
+    """A configuration, empty where there is no such file. Raises: ModelUnusable, for a file outside of the folder too."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelUnusable(reason=f"{MODULES_FILE} names a place outside of the folder")
+    return read_json(path, MAX_LAYOUT_BYTES) if path.is_file() else {}

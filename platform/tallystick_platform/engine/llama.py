@@ -78,7 +78,7 @@ def is_plain_llama(folder: Path) -> bool:
     try:
         config = read_config(folder)
     except FormatError as error:
-        raise ModelUnusable(reason=f"{folder / 'config.json'} cannot be read: {kind_of(error)}") from error
+        raise ModelUnusable(reason=f"config.json cannot be read: {kind_of(error)}") from error
     try:
         read_shape(config)
     except (ModelUnusable, AttributeError, TypeError, ValueError):
@@ -270,7 +270,7 @@ def load_llama(folder: Path, dtype: torch.dtype, device: torch.device) -> LlamaM
     except KeyError as error:
         raise ModelUnusable(reason=f"it has no tensor {error.args[0]}") from error
     except (OSError, ValueError, SafetensorError, FormatError) as error:
-        raise ModelUnusable(reason=f"{folder} cannot be read: {kind_of(error)}") from error
+        raise ModelUnusable(reason=f"its weights cannot be read: {kind_of(error)}") from error
 
 
 def _rotations(shape: LlamaShape, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:

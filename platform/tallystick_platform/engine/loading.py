@@ -1,4 +1,4 @@
-"""A ready audit engine from a configuration: model folder, digest, tokenizer, weights, and the check of its own promise."""
+"""A ready engine from a configuration: model folder, digest, tokenizer, weights, and the check of its own promise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer
@@ -18,16 +18,23 @@ from tallystick_platform.engine.causal import CausalModel, load_causal
 from tallystick_platform.engine.chat_template import load_chat_template
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
+from tallystick_platform.engine.encoder import ENGINE_NAME as ENCODER_NAME
+from tallystick_platform.engine.encoder import Encoder, load_encoder
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
-from tallystick_platform.engine.model_store import resolve_model
+from tallystick_platform.engine.model_store import MODULES_FILE, resolve_model
+from tallystick_platform.engine.oneshot import OneShotEngine
 from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
 from tallystick_platform.engine.weights_digest import DigestCache
 from tallystick_platform.errors import ModelUnusable, kind_of
+from tallystick_platform.formats.packaged import PACKAGED
+from tallystick_platform.formats.report import Task
 from tallystick_platform.formats.sampling import recommended_sampling
+from tallystick_platform.formats.tasks import task_of
 from tallystick_platform.protocol import GpuInfo, ModelInfo, VersionConfig
+from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -52,54 +59,114 @@ class EngineConfig:
     scheduler: SchedulerConfig | None = None
 
 
-def load_engine(config: EngineConfig, progress: Progress) -> AuditEngine:
-    """Raises: ModelUnusable."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where and in what numbers is computed."""
+
+    gpu: GpuInfo
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def exact(self) -> bool:
+        """Whether sums can be repeated to the last bit here."""
+        return self.dtype is torch.float32 and self.device.type == "cpu"
+
+
+def load_engine(config: EngineConfig, progress: Progress) -> AuditEngine | OneShotEngine:
+    """The engine that serves a model: what its files say it is for decides which. Raises: ModelUnusable."""
     torch.set_num_threads(config.threads or available_cores())
-    gpu = _hardware(config.device)
-    device = torch.device("cuda" if gpu.kind == "gpu" else "cpu")
-    name = config.dtype if config.dtype != "auto" else ("float32" if gpu.kind == "cpu" else "bfloat16")
-    dtype = torch.float32 if name == "float32" else torch.bfloat16
+    place = _place(config)
     folder, adapter = _files(config, progress)
     progress("loading the weights", 0.0)
     # The digest of what lies on disk is computed while the weights load, and stands before anything is served.
     with ThreadPoolExecutor(1) as hasher:
         hashed = hasher.submit(_digest, config, folder)
-        forward = load_forward(folder, dtype, device, adapter)
+        if adapter is None and is_encoder(folder):
+            encoder = load_encoder(folder, TextEncoder(_tokenizer(folder)), place.dtype, place.device)
+            return _encoding(config, place, folder, encoder, hashed.result(), progress)
+        forward = load_forward(folder, place.dtype, place.device, adapter)
         codec = load_codec(folder) if adapter is None else load_codec(adapter, folder)
         digest = hashed.result()
     progress("checking that requests do not disturb each other", 0.8)
     found = find_concurrency(forward, None if config.scheduler is None else config.scheduler.max_active)
-    model_id, version = _name(config, folder, digest)
-    provenance = read_provenance(folder)
-    model = ModelInfo(
-        id=model_id,
-        version=version,
-        task="completion" if codec.template is None else "chat",
-        tasks=("completion",) if codec.template is None else ("chat", "completion"),
-        weights_digest=digest,
+    template = codec.template
+    model = _described(
+        config,
+        place,
+        folder,
+        digest,
         engine=ENGINE_NAME if isinstance(forward, LlamaModel) else causal.ENGINE_NAME,
         engine_version=_engine_version(forward, adapter),
-        dtype=name,
-        quantisation=None if provenance is None else f"{provenance.quantisation}, dequantised",
-        device=device.type,
+        task=COMPLETION.name if template is None else CHAT.name,
+        tasks=(COMPLETION.name,) if template is None else (CHAT.name, COMPLETION.name),
         context_length=forward.context_length,
         max_prompt_tokens=min(config.max_prompt_tokens, forward.context_length - 1),
-        chat_template=None if codec.template is None else codec.template.source,
-        chat_template_digest=None if codec.template is None else codec.template.digest,
+        chat_template=None if template is None else template.source,
+        chat_template_digest=None if template is None else template.digest,
         reproducibility=found.reproducibility,
-        created_at=int((folder / "config.json").stat().st_mtime),
         sampling=recommended_sampling(folder if adapter is None else adapter, folder),
     )
     progress("ready", 1.0)
     return AuditEngine(
         model=model,
-        gpu=gpu,
+        gpu=place.gpu,
         forward=forward,
         codec=codec,
         config=config.scheduler or found.scheduler(config.max_requests),
         decode_rows=found.rows,
         folder=adapter or folder,
     )
+
+
+def _encoding(
+    config: EngineConfig, place: _Place, folder: Path, encoder: Encoder, digest: bytes, progress: Progress
+) -> OneShotEngine:
+    """An encoder's engine. Where nothing is exact anyway, inputs share a pass unasked."""
+    progress("checking that requests do not disturb each other", 0.8)
+    if place.exact:
+        encoder.probe()
+    model = _described(
+        config,
+        place,
+        folder,
+        digest,
+        engine=ENCODER_NAME,
+        engine_version=causal.engine_version(),
+        task=EMBEDDING.name,
+        tasks=(EMBEDDING.name,),
+        context_length=encoder.longest,
+        max_prompt_tokens=encoder.longest,
+        chat_template=None,
+        chat_template_digest=None,
+        reproducibility="reproducible" if place.exact else "statistical",
+        dimensions=encoder.dimensions,
+    )
+    progress("ready", 1.0)
+    return OneShotEngine(model=model, gpu=place.gpu, encoder=encoder, max_requests=config.max_requests, folder=folder)
+
+
+def _described(config: EngineConfig, place: _Place, folder: Path, digest: bytes, **own: Any) -> ModelInfo:
+    """The model as records name it; `own` is what its kind of engine adds."""
+    model_id, version = _name(config, folder, digest)
+    provenance = read_provenance(folder)
+    return ModelInfo(
+        id=model_id,
+        version=version,
+        weights_digest=digest,
+        dtype="float32" if place.dtype is torch.float32 else "bfloat16",
+        quantisation=None if provenance is None else f"{provenance.quantisation}, dequantised",
+        device=place.device.type,
+        created_at=int((folder / "config.json").stat().st_mtime),
+        **own,
+    )
+
+
+def is_encoder(folder: Path) -> bool:
+    """Whether the files say that the model is for vectors."""
+    config = causal.read_json(folder / "config.json", causal.MAX_CONFIG_BYTES)
+    sentences = (folder / MODULES_FILE).is_file()
+    return task_of(config, chat_template=False, sentence_encoder=sentences) is Task.EMBEDDING
 
 
 def load_forward(
@@ -139,6 +206,8 @@ def _name(config: EngineConfig, folder: Path, digest: bytes) -> tuple[str, str]:
     """Id and version: as registered, else from the folder's name and digest."""
     if config.version is not None:
         return config.version.model_id, config.version.version
+    if config.model in PACKAGED:
+        return PACKAGED[config.model].name, digest.hex()[:12]
     converted = folder.resolve().is_relative_to(config.models_dir.resolve()) and read_provenance(folder) is not None
     return (folder.parent.name if converted else folder.resolve().name.lower()), digest.hex()[:12]
 
@@ -151,13 +220,7 @@ def _engine_version(forward: LlamaModel | CausalModel, adapter: Path | None) -> 
 
 def load_codec(*folders: Path) -> TextCodec:
     """Tokenizer, template, if there is one, and end tokens of a model, each from the first folder that has it. Raises: ModelUnusable."""
-    path = _first(folders, "tokenizer.json") / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise ModelUnusable(reason=f"{path} cannot be read: {kind_of(error)}") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = _tokenizer(_first(folders, "tokenizer.json"))
     added = tokenizer.get_added_tokens_decoder()
     special = frozenset(token_id for token_id, token in added.items() if token.special)
     spells = set(_decoders(tokenizer))
@@ -178,6 +241,16 @@ def load_codec(*folders: Path) -> TextCodec:
         end_tokens=end_tokens,
         strips_first_space=bool(spells & {"Metaspace", "Strip"}),
     )
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelUnusable(reason=f"tokenizer.json cannot be read: {kind_of(error)}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _decoders(tokenizer: Tokenizer) -> Iterator[str]:
@@ -203,8 +276,14 @@ def _end_tokens(folder: Path) -> frozenset[int]:
     return frozenset(found)
 
 
-def _hardware(device: Device) -> GpuInfo:
-    gpu = None if device == "cpu" else probe_cuda()
-    if gpu is None and device == "cuda":
+def _place(config: EngineConfig) -> _Place:
+    gpu = None if config.device == "cpu" else probe_cuda()
+    if gpu is None and config.device == "cuda":
         raise ModelUnusable(reason="a CUDA device was asked for and there is none")
-    return gpu if gpu is not None else probe_cpu()
+    gpu = gpu or probe_cpu()
+    exact = config.dtype == "float32" or (config.dtype == "auto" and gpu.kind == "cpu")
+    return _Place(
+        gpu=gpu,
+        device=torch.device("cuda" if gpu.kind == "gpu" else "cpu"),
+        dtype=torch.float32 if exact else torch.bfloat16,
+    )

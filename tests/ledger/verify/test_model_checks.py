@@ -1,6 +1,8 @@
 import base64
 import hashlib
 import json
+import math
+import struct
 from dataclasses import replace
 
 import pytest
@@ -64,9 +66,15 @@ def text_of(record):
 def replaying(record, **changes):
     """A replay that gives the record's answer, with changes."""
     means = {name: getattr(MODEL_HERE, name) for name in ("engine", "engine_version", "dtype", "device")}
-    finish_reason = record.response.outputs[0].finish_reason
-    found = Replayed(text=text_of(record), finish_reason=finish_reason, usage=record.usage, gpu=CPU, **means)
+    found = Replayed(outputs=record.response.outputs, usage=record.usage, gpu=CPU, **means)
     return lambda _: replace(found, **changes)
+
+
+def saying(record, text=None, finish_reason="stop"):
+    """The outputs of a replay that says something else, or ends for another reason."""
+    (output,) = record.response.outputs
+    text = text_of(record) if text is None else text
+    return ((text_output if output.kind == "text" else chat_output)(text, finish_reason),)
 
 
 def logged(record):
@@ -233,31 +241,31 @@ def test_the_same_answer_again_is_proven():
 def test_the_same_completion_again_is_proven_and_another_is_not():
     record = answered(response=Response(outputs=(text_output(" a time.", "stop"),)))
     assert replayed_verdict(record).outcome is Outcome.PROVEN
-    assert replayed_verdict(record, text=" a day.").outcome is Outcome.WRONG
+    assert replayed_verdict(record, outputs=saying(record, " a day.")).outcome is Outcome.WRONG
 
 
 @pytest.mark.parametrize(
     "output",
     [
-        vector_output(bytes(4)),
+        Output(kind="document", content={"a": 1}),
         chat_output("Look.", "tool_calls", [{"id": "c", "name": "n", "arguments": "{}"}]),
         chat_output(None, "stop"),
         Output(kind="document", content="A text."),
     ],
-    ids=["a vector", "a call beside a text", "no text", "a document"],
+    ids=["an object", "a call beside a text", "no text", "a document"],
 )
 def test_an_answer_that_is_more_than_text_is_not_compared(output):
     record = answered(response=Response(outputs=(output,)))
     folder = ModelFolder(manifest=manifest(FILES), replay=replaying(answered()))
     verdict = verdict_of(record, folder)
     assert verdict.outcome is Outcome.UNCHECKED
-    assert texts(verdict, Step.REPLAY) == [f"whose answer is more than text, or other (kind {output.kind})"]
+    assert texts(verdict, Step.REPLAY) == [f"whose answer is more than text or vectors (kind {output.kind})"]
 
 
 def test_another_answer_by_the_same_means_is_proven_wrong_where_it_begins_to_differ():
     record = answered()
     text = text_of(record)
-    verdict = replayed_verdict(record, text=text[:5] + "X" + text[6:])
+    verdict = replayed_verdict(record, outputs=saying(record, text[:5] + "X" + text[6:]))
     assert verdict.outcome is Outcome.WRONG
     ((step, where, expected, found),) = failures(verdict)
     assert (step, where) == (19, "record 0")
@@ -265,7 +273,10 @@ def test_another_answer_by_the_same_means_is_proven_wrong_where_it_begins_to_dif
     assert found.startswith("'X")
 
 
-@pytest.mark.parametrize("changes", [{"finish_reason": "length"}, {"usage": {"input_tokens": 9, "output_tokens": 81}}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"outputs": saying(answered(), finish_reason="length")}, {"usage": {"input_tokens": 9, "output_tokens": 81}}],
+)
 def test_the_same_text_that_ended_otherwise_is_proven_wrong(changes):
     verdict = replayed_verdict(answered(), **changes)
     assert verdict.outcome is Outcome.WRONG
@@ -282,7 +293,7 @@ def test_the_same_text_that_ended_otherwise_is_proven_wrong(changes):
     ],
 )
 def test_another_answer_by_other_means_proves_nothing_and_says_by_which(changes):
-    verdict = replayed_verdict(answered(), text="Some answer", **changes)
+    verdict = replayed_verdict(answered(), outputs=saying(answered(), "Some answer"), **changes)
     assert verdict.outcome is Outcome.UNCHECKED
     (reason,) = texts(verdict, Step.REPLAY)
     assert reason.startswith("which differs ('Some answer' from character 0 of 11)")
@@ -301,6 +312,48 @@ def test_of_an_answer_that_was_cut_short_the_delivered_part_is_compared(text, ou
     assert verdict.outcome is outcome
 
 
+def embedding(*vectors, class_="reproducible", **changes):
+    """A record of these vectors."""
+    outputs = tuple(vector_output(struct.pack(f"<{len(vector)}f", *vector)) for vector in vectors)
+    proof = ProofOfCompute(class_=class_, toploc=None)
+    usage = {"input_tokens": 4, "vectors": len(vectors)}
+    return answered(response=Response(outputs=outputs), proof_of_compute=proof, usage=usage, **changes)
+
+
+def giving(*vectors):
+    return embedding(*vectors).response.outputs
+
+
+NEAR, FAR = (0.6001, 0.7999), (0.8, 0.6)
+
+
+def test_the_same_vectors_again_are_proven():
+    assert replayed_verdict(embedding((0.6, 0.8), (1.0, 0.0))).outcome is Outcome.PROVEN
+
+
+@pytest.mark.parametrize("vector", [NEAR, FAR, (0.6, 0.8, 0.0), (math.nan, 0.8)])
+def test_another_bit_of_a_reproducible_vector_is_proven_wrong(vector):
+    verdict = replayed_verdict(embedding((1.0, 0.0), (0.6, 0.8)), outputs=giving((1.0, 0.0), vector))
+    assert verdict.outcome is Outcome.WRONG
+
+
+def test_a_vector_of_the_class_statistical_must_point_the_same_way():
+    record = embedding((0.6, 0.8), class_="statistical")
+    assert replayed_verdict(record, outputs=giving(NEAR)).outcome is Outcome.PROVEN
+    for other in (FAR, (math.nan, 0.8), (math.inf, 0.0), (0.0, 0.0)):
+        verdict = replayed_verdict(record, outputs=giving(other))
+        assert verdict.outcome is Outcome.WRONG
+        assert failures(verdict)[0][2] == "vector 0 with a cosine of at least 0.999"
+
+
+def test_vectors_that_are_missing_are_missed_unless_the_record_was_cut_short():
+    first, both = ((0.6, 0.8),), ((0.6, 0.8), (1.0, 0.0))
+    assert replayed_verdict(embedding(*first), outputs=giving(*both)).outcome is Outcome.WRONG
+    assert replayed_verdict(embedding(*both), outputs=giving(*first)).outcome is Outcome.WRONG
+    cut_short = embedding(*first, state=State.CANCELLED)
+    assert replayed_verdict(cut_short, outputs=giving(*both)).outcome is Outcome.PROVEN
+
+
 def never(_):
     raise AssertionError("nothing may run")
 
@@ -312,7 +365,7 @@ def never(_):
         ({"proof_of_compute": ProofOfCompute(class_="statistical", toploc=None)}, "of the class statistical"),
         ({"response": None}, "without an answer"),
         ({"prompt": None}, "without an answer"),
-        ({"response": Response(outputs=())}, "with 0 "),
+        ({"response": Response(outputs=())}, "without an answer"),
     ],
 )
 def test_what_cannot_be_compared_is_not_run(changes, reason):

@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import Dispatcher, WorkerPool
+from tallystick_platform.dispatch import WorkerPool
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks.embedding import EmbeddingCall
 from tests.support.clocks import FixedClock
 from tests.support.tiny_model import request
-from tests.support.workers import PROVIDER, pool_config, reader, running
+from tests.support.workers import PROVIDER, dispatcher_over, pool_config, reader, running
 
 SLOW = {"step_s": 0.05}
 
@@ -93,7 +93,7 @@ async def test_an_unknown_model_is_told_from_one_that_nobody_serves_now(tmp_path
 
 
 async def test_before_any_worker_serves_there_is_no_provider(tmp_path):
-    dispatcher = Dispatcher(WorkerPool(pool_config(tmp_path), FixedClock()))
+    dispatcher = dispatcher_over(WorkerPool(pool_config(tmp_path), FixedClock()))
     assert not dispatcher.ready
     with pytest.raises(errors.NoProvider):
         await claim(dispatcher)

@@ -10,12 +10,12 @@ import pytest
 from tallystick.record import State
 from tallystick_platform import errors
 from tallystick_platform.clock import MAX_WAIT_S
-from tallystick_platform.dispatch import Dispatcher, Link, WorkerPool
+from tallystick_platform.dispatch import Link, WorkerPool
 from tallystick_platform.dispatch.place import Place, PlaceConfig
 from tallystick_platform.protocol import Call, Cancel, Failed, Finished, Hello, Piece, StepReport, Submit
 from tests.support.clocks import FixedClock
 from tests.support.exchange import MODEL, PLACEMENT, Bench
-from tests.support.workers import PROVIDER, pool_config
+from tests.support.workers import PROVIDER, dispatcher_over, pool_config
 
 WORKERS, PLACES = 4, 64
 
@@ -63,7 +63,7 @@ async def pool(tmp_path) -> WorkerPool:
 
 
 async def test_two_hundred_requests_at_once_spread_evenly_over_four_workers_and_each_is_computed(pool):
-    dispatcher = Dispatcher(pool)
+    dispatcher = dispatcher_over(pool)
     claims = await asyncio.gather(*(dispatcher.claim(MODEL.id, None, "chat") for _ in range(200)))
     for number, claim in enumerate(claims):
         claim.start(call(number))
@@ -72,7 +72,7 @@ async def test_two_hundred_requests_at_once_spread_evenly_over_four_workers_and_
 
 
 async def test_what_exceeds_all_places_is_refused_before_it_is_admitted(pool):
-    dispatcher = Dispatcher(pool)
+    dispatcher = dispatcher_over(pool)
     found = await asyncio.gather(
         *(dispatcher.claim(MODEL.id, None, "chat") for _ in range(300)), return_exceptions=True
     )
@@ -86,7 +86,7 @@ async def test_what_exceeds_all_places_is_refused_before_it_is_admitted(pool):
 
 async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool):
     bench = Bench()
-    bench.parts.dispatcher = Dispatcher(pool)
+    bench.parts.dispatcher = dispatcher_over(pool)
     submitted = []
     for link in pool.links:
         link._send = lambda message, link=link: submitted.append((link, message.call.request_id))
@@ -109,7 +109,7 @@ async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool)
 
 async def test_a_task_that_the_model_does_not_do_is_refused_and_takes_no_place(pool):
     with pytest.raises(errors.TaskNotServed) as caught:
-        await Dispatcher(pool).claim(MODEL.id, None, "speech")
+        await dispatcher_over(pool).claim(MODEL.id, None, "speech")
     assert (caught.value.task, caught.value.tasks) == ("speech", MODEL.tasks)
     assert [link.load for link in pool.links] == [0] * WORKERS
 

@@ -84,7 +84,7 @@ async def test_a_model_that_cannot_be_served_is_told_as_the_fault(tmp_path):
         await until(pool, lambda: pool.restarts > 0)
     finally:
         await pool.stop()
-    assert "neither 'demo' nor a folder" in pool.last_fault
+    assert "neither 'demo' nor" in pool.last_fault
 
 
 async def test_a_worker_that_is_not_ready_in_time_is_ended(tmp_path):

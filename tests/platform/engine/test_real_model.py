@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from tallystick_platform.engine.conversion import read_provenance
 from tallystick_platform.engine.loading import EngineConfig, load_engine
-from tallystick_platform.engine.model_store import packaged_gguf
+from tallystick_platform.engine.model_store import packaged_file
 from tallystick_platform.protocol import Finished, Piece
 from tests.support.real_model import models_dir, real_model
 from tests.support.tiny_model import request, turns_of
@@ -52,7 +52,7 @@ def test_at_what_its_makers_recommend_the_model_talks_more_sense_than_at_one(eng
 
 def test_the_conversion_names_its_source():
     provenance = read_provenance(real_model())
-    source = packaged_gguf()
+    source = packaged_file("demo")
     assert provenance.source == source.name
     assert provenance.source_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert provenance.quantisation == "Q4_1"
@@ -124,14 +124,14 @@ def test_neighbours_do_not_change_an_answer(engine, parameters):
 
 async def test_the_model_streams_through_a_worker_process(tmp_path):
     async with running(tmp_path, engine="torch", model="demo", models_dir=models_dir()) as (dispatcher, _):
-        placement = dispatcher.select("smollm2-135m-instruct")
-        generation = dispatcher.start(placement, request(1, QUESTION, max_tokens=30))
-        deltas = await reader(_collect(generation))
-        assert len(deltas) > 3
-        assert "Paris" in "".join(delta.data for delta in deltas)
-        assert 0 < generation.result.usage["output_tokens"] <= 30
-        assert generation.result.device_time_us > 0
+        claim = await dispatcher.claim("smollm2-135m-instruct", None, "chat")
+        generation = claim.start(request(1, QUESTION, max_tokens=30))
+        pieces = await reader(_collect(generation))
+        assert len(pieces) > 3
+        assert "Paris" in "".join(pieces)
+        assert 0 < generation.progress.usage["output_tokens"] <= 30
+        assert generation.progress.device_time_us > 0
 
 
 async def _collect(generation):
-    return [delta async for delta in generation]
+    return [piece async for piece in generation]

@@ -9,19 +9,18 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tallystick.record import Gpu, Model, ProofOfCompute, Response, State
-from tallystick.tasks import chat_output
-from tallystick.tasks.chat_requests import messages_of
 from tallystick.verify import ReplayRefused
-from tallystick_platform.api.chat_parsing import parse_chat
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.replay import replay
-from tallystick_platform.engine.rerun import request_of
+from tallystick_platform.engine.rerun import call_of
 from tallystick_platform.engine.weights_digest import compute
-from tallystick_platform.protocol import Finished, Piece, VersionConfig
+from tallystick_platform.protocol import Call, Finished, Piece, VersionConfig
+from tallystick_platform.tasks import TASKS
 from tests.support.real_model import real_model
 from tests.support.synthetic_log import synthetic_record
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
-from tests.support.tiny_model import request, write_tiny_model
+from tests.support.tiny_encoder import write_tiny_encoder
+from tests.support.tiny_model import embedding, request, write_tiny_model
 
 SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 40, "max_tokens": 24, "seed": 7, "stop": ("zz",)}
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -36,49 +35,68 @@ def _quiet(stage, fraction):
     pass
 
 
-def serve(folder, others=0, version=None, **parameters):
-    """The record of a chat that a worker answered, beside other requests."""
+def serve(folder, others=0, version=None, prompt=None, parameters=SAMPLED, task="chat"):
+    """The record of a request that a worker answered, beside other requests."""
     with TemporaryDirectory() as scratch:
         config = EngineConfig(model=str(folder), models_dir=Path(scratch), version=version)
         engine = load_engine(config, _quiet)
-    asked = request(1, **parameters)
-    for one in [request(2 + number, text="Somebody else " * number) for number in range(others)]:
-        engine.submit(one)
+    prompt = {"messages": MESSAGES} if prompt is None else prompt
+    asked = Call((1).to_bytes(16), task, TASKS[task].again(prompt, parameters))
+    for number in range(others):
+        text = "Somebody else " * number
+        engine.submit(embedding(2 + number, (text,), 3) if task == "embedding" else request(2 + number, text=text))
     engine.submit(asked)
-    events = []
+    gathered, events = TASKS[task].gather(), []
     while engine.has_work():
         events += [event for event in engine.step() if event.request_id == asked.request_id]
-    text = "".join(event.data for event in events if isinstance(event, Piece))
+    for event in events:
+        if isinstance(event, Piece):
+            gathered.add(event.data)
     (end,) = [event for event in events if isinstance(event, Finished)]
     model, gpu = engine.model, engine.gpu
     return replace(
         synthetic_record(1),
+        task=task,
         model=Model(
             **{name: getattr(model, name) for name in ("id", "version", "weights_digest", "engine", "engine_version")},
             **{name: getattr(model, name) for name in ("dtype", "quantisation", "device")},
         ),
         gpu=Gpu(kind=gpu.kind, name=gpu.name, uuid=None, count=gpu.count, memory_bytes=gpu.memory_bytes, driver=None),
-        parameters={name: getattr(asked, name) for name in SAMPLED},
-        prompt={"messages": list(asked.messages)},
-        response=Response(outputs=(chat_output(text, end.finish_reason),)),
-        usage={"input_tokens": end.usage["input_tokens"], "output_tokens": end.usage["output_tokens"]},
+        parameters=parameters,
+        prompt=prompt,
+        response=Response(outputs=gathered.outputs(end.finish_reason)),
+        usage=end.usage,
         proof_of_compute=ProofOfCompute(class_=model.reproducibility, toploc=None),
     )
 
 
 @pytest.fixture(scope="module")
 def record(folder):
-    return serve(folder, others=3, **SAMPLED)
+    return serve(folder, others=3)
 
 
 def test_a_sampled_answer_that_was_computed_beside_others_comes_out_again(folder, record):
-    found, answer = replay(folder, record), record.response.outputs[0]
+    found = replay(folder, record)
     assert record.usage["output_tokens"] > 1
-    assert (found.text, found.finish_reason, found.usage) == (
-        answer.content["content"],
-        answer.finish_reason,
-        record.usage,
-    )
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
+
+
+@pytest.mark.parametrize("prompt", ["the sun and", [5, 9, 7], [[5, 9, 7]]])
+def test_a_completion_comes_out_again(folder, prompt):
+    record = serve(folder, others=2, prompt={"prompt": prompt}, task="completion")
+    found = replay(folder, record)
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
+    assert [output.kind for output in found.outputs] == ["text"]
+
+
+def test_vectors_come_out_again_to_the_last_bit(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "encoder", pooling={"pooling_mode_mean_tokens": True})
+    prompt = {"input": ["the sun", "moon", "the moon"]}
+    record = serve(folder, others=3, prompt=prompt, parameters={"dimensions": 9}, task="embedding")
+    found = replay(folder, record)
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
+    assert [len(output.content) for output in found.outputs] == [36] * 3
+    assert found.engine == record.model.engine == "tallystick-encoder"
 
 
 def test_the_replay_names_the_means_that_the_record_names(folder, record):
@@ -90,86 +108,46 @@ def test_the_replay_names_the_means_that_the_record_names(folder, record):
 
 @pytest.mark.model
 def test_the_packaged_model_gives_its_answer_again():
-    record = serve(real_model(), others=1, **(SAMPLED | {"max_tokens": 12}))
+    record = serve(real_model(), others=1, parameters=SAMPLED | {"max_tokens": 12})
     found = replay(real_model(), record)
-    assert (found.text, found.usage) == (record.response.outputs[0].content["content"], record.usage)
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
 
 
 def test_another_seed_gives_another_answer(folder, record):
     other = replace(record, parameters=dict(record.parameters) | {"seed": 8})
-    assert replay(folder, other).text != record.response.outputs[0].content["content"]
+    assert replay(folder, other).outputs != record.response.outputs
 
 
 def test_the_request_is_the_one_that_the_engine_had(record):
-    again = request_of(replace(record, parameters=dict(record.parameters) | {"user": "somebody"}))
-    asked = request(1, **SAMPLED)
-    names = ("temperature", "top_p", "top_k", "max_tokens", "seed", "stop")
-    assert [getattr(again, name) for name in names] == [getattr(asked, name) for name in names]
-    assert again.messages == list(asked.messages)
+    again = call_of(replace(record, parameters=dict(record.parameters) | {"user": "somebody"}))
+    draw = {**SAMPLED, "stop": tuple(SAMPLED["stop"])}
+    assert again == replace_id(request(1, **draw), bytes(record.id))
 
 
-def test_numbers_are_taken_however_they_were_asked_for():
-    asked = SAMPLED | {"temperature": 1, "top_k": 40.0, "n": 1}
-    again = request_of(replace(synthetic_record(1), prompt={"messages": MESSAGES}, parameters=asked))
-    assert (again.temperature, again.top_k) == (1.0, 40)
-    assert [type(value) for value in (again.temperature, again.top_k)] == [float, int]
-
-
-@pytest.mark.parametrize(
-    ("asked", "drawn"),
-    [
-        ({"top_p": 0}, (0.0, 1.0, 40)),
-        ({"top_p": 0, "top_k": -1, "temperature": 2}, (0.0, 1.0, 0)),
-        ({"top_k": -1}, (0.8, 0.9, 0)),
-        ({"top_k": 0, "top_p": 1}, (0.8, 1, 0)),
-    ],
-)
-def test_what_clients_say_in_another_way_is_drawn_as_the_engine_says_it(asked, drawn):
-    parameters = SAMPLED | asked | {"presence_penalty": 0, "tools": (), "logprobs": False}
-    prompt = {"messages": MESSAGES, "logit_bias": {}, "response_format": {"type": "text"}}
-    again = request_of(replace(synthetic_record(1), prompt=prompt, parameters=parameters))
-    assert (again.temperature, again.top_p, again.top_k) == drawn
-
-
-def test_messages_become_turns_as_the_service_makes_them():
-    body = b"""{"model":"m","messages":[{"role":"developer","content":"Be brief."},
-      {"role":"user","content":[{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]},
-      {"role":"assistant","content":"Yes?","refusal":null,"tool_calls":[]},{"role":"assistant","content":null},
-      {"role":"user","content":"","name":"ann"}]}"""
-    sent = parse_chat(body).request
-    record = replace(synthetic_record(1), prompt={"messages": list(messages_of(sent.reading))}, parameters=SAMPLED)
-    assert tuple(request_of(record).messages) == sent.turns
+def replace_id(call, request_id):
+    return Call(request_id, call.task, call.body)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"task": "embedding"}, "the task is embedding"),
-        ({"parameters": SAMPLED | {"logit_bias": 1}}, "does not know the parameter 'logit_bias'"),
-        ({"parameters": {name: value for name, value in SAMPLED.items() if name != "seed"}}, "parameter seed"),
-        ({"parameters": SAMPLED | {"top_k": True}}, "parameter top_k"),
-        ({"parameters": SAMPLED | {"top_k": "3"}}, "parameter top_k"),
-        ({"parameters": SAMPLED | {"stop": 7}}, "parameter stop"),
-        ({"parameters": SAMPLED | {"stop": (7,)}}, "parameter stop"),
-        ({"parameters": SAMPLED | {"top_k": 3.5}}, "parameter top_k"),
-        ({"prompt": {}}, "holds no messages"),
-        ({"prompt": {"messages": MESSAGES, "tools": [{"type": "function"}]}}, "prompt's 'tools'"),
-        ({"prompt": {"messages": "Hello"}}, "holds no messages"),
-        ({"prompt": {"messages": ["Hello"]}}, "role and content"),
-        ({"prompt": {"messages": [{"role": "user", "content": "a", "refusal": "b"}]}}, "role and content"),
-        ({"prompt": {"messages": [{"role": "user", "content": "a", "": 1}]}}, "role and content"),
-        ({"parameters": SAMPLED | {"n": 2}}, "parameter 'n'"),
-        ({"parameters": SAMPLED | {"frequency_penalty": 0.5}}, "parameter 'frequency_penalty'"),
-        ({"prompt": {"messages": [{"role": "user", "content": 7}]}}, "something else than text"),
-        ({"prompt": {"messages": [{"role": "user", "content": [{"type": "image"}]}]}}, "something else than text"),
-        ({"prompt": {"messages": [{"role": "user", "content": [b"a"]}]}}, "something else than text"),
-        ({"prompt": {"messages": [{"role": "user", "content": None}]}}, "no text"),
+        ({"task": "export"}, "the task is export, and this release runs chat, completion, embedding again"),
+        ({"parameters": SAMPLED | {"logit_bias": 1}}, "the record's logit_bias "),
+        ({"parameters": {name: value for name, value in SAMPLED.items() if name != "seed"}}, "record's parameters"),
+        ({"parameters": SAMPLED | {"top_k": True}}, "record's parameters"),
+        ({"parameters": SAMPLED | {"stop": (7,)}}, "record's parameters"),
+        ({"parameters": SAMPLED | {"n": 2}}, "the record's n "),
+        ({"prompt": {}}, "the record's messages is not a list"),
+        ({"prompt": None}, "the record's prompt is not in the record"),
+        ({"prompt": {"messages": MESSAGES, "tools": [{"type": "function"}]}}, "the record's tools"),
+        ({"prompt": {"messages": [{"role": "user", "content": None}]}}, r"the record's messages\[0\]\.content"),
+        ({"task": "embedding", "prompt": {"input": ["a"]}}, "the record's temperature"),
     ],
 )
 def test_what_cannot_be_asked_again_is_refused_by_name(changes, reason):
     record = replace(synthetic_record(1), **({"parameters": SAMPLED, "prompt": {"messages": MESSAGES}} | changes))
     with pytest.raises(ReplayRefused, match=reason):
-        request_of(record)
+        call_of(record)
 
 
 @pytest.mark.parametrize(
@@ -209,11 +187,11 @@ def test_a_folder_that_is_no_model_is_refused(record, tmp_path):
 
 def test_a_model_of_another_architecture_is_run_again_by_the_engine_that_ran_it(tmp_path):
     folder = write_tiny_causal(tmp_path / "qwen")
-    record = serve(folder, **SAMPLED)
+    record = serve(folder)
     found = replay(folder, record)
     assert (found.engine, found.engine_version) == (record.model.engine, record.model.engine_version)
     assert found.engine == "tallystick-causal"
-    assert (found.text, found.usage) == (record.response.outputs[0].content["content"], record.usage)
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
 
 
 @pytest.fixture(scope="module")
@@ -233,12 +211,12 @@ def adapter(tmp_path_factory):
         base_folder=str(base),
         base_digest=digest,
     )
-    return base, folder, serve(folder, version=version, **SAMPLED)
+    return base, folder, serve(folder, version=version)
 
 
 def test_an_adapter_is_run_again_on_its_base(adapter):
     base, folder, record = adapter
-    assert replay(folder, record, base).text == record.response.outputs[0].content["content"]
+    assert replay(folder, record, base).outputs == record.response.outputs
 
 
 def test_an_adapter_without_its_base_is_refused_with_the_option_to_give(adapter):

@@ -87,7 +87,7 @@ def test_a_symbolic_link_is_refused(folder):
 
 def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelUnusable, match="holds no files"):
+    with pytest.raises(ModelUnusable, match="there are no files"):
         compute(tmp_path / "empty")
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,22 @@ from safetensors.numpy import save_file
 
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError, UnsafeArchive, UnsafeModel
+from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.registry import sources
 from tallystick_platform.registry.conversion import Looks, converted
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.errors import BadReference, DiskFull, SourceUnusable
 from tallystick_platform.registry.folders import RESERVE_BYTES
-from tallystick_platform.registry.sources import Adapter, GgufFile, Source, Upstream, local_source, name_from, register
+from tallystick_platform.registry.sources import (
+    Adapter,
+    GgufFile,
+    Source,
+    Upstream,
+    local_source,
+    name_from,
+    packaged_source,
+    register,
+)
 from tests.support.journals import ALICE, BOB
 from tests.support.model_files import small_gguf, write_model, zip_bytes
 from tests.support.registries import Shelf, facts_of_test_folder
@@ -196,10 +207,24 @@ def test_weights_are_read_where_they_are_safetensors(shelf: Shelf, form: str, re
 def test_the_demos_licence_is_its_publishers(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(shelf.models_dir / "converted")
     (tmp_path / "packaged.gguf").write_bytes(small_gguf())
-    monkeypatch.setattr(sources, "packaged_gguf", lambda: tmp_path / "packaged.gguf")
+    monkeypatch.setattr(sources, "packaged_file", lambda model: tmp_path / "packaged.gguf")
     monkeypatch.setattr(sources, "converted", lambda *_: shelf.models_dir / "converted")
     version = bring(shelf, GgufFile(model="demo"))
-    assert (version.source, version.licence) == ({"kind": "demo"}, sources.DEMO_LICENCE)
+    assert (version.source, version.licence) == ({"kind": "demo"}, PACKAGED["demo"].licence)
+
+
+def test_the_packaged_encoder_is_registered_as_what_it_is(shelf: Shelf) -> None:
+    shelf.registry.looks = Looks()
+    version = bring(shelf, packaged_source("demo-embedding"))
+    assert (version.model.id, version.task, version.format) == ("all-minilm-l6-v2", "embedding", "safetensors")
+    assert (version.source, version.licence) == ({"kind": "demo-embedding"}, "apache-2.0")
+
+
+def test_a_packaged_model_whose_package_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> None:
+    gone = {"demo-embedding": replace(PACKAGED["demo-embedding"], package="no_such_package")}
+    monkeypatch.setattr("tallystick_platform.registry.conversion.PACKAGED", gone)
+    with pytest.raises(SourceUnusable, match="no_such_package"):
+        bring(shelf, packaged_source("demo-embedding"))
 
 
 def test_a_gguf_file_that_lies_is_refused_before_it_is_converted(shelf: Shelf, tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Encoders with random weights in the layout of sentence-transformers, in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+WIDTH, LONGEST = 48, 64
+WORDS = ("the", "sun", "moon", "river", "stick", "debt", "a", "of", "miller", "[", "]", "sep", "cls", "##s")
+
+
+def encoder_tokenizer() -> Tokenizer:
+    """Word pieces, with a token before and one after every text."""
+    vocabulary = {word: at for at, word in enumerate((*SPECIAL, *WORDS))}
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+def write_tiny_encoder(folder: Path, *, pooling: dict[str, Any] | None = None, longest: int | None = LONGEST) -> Path:
+    """A BERT folder; with a `pooling` configuration it has the layout of sentence-transformers."""
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=WIDTH,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=2 * LONGEST,
+        pad_token_id=0,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    encoder_tokenizer().save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 2 * LONGEST}))
+    if pooling is not None:
+        kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+        modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+        (folder / "modules.json").write_text(json.dumps(modules))
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
+    return folder
