@@ -33,12 +33,13 @@ def main() -> int:
     parser.add_argument("target", type=Path, metavar="DIR", help="a folder that does not exist yet")
     parser.add_argument("--format", choices=("safetensors", "onnx", "gguf"), required=True)
     parser.add_argument("--quantization", help="such as F16, Q8_0, int4, int8; unset: what the format keeps best")
+    parser.add_argument("--base", type=Path, help="with --local, where FOLDER is an adapter: the folder of its base")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--client", type=Path, help="a client file as `make run` writes one: server and token")
     where.add_argument("--local", action="store_true", help="export here, without a server")
     arguments = parser.parse_args()
     if arguments.local:
-        return local(Path(arguments.model), arguments.target, arguments.format, arguments.quantization)
+        return local(Path(arguments.model), arguments.base, arguments.target, arguments.format, arguments.quantization)
     return remote(arguments.model, arguments.target, arguments.format, arguments.quantization, arguments.client)
 
 
@@ -71,7 +72,7 @@ def remote(model: str, target: Path, kind: str, quantization: str | None, client
     return 0
 
 
-def local(source: Path, target: Path, kind: Any, quantization: str | None) -> int:
+def local(source: Path, base: Path | None, target: Path, kind: Any, quantization: str | None) -> int:
     """Export a folder in this process."""
     from tallystick_platform.errors import PlatformError
     from tallystick_platform.exporter.run import run
@@ -93,6 +94,8 @@ def local(source: Path, target: Path, kind: Any, quantization: str | None) -> in
             licence=report.licence,
             command=f"export_model.py {source.name} --format {kind}"
             + (f" --quantization {quantization}" if quantization else ""),
+            base=base,
+            base_digest=None if base is None else hash_folder(base).digest,
         )
         result = run(spec, tell)
     except PlatformError as error:

@@ -263,3 +263,35 @@ def test_values_are_compared_by_what_they_are(one, other, same):
 )
 def test_a_reference_names_the_recorded_model_or_does_not(reference, named):
     assert names_model(reference, RECORD.model) is named
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "file"),
+    [
+        ("/v1/models/tiny/files/config.json", "tiny", "config.json"),
+        ("/v1/models/acme/tiny@33333333/files/sub/a%20b.txt?x=1", "acme/tiny@33333333", "sub/a b.txt"),
+        ("/v1/models/acme/files/files/x", "acme", "files/x"),
+        ("/v1/models/files/files/x", "files", "x"),
+    ],
+)
+def test_a_models_own_file_is_read_from_the_address(target, model, file):
+    assert read("files/tallystick/1", "GET", target, None, b"") == Reading(
+        prompt=None, system=None, asked={"file": file}, model=model
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "param"),
+    [
+        ("POST", "/v1/models/tiny/files/a", b"", "method"),
+        ("GET", "/v1/models/tiny/files/a", b"x", "body"),
+        ("GET", "/v1/models/tiny/files", b"", "target"),
+        ("GET", "/v1/models/a/b/c/files/a", b"", "target"),
+        ("GET", "/v1/exports/e/files/a", b"", "target"),
+        ("GET", "/v1/models/files/a", b"", "target"),
+    ],
+)
+def test_what_is_no_models_own_file_is_refused(method, target, body, param):
+    with pytest.raises(RequestError) as refused:
+        read("files/tallystick/1", method, target, None, body)
+    assert refused.value.param == param

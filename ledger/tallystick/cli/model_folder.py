@@ -88,7 +88,12 @@ def open_model(folder: Path | None, manifest: Path | None, base: Path | None, *,
     lists = [] if manifest is None else [read_file_list(str(manifest), read_file(manifest))]
     found = _hashed(folder, "hashing the model")
     return ModelFolder(
-        manifest=found, lists=tuple(lists), own=_own_list(folder), made_from=_made_from(folder), replay=replayer
+        manifest=found,
+        lists=tuple(lists),
+        own=_own_list(folder),
+        made_from=_made_from(folder),
+        lacks_base=(folder / ADAPTER_CONFIG).is_file() and not (folder / BASE_NAME).is_file(),
+        replay=replayer,
     )
 
 

@@ -33,6 +33,10 @@ MADE_FROM_IT: Final = Gap(
     "the evidence of the export's own record, --export FILE: it names the source, and lists the files that came out; or the files that"
     " answered, which `tallystick pull --original` fetches",
 )
+NEEDS_BASE: Final = Gap(
+    "the folder is an adapter that does not say to which base it belongs, and a registered one does: its digest covers the base's",
+    "the folder of its base, --base DIR",
+)
 SAME_FILES: Final = "these are the very files that the record names"
 EXPORTED_FILES: Final = (
     "these are the files that the export's record lists; the record names the model that they were made from"
@@ -83,7 +87,7 @@ class ModelFolder:
     """A model folder to hold against a record: its files, lists that may tell which differ, and how to run it, if asked.
 
     `own` is the list in its own signature. `made_from` is the digest of the model that the folder says it was made from, and `exported`
-    what the log says of that, in evidence that holds.
+    what the log says of that, in evidence that holds. `lacks_base`: it is an adapter without the file that names its base.
     """
 
     manifest: Manifest
@@ -91,6 +95,7 @@ class ModelFolder:
     own: FileList | None = None
     made_from: bytes | None = None
     exported: Exported | None = None
+    lacks_base: bool = False
     replay: Replay | None = None
 
 
@@ -132,6 +137,9 @@ def _check_digest(tally: Tally, where: str, record: Record, shown: frozenset[str
     if exported is not None and (exported.source, exported.digest) == (expected, found):
         tally.held[Step.MODEL_DIGEST] += len(folder.manifest.files)
         tally.note(Step.MODEL_DIGEST, DERIVED.format(exported.index), 0)
+        return False
+    if folder.lacks_base:
+        tally.block(Step.MODEL_DIGEST, NEEDS_BASE, 0)
         return False
     own = folder.own
     if folder.made_from == expected and (own is None or own.digest == found):

@@ -28,8 +28,7 @@ from tallystick_platform.api.shapes import MAX_NUMBER
 from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import Visibility
 from tallystick_platform.registry.shown import shown_version, time_of
-from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Upload
-from tallystick_platform.registry.upload_part import Part
+from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Part, Upload
 
 PART_LIMIT_S = 300.0  # for one part to arrive: 28 KB/s
 PIECE_BYTES = 1_048_576

@@ -16,10 +16,10 @@ class UnknownExport(PlatformError, status=404, code="export_not_found"):
 
 
 class UnknownFile(PlatformError, status=404, code="file_not_found"):
-    """The export holds no file of this name."""
+    """The export or the model holds no file of this name."""
 
     def __init__(self) -> None:
-        super().__init__("the export holds no file of this name")
+        super().__init__("there is no file of this name")
 
 
 class ExportNotFinished(PlatformError, status=409, code="export_not_finished"):

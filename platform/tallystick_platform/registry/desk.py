@@ -17,8 +17,7 @@ from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registrations import Registration, Registrations
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import Source, register
-from tallystick_platform.registry.upload_entries import Announcement, Upload
-from tallystick_platform.registry.upload_part import Part
+from tallystick_platform.registry.upload_entries import Announcement, Part, Upload
 from tallystick_platform.registry.uploads import Uploads
 
 SWEEP_EVERY_S = 300.0

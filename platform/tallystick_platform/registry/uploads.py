@@ -41,8 +41,7 @@ from tallystick_platform.registry.intake import Progress
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registry import Registry, silent
 from tallystick_platform.registry.sources import mark_base
-from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Upload
-from tallystick_platform.registry.upload_part import Part
+from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Part, Upload
 from tallystick_platform.registry.upload_rows import UploadRows
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs
