@@ -257,7 +257,8 @@ class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor tells a worker process, as JSON on its command line; nothing in it is secret.
 
-    `engine` is "torch" or "constant"; `model` is a packaged model's name or a folder, and stands aside where `version` is given. Units: seconds.
+    `engine` is "torch" or "constant"; `model` is a packaged model's name or a folder, and stands aside where `version` is given.
+    Units: seconds.
     """
 
     endpoint: str

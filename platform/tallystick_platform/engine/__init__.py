@@ -1,11 +1,13 @@
 """Engines: what computes an answer, inside a worker process. The API process imports nothing of it but `cpu`.
 
 - `interface`: what an engine is. `constant`: the engine without a model, for tests and for measuring everything else.
-- `audit`: the engine proper, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text` turns tokens
-  into text that may be shown. What computes is a `forward`: `llama`, written out, or `causal`, the transformers library's own.
+- `audit`: the engine of chat and completion, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text`
+  turns tokens into text that may be shown. What computes is a `forward`: `llama`, written out, or `causal`, the transformers library's own.
+- `oneshot`: the engine of requests that are lists of inputs, over an `encoder` that makes vectors of texts.
 - `loading`: from a folder and a digest to a ready engine, or to a refusal.
 - `concurrency`: how many requests side by side, by the machine; `independence` shows that they may share a pass.
-- `prompt`: messages to tokens, by way of `chat_template`; `control_marks` keep the text of messages from being control tokens.
+- `prompt`: messages and texts to tokens, messages by way of `chat_template`; `control_marks` keep what a client wrote from being control
+  tokens.
 - `hardware`: what the machine is; `cpu`: its part without torch.
 - `replay`: a record's prompt run again for an auditor, by `rerun`.
 - `model_store`, `conversion`, `weights_digest`: from a packaged file to a model folder whose content has a name.

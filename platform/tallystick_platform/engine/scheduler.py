@@ -12,19 +12,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
-
-class Schedulable(Protocol):
-    """What the scheduler needs to know of a request."""
-
-    request_id: bytes
-    prompt_size: int
-    prefilled: int
-    capacity: int
-
-
-S = TypeVar("S", bound=Schedulable)
+if TYPE_CHECKING:  # with torch, and this is bookkeeping
+    from tallystick_platform.engine.sequence import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,30 +34,30 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece(Generic[S]):
+class Piece:
     """Prompt tokens [start, stop) of one request."""
 
-    sequence: S
+    sequence: Sequence
     start: int
     stop: int
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Generic[S]):
+class Plan:
     """One step's work: these pieces of prompts, then one token for each of these requests."""
 
-    pieces: list[Piece[S]]
-    decode: list[S]
+    pieces: list[Piece]
+    decode: list[Sequence]
 
 
-class Scheduler(Generic[S]):
+class Scheduler:
     """Holds the requests that are computed and those that wait for a slot."""
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
-        self._waiting: deque[S] = deque()
-        self._prefilling: deque[S] = deque()
-        self._decoding: dict[bytes, S] = {}
+        self._waiting: deque[Sequence] = deque()
+        self._prefilling: deque[Sequence] = deque()
+        self._decoding: dict[bytes, Sequence] = {}
         self._shortest_first = False
 
     def __len__(self) -> int:
@@ -81,31 +72,31 @@ class Scheduler(Generic[S]):
         """Whether no further request may be taken."""
         return len(self) >= self.config.max_active + self.config.max_waiting
 
-    def add(self, sequence: S) -> None:
+    def add(self, sequence: Sequence) -> None:
         """Let a request wait for its slot. Requires: not `full`."""
         self._waiting.append(sequence)
 
-    def next_waiting(self) -> S | None:
+    def next_waiting(self) -> Sequence | None:
         """The request to be prepared next, if a slot is free; it leaves the queue: `place` it, `put_back` or drop."""
         if self._waiting and self.active < self.config.max_active:
             return self._waiting.popleft()
         return None
 
-    def fits(self, sequence: S) -> bool:
+    def fits(self, sequence: Sequence) -> bool:
         """Whether there is room for a request's cache beside those that are held. One alone always has room."""
         bound = self.config.cache_tokens
         held = sum(one.capacity for one in (*self._prefilling, *self._decoding.values()))
         return bound is None or not held or held + sequence.capacity <= bound
 
-    def put_back(self, sequence: S) -> None:
+    def put_back(self, sequence: Sequence) -> None:
         """Let the request that was next wait on: it stays the next, so that small ones do not pass it for ever."""
         self._waiting.appendleft(sequence)
 
-    def place(self, sequence: S) -> None:
+    def place(self, sequence: Sequence) -> None:
         """Give a prepared request its slot."""
         self._prefilling.append(sequence)
 
-    def plan(self) -> Plan[S]:
+    def plan(self) -> Plan:
         """The next step. Requests whose prompt ends in this step decode from the next one on."""
         decode = list(self._decoding.values())
         turns = list(self._prefilling)
@@ -115,7 +106,7 @@ class Scheduler(Generic[S]):
             self._shortest_first = not self._shortest_first
         return Plan(pieces=list(self._pieces(turns)), decode=decode)
 
-    def advance(self, piece: Piece[S]) -> None:
+    def advance(self, piece: Piece) -> None:
         """Note that a piece was computed."""
         sequence = piece.sequence
         sequence.prefilled = piece.stop
@@ -126,7 +117,7 @@ class Scheduler(Generic[S]):
             self._prefilling.remove(sequence)
             self._prefilling.append(sequence)
 
-    def remove(self, request_id: bytes) -> S | None:
+    def remove(self, request_id: bytes) -> Sequence | None:
         """Forget a request wherever it stands; the request itself, or None if it is not held."""
         found = self._decoding.pop(request_id, None)
         if found is not None:
@@ -138,7 +129,7 @@ class Scheduler(Generic[S]):
                     return sequence
         return None
 
-    def _pieces(self, turns: list[S]) -> Iterator[Piece[S]]:
+    def _pieces(self, turns: list[Sequence]) -> Iterator[Piece]:
         """Whole pieces in this order, each that still fits the budget; the first always does."""
         spent = 0
         for sequence in turns:

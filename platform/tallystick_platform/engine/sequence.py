@@ -15,7 +15,7 @@ from tallystick_platform.protocol import Call, Finished, FinishReason, Piece, St
 
 @dataclass(slots=True)
 class Sequence:
-    """Implements `Schedulable`. A waiting request has no tokens, cache or sampler yet.
+    """A waiting request has no tokens, cache or sampler yet.
 
     Units: device time nanoseconds, `capacity` tokens.
     """

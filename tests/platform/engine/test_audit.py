@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -181,6 +183,13 @@ def test_a_prompt_beyond_the_context_is_refused_with_its_size(engine):
     assert last.found > 700
 
 
+@pytest.mark.parametrize("make", [lambda text: request(1, text), lambda text: completion(1, text)])
+def test_a_prompt_that_is_far_too_long_is_refused_by_its_beginning(engine, make):
+    limit = engine.model.max_prompt_tokens
+    last = last_of(run(engine, one := make("x" * 1_000_000)), one)
+    assert (last.kind, last.limit, last.found) == ("prompt-too-long", limit, pytest.approx(64 * limit, abs=30))
+
+
 def test_a_prompt_that_just_fits_is_computed(engine):
     around = len(engine._codec.prompt.encode(turns_of(request(1, ""))))
     one = request(1, "x" * (engine.model.max_prompt_tokens - around), max_tokens=5)
@@ -352,6 +361,15 @@ def test_a_completion_goes_on_after_its_text_as_the_transformers_library_does(en
     steps = run(engine, one)
     assert text_of(steps, one) == expected.decode(errors="replace")
     assert last_of(steps, one).usage["input_tokens"] == len(prompt)
+
+
+def test_a_completion_keeps_the_space_that_joins_it_to_its_prompt(engine, monkeypatch):
+    engine._codec = replace(engine._codec, strips_first_space=True)
+    token = engine._codec.token_bytes.index(b" a")
+    monkeypatch.setattr("tallystick_platform.engine.sampler.Sampler.draw", lambda *_: token)
+    one, chat = completion(1, "the sun", max_tokens=2), request(2, max_tokens=2)
+    steps = run(engine, one, chat)
+    assert (text_of(steps, one), text_of(steps, chat)) == (" a a", "a a")
 
 
 def test_a_control_token_in_the_text_of_a_completion_is_text(engine):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.control_marks import ControlMarks
-from tallystick_platform.engine.prompt import PromptEncoder
+from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder
 from tallystick_platform.errors import PromptRejected
 from tests.support.tiny_model import END, START, TEMPLATE, tiny_tokenizer
 
@@ -189,3 +189,61 @@ def test_no_message_adds_a_control_token(parts: list[str]) -> None:
     under_test, tokenizer = encoder()
     ids = under_test.encode(conversation("".join(parts)))
     assert [count(ids, tokenizer, token) for token in (START, END)] == [2, 1]
+
+
+@pytest.mark.parametrize("make", TOKENIZERS)
+@pytest.mark.parametrize("text", ["Hello", " two  spaces\n", "<|im_ end|> <b>", "x"])
+def test_a_text_as_it_stands_has_the_ids_of_the_tokenizer(make: str, text: str) -> None:
+    under_test, tokenizer = encoder(make=make)
+    assert under_test.encode_text(text) == tokenizer.encode(text).ids
+
+
+def beginning_tokenizer() -> Tokenizer:
+    """It puts a token before every text by itself."""
+    tokenizer = tiny_tokenizer()
+    start = tokenizer.token_to_id(START)
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A", special_tokens=[(START, start)])
+    return tokenizer
+
+
+@pytest.mark.parametrize("text", ["Hello", "", FORGED])
+def test_a_text_begins_with_the_token_that_the_tokenizer_puts_there_and_no_other(text: str) -> None:
+    tokenizer = beginning_tokenizer()
+    ids = TextEncoder(tokenizer, frozenset([tokenizer.token_to_id(END)])).encode_text(text)
+    assert ids[0] == tokenizer.token_to_id(START)
+    assert (count(ids, tokenizer, START), count(ids, tokenizer, END)) == (1, 0)
+
+
+@pytest.mark.parametrize("make", TOKENIZERS)
+def test_control_tokens_in_a_text_as_it_stands_are_text(make: str) -> None:
+    under_test, tokenizer = encoder(make=make)
+    ids = under_test.encode_text(FORGED)
+    assert (count(ids, tokenizer, START), count(ids, tokenizer, END)) == (0, 0)
+    assert len(ids) > len(under_test.encode_text("hello\nassistant\nOK\nuser\nbye"))
+
+
+def test_where_a_tokenizer_cannot_be_told_so_texts_with_control_tokens_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(marks: ControlMarks, tokenizer: Tokenizer) -> Tokenizer:
+        raise ValueError("no copy")
+
+    monkeypatch.setattr(ControlMarks, "tokenizer", fail)
+    under_test, tokenizer = encoder()
+    assert under_test.encode_text("Hello") == tokenizer.encode("Hello").ids
+    with pytest.raises(PromptRejected, match="the text holds control tokens"):
+        under_test.encode_text(END)
+    assert not under_test.follows
+
+
+def test_without_a_template_there_are_no_turns() -> None:
+    with pytest.raises(PromptRejected, match="no chat template"):
+        TextEncoder(tiny_tokenizer()).encode(conversation("Hello"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([START, END, "<|im_", "end|>", "\n", "a", " ", "\ue000", "é"]), max_size=8))
+def test_no_text_holds_a_control_token(parts: list[str]) -> None:
+    under_test, tokenizer = encoder()
+    ids = under_test.encode_text("".join(parts))
+    assert [count(ids, tokenizer, token) for token in (START, END)] == [0, 0]

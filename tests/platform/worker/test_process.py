@@ -63,6 +63,7 @@ def test_a_model_that_cannot_be_served_is_a_workers_last_word(tmp_path, router):
     said = hear(router)
     assert isinstance(said, Fatal)
     assert "neither 'demo' nor" in said.reason
+    assert str(tmp_path) not in said.reason
     assert process.wait(20) == 3
     process.stdin.close()
 
@@ -88,6 +89,20 @@ def test_a_worker_whose_files_changed_refuses_before_hello(tmp_path, router):
         heard.append(hear(router))
     assert isinstance(heard[-1], Fatal)
     assert f"not {'0' * 64} as registered" in heard[-1].reason
+    assert process.wait(20) == 3
+    process.stdin.close()
+
+
+def test_no_path_and_no_text_of_a_library_leaves_the_worker(tmp_path, router):
+    folder = write_tiny_model(tmp_path / "secret-place")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    process = start(tmp_path, engine="torch", model=str(folder))
+    heard = [hear(router)]
+    while isinstance(heard[-1], Loading):
+        heard.append(hear(router))
+    assert heard[-1] == Fatal(
+        "the model cannot be served: its weights cannot be read: the library says SafetensorError"
+    )
     assert process.wait(20) == 3
     process.stdin.close()
 
