@@ -44,6 +44,8 @@ def open_keyring(settings: Settings) -> Keyring:
     paths = settings.paths
     if settings.mode is Mode.PRODUCTION:
         _refuse_generated(settings)
+    else:
+        _refuse_strange_home(settings)
     auditor_paths = settings.auditor_public_keys
     if not auditor_paths:
         auditor_paths = (paths.auditor_public,)
@@ -128,6 +130,21 @@ def _refuse_generated(settings: Settings) -> None:
         if any(_read_auditor(path).key_id == generated_id for path in settings.auditor_public_keys):
             reason = "names the key that development mode generated: ask each auditor for their own public key"
             raise SettingsError(setting=_AUDITORS_SETTING, reason=reason)
+
+
+def _refuse_strange_home(settings: Settings) -> None:
+    """Development: no key is made in a home that has been at work with keys which are not there."""
+    paths = settings.paths
+    if not paths.journal_path.exists():
+        return
+    named = settings.operator_key_file is not None or settings.operator_key is not None
+    for setting, given, path in (
+        (_OPERATOR_SETTING, named, paths.operator_key),
+        (_AUDITORS_SETTING, bool(settings.auditor_public_keys), paths.auditor_public),
+    ):
+        if not given and not path.exists():
+            reason = f"{paths.home} has a journal and {path.name} is not in it: set what its server runs with, or restore its keys folder"
+            raise SettingsError(setting=setting, reason=reason)
 
 
 def _generate_auditor(paths: Paths) -> None:

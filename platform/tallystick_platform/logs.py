@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on standard error, without anything that a request or its answer said.
+"""Logging on standard error, without anything that a request or its answer said: a JSON object a line, or lines for a person at a terminal.
 
 Events are named `area.what_happened`; what varies goes into fields.
 """
@@ -6,6 +6,7 @@ Events are named `area.what_happened`; what varies goes into fields.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 PRIVATE_FIELDS = frozenset(
@@ -35,6 +37,7 @@ PRIVATE_FIELDS = frozenset(
     }
 )
 REDACTED = "[redacted]"
+FORM_VARIABLE = "TALLYSTICK_LOG_FORMAT"
 
 
 class LossyStream:
@@ -57,22 +60,37 @@ class LossyStream:
             self._stream.flush()
 
 
-def configure_logs(level: str, stream: TextIO | None = None) -> None:
-    """Set up logging for the process. The stream defaults to standard error; what it does not take is lost."""
+def configure_logs(level: str, stream: TextIO | None = None, *, form: str | None = None) -> None:
+    """Set up logging for the process. The stream defaults to standard error; what it does not take is lost.
+
+    `form` is json, text, or auto: text where the stream is a terminal. None asks the environment, for processes without settings.
+    """
+    stream = sys.stderr if stream is None else stream
+    form = os.environ.get(FORM_VARIABLE, "auto") if form is None else form
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # A traceback without its local variables: they would hold prompts, answers and keys.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             redact,
-            structlog.processors.JSONRenderer(),
+            *(_for_people(stream) if form == "text" or (form == "auto" and stream.isatty()) else _FOR_PROGRAMS),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LossyStream(stream or sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, LossyStream(stream))),
         cache_logger_on_first_use=True,
     )
+
+
+# Tracebacks go without their local variables: they would hold prompts, answers and keys.
+_FOR_PROGRAMS: tuple[Processor, ...] = (
+    structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+    structlog.processors.JSONRenderer(),
+)
+
+
+def _for_people(stream: TextIO) -> tuple[Processor, ...]:
+    coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (structlog.dev.ConsoleRenderer(colors=coloured, exception_formatter=structlog.dev.plain_traceback),)
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -144,6 +144,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line that is written."
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Log lines for programs or for people. `auto`: `text` where standard error is a terminal, else `json`.",
+    )
 
     operator_key_file: Path | None = Field(
         None,

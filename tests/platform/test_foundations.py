@@ -31,6 +31,54 @@ def test_a_log_line_is_one_json_object_with_a_time_and_a_level() -> None:
     assert line["timestamp"].endswith("Z")
 
 
+class Terminal(io.StringIO):
+    """A stream at which a person sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_at_a_terminal_reads_lines_and_a_program_reads_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for form, at_terminal, as_json in (
+        ("auto", False, True),
+        ("auto", True, False),
+        ("json", True, True),
+        ("text", False, False),
+    ):
+        stream = Terminal() if at_terminal else io.StringIO()
+        configure_logs("info", stream, form=form)
+        structlog.get_logger().info("journal.opened", size=3, prompt="What is a tally stick?")
+        line = stream.getvalue()
+        assert line.startswith("{") is as_json
+        assert "journal.opened" in line
+        assert "tally stick" not in line
+        assert ("\x1b[" in line) is (at_terminal and not as_json)
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_without_colours_gets_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    stream = Terminal()
+    configure_logs("info", stream, form="auto")
+    structlog.get_logger().info("journal.opened")
+    assert "journal.opened" in stream.getvalue()
+    assert "\x1b[" not in stream.getvalue()
+
+
+def test_a_traceback_for_a_person_has_no_local_variables_either() -> None:
+    stream = io.StringIO()
+    configure_logs("info", stream, form="text")
+    prompt = "What is a tally stick?"
+    try:
+        {}[len(prompt)]
+    except KeyError as error:
+        structlog.get_logger().error("engine.failed", exc_info=error)
+    assert "KeyError" in stream.getvalue()
+    assert prompt not in stream.getvalue()
+
+
 @pytest.mark.parametrize("name", sorted(PRIVATE_FIELDS))
 def test_what_a_request_said_is_never_logged(name: str) -> None:
     stream = io.StringIO()

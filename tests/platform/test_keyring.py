@@ -232,3 +232,20 @@ def test_the_keeper_is_whom_the_settings_name_and_nobody_in_production_where_the
     )
     assert open_keyring(production).keeper is None
     assert not production.paths.keeper_key.exists()
+
+
+@pytest.mark.parametrize(
+    ("lost", "setting"),
+    [("operator_key", "TALLYSTICK_OPERATOR_KEY_FILE"), ("auditor_public", "TALLYSTICK_AUDITOR_PUBLIC_KEYS")],
+)
+def test_no_key_is_made_in_a_home_whose_journal_knows_others(settings: Settings, lost: str, setting: str) -> None:
+    open_keyring(settings)
+    settings.paths.journal_path.parent.mkdir()
+    settings.paths.journal_path.touch()
+    open_keyring(settings)
+    path = getattr(settings.paths, lost)
+    path.unlink()
+    with pytest.raises(SettingsError, match="set what its server runs with") as refused:
+        open_keyring(settings)
+    assert refused.value.setting == setting
+    assert not path.exists()

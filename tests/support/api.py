@@ -23,10 +23,12 @@ from tallystick_platform.api.application import all_handlers
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.openapi_document import ErrorAnswered, address, document
 from tallystick_platform.api.proofs import ProofEncoder, SignedHead
-from tallystick_platform.api.services import BatchView, LedgerView, Readiness, TermsView
+from tallystick_platform.api.services import BatchView, LedgerView, ProviderView, Readiness, TermsView
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
+from tallystick_platform.exporter.offers import Offers
 from tallystick_platform.jobs import UnknownExport
+from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord
 from tests.support.exchange import (
@@ -214,6 +216,11 @@ class NoExports:
 
     cancel = find
 
+    def offers(self, version: ModelVersion) -> Offers:
+        if version.model.id == "orphan":
+            raise UnknownModel(model="its base")
+        return Offers(formats={"gguf": ("F16", "Q8_0")}, refused={"onnx": "no"})
+
     async def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
         return JobPage(jobs=[], next_cursor=None)
 
@@ -251,7 +258,7 @@ class Api(Bench):
         super().__init__(script)
         exporting = exporting or NoExports()
         self.records = FakeRecords(self.journal)
-        self.ready = Readiness(ready=True, parts={"journal": "ok"})
+        self.ready = Readiness(status="ready", parts={"journal": "ok"})
         self.services = Services(
             exchange=self.exchange,
             authenticator=FakeAuthenticator(),
@@ -265,13 +272,13 @@ class Api(Bench):
             readiness=self.readiness,
             metrics=self.metrics,
             clock=self.clock,
-            provider=lambda _: {
-                "id": "local",
-                "name": "Local",
-                "address": to_hex(WRITER.address),
-                "price_per_hour_micros": 500_000,
-                "currency": "USD",
-            },
+            provider=lambda _: ProviderView(
+                id="local",
+                name="Local",
+                address=to_hex(WRITER.address),
+                price_per_hour_micros=500_000,
+                currency="USD",
+            ),
             random=self.random,
             max_body_bytes=MAX_BODY_BYTES,
             request_timeout_s=request_timeout_s,

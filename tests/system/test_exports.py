@@ -127,6 +127,44 @@ def test_a_pulled_export_is_what_the_record_and_the_log_say(
     assert whole.returncode == 0, whole.stdout + whole.stderr
 
 
+def test_over_http_alone_an_answer_is_shown_to_come_from_the_files_and_the_export_from_them(
+    service: Service, killed: tuple[dict[str, Any], dict[str, Any]], tmp_path: Path
+) -> None:
+    client = str(service.home / "keys" / "client.json")
+    answer = service.chat(model="acme/tiny", max_tokens=4).json()["tallystick"]["record_id"]
+    for command in (["--original", "acme/tiny", "original"], [killed[1]["id"], "exported"]):
+        pulled = tallystick("pull", *command[:-1], str(tmp_path / command[-1]), "--client", client)
+        assert pulled.returncode == 0, pulled.stdout + pulled.stderr
+    service.wait_anchored()
+    for name, record in (("answer.json", answer), ("export.json", killed[1]["ended_by"])):
+        (tmp_path / name).write_bytes(service.get(f"/v1/records/{record}/proof").content)
+
+    def verified(folder: str, *options: str) -> tuple[int, str]:
+        arguments = ["--model", str(tmp_path / folder), *options, *service.trusted()]
+        found = tallystick("verify", str(tmp_path / "answer.json"), *arguments)
+        return found.returncode, " ".join((found.stdout + found.stderr).split())
+
+    code, said = verified("original", "--replay")
+    assert (code, "these are the very files that the record names" in said) == (0, True), said
+    code, said = verified("exported", "--export", str(tmp_path / "export.json"))
+    assert (code, "they were exported from those" in said) == (0, True), said
+    code, said = verified("exported")
+    assert (code, "derived from the model that answered" in said) == (2, True), said
+
+
+def test_a_version_is_not_removed_under_its_export(service: Service) -> None:
+    export = ask(service)
+    state_of(service, export, "running")
+    retired = tallystick_server(service, "model", "retire", "acme/tiny")
+    assert retired.returncode == 0, retired.stderr
+    removed = tallystick_server(service, "model", "remove", "acme/tiny")
+    assert removed.returncode != 0
+    assert "an export of it is under way" in removed.stderr + removed.stdout
+    promoted = tallystick_server(service, "model", "promote", "acme/tiny")
+    assert promoted.returncode == 0, promoted.stderr
+    assert state_of(service, export, "finished", "failed")["state"] == "finished"
+
+
 def test_the_script_exports_and_fetches(service: Service, tmp_path: Path) -> None:
     client = str(service.home / "keys" / "client.json")
     command = [sys.executable, str(ROOT / "scripts" / "export_model.py"), "acme/tiny", str(tmp_path / "model")]

@@ -11,7 +11,7 @@ from litestar.types import ASGIApp
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
-from tallystick_platform.api.services import LoadState, Services
+from tallystick_platform.api.services import Services
 from tallystick_platform.errors import RequestTimedOut
 
 
@@ -27,23 +27,11 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
                 state = await services.loading.load(model_id_of(request), principal.address)
         except TimeoutError as error:  # the load itself goes on
             raise RequestTimedOut(timeout_s=limit_s) from error
-        return json_reply(shown(state))
+        return json_reply(state)
 
     @post(model_paths("/unload"), status_code=200)
     async def unload_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
-        return json_reply(shown(await services.loading.unload(model_id_of(request), principal.address)))
+        return json_reply(await services.loading.unload(model_id_of(request), principal.address))
 
     return [load_model, unload_model]
-
-
-def shown(state: LoadState) -> dict[str, object]:
-    """What a worker holds of a version."""
-    return {
-        "object": "model.load",
-        "id": state.model,
-        "version": state.version,
-        "loaded": state.loaded,
-        "pinned": state.pinned,
-        "memory_bytes": state.memory_bytes,
-    }

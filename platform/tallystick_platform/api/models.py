@@ -2,81 +2,136 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
+from msgspec import Meta, Struct
 
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply, reads
-from tallystick_platform.api.services import Services
+from tallystick_platform.api.services import ProviderView, Services
+from tallystick_platform.api.shapes import Count, Hash, Whole
 from tallystick_platform.errors import UnknownModel
+from tallystick_platform.exporter.spec import FORMATS
+from tallystick_platform.jobs import ExportJobs
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.registry.entries import ModelVersion
-from tallystick_platform.registry.shown import shown_version
+from tallystick_platform.registry.shown import VersionView, shown_version
 from tallystick_platform.tasks.drawing import defaults
 
 US_PER_S = 1_000_000
 
 
+class DefaultsView(Struct, frozen=True, kw_only=True):
+    """What a request runs with that says nothing of it."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    recommended_but_not_offered: Annotated[list[str], Meta(description="By the model's own files.")]
+
+
+class ExportsView(Struct, frozen=True, kw_only=True):
+    """What a model can be exported to, and why not to the rest."""
+
+    formats: Annotated[
+        dict[str, list[str]],
+        Meta(description="Each format with its quantizations; none: the weights stay as they are."),
+    ]
+    refused: Annotated[dict[str, str], Meta(description="Why each other format is not offered.")]
+
+
+NOT_REGISTERED = ExportsView(
+    formats={}, refused=dict.fromkeys(FORMATS, "it is served without being registered: no files of it are kept")
+)
+
+
+class ModelView(Struct, frozen=True, kw_only=True, tag_field="object", tag="model"):
+    """A model that can be asked for. What only a worker knows of it is null while none has it loaded."""
+
+    id: str
+    created: Annotated[Count, Meta(description="Unix seconds.")]
+    owned_by: str
+    task: str
+    version: str
+    weights_digest: Hash
+    engine: str | None
+    dtype: str | None
+    quantisation: str | None
+    device: str | None
+    context_length: Count | None
+    defaults: DefaultsView | None
+    reproducibility: str | None
+    provider: ProviderView
+    loaded: Annotated[bool, Meta(description="Whether a worker has it; else the first request loads it.")]
+    exports: ExportsView
+    registry: Annotated[VersionView | None, Meta(description="Null for what is served without being registered.")]
+
+
 def model_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers that say what there is."""
 
-    def served(model: ModelInfo, version: ModelVersion | None) -> dict[str, object]:
+    def served(model: ModelInfo, version: ModelVersion | None, exports: ExportsView) -> ModelView:
         provider = services.provider(model.id)
-        return {
-            "id": model.id,
-            "object": "model",
-            "created": model.created_at,
-            "owned_by": provider["id"],
-            "task": model.task,
-            "version": model.version,
-            "weights_digest": to_hex(model.weights_digest),
-            "engine": f"{model.engine} {model.engine_version}",
-            "dtype": model.dtype,
-            "quantisation": model.quantisation,
-            "device": model.device,
-            "context_length": model.context_length,
-            "defaults": {
-                **defaults(model),
-                "recommended_but_not_offered": list(model.sampling.left_out),
-            },
-            "reproducibility": model.reproducibility,
-            "provider": provider,
-            "loaded": True,
-            "registry": None if version is None else shown_version(version),
-        }
+        return ModelView(
+            id=model.id,
+            created=model.created_at,
+            owned_by=provider.id,
+            task=model.task,
+            version=model.version,
+            weights_digest=to_hex(model.weights_digest),
+            engine=f"{model.engine} {model.engine_version}",
+            dtype=model.dtype,
+            quantisation=model.quantisation,
+            device=model.device,
+            context_length=model.context_length,
+            defaults=DefaultsView(**defaults(model), recommended_but_not_offered=list(model.sampling.left_out)),
+            reproducibility=model.reproducibility,
+            provider=provider,
+            loaded=True,
+            exports=exports,
+            registry=None if version is None else shown_version(version),
+        )
 
-    def registered(version: ModelVersion) -> dict[str, object]:
+    def registered(version: ModelVersion, exports: ExportsView) -> ModelView:
         provider = services.provider(version.model.id)
-        return {
-            "id": version.model.id,
-            "object": "model",
-            "created": version.created_at // US_PER_S,
-            "owned_by": provider["id"],
-            "task": version.task,
-            "version": version.version,
-            "weights_digest": to_hex(version.digest),
-            "engine": None,
-            "dtype": version.dtype,
-            "quantisation": None,
-            "device": None,
-            "context_length": version.context_length,
-            "defaults": None,
-            "reproducibility": None,
-            "provider": provider,
-            "loaded": services.models.is_served(version),
-            "registry": shown_version(version),
-        }
+        return ModelView(
+            id=version.model.id,
+            created=version.created_at // US_PER_S,
+            owned_by=provider.id,
+            task=version.task,
+            version=version.version,
+            weights_digest=to_hex(version.digest),
+            engine=None,
+            dtype=version.dtype,
+            quantisation=None,
+            device=None,
+            context_length=version.context_length,
+            defaults=None,
+            reproducibility=None,
+            provider=provider,
+            loaded=services.models.is_served(version),
+            exports=exports,
+            registry=shown_version(version),
+        )
 
     @reads("/v1/models")
     async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
-        running = services.exchange.models()
-        shown = [served(model, offered.pop((model.id, model.weights_digest), None)) for model in running]
-        return json_reply({"object": "list", "data": [*shown, *(registered(one) for one in offered.values())]})
+        exports = await exports_of(services.exports, list(offered.values()))
+        shown = []
+        for model in services.exchange.models():
+            version = offered.pop((model.id, model.weights_digest), None)
+            shown.append(served(model, version, NOT_REGISTERED if version is None else exports[version.reference]))
+        return json_reply(Whole(data=[*shown, *(registered(one, exports[one.reference]) for one in offered.values())]))
 
     @reads(model_paths())
     async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
@@ -86,13 +141,31 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             version = await services.models.find(wanted, principal.address)
         except UnknownModel:
             version = None  # the operator's own choice is served even if nobody registered it
+        exports = (
+            NOT_REGISTERED if version is None else (await exports_of(services.exports, [version]))[version.reference]
+        )
         for model in services.exchange.models():
             if version is None and wanted in {model.id, f"{model.id}@{model.version}"}:
-                return json_reply(served(model, None))
+                return json_reply(served(model, None, exports))
             if version is not None and (model.id, model.weights_digest) == (version.model.id, version.digest):
-                return json_reply(served(model, version))
+                return json_reply(served(model, version, exports))
         if version is None:
             raise UnknownModel(model=wanted)
-        return json_reply(registered(version))
+        return json_reply(registered(version, exports))
 
     return [list_models, get_model]
+
+
+async def exports_of(jobs: ExportJobs, versions: Sequence[ModelVersion]) -> dict[str, ExportsView]:
+    """What each version can be exported to, by its reference. It may read from the disk."""
+
+    def offered(version: ModelVersion) -> ExportsView:
+        try:
+            found = jobs.offers(version)
+        except UnknownModel as error:  # it was removed meanwhile, with its base
+            return ExportsView(formats={}, refused=dict.fromkeys(FORMATS, str(error)))
+        return ExportsView(
+            formats={name: list(kinds) for name, kinds in found.formats.items()}, refused=dict(found.refused)
+        )
+
+    return await asyncio.to_thread(lambda: {version.reference: offered(version) for version in versions})

@@ -61,6 +61,10 @@ MODEL_SCHEMAS: dict[str, Schema] = {
                 {"id": TEXT, "name": TEXT, "address": ADDRESS, "price_per_hour_micros": COUNT, "currency": TEXT}
             ),
             "loaded": {"type": "boolean", "description": "Whether a worker has it; else the first request loads it."},
+            "exports": {
+                **shape({"formats": {"type": "object"}, "refused": {"type": "object"}}),
+                "description": "The formats that it can be exported to, each with its quantizations, and why not to the rest.",
+            },
             "registry": {
                 **maybe(ref("ModelVersion")),
                 "description": "Null for what is served without being registered.",

@@ -16,7 +16,7 @@ from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.openapi_document import document
 from tallystick_platform.api.openapi_page import PAGE_HEADERS, render, shell
 from tallystick_platform.api.replies import HTML, Reply, encode_json, json_reply
-from tallystick_platform.api.services import Services
+from tallystick_platform.api.services import Readiness, Services
 
 LINKS = (
     ("/schema", "the API, described"),
@@ -35,13 +35,6 @@ class Health(Struct, frozen=True):
     status: Literal["ok"]
 
 
-class ReadinessView(Struct, frozen=True, kw_only=True):
-    """Whether a request would be answered now, and each part that this takes."""
-
-    status: Literal["ready", "not ready"]
-    parts: dict[str, str]
-
-
 def operation_handlers(services: Services, others: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     """The handlers of the operations paths; `others` are described beside them."""
     links = "".join(f'<li><a href="{path}">{path}</a> - {escape(text)}</li>' for path, text in LINKS)
@@ -57,13 +50,12 @@ def operation_handlers(services: Services, others: Sequence[HTTPRouteHandler]) -
         "GET",
         "/readyz",
         "Whether a request would be answered now",
-        {200: ReadinessView, 503: ReadinessView},
+        {200: Readiness, 503: Readiness},
         public=True,
     )
     async def readyz() -> ASGIApp:
         now = await services.readiness()
-        view = ReadinessView(status="ready" if now.ready else "not ready", parts=now.parts)
-        return json_reply(view, status=200 if now.ready else 503)
+        return json_reply(now, status=200 if now.status == "ready" else 503)
 
     @Endpoint("GET", "/metrics", "Figures for Prometheus", {200: "text/plain"}, public=True)
     async def metrics() -> ASGIApp:

@@ -55,6 +55,13 @@ class CodingNotTaken(PlatformError, status=415, code="unsupported_encoding"):
         super().__init__("The only Content-Encoding that is taken is gzip.")
 
 
+class PartEncoded(PlatformError, status=415, code="unsupported_encoding"):
+    """A part of an upload comes in a content coding: its digest and size are those of its bytes."""
+
+    def __init__(self) -> None:
+        super().__init__("A part of an upload is sent as it is, without Content-Encoding.")
+
+
 class TooSlow(PlatformError, status=408, code="too_slow"):
     """A part of the request did not arrive in its time. Units: seconds."""
 

@@ -115,23 +115,33 @@ class Ledger(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class Readiness(Struct, frozen=True, kw_only=True):
     """Whether requests would be answered now, and what is missing if not."""
 
-    ready: bool
-    parts: dict[str, str]
+    status: Literal["ready", "not ready"]
+    parts: Annotated[dict[str, str], Meta(description="Each part with `ok`, or with what it lacks.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadState:
-    """What workers hold of a version. Units: bytes, as estimated before it was loaded; None for the standing model."""
+class LoadState(Struct, frozen=True, kw_only=True, tag_field="object", tag="model.load"):
+    """What workers hold of a version."""
 
-    model: str
+    id: str
     version: str
     loaded: bool
     pinned: bool
-    memory_bytes: int | None
+    memory_bytes: Annotated[
+        Count | None, Meta(description="As estimated before it was loaded; null for the standing model.")
+    ]
+
+
+class ProviderView(Struct, frozen=True, kw_only=True):
+    """Who offers a model, and what the device costs."""
+
+    id: str
+    name: str
+    address: AddressText
+    price_per_hour_micros: Annotated[int, Meta(ge=0, description="Millionths of the currency.")]
+    currency: str
 
 
 class Loading(Protocol):
@@ -158,7 +168,7 @@ class Services:
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Metrics
     clock: Clock
-    provider: Callable[[str], dict[str, object]]
+    provider: Callable[[str], ProviderView]
     random: Callable[[int], bytes]
     max_body_bytes: int
     request_timeout_s: float

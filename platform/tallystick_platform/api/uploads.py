@@ -19,7 +19,7 @@ from tallystick_platform.api.body import announced_bytes
 from tallystick_platform.api.credentials import Headers, principal_of
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.query import read_query
-from tallystick_platform.api.refusals import BadRequest, ClientGone, TooSlow
+from tallystick_platform.api.refusals import BadRequest, ClientGone, PartEncoded, TooSlow
 from tallystick_platform.api.registry import read_json
 from tallystick_platform.api.registry_body import UploadBody
 from tallystick_platform.api.replies import json_reply, reads
@@ -72,6 +72,8 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         principal = await principal_of(headers, services.authenticator)
         number = read_query(request, PartQuery).part
         claimed = claimed_digest(headers)
+        if any(name == b"content-encoding" for name, _ in headers):
+            raise PartEncoded
         announced_bytes(request.scope, PART_BYTES)
         async with desk.part(
             model_id_of(request), upload_id, principal.address, name.removeprefix("/"), number

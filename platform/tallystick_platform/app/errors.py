@@ -5,6 +5,11 @@ from __future__ import annotations
 from tallystick_platform.errors import PlatformError
 
 
+def how_to_install(extra: str) -> str:
+    """The commands that bring the packages of an extra, from a checkout or without one."""
+    return f"pip install 'tallystick[{extra}]' (in a checkout: pip install '.[{extra}]')"
+
+
 class ChainNotStarted(PlatformError):
     """The embedded chain's process did not become ready."""
 
@@ -19,7 +24,7 @@ class ChainNotInstalled(PlatformError):
     def __init__(self) -> None:
         super().__init__(
             "no chain to write to: set TALLYSTICK_CHAIN_RPC to a node of your own, "
-            "or install the embedded chain with: pip install 'tallystick[devchain]'"
+            f"or install the embedded chain: {how_to_install('devchain')}"
         )
 
 

@@ -13,7 +13,7 @@ from tallystick_platform.registry.registry import Registry
 
 
 class LoadingDesk:
-    """Implements `api.services.Loading`. For everybody but its owner and the operator a model does not exist here."""
+    """Implements `api.services.Loading`, for a model's owner and the operator."""
 
     def __init__(self, dispatcher: Dispatcher, registry: Registry, operator: Address) -> None:
         self._dispatcher = dispatcher
@@ -21,33 +21,27 @@ class LoadingDesk:
         self._operator = operator
 
     async def load(self, reference: str, address: Address) -> LoadState:
-        """Load a version. Raises: UnknownModel, and whatever keeps it from being loaded."""
-        version = await asyncio.to_thread(self._owned, reference, self._viewer(address))
+        """Load a version. Raises: UnknownModel, NotTheOwner, and whatever keeps it from being loaded."""
+        version = await asyncio.to_thread(self._registry.owned, reference, self._viewer(address))
         if version.stage is Stage.RETIRED:
             raise UnknownModel(model=reference)
         await self._dispatcher.load(version.reference, address)
         return self._state(version)
 
     async def unload(self, reference: str, address: Address) -> LoadState:
-        """Unload a version. Raises: UnknownModel, ModelPinned, ModelBusy."""
-        version = await asyncio.to_thread(self._owned, reference, self._viewer(address))
+        """Unload a version. Raises: UnknownModel, NotTheOwner, ModelPinned, ModelBusy."""
+        version = await asyncio.to_thread(self._registry.owned, reference, self._viewer(address))
         await self._dispatcher.unload(version.reference, None)
         return self._state(version)
 
     def _viewer(self, address: Address) -> Address | None:
         return None if address == self._operator else address
 
-    def _owned(self, reference: str, viewer: Address | None) -> ModelVersion:
-        version = self._registry.find(reference, viewer)
-        if not version.model.owned_by(viewer):
-            raise UnknownModel(model=reference)
-        return version
-
     def _state(self, version: ModelVersion) -> LoadState:
         beside = [one for one in self._dispatcher.loaded() if one.servable.reference == version.reference]
         stands = not beside and self._dispatcher.serves(version.model.id, version.digest)
         return LoadState(
-            model=version.model.id,
+            id=version.model.id,
             version=version.version,
             loaded=bool(beside) or stands,
             pinned=stands or version.pinned,

@@ -11,7 +11,7 @@ from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.ids import checksum_address, to_hex
 from tallystick_platform.api import Services
 from tallystick_platform.api.proofs import ProofEncoder
-from tallystick_platform.api.services import Readiness
+from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.ledger import LedgerDesk
 from tallystick_platform.app.loading import LoadingDesk
@@ -77,7 +77,7 @@ class Service:
             "workers": "ok" if dispatcher.ready else f"not ready: {dispatcher.last_fault or 'loading'}",
         }
         ready = dispatcher.ready and not registering and not gate.draining and not status.halted and fault is None
-        return Readiness(ready=ready, parts=parts)
+        return Readiness(status="ready" if ready else "not ready", parts=parts)
 
     async def drain(self) -> None:
         """Take nothing new, let what is under way finish within the bound, and end the rest; each gets its record."""
@@ -118,21 +118,20 @@ class Service:
         except TimeoutError:
             _log.warning("service.left_unanchored", records=journal.counts().size - batches.anchored_size)
 
-    def _provider(self, model_id: str) -> dict[str, object]:
+    def _provider(self, model_id: str) -> ProviderView:
         """Who offers a model; one that is not loaded would be by this server's own provider."""
         settings = self.running.settings
-        shown: dict[str, object] = {
-            "id": settings.provider_id,
-            "name": settings.provider_name,
-            "address": checksum_address(self.running.keys.operator.address),
-            "price_per_hour_micros": settings.price_per_hour_micros,
-            "currency": settings.price_currency,
-        }
+        price_per_hour_micros, currency = settings.price_per_hour_micros, settings.price_currency
         with suppress(NoProvider):
             provider = self.running.dispatcher.provider(model_id)
-            shown["price_per_hour_micros"] = provider.price_per_hour_micros
-            shown["currency"] = provider.currency
-        return shown
+            price_per_hour_micros, currency = provider.price_per_hour_micros, provider.currency
+        return ProviderView(
+            id=settings.provider_id,
+            name=settings.provider_name,
+            address=checksum_address(self.running.keys.operator.address),
+            price_per_hour_micros=price_per_hour_micros,
+            currency=currency,
+        )
 
 
 def _shown_rpc_url(running: Running) -> str:

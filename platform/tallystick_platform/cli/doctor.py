@@ -17,7 +17,7 @@ from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId, checksum_address
 from tallystick_platform.anchor.bootstrap import check_log
 from tallystick_platform.app.chain_process import embedded_chain_installed
-from tallystick_platform.app.errors import AddressUnavailable, ChainNotInstalled
+from tallystick_platform.app.errors import AddressUnavailable, ChainNotInstalled, how_to_install
 from tallystick_platform.app.listening import bind
 from tallystick_platform.cli.chains import location_of
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
@@ -144,6 +144,11 @@ def _chain(settings: Settings) -> tuple[Mark, str]:
     if settings.chain_rpc is None:
         if not embedded_chain_installed():
             return Mark.BAD, str(ChainNotInstalled())
+        if settings.mode is Mode.PRODUCTION:
+            return (
+                Mark.BAD,
+                "embedded, which nobody else can read: set TALLYSTICK_CHAIN_RPC to a node of the chain that you chose",
+            )
         return Mark.GOOD, "embedded"
     with closing(HttpTransport(settings.chain_rpc, RPC_TIMEOUT_S)) as transport:
         reader = LedgerReader(transport, Address(bytes(20)), LogId(bytes(32)))
@@ -191,7 +196,7 @@ def _model(settings: Settings) -> tuple[Mark, str]:
         return Mark.GOOD, "the constant engine, which answers without a model"
     missing = [name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
-        return Mark.BAD, f"missing packages: {', '.join(missing)}; install tallystick[worker]"
+        return Mark.BAD, f"missing packages: {', '.join(missing)}; {how_to_install('worker')}"
     if settings.model in PACKAGED:
         packaged = PACKAGED[settings.model]
         if packaged.find() is None:

@@ -67,7 +67,7 @@ def check(*, as_json: bool) -> None:
                 break
     rows = dict(sorted(checked.rows.items()))
     lines = [str(finding) for finding in findings]
-    lines += [f"{table}: {count} rows checked" for table, count in rows.items()]
+    lines += [f"{table}: {count} {'row' if count == 1 else 'rows'} checked" for table, count in rows.items()]
     lines.append(not_asked or "held against the chain")
     lines.append(f"{len(findings)} findings" if findings else "the journal is whole")
     shown = {

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from tallystick.ids import parse_address, to_hex
 from tallystick_platform.cli.opening import opened
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
@@ -152,9 +154,11 @@ def verify(*, reference: str, as_json: bool) -> None:
 
 
 def _lines(version: ModelVersion) -> Iterator[str]:
-    for name, value in shown_version(version, to_operator=True).items():
-        if value is not None and value != "":
-            yield f"{name.replace('_', ' '):<22} {value}"
+    for name, value in msgspec.to_builtins(shown_version(version, to_operator=True)).items():
+        named = {f"{name} {part}": found for part, found in value.items()} if isinstance(value, dict) else {name: value}
+        for title, shown in named.items():
+            if shown is not None and shown != "":
+                yield f"{title.replace('_', ' '):<22} {shown}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, NoReturn
 
 import click
+import msgspec
 
 from tallystick.errors import TallystickError
 from tallystick_platform.errors import PlatformError
@@ -39,7 +40,7 @@ def reports_errors(command: Command) -> Command:
 
 def show(value: object, *, as_json: bool, text: str) -> None:
     """The result of a command."""
-    click.echo(json.dumps(value, indent=2) if as_json else text)
+    click.echo(json.dumps(value, indent=2, default=msgspec.to_builtins) if as_json else text)
 
 
 def fail(message: str, *, as_json: bool, code: int = EXIT_COULD_NOT) -> NoReturn:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tallystick.errors import IdError
 from tallystick.ids import checksum_address, parse_address
 from tallystick_platform.cli.opening import opened
 from tallystick_platform.cli.output import fail, show, table
 from tallystick_platform.clock import SystemClock
+from tallystick_platform.errors import SettingsError
 from tallystick_platform.store.tokens import TokenInfo, TokenStore
 
 US_PER_DAY = 86_400 * 1_000_000
@@ -16,7 +18,10 @@ MAX_EXPIRES_DAYS = 36_500
 
 def create(*, name: str, address: str, expires_days: float | None, as_json: bool) -> None:
     """Make a token."""
-    sender = parse_address(address)
+    try:
+        sender = parse_address(address)
+    except IdError as error:
+        raise SettingsError(setting="--address", reason=f"is no address of 0x and 40 hex digits: {error}") from error
     now_us = SystemClock().now_us()
     if expires_days is not None and not expires_days <= MAX_EXPIRES_DAYS:  # NaN compares false
         fail(f"a token expires within {MAX_EXPIRES_DAYS} days or never", as_json=as_json)

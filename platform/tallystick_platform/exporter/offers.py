@@ -39,10 +39,6 @@ class Offers:
             named = ", ".join(offered) or "it is stored"
             raise ExportRefused(reason=f"this model goes to {wanted} as {named}, not as {quantization!a}")
 
-    def shown(self) -> dict[str, object]:
-        """For answers."""
-        return {"formats": {name: list(found) for name, found in self.formats.items()}, "refused": dict(self.refused)}
-
 
 def offers(folder: Path, stored_as: str) -> Offers:
     """What a version in this folder can become; of an adapter ask with its base's folder, into which it is merged.

@@ -87,15 +87,15 @@ class ModelDesk:
         return await asyncio.to_thread(self._registry.versions, model, self.viewer(address))
 
     async def promote(self, reference: str, address: Address) -> ModelVersion:
-        """Raises: UnknownModel, SignatureRefused"""
+        """Raises: UnknownModel, NotTheOwner, SignatureRefused"""
         return await self._change(self._registry.promote, reference, self.viewer(address))
 
     async def retire(self, reference: str, address: Address) -> ModelVersion:
-        """Raises: UnknownModel, InUse"""
+        """Raises: UnknownModel, NotTheOwner, InUse"""
         return await self._change(self._registry.retire, reference, self.viewer(address))
 
     async def remove(self, reference: str, address: Address) -> ModelVersion:
-        """Raises: UnknownModel, InUse"""
+        """Raises: UnknownModel, NotTheOwner, InUse"""
         loaded = self._served(await self.find(reference, address))  # workers are asked in the event loop alone
         return await self._change(self._registry.remove, reference, self.viewer(address), served=lambda _: loaded)
 

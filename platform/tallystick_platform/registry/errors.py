@@ -54,6 +54,14 @@ class InUse(PlatformError, status=409, code="model_in_use"):
         self.remedy = remedy
 
 
+class NotTheOwner(PlatformError, status=403, code="not_the_owner", param="model"):
+    """Somebody wants to change a model that they may see and that is not theirs."""
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(f"the model {model!r} is not yours: its owner and the operator alone may do that")
+        self.model = model
+
+
 class NoFiles(PlatformError, status=404, code="file_not_found", param="model"):
     """A version has no files of its own that could be taken away."""
 

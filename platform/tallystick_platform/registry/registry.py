@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
-from tallystick_platform.errors import UnknownModel
 from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.entries import (
     UPSTREAM_FORMAT,
@@ -33,6 +32,7 @@ from tallystick_platform.registry.errors import (
     InUse,
     ModelTaken,
     NoFiles,
+    NotTheOwner,
     SignatureRefused,
 )
 from tallystick_platform.registry.folders import ModelFolders, Staged
@@ -111,6 +111,13 @@ class Registry:
         """
         with self._database.reading() as connection:
             return self._lookup.version(connection, parsed(reference), viewer, retired=True)
+
+    def owned(self, reference: str, viewer: Address | None) -> ModelVersion:
+        """A version at whatever stage that the viewer may change. Raises: UnknownModel, NotTheOwner"""
+        version = self.find(reference, viewer)
+        if not version.model.owned_by(viewer):
+            raise NotTheOwner(model=reference)
+        return version
 
     def resolve(self, reference: str, viewer: Address | None) -> ModelVersion:
         """The version that answers a request: the one named, else the newest in production, else the owner's newest in staging.
@@ -191,34 +198,34 @@ class Registry:
             raise ModelTaken(model=model)
 
     def promote(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """Offer a version to everybody who may see the model. Raises: UnknownModel, SignatureRefused."""
-        version = self._owned(reference, viewer)
+        """Offer a version to everybody who may see the model. Raises: UnknownModel, NotTheOwner, SignatureRefused."""
+        version = self.owned(reference, viewer)
         self.signatures.clear(version)
         return self._change(version, stage=Stage.PRODUCTION)
 
     def retire(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """Withdraw a version: it answers nothing new and stays on disk. Raises: UnknownModel, InUse."""
-        version = self._owned(reference, viewer)
+        """Withdraw a version: it answers nothing new and stays on disk. Raises: UnknownModel, NotTheOwner, InUse."""
+        version = self.owned(reference, viewer)
         if version.pinned:
             raise InUse(reference=version.reference, reason="it is pinned", remedy="unpin it first")
         return self._change(version, stage=Stage.RETIRED)
 
     def pin(self, reference: str, viewer: Address | None, *, pinned: bool) -> ModelVersion:
-        """Keep a version loaded, or no longer. Raises: UnknownModel."""
-        return self._change(self._owned(reference, viewer), pinned=pinned)
+        """Keep a version loaded, or no longer. Raises: UnknownModel, NotTheOwner."""
+        return self._change(self.owned(reference, viewer), pinned=pinned)
 
     def price(self, reference: str, viewer: Address | None, price: Price | None) -> ModelVersion:
-        """Say what a version costs; None is the provider's price. Raises: UnknownModel."""
-        return self._change(self._owned(reference, viewer), price=price)
+        """Say what a version costs; None is the provider's price. Raises: UnknownModel, NotTheOwner."""
+        return self._change(self.owned(reference, viewer), price=price)
 
     def remove(
         self, reference: str, viewer: Address | None, *, served: Callable[[ModelVersion], bool] = lambda _: False
     ) -> ModelVersion:
         """Forget a version and give its space back. `served` says whether a worker has it loaded.
 
-        Raises: UnknownModel, InUse
+        Raises: UnknownModel, NotTheOwner, InUse
         """
-        version = self._owned(reference, viewer)
+        version = self.owned(reference, viewer)
         with self.folders.stage() as trash, self.folders.exclusive():
             trash.announce(version.digest)
             with self._database.writing() as connection:
@@ -270,13 +277,6 @@ class Registry:
         return self.folders.sweep(known)
 
     # -- inside
-
-    def _owned(self, reference: str, viewer: Address | None) -> ModelVersion:
-        """A version that the viewer may change; to everybody else it does not exist."""
-        version = self.find(reference, viewer)
-        if not version.model.owned_by(viewer):
-            raise UnknownModel(model=reference)
-        return version
 
     def _change(self, version: ModelVersion, **changes: object) -> ModelVersion:
         with self._database.writing() as connection:

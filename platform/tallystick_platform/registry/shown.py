@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from tallystick.ids import checksum_address, to_hex
-from tallystick_platform.registry.entries import Model, ModelVersion
+from tallystick_platform.registry.entries import Model, ModelVersion, SignatureState, Stage, Visibility
 
 LOCAL_MEMBERS = frozenset(("path", "endpoint"))
 """Members of a source that only the operator should read: where things lie on this machine."""
@@ -22,36 +25,64 @@ def shown_model(model: Model) -> dict[str, object]:
     }
 
 
-def shown_version(version: ModelVersion, *, to_operator: bool = False) -> dict[str, object]:
-    """A version with its model's members."""
+class VersionView(Struct, frozen=True, kw_only=True):
+    """One immutable content of a model, with its model's members."""
+
+    reference: Annotated[str, Meta(description="`model@version`: names this very content, also in a request.")]
+    model: str
+    version: Annotated[str, Meta(description="The first 12 digits of the digest.")]
+    number: Annotated[int, Meta(ge=1, description="Counts the model's versions.")]
+    digest: Annotated[str, Meta(description="The weights digest that stands in records.")]
+    stage: Stage
+    pinned: bool
+    task: str
+    format: str
+    architecture: str | None
+    licence: str | None
+    dtype: str | None
+    parameters: Annotated[int, Meta(ge=0)] | None
+    context_length: Annotated[int, Meta(ge=0)] | None
+    size_bytes: Annotated[int, Meta(ge=0)]
+    base: Annotated[str | None, Meta(description="For an adapter: the reference of its base.")]
+    source: Annotated[dict[str, Any], Meta(description="Where the files came from.")]
+    signature: SignatureState
+    signer: Annotated[str | None, Meta(description="SHA-256 of the signer's public key in PEM.")]
+    price_per_hour_micros: Annotated[int, Meta(ge=0)] | None
+    currency: str | None
+    visibility: Visibility
+    owner: Annotated[str | None, Meta(description="Null: the operator.")]
+    created_at: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+def shown_version(version: ModelVersion, *, to_operator: bool = False) -> VersionView:
+    """A version as its readers see it."""
     price = version.price
-    source = {name: value for name, value in version.source.items() if to_operator or name not in LOCAL_MEMBERS}
-    return {
-        "reference": version.reference,
-        "model": version.model.id,
-        "version": version.version,
-        "number": version.number,
-        "digest": to_hex(version.digest),
-        "stage": version.stage.value,
-        "pinned": version.pinned,
-        "task": version.task,
-        "format": version.format,
-        "architecture": version.architecture,
-        "licence": version.licence,
-        "dtype": version.dtype,
-        "parameters": version.parameters,
-        "context_length": version.context_length,
-        "size_bytes": version.size_bytes,
-        "base": version.base,
-        "source": source,
-        "signature": version.signature.value,
-        "signer": version.signer,
-        "price_per_hour_micros": None if price is None else price.per_hour_micros,
-        "currency": None if price is None else price.currency,
-        "visibility": version.model.visibility.value,
-        "owner": None if version.model.owner is None else checksum_address(version.model.owner),
-        "created_at": time_of(version.created_at),
-    }
+    return VersionView(
+        reference=version.reference,
+        model=version.model.id,
+        version=version.version,
+        number=version.number,
+        digest=to_hex(version.digest),
+        stage=version.stage,
+        pinned=version.pinned,
+        task=version.task,
+        format=version.format,
+        architecture=version.architecture,
+        licence=version.licence,
+        dtype=version.dtype,
+        parameters=version.parameters,
+        context_length=version.context_length,
+        size_bytes=version.size_bytes,
+        base=version.base,
+        source={name: value for name, value in version.source.items() if to_operator or name not in LOCAL_MEMBERS},
+        signature=version.signature,
+        signer=version.signer,
+        price_per_hour_micros=None if price is None else price.per_hour_micros,
+        currency=None if price is None else price.currency,
+        visibility=version.model.visibility,
+        owner=None if version.model.owner is None else checksum_address(version.model.owner),
+        created_at=time_of(version.created_at),
+    )
 
 
 def time_of(at_us: int) -> str:

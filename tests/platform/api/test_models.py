@@ -146,7 +146,7 @@ async def test_a_public_model_is_for_everybody_once_it_is_in_production(client: 
         promoted = await client.post("/v1/models/ours/promote")
         assert (promoted.status_code, promoted.json()["stage"]) == (200, "production")
         assert "ours" in (await client.get("/v1/models", headers=OTHERS)).text
-        assert code_of(await client.post("/v1/models/ours/retire", headers=OTHERS)) == (404, "model_not_found")
+        assert code_of(await client.post("/v1/models/ours/retire", headers=OTHERS)) == (403, "not_the_owner")
 
 
 async def test_a_version_is_retired_before_it_is_removed(client: httpx.AsyncClient, shelf: Shelf) -> None:
@@ -173,6 +173,20 @@ async def test_what_is_served_and_registered_is_listed_once_with_both(shelf: She
         (entry,) = (await client.get("/v1/models")).json()["data"]
         assert (entry["id"], entry["loaded"], entry["registry"]) == (MODEL.id, True, None)
         assert (await client.get(f"/v1/models/{MODEL.id}")).json() == entry
+
+
+async def test_a_model_says_what_it_can_be_exported_to_and_why_not_to_the_rest(shelf: Shelf) -> None:
+    shelf.add("whole", stage=Stage.PRODUCTION)
+    shelf.add("orphan", stage=Stage.PRODUCTION)
+    async with Api(models=shelf.desk()).client() as client:
+        shown = {entry["id"]: entry["exports"] for entry in (await client.get("/v1/models")).json()["data"]}
+        for model, exports in shown.items():
+            assert (await client.get(f"/v1/models/{model}")).json()["exports"] == exports
+    assert shown["whole"] == {"formats": {"gguf": ["F16", "Q8_0"]}, "refused": {"onnx": "no"}}
+    for model, reason in (("orphan", "'its base' does not exist"), (MODEL.id, "without being registered")):
+        assert shown[model]["formats"] == {}
+        assert set(shown[model]["refused"]) == {"safetensors", "onnx", "gguf"}
+        assert reason in shown[model]["refused"]["onnx"]
 
 
 async def test_where_things_lie_on_the_server_is_not_told(client: httpx.AsyncClient, shelf: Shelf) -> None:
@@ -310,6 +324,15 @@ async def test_an_upload_of_somebody_else_is_not_found(client: httpx.AsyncClient
         assert code_of(reply) == (404, "upload_not_found")
         elsewhere = await client.request(method, path.replace("/mine/", "/other/"))
         assert code_of(elsewhere) == (404, "upload_not_found")
+
+
+async def test_a_part_in_a_content_coding_is_not_taken(client: httpx.AsyncClient) -> None:
+    async with client:
+        upload = (await client.post("/v1/models/mine/uploads", json=body_of(BIG))).json()
+        path = f"/v1/models/mine/uploads/{upload['id']}/files/config.json"
+        refused = await client.put(path, content=b"x", headers={"content-encoding": "gzip"})
+        assert code_of(refused) == (415, "unsupported_encoding")
+        assert "sent as it is" in refused.json()["error"]["message"]
 
 
 async def test_an_upload_is_given_up(client: httpx.AsyncClient, shelf: Shelf) -> None:

@@ -224,7 +224,7 @@ async def test_readiness_says_what_is_missing() -> None:
     api = Api()
     async with api.client(host="x") as client:
         assert (await client.get("/readyz")).status_code == 200
-        api.ready = Readiness(ready=False, parts={"workers": "loading"})
+        api.ready = Readiness(status="not ready", parts={"workers": "loading"})
         reply = await client.get("/readyz")
         assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (reply.status_code, reply.json()["parts"]) == (503, {"workers": "loading"})

@@ -127,8 +127,14 @@ async def test_an_owner_and_the_operator_load_and_unload_and_nobody_else(tmp_pat
         assert loaded.json()["memory_bytes"] > 0
         refused = await client.delete("/v1/models/me/mine")
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_in_use")
+        secret = LocalFolder(path=write_tiny_model(tmp_path / "c", seed=3))
+        register(running.registry, secret, model="hidden", owner=None, visibility=Visibility.PRIVATE)
         for action in ("load", "unload"):
-            assert (await client.post(f"/v1/models/theirs/{action}")).status_code == 404
+            known = await client.post(f"/v1/models/theirs/{action}")
+            assert (known.status_code, known.json()["error"]["code"]) == (403, "not_the_owner")
+            assert "its owner and the operator alone" in known.json()["error"]["message"]
+            unknown = await client.post(f"/v1/models/hidden/{action}")
+            assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
         claim = await running.dispatcher.claim("me/mine", token.address, "chat")
         busy = await client.post("/v1/models/me/mine/unload")
         assert (busy.status_code, busy.json()["error"]["code"]) == (409, "model_busy")

@@ -95,8 +95,8 @@ class _Batches:
 
 async def test_a_service_with_a_worker_is_ready() -> None:
     found = await Rig().service.readiness()
-    assert (found.ready, found.parts) == (
-        True,
+    assert (found.status, found.parts) == (
+        "ready",
         {"admission": "ok", "anchoring": "ok", "journal": "ok", "registration": "ok", "workers": "ok"},
     )
 
@@ -107,7 +107,7 @@ async def test_without_a_worker_it_is_not_and_says_why() -> None:
     assert (await rig.service.readiness()).parts["workers"] == "not ready: loading"
     rig.dispatcher.last_fault = "exit code 1"
     found = await rig.service.readiness()
-    assert (found.ready, found.parts["workers"]) == (False, "not ready: exit code 1")
+    assert (found.status, found.parts["workers"]) == ("not ready", "not ready: exit code 1")
 
 
 async def test_it_is_not_ready_and_announces_nothing_while_its_model_is_being_registered() -> None:
@@ -115,7 +115,7 @@ async def test_it_is_not_ready_and_announces_nothing_while_its_model_is_being_re
     rig.registrar.at_work = True
     rig.registered.clear()
     found = await rig.service.readiness()
-    assert (found.ready, found.parts["registration"]) == (False, "not ready: the model is being registered")
+    assert (found.status, found.parts["registration"]) == ("not ready", "not ready: the model is being registered")
     announced = asyncio.create_task(rig.service.ready("http://127.0.0.1:8000"))
     await asyncio.wait([announced], timeout=0.01)
     assert not announced.done()
@@ -127,15 +127,15 @@ async def test_a_journal_that_does_not_write_makes_it_unready() -> None:
     rig = Rig()
     rig.journaled.fault = "the last group could not be written"
     found = await rig.service.readiness()
-    assert (found.ready, found.parts["journal"]) == (False, "not ready: the last group could not be written")
+    assert (found.status, found.parts["journal"]) == ("not ready", "not ready: the last group could not be written")
 
 
 async def test_a_log_that_is_not_compared_with_its_chain_is_unready_and_says_so_once() -> None:
     rig = Rig()
     rig.journaled.fault = rig.journaled.held = "the journal is not compared with its chain yet"
     found = await rig.service.readiness()
-    assert (found.ready, found.parts["admission"], found.parts["journal"]) == (
-        False,
+    assert (found.status, found.parts["admission"], found.parts["journal"]) == (
+        "not ready",
         "closed: the journal is not compared with its chain yet",
         "ok",
     )
@@ -144,10 +144,10 @@ async def test_a_log_that_is_not_compared_with_its_chain_is_unready_and_says_so_
 async def test_a_chain_that_is_waited_for_does_not_make_it_unready_and_a_halt_does() -> None:
     rig = Rig()
     rig.status = replace(STATUS, error="no answer")
-    assert (await rig.service.readiness()).ready
+    assert (await rig.service.readiness()).status == "ready"
     rig.status = replace(STATUS, error="head mismatch", halted=True)
     found = await rig.service.readiness()
-    assert (found.ready, found.parts["anchoring"]) == (False, "halted: head mismatch")
+    assert (found.status, found.parts["anchoring"]) == ("not ready", "halted: head mismatch")
 
 
 async def test_a_drain_lets_what_is_under_way_finish() -> None:
@@ -157,7 +157,7 @@ async def test_a_drain_lets_what_is_under_way_finish() -> None:
     await until(lambda: rig.dispatcher.generations)
     draining = asyncio.create_task(rig.service.drain())
     await until(lambda: rig.gate.draining)
-    assert not (await rig.service.readiness()).ready
+    assert (await rig.service.readiness()).status == "not ready"
     with pytest.raises(Draining):
         rig.gate.enter(PRINCIPAL.token_id)
     pause.set()

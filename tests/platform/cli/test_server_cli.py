@@ -19,6 +19,7 @@ from tallystick_platform.cli import main
 from tallystick_platform.cli.opening import opened
 from tallystick_platform.store.tokens import TokenStore, token_hash
 from tests.support.exchange import LOCATION
+from tests.support.tiny_model import write_tiny_model
 
 ADDRESS = checksum_address(Wallet(bytes(31) + b"\x05").address)
 COMMANDS = (
@@ -209,6 +210,36 @@ def test_the_doctor_names_an_unreachable_node_and_exits_1(home: Path, monkeypatc
     found = {each["what"]: each for each in json.loads(ran.stdout)}
     assert found["chain"]["mark"] == "bad"
     assert found["settings"]["mark"] == "good"
+
+
+def test_the_doctor_finds_fault_with_an_embedded_chain_in_production(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MODE", "production"), ("CHAIN_RPC", "")):
+        monkeypatch.setenv(f"TALLYSTICK_{name}", value)
+    monkeypatch.setenv("TALLYSTICK_OPERATOR_KEY_FILE", str(home / "operator.key"))
+    monkeypatch.setenv("TALLYSTICK_AUDITOR_PUBLIC_KEYS", str(home / "auditor.pub"))
+    ran = run("doctor")
+    assert ran.exit_code == 1
+    assert re.search(
+        r"^chain +bad +embedded, which nobody else can read: set TALLYSTICK_CHAIN_RPC", ran.stdout, re.MULTILINE
+    )
+
+
+def test_an_address_that_is_none_is_named_by_its_option(home: Path) -> None:
+    ran = run("token", "create", "--name", "x", "--address", "0x12")
+    assert ran.exit_code == 2
+    assert "--address: is no address of 0x and 40 hex digits" in ran.stderr
+    assert not (home / "keys").exists()
+
+
+def test_a_version_is_shown_in_lines_without_a_dict(home: Path) -> None:
+    (home.parent / "tiny").mkdir()
+    write_tiny_model(home.parent / "tiny")
+    assert run("model", "add", str(home.parent / "tiny")).exit_code == 0
+    shown = run("model", "show", "tiny").stdout
+    assert re.search(r"^source kind +folder$", shown, re.MULTILINE)
+    assert "{" not in shown
 
 
 def test_the_doctor_names_a_taken_port(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tallystick.manifest import hash_folder
 from tallystick_platform.errors import RowTampered, UnknownModel
 from tallystick_platform.registry import intake as module
 from tallystick_platform.registry.entries import Price, Stage, Visibility
-from tallystick_platform.registry.errors import InUse, ModelTaken, RegistryFull, TaskDiffers, VersionExists
+from tallystick_platform.registry.errors import InUse, ModelTaken, NotTheOwner, RegistryFull, TaskDiffers, VersionExists
 from tallystick_platform.store.jobs import UNFINISHED, JobState, JobStore
 from tests.support.job_rows import a_job
 from tests.support.journals import ALICE, BOB
@@ -136,7 +136,7 @@ def test_private_models_of_others_do_not_exist(shelf: Shelf, what: str) -> None:
 @pytest.mark.parametrize("what", ["promote", "retire", "remove"])
 def test_a_public_model_is_changed_by_its_owner_alone(shelf: Shelf, what: str) -> None:
     shelf.add(owner=ALICE, stage=Stage.PRODUCTION)
-    with pytest.raises(UnknownModel):
+    with pytest.raises(NotTheOwner, match="not yours"):
         getattr(shelf.registry, what)("Acme/Tiny", BOB)
     assert shelf.registry.resolve("Acme/Tiny", BOB).stage is Stage.PRODUCTION
 
