@@ -22,7 +22,7 @@ from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConf
 from tallystick_platform.engine.sequence import Sequence
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.engine.text import TextStream
-from tallystick_platform.errors import PromptRejected
+from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.protocol import Call, Failed, GpuInfo, ModelInfo, Started, StepEvent
 from tallystick_platform.tasks.drawing import TextCall, decode_call
 
@@ -136,6 +136,8 @@ class AuditEngine:
             prompt = self._tokens(asked)
         except PromptRejected as error:
             return Failed(sequence.request_id, "prompt-rejected", error.reason)
+        except PromptTooLong as error:
+            return Failed(sequence.request_id, "prompt-too-long", "the prompt is too long", limit, error.found)
         except msgspec.DecodeError as error:
             _log.error("engine.call_unreadable", exc_info=error)
             return Failed(sequence.request_id, "engine-failed", "the worker does not understand the request")
@@ -154,11 +156,11 @@ class AuditEngine:
         return None
 
     def _tokens(self, asked: TextCall) -> list[int]:
-        """The tokens of turns, of a text as it stands, or as they were given. Raises: PromptRejected."""
+        """The tokens of turns, of a text as it stands, or as they were given. Raises: PromptRejected, PromptTooLong."""
         if asked.turns is not None:
-            prompt = self._codec.prompt.encode(asked.turns)
+            prompt = self._codec.prompt.encode(asked.turns, self.model.max_prompt_tokens)
         elif isinstance(asked.prompt, str):
-            prompt = self._codec.prompt.encode_text(asked.prompt)
+            prompt = self._codec.prompt.encode_text(asked.prompt, self.model.max_prompt_tokens)
         else:
             prompt = list(asked.prompt or ())
         return checked_tokens(prompt, self._forward.vocabulary)

@@ -92,7 +92,7 @@ def load_causal(folder: Path, dtype: torch.dtype, device: torch.device, adapter:
 
     Raises: ModelUnusable.
     """
-    return CausalModel(library_model(folder, dtype, adapter).to(device).eval(), dtype=dtype, device=device)
+    return CausalModel(library_model(folder, dtype, adapter).to(device), dtype=dtype, device=device)
 
 
 def library_model(folder: Path, dtype: torch.dtype, adapter: Path | None = None) -> Any:
@@ -104,7 +104,7 @@ def library_model(folder: Path, dtype: torch.dtype, adapter: Path | None = None)
         model = _merged(model, adapter)
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelUnusable(reason="it is an encoder and a decoder, not a causal language model")
-    return model
+    return model.eval()
 
 
 def load_library_model(kind: Any, folder: Path, dtype: torch.dtype, unused: tuple[str, ...] = ()) -> Any:

@@ -92,10 +92,10 @@ class Encoder:
     def tokens(self, one: str | Sequence[int]) -> list[int]:
         """A text's tokens with those that the tokenizer puts around it, or the model's own tokens as they were given.
 
-        Raises: PromptRejected.
+        Raises: PromptRejected, PromptTooLong.
         """
         if isinstance(one, str):
-            one = self._texts.encode_text(one.lower() if self._lower_case else one)
+            one = self._texts.encode_text(one.lower() if self._lower_case else one, self.longest)
         return checked_tokens(list(one), self.vocabulary)
 
     def rows_of(self, length: int) -> int:

@@ -18,7 +18,7 @@ import structlog
 
 from tallystick_platform.engine.audit import COMPUTING
 from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder
-from tallystick_platform.errors import PromptRejected
+from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.protocol import (
     Call,
     Failed,
@@ -140,6 +140,8 @@ class OneShotEngine:
                 chars += self._read_one(job)
             except PromptRejected as error:
                 self._end(job, Failed(job.call.request_id, "prompt-rejected", error.reason), events)
+            except PromptTooLong as error:
+                self._end(job, self._too_long(job, error.found, len(job.rows)), events)
             except msgspec.DecodeError as error:
                 _log.error("engine.call_unreadable", exc_info=error)
                 reason = "the worker does not understand the request"
@@ -148,7 +150,7 @@ class OneShotEngine:
                 self._place(job, events)
 
     def _read_one(self, job: _Job) -> int:
-        """Turn the next input into tokens; how much there was to read. Raises: PromptRejected, msgspec.DecodeError."""
+        """Turn the next input into tokens; how much there was to read. Raises: PromptRejected, PromptTooLong, msgspec.DecodeError."""
         if job.asked is None:
             if job.call.task not in self.model.tasks:
                 raise PromptRejected(reason=f"this model does not serve the task {job.call.task}")
@@ -156,18 +158,22 @@ class OneShotEngine:
         at = len(job.rows)
         try:
             one = job.asked.inputs[at] if job.asked.inputs else ()
-            job.rows.append(array("i", self._encoder.tokens(one)))
+            tokens = self._encoder.tokens(one)
         except PromptRejected as error:
             raise PromptRejected(reason=f"input {at}: {error.reason}") from error
-        job.input_tokens += len(job.rows[at])
+        job.rows.append(array("i", tokens))
+        job.input_tokens += len(tokens)
         return 1 + len(one)
+
+    def _too_long(self, job: _Job, found: int, at: int) -> Failed:
+        limit = self.model.max_prompt_tokens
+        return Failed(job.call.request_id, "prompt-too-long", f"input {at} is too long", limit, found)
 
     def _place(self, job: _Job, events: list[StepEvent]) -> None:
         """After an input was read."""
-        limit, found = self.model.max_prompt_tokens, len(job.rows[-1])
-        if found > limit:
-            reason = f"input {len(job.rows) - 1} is too long"
-            self._end(job, Failed(job.call.request_id, "prompt-too-long", reason, limit, found), events)
+        found = len(job.rows[-1])
+        if found > self.model.max_prompt_tokens:
+            self._end(job, self._too_long(job, found, len(job.rows) - 1), events)
         elif job.asked is not None and len(job.rows) < len(job.asked.inputs):
             self._unread.append(job)
         else:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.control_marks import ControlMarks
-from tallystick_platform.errors import PromptRejected
+from tallystick_platform.errors import PromptRejected, PromptTooLong
 
 _PROBES: tuple[Sequence[Mapping[str, object]], ...] = (
     ({"role": "user", "content": "One?"},),
@@ -34,6 +34,9 @@ _PROBES: tuple[Sequence[Mapping[str, object]], ...] = (
 _log = structlog.get_logger(__name__)
 
 Messages = Sequence[Mapping[str, object]]
+
+CHARS_PER_TOKEN = 64
+"""A text of more characters for each token that fits is looked at by its beginning first: reading a megabyte takes half a second."""
 
 
 class TextEncoder:
@@ -56,12 +59,16 @@ class TextEncoder:
         except ValueError as error:
             _log.warning("engine.control_tokens_in_texts_are_refused", reason=str(error)[:200])
 
-    def encode(self, messages: Messages) -> list[int]:  # noqa: ARG002
+    def encode(self, messages: Messages, longest: int | None = None) -> list[int]:  # noqa: ARG002
         """The tokens of a conversation. Raises: PromptRejected, for there is no template."""
         raise PromptRejected(reason="the model has no chat template: it takes prompts as they stand, and no messages")
 
-    def encode_text(self, text: str) -> list[int]:
-        """A text's tokens. Raises: PromptRejected for control tokens in it, where the tokenizer cannot be told that they are text."""
+    def encode_text(self, text: str, longest: int | None = None) -> list[int]:
+        """A text's tokens.
+
+        Raises: PromptRejected for control tokens in it, where the tokenizer cannot be told that they are text; PromptTooLong.
+        """
+        _refuse_endless(self._tokenizer, text, longest)
         if self._controls.isdisjoint(_ids(self._tokenizer, text)):
             return _ids(self._tokenizer, text, whole=True)
         if self._copy is None:
@@ -93,9 +100,10 @@ class PromptEncoder(TextEncoder):
         if not followed:
             _log.warning("engine.control_tokens_in_messages_are_refused")
 
-    def encode(self, messages: Messages) -> list[int]:
-        """The prompt's tokens. Raises: PromptRejected."""
+    def encode(self, messages: Messages, longest: int | None = None) -> list[int]:
+        """The prompt's tokens. Raises: PromptRejected, PromptTooLong."""
         plain = self._template.render(messages)
+        _refuse_endless(self._tokenizer, plain, longest)
         ids = self._as_text(messages, plain) if self.follows else None
         if ids is not None:
             return ids
@@ -167,6 +175,14 @@ def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, Sequence):
         for item in value:
             yield from _texts(item, name)
+
+
+def _refuse_endless(tokenizer: Tokenizer, text: str, longest: int | None) -> None:
+    """Raises: PromptTooLong for a text that is far too long, before all of it is read. Words that are cut may have a few tokens more."""
+    if longest is not None and len(text) > CHARS_PER_TOKEN * longest:
+        found = len(_ids(tokenizer, text[: CHARS_PER_TOKEN * longest]))
+        if found > 2 * longest:
+            raise PromptTooLong(limit=longest, found=found)
 
 
 def _ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[int]:

@@ -183,6 +183,13 @@ def test_a_prompt_beyond_the_context_is_refused_with_its_size(engine):
     assert last.found > 700
 
 
+@pytest.mark.parametrize("make", [lambda text: request(1, text), lambda text: completion(1, text)])
+def test_a_prompt_that_is_far_too_long_is_refused_by_its_beginning(engine, make):
+    limit = engine.model.max_prompt_tokens
+    last = last_of(run(engine, one := make("x" * 1_000_000)), one)
+    assert (last.kind, last.limit, last.found) == ("prompt-too-long", limit, pytest.approx(64 * limit, abs=30))
+
+
 def test_a_prompt_that_just_fits_is_computed(engine):
     around = len(engine._codec.prompt.encode(turns_of(request(1, ""))))
     one = request(1, "x" * (engine.model.max_prompt_tokens - around), max_tokens=5)

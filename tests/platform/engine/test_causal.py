@@ -264,7 +264,7 @@ def test_a_token_that_the_model_does_not_know_refuses_its_prompt_and_the_engine_
     engine = load(rewritten(folder, tensors, vocab_size=261, **ends))
     ((_, end),) = run(engine, request(1))
     assert (end.kind, end.reason) == ("prompt-rejected", "the prompt has the token 264, and the model knows 261")
-    engine._codec = dataclasses.replace(engine._codec, prompt=type("Low", (), {"encode": lambda self, _: [1, 2]})())
+    engine._codec = dataclasses.replace(engine._codec, prompt=type("Low", (), {"encode": lambda *_: [1, 2]})())
     ((_, end),) = run(engine, request(2))
     assert isinstance(end, Finished)
 

@@ -105,6 +105,12 @@ def test_a_text_that_is_too_long_refuses_the_request_before_anything_is_computed
     assert events_of(run(engine, fits), fits, Finished)[0].usage["input_tokens"] == LONGEST
 
 
+def test_a_text_that_is_far_too_long_is_refused_by_its_beginning(engine):
+    (failed,) = events_of(run(engine, call := embedding(1, ("moon", "sun " * 100_000), WIDTH)), call)
+    assert (failed.kind, failed.reason, failed.limit) == ("prompt-too-long", "input 1 is too long", LONGEST)
+    assert 2 * LONGEST < failed.found < 100_000
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "reason"),
     [
