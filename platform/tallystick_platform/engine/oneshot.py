@@ -1,6 +1,8 @@
 """The one-shot engine: requests that are lists of inputs, each computed once and by itself. Read `step` first.
 
-A step takes inputs of all requests in turn, as many as a bounded number of tokens allows, and computes those of one length together.
+A step takes inputs of all requests in turn, as many as a bounded number of tokens allows, and computes those of one length together. Of
+one request those of like length come one after another, and answers leave in the order in which they were asked for.
+
 Nothing waits for a batch to fill: what comes while a step is computed fills the next one.
 """
 
@@ -35,25 +37,33 @@ from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
 READ_CHARS_PER_STEP = 65_536
 STEP_TOKENS = 512
 """Of the inputs of one step; one longer input is a step of its own."""
+ANSWER_BYTES_PER_STEP = 4 * 1_048_576
+"""A step's report is one frame, which has a bound."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One request. `rows` are the inputs that are read, as tokens; `taken` of them were computed. Units: nanoseconds."""
+    """One request. `rows` are the inputs that are read, as tokens. Units: nanoseconds.
+
+    `taken` of those in `order` were computed. `vectors` are what came of them, until they leave; `answered` did.
+    """
 
     call: Call
     asked: EmbeddingCall | None = None
     rows: list[array[int]] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
     taken: int = 0
+    vectors: dict[int, bytes] = field(default_factory=dict)
+    answered: int = 0
     input_tokens: int = 0
     device_time_ns: int = 0
 
     @property
     def usage(self) -> dict[str, int]:
         """As records count it."""
-        return {"input_tokens": self.input_tokens, "vectors": self.taken}
+        return {"input_tokens": self.input_tokens, "vectors": self.answered}
 
     @property
     def device_time_us(self) -> int:
@@ -67,11 +77,15 @@ class _Job:
 
 @dataclass(slots=True, eq=False)
 class _Input:
-    """One input on its way through a step."""
+    """One input on its way through a step: `at` which place of its request it stands."""
 
     job: _Job
-    row: array[int]
-    vector: bytes = b""
+    at: int
+
+    @property
+    def row(self) -> array[int]:
+        """Its tokens."""
+        return self.job.rows[self.at]
 
 
 class OneShotEngine:
@@ -125,10 +139,9 @@ class OneShotEngine:
         """Read, compute, answer: a bounded piece of work, and everyone's turn."""
         events, self._pending = self._pending, []
         self._read(events)
-        inputs = self._plan()
-        for batch in self._batches(inputs):
+        for batch in self._batches(self._plan()):
             self._compute(batch, events)
-        self._answer(inputs, events)
+        self._answer(events)
         return events
 
     def _read(self, events: list[StepEvent]) -> None:
@@ -177,6 +190,7 @@ class OneShotEngine:
         elif job.asked is not None and len(job.rows) < len(job.asked.inputs):
             self._unread.append(job)
         else:
+            job.order = sorted(range(len(job.rows)), key=lambda at: len(job.rows[at]))
             self._ready.append(job)
             events.append(Started(job.call.request_id, job.usage))
 
@@ -186,8 +200,8 @@ class OneShotEngine:
         tokens = 0
         while self._ready and tokens < STEP_TOKENS:
             job = self._ready.popleft()
-            inputs.append(_Input(job, job.rows[job.taken]))
-            tokens += len(job.rows[job.taken])
+            inputs.append(_Input(job, job.order[job.taken]))
+            tokens += len(inputs[-1].row)
             job.taken += 1
             if job.taken < len(job.rows):
                 self._ready.append(job)
@@ -218,18 +232,19 @@ class OneShotEngine:
             return
         share = (self._timer_ns() - began) // len(batch)
         for one, vector in zip(batch, vectors, strict=True):
-            one.vector = vector
+            one.job.vectors[one.at] = vector
             one.job.device_time_ns += share
 
-    def _answer(self, inputs: list[_Input], events: list[StepEvent]) -> None:
-        """The vectors in the order in which they were asked for."""
-        for one in inputs:
-            job = one.job
-            if job.call.request_id not in self._jobs:
-                continue
-            events.append(Piece(job.call.request_id, one.vector, job.usage, job.device_time_us))
-        for job in dict.fromkeys(one.job for one in inputs):
-            if job.taken == len(job.rows) and job.call.request_id in self._jobs:
+    def _answer(self, events: list[StepEvent]) -> None:
+        """The vectors that are next in the order in which they were asked for."""
+        size = 0
+        for job in list(self._jobs.values()):
+            while job.answered in job.vectors and size < ANSWER_BYTES_PER_STEP:
+                vector = job.vectors.pop(job.answered)
+                job.answered += 1
+                size += len(vector)
+                events.append(Piece(job.call.request_id, vector, job.usage, job.device_time_us))
+            if job.order and job.answered == len(job.order):
                 self._end(job, job.finished(None), events)
 
     def _end(self, job: _Job, event: Finished | Failed, events: list[StepEvent]) -> None:

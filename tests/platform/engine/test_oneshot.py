@@ -149,6 +149,24 @@ def test_a_request_beyond_the_bound_is_refused(engine):
     assert events_of(steps, calls[4])[0].kind == "queue-full"
 
 
+def test_answers_of_one_step_keep_within_a_frame(engine, monkeypatch):
+    monkeypatch.setattr(oneshot, "ANSWER_BYTES_PER_STEP", 3 * 4 * WIDTH)
+    call = embedding(1, TEXTS, WIDTH)
+    steps = run(engine, call)
+    assert [len(events_of([step], call, Piece)) for step in steps] == [3, 2]
+    monkeypatch.undo()
+    assert vectors_of(steps, call) == vectors_of(run(engine, again := embedding(2, TEXTS, WIDTH)), again)
+
+
+def test_like_lengths_of_a_request_share_passes_however_they_are_mixed(engine, monkeypatch):
+    sizes, vectors = [], engine._encoder.vectors
+    monkeypatch.setattr(engine._encoder, "vectors", lambda rows, n: (sizes.append(len(rows)), vectors(rows, n))[1])
+    mixed = embedding(1, ("sun", "the sun", "the sun of the moon") * 32, WIDTH)
+    steps = run(engine, mixed)
+    assert len(sizes) <= 8
+    assert vectors_of(steps, mixed) == vectors_of(steps, mixed)[:3] * 32
+
+
 def test_cancelling_ends_a_request_with_the_vectors_that_it_has(engine):
     call = embedding(1, ("the river of the moon",) * 500, WIDTH)
     engine.submit(call)
