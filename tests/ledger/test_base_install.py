@@ -10,6 +10,7 @@ ABSENT = (
     "transformers",
     "litestar",
     "uvicorn",
+    "sqlmodel",
     "sqlalchemy",
     "alembic",
     "web3",

@@ -16,7 +16,7 @@ from tests.support.service import Service
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system"), pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "litestar", "sqlalchemy", "web3", "eth_tester", "zmq")
+HEAVY = ("torch", "transformers", "litestar", "sqlmodel", "sqlalchemy", "web3", "eth_tester", "zmq")
 
 
 def run(*command: str | Path, code: int = 0) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from tallystick_platform.errors import SchemaTooNew, SchemaTooOld
-from tallystick_platform.store.tables import METADATA
 
 HEAD = "2001"
 """The newest migration. Checked first, so that Alembic is imported only when there is something to migrate."""
@@ -16,7 +15,7 @@ OLDEST = "2001"
 
 
 def migrate(connection: Connection, path: Path) -> None:
-    """Bring the schema to HEAD, all of it or nothing; a new database gets the tables as they are now.
+    """Bring the schema to HEAD, all of it or nothing.
 
     Raises: SchemaTooNew, SchemaTooOld
     """
@@ -35,11 +34,7 @@ def migrate(connection: Connection, path: Path) -> None:
     config.attributes["connection"] = connection
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
-        if found is None:
-            METADATA.create_all(connection, checkfirst=False)
-            command.stamp(config, HEAD)
-        else:
-            command.upgrade(config, HEAD)
+        command.upgrade(config, HEAD)
     except BaseException:
         connection.exec_driver_sql("ROLLBACK")
         raise

@@ -1,323 +1,377 @@
 """The schema. Times are microseconds UTC; `record_by`, `issued_at` and `anchor_by` are Unix seconds, as in receipts.
 
-Every table but `draft` and `inventory` carries `mac`, over all its other columns (row_macs.py), and is counted in the inventory. A draft's
-encryption binds its columns, and the inventory's is inventory.py's.
+Every table but `draft` and `inventory` carries `mac`, over all its other columns in their order here (row_macs.py), and is counted in the
+inventory. A draft's encryption binds its columns, and the inventory's is inventory.py's.
+
+A column is NOT NULL unless its annotation allows None. The store reads and writes through the tables at the end: a row that becomes an
+object of its class costs about five times as much to read.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
-
-METADATA = MetaData()
+from sqlalchemy import BigInteger, Integer, String, Table, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
 
 # A plain INTEGER primary key is SQLite's own row number; a BIGINT one would need a second index.
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _key(name: str) -> Column[int]:
-    return Column(name, BigKey, primary_key=True, autoincrement=False)
+def _key() -> Any:
+    return Field(sa_type=BigKey, primary_key=True, sa_column_kwargs={"autoincrement": False})
 
 
-def _text_key(name: str, length: int) -> Column[str]:
-    return Column(name, String(length), primary_key=True)
+def _int(*, unique: bool = False, index: bool = False) -> Any:
+    return Field(sa_type=BigInteger, unique=unique, index=index)
 
 
-def _int(name: str, *, null: bool = False, unique: bool | None = None, index: bool | None = None) -> Column[int]:
-    return Column(name, BigInteger, nullable=null, unique=unique, index=index)
+def _text(length: int | None = None, *, primary_key: bool = False, index: bool = False) -> Any:
+    return Field(sa_type=Text() if length is None else String(length), primary_key=primary_key, index=index)
 
 
-def _bytes(name: str, *, null: bool = False, unique: bool | None = None, index: bool | None = None) -> Column[bytes]:
-    return Column(name, LargeBinary, nullable=null, unique=unique, index=index)
+class _Row(SQLModel):
+    """What SQLModel gives every class with `table=True`, typed."""
+
+    __table__: ClassVar[Table]
 
 
-def _text(name: str, length: int | None = None, *, null: bool = False, index: bool | None = None) -> Column[str]:
-    return Column(name, Text() if length is None else String(length), nullable=null, index=index)
+class ApiToken(_Row, table=True):
+    """A bearer token, known only by its hash, bound to a sender address."""
+
+    __tablename__ = "api_token"
+
+    id: str = _text(36, primary_key=True)
+    name: str = _text(128)
+    token_hash: bytes = Field(unique=True)
+    prefix: str = _text(16)
+    address: bytes
+    created_at: int = _int()
+    expires_at: int | None = _int()
+    revoked_at: int | None = _int()
+    mac: bytes
 
 
-def _place() -> tuple[Column[Any], ...]:
-    """Null until the row's place among the log's entries is fixed; `adopted` is 1 where another journal of this log made the row."""
-    return _int("entry", null=True, unique=True), _bytes("head", null=True), _int("adopted")
+class AdmissionRow(_Row, table=True):
+    """The promise to record a request, with the writer's signature; durable before anything is computed."""
+
+    __tablename__ = "admission"
+    __table_args__ = (UniqueConstraint("sender", "sender_seq"),)
+
+    seq: int = _key()
+    record_id: bytes = Field(unique=True)
+    sender: bytes
+    sender_seq: int = _int()
+    token_id: str = _text(36)
+    task: str = _text(64)
+    method: str = _text(16)
+    path: str = _text(1024)
+    model: str | None = _text(256)
+    request_hash: bytes
+    admitted_at: int = _int()
+    record_by: int = _int()
+    signature: bytes
+    mac: bytes
 
 
-def _on_chain() -> tuple[Column[Any], ...]:
-    """How far a row has come: planned, sent, mined or final; the transaction last signed for it, and where it stands."""
-    return (
-        _text("state", 16),
-        _int("nonce", null=True),
-        _bytes("tx_hash", null=True),
-        _bytes("raw_tx", null=True),
-        _bytes("mined_tx_hash", null=True),
-        _int("block_number", null=True),
-        _bytes("block_hash", null=True),
-        _int("block_time", null=True),
-        _int("gas_used", null=True),
-    )
+class DraftRow(_Row, table=True):
+    """The record that will stand if the process ends now, encrypted; deleted when the real one is committed."""
+
+    __tablename__ = "draft"
+
+    admission_seq: int = _key()
+    epoch: int = _int()
+    ciphertext: bytes
 
 
-def _since() -> tuple[Column[Any], ...]:
-    return _int("sent_at", null=True), _int("mined_at", null=True), _bytes("mac")
+class RecordRow(_Row, table=True):
+    """A sealed record and its receipt. `follows` is the accepted record whose work it ends."""
+
+    __tablename__ = "record"
+    __table_args__ = (UniqueConstraint("sender", "sender_seq"),)
+
+    log_index: int = _key()
+    record_id: bytes = Field(unique=True)
+    admission_seq: int = _int(unique=True)
+    follows: bytes | None = Field(unique=True)
+    sender: bytes
+    sender_seq: int = _int()
+    state: str = _text(16)
+    task: str = _text(64)
+    model: str | None = _text(256)
+    epoch: int = _int()
+    fields_root: bytes
+    sealed: bytes
+    leaf: bytes
+    request_hash: bytes
+    response_hash: bytes
+    issued_at: int = _int()
+    anchor_by: int = _int()
+    signature: bytes
+    created_at: int = _int()
+    mac: bytes
 
 
-TOKEN = Table(
-    "api_token",
-    METADATA,
-    _text_key("id", 36),
-    _text("name", 128),
-    _bytes("token_hash", unique=True),
-    _text("prefix", 16),
-    _bytes("address"),
-    _int("created_at"),
-    _int("expires_at", null=True),
-    _int("revoked_at", null=True),
-    _bytes("mac"),
-)
-"""A bearer token, known only by its hash, bound to a sender address."""
+class BlobRow(_Row, table=True):
+    """A field too large for the chain, encrypted; its record holds both digests."""
 
-ADMISSION = Table(
-    "admission",
-    METADATA,
-    _key("seq"),
-    _bytes("record_id", unique=True),
-    _bytes("sender"),
-    _int("sender_seq"),
-    _text("token_id", 36),
-    _text("task", 64),
-    _text("method", 16),
-    _text("path", 1024),
-    _text("model", 256, null=True),
-    _bytes("request_hash"),
-    _int("admitted_at"),
-    _int("record_by"),
-    _bytes("signature"),
-    _bytes("mac"),
-    UniqueConstraint("sender", "sender_seq"),
-)
-"""The promise to record a request, with the writer's signature; durable before anything is computed."""
+    __tablename__ = "blob"
 
-DRAFT = Table("draft", METADATA, _key("admission_seq"), _int("epoch"), _bytes("ciphertext"))
-"""The record that will stand if the process ends now, encrypted; deleted when the real one is committed."""
+    sealed_digest: bytes = Field(primary_key=True)
+    log_index: int = _int(index=True)
+    ciphertext: bytes
+    mac: bytes
 
-RECORD = Table(
-    "record",
-    METADATA,
-    _key("log_index"),
-    _bytes("record_id", unique=True),
-    _int("admission_seq", unique=True),
-    _bytes("follows", null=True, unique=True),
-    _bytes("sender"),
-    _int("sender_seq"),
-    _text("state", 16),
-    _text("task", 64),
-    _text("model", 256, null=True),
-    _int("epoch"),
-    _bytes("fields_root"),
-    _bytes("sealed"),
-    _bytes("leaf"),
-    _bytes("request_hash"),
-    _bytes("response_hash"),
-    _int("issued_at"),
-    _int("anchor_by"),
-    _bytes("signature"),
-    _int("created_at"),
-    _bytes("mac"),
-    UniqueConstraint("sender", "sender_seq"),
-)
-"""A sealed record and its receipt. `follows` is the accepted record whose work it ends."""
 
-BLOB = Table(
-    "blob",
-    METADATA,
-    Column("sealed_digest", LargeBinary, primary_key=True),
-    _int("log_index", index=True),
-    _bytes("ciphertext"),
-    _bytes("mac"),
-)
-"""A field too large for the chain, encrypted; its record holds both digests."""
+class BatchRow(_Row, table=True):
+    """Consecutive records as one `append` on the chain. `entry` is its number in the head chain and `head` the head after it."""
 
-BATCH = Table(
-    "batch",
-    METADATA,
-    _key("number"),
-    _int("entry", unique=True),
-    _int("epoch"),
-    _int("first_index", unique=True),
-    _int("count"),
-    _bytes("root"),
-    _bytes("head"),
-    _int("adopted"),
-    *_on_chain(),
-    _int("created_at"),
-    *_since(),
-)
-"""Consecutive records as one `append` on the chain. `entry` is its number in the head chain and `head` the head after it."""
+    __tablename__ = "batch"
 
-EPOCH = Table(
-    "epoch",
-    METADATA,
-    _key("number"),
-    _int("first_index"),
-    _bytes("wraps"),
-    *_place(),
-    *_on_chain(),
-    _int("opened_at"),
-    _int("closed_at", null=True),
-    *_since(),
-)
-"""A period with one epoch key, and its opening on the chain. `wraps`: MessagePack, one byte string per auditor."""
+    number: int = _key()
+    entry: int = _int(unique=True)
+    epoch: int = _int()
+    first_index: int = _int(unique=True)
+    count: int = _int()
+    root: bytes
+    head: bytes
+    adopted: int = _int()
+    state: str = _text(16)
+    nonce: int | None = _int()
+    tx_hash: bytes | None
+    raw_tx: bytes | None
+    mined_tx_hash: bytes | None
+    block_number: int | None = _int()
+    block_hash: bytes | None
+    block_time: int | None = _int()
+    gas_used: int | None = _int()
+    created_at: int = _int()
+    sent_at: int | None = _int()
+    mined_at: int | None = _int()
+    mac: bytes
 
-VOID = Table(
-    "void",
-    METADATA,
-    _key("number"),
-    _int("first"),
-    _int("last"),
-    *_place(),
-    *_on_chain(),
-    _int("created_at"),
-    *_since(),
-)
-"""Admission numbers that nobody knows any more, and their entry on the chain."""
 
-ROTATION = Table(
-    "rotation",
-    METADATA,
-    _key("entry"),
-    _bytes("head"),
-    _bytes("previous"),
-    _bytes("writer"),
-    _int("size"),
-    _int("last_admission"),
-    _bytes("tx_hash"),
-    _int("block_number"),
-    _bytes("block_hash"),
-    _bytes("mac"),
-)
-"""An entry by which the keeper named another writer, read from the chain."""
+class EpochRow(_Row, table=True):
+    """A period with one epoch key, and its opening on the chain. `wraps`: MessagePack, one byte string per auditor."""
 
-ADOPTED = Table(
-    "adopted_record",
-    METADATA,
-    _key("log_index"),
-    _int("admission_seq", unique=True),
-    _bytes("leaf"),
-    _bytes("mac"),
-)
-"""A record that stands on the chain and that this journal never had: enough to prove the records beside it."""
+    __tablename__ = "epoch"
 
-INVENTORY = Table("inventory", METADATA, _key("id"), _bytes("box"))
-"""What all tables hold and which numbers come next, encrypted: the one row with id 1 (inventory.py)."""
+    number: int = _key()
+    first_index: int = _int()
+    wraps: bytes
+    entry: int | None = _int(unique=True)
+    head: bytes | None
+    adopted: int = _int()
+    state: str = _text(16)
+    nonce: int | None = _int()
+    tx_hash: bytes | None
+    raw_tx: bytes | None
+    mined_tx_hash: bytes | None
+    block_number: int | None = _int()
+    block_hash: bytes | None
+    block_time: int | None = _int()
+    gas_used: int | None = _int()
+    opened_at: int = _int()
+    closed_at: int | None = _int()
+    sent_at: int | None = _int()
+    mined_at: int | None = _int()
+    mac: bytes
 
-MODEL = Table(
-    "model",
-    METADATA,
-    _text_key("key", 96),
-    _text("id", 96),
-    _bytes("owner", null=True),
-    _text("visibility", 16),
-    _text("task", 64),
-    _int("created_at"),
-    _bytes("mac"),
-)
-"""A model's name: who registered it and who may see it. `key` is the id in lower case: ids differ in more than case."""
 
-VERSION = Table(
-    "model_version",
-    METADATA,
-    _text_key("id", 164),
-    _text("model", 96),
-    _text("version", 12),
-    _bytes("digest", index=True),
-    _int("number"),
-    _text("format", 16),
-    _text("architecture", 128, null=True),
-    _text("licence", 128, null=True),
-    _text("source"),
-    _text("base", 164, null=True),
-    _text("dtype", 32, null=True),
-    _int("parameters", null=True),
-    _int("context_length", null=True),
-    _int("size_bytes"),
-    _text("signature", 16),
-    _bytes("signature_digest", null=True),
-    _text("signer", 64, null=True),
-    _int("price_per_hour_micros", null=True),
-    _text("currency", 3, null=True),
-    _text("stage", 16),
-    _int("pinned"),
-    _int("created_at"),
-    _bytes("mac"),
-    UniqueConstraint("model", "number"),
-    UniqueConstraint("model", "version"),
-)
-"""One immutable content of a model. `id` is `<model key>@<digest in hex>`; `source` is JSON; money is per hour."""
+class VoidRow(_Row, table=True):
+    """Admission numbers that nobody knows any more, and their entry on the chain."""
 
-UPLOAD = Table(
-    "upload",
-    METADATA,
-    _text_key("id", 36),
-    _bytes("owner", index=True),
-    _text("token_id", 36),
-    _text("model", 96),
-    _text("state", 16),
-    _int("size_bytes"),
-    _text("manifest"),
-    _int("created_at"),
-    _int("expires_at"),
-    _bytes("mac"),
-)
-"""A model on its way in. `manifest` is JSON: every file with size and digest; it is visible to its owner alone."""
+    __tablename__ = "void"
 
-PART = Table(
-    "upload_part",
-    METADATA,
-    _text_key("id", 64),
-    _text("upload", 36, index=True),
-    _int("file"),
-    _int("part"),
-    _int("size"),
-    _bytes("sha256"),
-    _int("received_at"),
-    _bytes("mac"),
-)
-"""A part of an upload that is on disk for good. `id` is `<upload>/<file number>/<part number>`."""
+    number: int = _key()
+    first: int = _int()
+    last: int = _int()
+    entry: int | None = _int(unique=True)
+    head: bytes | None
+    adopted: int = _int()
+    state: str = _text(16)
+    nonce: int | None = _int()
+    tx_hash: bytes | None
+    raw_tx: bytes | None
+    mined_tx_hash: bytes | None
+    block_number: int | None = _int()
+    block_hash: bytes | None
+    block_time: int | None = _int()
+    gas_used: int | None = _int()
+    created_at: int = _int()
+    sent_at: int | None = _int()
+    mined_at: int | None = _int()
+    mac: bytes
 
-JOB = Table(
-    "export_job",
-    METADATA,
-    _text_key("id", 36),
-    _int("number", unique=True),
-    _bytes("owner", index=True),
-    _bytes("model_owner", null=True, index=True),
-    _text("token_id", 36),
-    _text("path", 256),
-    _text("model", 96),
-    _text("version", 12),
-    _bytes("source_digest"),
-    _text("dtype", 32, null=True),
-    _text("format", 16),
-    _text("quantization", 32, null=True),
-    _text("state", 16),
-    _text("stage", 64, null=True),
-    _int("progress"),
-    _int("attempts"),
-    _bytes("record_id"),
-    _bytes("ended_by", null=True),
-    _text("error", null=True),
-    _text("files"),
-    _text("signature", null=True),
-    _bytes("digest", null=True),
-    _text("parity", null=True),
-    _int("created_at"),
-    _int("due_by"),
-    _int("finished_at", null=True),
-    _bytes("mac"),
-)
-"""A model on its way out. `error`, `files`, `signature` and `parity` are JSON; `progress` counts in thousandths.
 
-`record_id` is the record that accepted it, `ended_by` the one that says what became of it.
-"""
+class RotationRow(_Row, table=True):
+    """An entry by which the keeper named another writer, read from the chain."""
+
+    __tablename__ = "rotation"
+
+    entry: int = _key()
+    head: bytes
+    previous: bytes
+    writer: bytes
+    size: int = _int()
+    last_admission: int = _int()
+    tx_hash: bytes
+    block_number: int = _int()
+    block_hash: bytes
+    mac: bytes
+
+
+class AdoptedRecordRow(_Row, table=True):
+    """A record that stands on the chain and that this journal never had: enough to prove the records beside it."""
+
+    __tablename__ = "adopted_record"
+
+    log_index: int = _key()
+    admission_seq: int = _int(unique=True)
+    leaf: bytes
+    mac: bytes
+
+
+class InventoryRow(_Row, table=True):
+    """What all tables hold and which numbers come next, encrypted: the one row with id 1 (inventory.py)."""
+
+    __tablename__ = "inventory"
+
+    id: int = _key()
+    box: bytes
+
+
+class ModelRow(_Row, table=True):
+    """A model's name: who registered it and who may see it. `key` is the id in lower case: ids differ in more than case."""
+
+    __tablename__ = "model"
+
+    key: str = _text(96, primary_key=True)
+    id: str = _text(96)
+    owner: bytes | None
+    visibility: str = _text(16)
+    task: str = _text(64)
+    created_at: int = _int()
+    mac: bytes
+
+
+class ModelVersionRow(_Row, table=True):
+    """One immutable content of a model. `id` is `<model key>@<digest in hex>`; `source` is JSON; money is per hour."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "version"))
+
+    id: str = _text(164, primary_key=True)
+    model: str = _text(96)
+    version: str = _text(12)
+    digest: bytes = Field(index=True)
+    number: int = _int()
+    format: str = _text(16)
+    architecture: str | None = _text(128)
+    licence: str | None = _text(128)
+    source: str = _text()
+    base: str | None = _text(164)
+    dtype: str | None = _text(32)
+    parameters: int | None = _int()
+    context_length: int | None = _int()
+    size_bytes: int = _int()
+    signature: str = _text(16)
+    signature_digest: bytes | None
+    signer: str | None = _text(64)
+    price_per_hour_micros: int | None = _int()
+    currency: str | None = _text(3)
+    stage: str = _text(16)
+    pinned: int = _int()
+    created_at: int = _int()
+    mac: bytes
+
+
+class UploadRow(_Row, table=True):
+    """A model on its way in. `manifest` is JSON: every file with size and digest; it is visible to its owner alone."""
+
+    __tablename__ = "upload"
+
+    id: str = _text(36, primary_key=True)
+    owner: bytes = Field(index=True)
+    token_id: str = _text(36)
+    model: str = _text(96)
+    state: str = _text(16)
+    size_bytes: int = _int()
+    manifest: str = _text()
+    created_at: int = _int()
+    expires_at: int = _int()
+    mac: bytes
+
+
+class UploadPartRow(_Row, table=True):
+    """A part of an upload that is on disk for good. `id` is `<upload>/<file number>/<part number>`."""
+
+    __tablename__ = "upload_part"
+
+    id: str = _text(64, primary_key=True)
+    upload: str = _text(36, index=True)
+    file: int = _int()
+    part: int = _int()
+    size: int = _int()
+    sha256: bytes
+    received_at: int = _int()
+    mac: bytes
+
+
+class ExportJobRow(_Row, table=True):
+    """A model on its way out. `error`, `files`, `signature` and `parity` are JSON; `progress` counts in thousandths.
+
+    `record_id` is the record that accepted it, `ended_by` the one that says what became of it.
+    """
+
+    __tablename__ = "export_job"
+
+    id: str = _text(36, primary_key=True)
+    number: int = _int(unique=True)
+    owner: bytes = Field(index=True)
+    model_owner: bytes | None = Field(index=True)
+    token_id: str = _text(36)
+    path: str = _text(256)
+    model: str = _text(96)
+    version: str = _text(12)
+    source_digest: bytes
+    dtype: str | None = _text(32)
+    format: str = _text(16)
+    quantization: str | None = _text(32)
+    state: str = _text(16)
+    stage: str | None = _text(64)
+    progress: int = _int()
+    attempts: int = _int()
+    record_id: bytes
+    ended_by: bytes | None
+    error: str | None = _text()
+    files: str = _text()
+    signature: str | None = _text()
+    digest: bytes | None
+    parity: str | None = _text()
+    created_at: int = _int()
+    due_by: int = _int()
+    finished_at: int | None = _int()
+    mac: bytes
+
+
+METADATA = SQLModel.metadata
+TOKEN = ApiToken.__table__
+ADMISSION = AdmissionRow.__table__
+DRAFT = DraftRow.__table__
+RECORD = RecordRow.__table__
+BLOB = BlobRow.__table__
+BATCH = BatchRow.__table__
+EPOCH = EpochRow.__table__
+VOID = VoidRow.__table__
+ROTATION = RotationRow.__table__
+ADOPTED = AdoptedRecordRow.__table__
+INVENTORY = InventoryRow.__table__
+MODEL = ModelRow.__table__
+VERSION = ModelVersionRow.__table__
+UPLOAD = UploadRow.__table__
+PART = UploadPartRow.__table__
+JOB = ExportJobRow.__table__
 
 MARKED = tuple(table for table in METADATA.tables.values() if "mac" in table.columns)
 """The tables whose rows carry a MAC and are counted in the inventory."""
