@@ -82,7 +82,6 @@ CLIENTS = (
         lacks={
             "chat": "it measures streams",
             "history": "it sends prompts that do not depend on answers",
-            "embeddings": "not in this version",
         },
     ),
 )

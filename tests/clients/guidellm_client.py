@@ -10,35 +10,22 @@ folder = Path(feature.FOLDER) / "guidellm"
 folder.mkdir(parents=True, exist_ok=True)
 
 
-def measured(kind: str) -> None:
+def measured(address: str, model: str, bound: str = ",max_tokens=20") -> None:
     """A short benchmark in which every request is answered."""
-    out = folder / f"{kind}.json"
-    texts = folder / "texts.jsonl"
+    out, texts = folder / "report.json", folder / "texts.jsonl"
     texts.write_text("".join(json.dumps({"prompt": f"{feature.QUESTION} ({number})"}) + "\n" for number in range(4)))
-    root = feature.BASE_URL.removesuffix("/v1")
-    backend = {"api_key": feature.API_KEY, "extras": {"body": {"max_tokens": 20}}, "verify": False}
+    where = f"target={feature.BASE_URL.removesuffix('/v1')},model={model},api_key={feature.API_KEY}"
     command = [
+        *(str(Path(sys.executable).with_name("guidellm")), "run", "--disable-console"),
+        *("--backend", f"kind=openai_http,{where},request_format={address},validate_backend=false{bound}"),
+        *("--profile", "kind=synchronous", "--constraint", "kind=max_requests,count=3"),
         *(
-            str(Path(sys.executable).with_name("guidellm")),
-            "benchmark",
-            "run",
-            "--target",
-            root,
-            "--model",
-            feature.CHAT_MODEL,
-        ),
-        *("--request-type", kind, "--backend-kwargs", json.dumps(backend), "--profile", "synchronous"),
-        *(
-            "--max-requests",
-            "3",
             "--data",
-            str(texts),
-            "--processor",
-            os.environ["CLIENT_TOKENIZER"],
-            "--output-path",
-            str(out),
+            f"kind=json_file,path={texts}",
+            "--tokenizer",
+            f"kind=hf_auto,model={os.environ['CLIENT_TOKENIZER']}",
         ),
-        "--disable-console",
+        *("--output", f"kind=json,path={out}"),
     ]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     if ended.returncode != 0:
@@ -46,8 +33,14 @@ def measured(kind: str) -> None:
     requests = json.loads(out.read_text())["benchmarks"][0]["requests"]
     if len(requests["successful"]) != 3 or requests["errored"]:
         raise AssertionError(
-            f"{len(requests['successful'])} of 3 requests were answered: {str(requests['errored'])[:200]}"
+            f"{len(requests['successful'])} of 3 requests were answered: {str(requests['errored'])[-200:]}"
         )
 
 
-feature.run({"stream": lambda: measured("chat_completions"), "completion": lambda: measured("text_completions")})
+feature.run(
+    {
+        "stream": lambda: measured("/v1/chat/completions", feature.CHAT_MODEL),
+        "embeddings": lambda: measured("/v1/embeddings", feature.EMBEDDING_MODEL, ""),
+        "completion": lambda: measured("/v1/completions", feature.CHAT_MODEL),
+    }
+)

@@ -14,10 +14,10 @@ from tallystick_platform.exchange.line import Admitted
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Delivered, Event
 from tallystick_platform.exchange.request import Asked
-from tallystick_platform.protocol import Call
+from tallystick_platform.protocol import Call, Usage
 
-Deliver = Callable[[Admitted, "str | bytes"], Awaitable[None]]
-"""Hands a piece of the answer to the transport; returns when the transport has taken it."""
+Deliver = Callable[[Admitted, "str | bytes", Usage], Awaitable[None]]
+"""Hands a piece of the answer to the transport, with what was counted until now; returns when the transport has taken it."""
 
 
 class Inference:
@@ -68,7 +68,7 @@ class Inference:
         try:
             async for piece in generation:
                 if self._deliver is not None and piece:
-                    await self._deliver(admitted, piece)
+                    await self._deliver(admitted, piece, generation.progress.usage)
                 self._gather.add(piece)
                 self._handed_over = self._deliver is not None
         finally:

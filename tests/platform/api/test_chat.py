@@ -98,6 +98,15 @@ async def test_a_stream_that_wants_usage_gets_it_last_with_the_proof() -> None:
     assert events[-3]["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_stream_may_say_with_each_piece_what_was_counted_until_then(last: bool) -> None:
+    options = {"include_usage": last, "continuous_usage_stats": True}
+    async with Api().client() as client:
+        reply = await client.post(CHAT, json=HI | {"stream": True, "stream_options": options})
+    counts = [event["usage"] and event["usage"]["completion_tokens"] for event in events_of(reply.text)[:-1]]
+    assert counts == [None, 1, 2, 2, *([2] if last else [])]
+
+
 async def test_an_empty_stream_is_still_a_whole_one() -> None:
     async with Api(Script(texts=())).client() as client:
         events = events_of((await client.post(CHAT, json=HI | {"stream": True})).text)

@@ -198,6 +198,7 @@ def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
         ({"user": "u" * 257}, "user", "invalid_value"),
         ({"stream": "yes"}, "stream", "invalid_type"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
+        ({"stream_options": {"continuous_usage_stats": True}}, "stream_options", "invalid_value"),
         (
             {"stream": True, "stream_options": {"include_obfuscation": True}},
             "stream_options.include_obfuscation",

@@ -93,7 +93,7 @@ class LineEvents(Events):
 
     content_type = b"text/plain"
 
-    def piece(self, piece: str | bytes) -> bytes:
+    def piece(self, piece: str | bytes, counts: object) -> bytes:
         return piece.encode() + b"\n"
 
     def last(self, recorded: Recorded, tallystick: bytes) -> bytes:

@@ -60,7 +60,7 @@ class Transport:
         self.taken: list[str] = []
         self._stuck_after = stuck_after
 
-    async def __call__(self, admitted: object, text: str) -> None:
+    async def __call__(self, admitted: object, text: str, counts: object) -> None:
         if self._stuck_after is not None and len(self.taken) >= self._stuck_after:
             await asyncio.Event().wait()
         self.taken.append(text)

@@ -17,6 +17,7 @@ from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, se
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded, StopReason
+from tallystick_platform.protocol import Usage
 from tallystick_platform.store.entries import Ticket
 
 SEND_LIMIT_S = 30.0  # for the last bytes, to a client that does not read
@@ -34,7 +35,7 @@ class Events(ABC):
         return b""
 
     @abstractmethod
-    def piece(self, piece: str | bytes) -> bytes:
+    def piece(self, piece: str | bytes, counts: Usage) -> bytes:
         """A piece of the answer."""
 
     @abstractmethod
@@ -110,11 +111,13 @@ class WireReply(WatchedReply):
         else:
             await self._send_part(self._events.error(body), more=False)
 
-    async def _piece(self, begun: Callable[[Ticket], Events], admitted: Admitted, piece: str | bytes) -> None:
+    async def _piece(
+        self, begun: Callable[[Ticket], Events], admitted: Admitted, piece: str | bytes, counts: Usage
+    ) -> None:
         events = self._events
         if events is None:
             events = await self._begin(begun(admitted.ticket), admitted_proof(admitted.ticket).headers())
-        await self._send_part(events.piece(piece), more=True)
+        await self._send_part(events.piece(piece, counts), more=True)
 
     async def _begin(self, events: Events, headers: list[Header]) -> Events:
         self._events = events

@@ -34,9 +34,13 @@ C = TypeVar("C", bound=Struct)
 
 
 class StreamOptions(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Options of a stream. `include_obfuscation` pads pieces to hide their lengths, which is not offered: only false."""
+    """Options of a stream. `include_obfuscation` pads pieces to hide their lengths, which is not offered: only false.
+
+    `include_usage` puts the counts on the last event, `continuous_usage_stats`, an extension, what was counted until then on each.
+    """
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
     include_obfuscation: bool | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +67,8 @@ class TextBody(Body, frozen=True, kw_only=True):
         return bool(self.stream)
 
     def __post_init__(self) -> None:
-        if self.stream_options is not None and self.stream_options.include_usage and not self.stream:
+        options = self.stream_options
+        if options is not None and (options.include_usage or options.continuous_usage_stats) and not self.stream:
             raise BadRequest("'stream_options' needs 'stream': true.", param="stream_options", code="invalid_value")
 
 
@@ -133,7 +138,7 @@ class Spelling(Generic[C]):
 class TextEvents(Events):
     """Encodes the events of one stream. What does not change from piece to piece is encoded once."""
 
-    __slots__ = ("_head", "_spelling", "_tail", "_usage_wanted")
+    __slots__ = ("_continuous", "_counts", "_head", "_spelling", "_usage_wanted")
 
     def __init__(self, spelling: Spelling[Any], body: TextBody, ticket: Ticket) -> None:
         record, options = ticket.record, body.stream_options
@@ -146,13 +151,15 @@ class TextEvents(Events):
         self._spelling = spelling
         self._head = b"data: " + encode_json(head)[:-1] + b',"choices":['
         self._usage_wanted = options is not None and bool(options.include_usage)
-        self._tail = (b',"usage":null' if self._usage_wanted else b"") + b"}\n\n"
+        self._continuous = options is not None and bool(options.continuous_usage_stats)
+        self._counts = b',"usage":null' if self._usage_wanted or self._continuous else b""
 
     def opening(self) -> bytes:
         opening = self._spelling.opening
         return b"" if opening is None else self._choice(opening)
 
-    def piece(self, piece: str | bytes) -> bytes:
+    def piece(self, piece: str | bytes, counts: Counts) -> bytes:
+        self._count(counts)
         return self._choice(self._spelling.before + encode_json(piece) + self._spelling.after)
 
     def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
@@ -161,6 +168,7 @@ class TextEvents(Events):
         An extra event without choices would break clients that read `choices[0]` of every event.
         """
         (output,) = outputs_of(recorded)
+        self._count(recorded.record.usage)
         reason, proof = encode_json(output.finish_reason), b',"tallystick":' + tallystick
         if not self._usage_wanted:
             return self._choice(self._spelling.silence, reason, proof) + DONE
@@ -176,5 +184,10 @@ class TextEvents(Events):
     def _choice(self, said: bytes, finish_reason: bytes = b"null", extra: bytes = b"") -> bytes:
         return (
             self._head + b'{"index":0,' + said + b',"logprobs":null,"finish_reason":' + finish_reason + b"}]"
-            + extra + self._tail
+            + extra + self._counts + b"}\n\n"
         )  # fmt: skip
+
+    def _count(self, counts: Counts | None) -> None:
+        """What the next event says of the counts until now, where each is to say it."""
+        if self._continuous:
+            self._counts = b',"usage":' + encode_json(usage_of(counts))
