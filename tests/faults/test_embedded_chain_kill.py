@@ -23,11 +23,11 @@ from tallystick.ids import Epoch, FieldsRoot
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain import index
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
-from tallystick_platform.embedded_chain.integrity import replay
 from tallystick_platform.ledger_chain import KeySigner, LedgerClient, contract_address
 from tallystick_platform.ledger_chain.client import LogOnChain
 from tests.support.accounts import Account, deployer, logger
 from tests.support.anchoring import sealed_bytes
+from tests.support.chain_replay import replay
 from tests.support.chains import START_S, WRAPS, terms_of
 from tests.support.embedded_chain import start_chain
 

@@ -1,12 +1,12 @@
 """From journal to chain.
 
-- `anchorer`: the numbered order, and one pass over it. Start reading there.
-- `planning`: which records make the next batch. `courier`: signing, sending, fees. `landing`: how much of the journal's
+- `anchorer`: the numbered order, one pass over it, and which records make the next batch. Start reading there.
+- `courier`: signing, sending, fees, and what a node's refusal means. `landing`: how much of the journal's
   log the chain holds, or that it holds another; where a row landed.
 - `service`: passes as a task, and what an error means for the next. `status`: what it has done and what waits.
 - `bootstrap`, `location`: finding the log before the service starts, or making it.
 - `adoption`, `foreign`: taking a log over with a journal that was restored from a backup.
-- `policy`: settings and bounds. `errors`: what can keep a record from the chain. `refusals`: what a node's words mean.
+- `policy`: settings and bounds. `errors`: what can keep a record from the chain.
 """
 
 from tallystick_platform.anchor.anchorer import Anchorer, Pause

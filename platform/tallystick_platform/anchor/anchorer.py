@@ -28,15 +28,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tallystick.chain import Block, LedgerReader
+from tallystick.chain.packing import append_size
 from tallystick.errors import ChainRejected
-from tallystick.merkle import MAX_BATCH_RECORDS
+from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.anchor.courier import Courier
-from tallystick_platform.anchor.errors import AdoptedEntryGone, EpochMissing
+from tallystick_platform.anchor.errors import AdoptedEntryGone, EpochMissing, RecordTooLarge
 from tallystick_platform.anchor.landing import find_landing, reconcile
-from tallystick_platform.anchor.planning import fill, plan
 from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import LedgerClient
+from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES, LedgerClient
 from tallystick_platform.ledger_chain.client import LogOnChain
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row, Tip, Void
@@ -225,3 +225,40 @@ class Anchorer:
         batch = plan(tip, records)
         self._store.plan_batch(batch, self._clock.now_us())
         return batch
+
+
+def fill(records: Sequence[PendingRecord], max_bytes: int) -> int:
+    """How many leading records make one batch: of one epoch, within `max_bytes` of calldata, at most MAX_BATCH_RECORDS.
+
+    A record larger than `max_bytes` goes alone as long as a transaction carries it. The gas that so much calldata needs is below
+    what one transaction may use.
+
+    Raises: RecordTooLarge
+    """
+    sizes: list[int] = []
+    for record in records[:MAX_BATCH_RECORDS]:
+        sizes.append(len(record.sealed))
+        size_bytes = append_size(sizes)
+        if len(sizes) == 1 and size_bytes > MAX_CALLDATA_BYTES:
+            raise RecordTooLarge(index=record.index, size_bytes=size_bytes, limit_bytes=MAX_CALLDATA_BYTES)
+        if len(sizes) > 1 and (size_bytes > max_bytes or record.epoch != records[0].epoch):
+            return len(sizes) - 1
+    return len(sizes)
+
+
+def plan(tip: Tip, records: Sequence[PendingRecord]) -> Batch:
+    """The batch that the contract will make of these records.
+
+    Requires: records of the open epoch with consecutive indices, from the log's size on.
+    Source: ledger/SPEC.md sections 5 and 6
+    """
+    epoch, root = records[0].epoch, tree_root([record.leaf for record in records])
+    return Batch(
+        number=tip.batch_count,
+        entry=tip.entries,
+        epoch=epoch,
+        first_index=records[0].index,
+        count=len(records),
+        root=root,
+        head=tip.head_after_batch(epoch, len(records), root),
+    )

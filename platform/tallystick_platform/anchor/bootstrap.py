@@ -25,6 +25,7 @@ from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import FORMAT, MODE_APPEND, LogTerms
 from tallystick.ids import Address, LogId, checksum_address, parse_address, parse_hash, to_hex
+from tallystick_platform.anchor.courier import Refusal, classify
 from tallystick_platform.anchor.errors import (
     ContractAbsent,
     ContractDiffers,
@@ -38,7 +39,6 @@ from tallystick_platform.anchor.errors import (
     WrongChain,
 )
 from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, read_location, write_location
-from tallystick_platform.anchor.refusals import Refusal, classify
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.ledger_chain import LedgerClient, SignedTransaction, Signer, contract_address
 from tallystick_platform.settings import Settings

@@ -7,7 +7,9 @@ and nothing is lost with it: a row in state sent is looked up on the chain befor
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
+from tallystick.chain import ContractReverted
 from tallystick.chain.packing import pack_records
 from tallystick.errors import ChainRejected
 from tallystick.ids import Head, checksum_address
@@ -19,12 +21,45 @@ from tallystick_platform.anchor.errors import (
     TransactionStuck,
 )
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
-from tallystick_platform.anchor.refusals import Refusal, classify
 from tallystick_platform.clock import Clock
 from tallystick_platform.ledger_chain import Fees, LedgerClient, SignedTransaction
 from tallystick_platform.ledger_chain.client import LogOnChain
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed, Void
+
+
+class Refusal(StrEnum):
+    """What the refusal asks the anchorer to do."""
+
+    NONCE_USED = "nonce used"  # look at the chain: ours may have landed
+    FEE_TOO_LOW = "fee too low"  # sign again, dearer
+    NO_FUNDS = "no funds"  # wait for the operator
+    REVERTED = "reverted"  # the contract would refuse it
+    OTHER = "other"  # wait, and show it
+
+
+# Words of geth, reth, Nethermind, Besu, Erigon, anvil and eth-tester, lower case. The first match decides.
+_WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
+    (Refusal.NONCE_USED, ("nonce too low", "nonce is too low", "invalid nonce", "invalid transaction nonce", "nonce too high", "oldnonce")),
+    (
+        Refusal.FEE_TOO_LOW,
+        ("underpriced", "fee too low", "feetoolow", "gas price below", "less than block base fee", "below the base fee",
+         "fee less than block base", "max fee per gas less"),
+    ),
+    (Refusal.NO_FUNDS, ("insufficient funds", "insufficientfunds", "insufficient balance", "upfront cost exceeds", "lack of funds")),
+    (Refusal.REVERTED, ("revert",)),
+)  # fmt: skip
+
+
+def classify(rejected: ChainRejected) -> Refusal:
+    """What a refused call asks for."""
+    if isinstance(rejected, ContractReverted):
+        return Refusal.REVERTED
+    words = rejected.message.lower()
+    for refusal, phrases in _WORDS:
+        if any(phrase in words for phrase in phrases):
+            return refusal
+    return Refusal.OTHER
 
 
 @dataclass(slots=True, kw_only=True)

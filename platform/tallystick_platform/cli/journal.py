@@ -26,8 +26,8 @@ from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import ChainStanding, Checked, check_journal
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.jobs import JobStore
-from tallystick_platform.store.rekey import rekey
 from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.row_writes import rekey
 from tallystick_platform.store.sealer import Sealer
 
 MAX_SHOWN = 1_000  # findings; a journal that was replaced has as many as rows

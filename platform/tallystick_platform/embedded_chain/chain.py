@@ -1,36 +1,43 @@
-"""The embedded chain itself: what is sent waits in the pool, becomes a block, and is durable before anyone sees it."""
+"""The embedded chain itself: what is sent waits in the pool, becomes a block, and is durable before anyone sees it.
+
+The first block is written once, and compared with what is asked for ever after.
+"""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import rlp
 import structlog
 from eth.abc import BlockHeaderAPI, StateAPI
+from eth.constants import BLANK_ROOT_HASH
 from eth.db.chain import ChainDB
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
 
-from tallystick.ids import Address
+from tallystick.ids import Address, checksum_address
 from tallystick_platform.embedded_chain import index
-from tallystick_platform.embedded_chain.errors import TransactionRefused
-from tallystick_platform.embedded_chain.genesis import open_genesis, require_funded, require_head
-from tallystick_platform.embedded_chain.index import BlockRow
+from tallystick_platform.embedded_chain.errors import GenesisMismatch, TransactionRefused
+from tallystick_platform.embedded_chain.index import BlockRow, head
 from tallystick_platform.embedded_chain.intake import check_funds, check_transaction
-from tallystick_platform.embedded_chain.nodes import BlockNodes, StoredNodes
 from tallystick_platform.embedded_chain.pool import TransactionPool
 from tallystick_platform.embedded_chain.producer import BuiltBlock, TransactionBroke, build_block
 from tallystick_platform.embedded_chain.rules import (
+    BLOCK_GAS_LIMIT,
+    COINBASE,
     MAX_CLOCK_LEAD_S,
+    PREFUND_WEI,
     EmbeddedVM,
     next_timestamp,
     rules_for,
     wait_for_block_s,
 )
-from tallystick_platform.embedded_chain.storage import ChainStorage
+from tallystick_platform.embedded_chain.storage import BlockNodes, ChainStorage, StoredNodes
 
 _log = structlog.get_logger()
 
@@ -157,3 +164,56 @@ class EmbeddedChain:
     def _next_nonces(self) -> dict[bytes, int]:
         with self.state() as state:
             return {sender: int(state.get_nonce(Address(sender))) for sender in self.pool.senders()}
+
+
+def open_genesis(
+    storage: ChainStorage, nodes: BlockNodes, *, chain_id: int, prefund: Sequence[Address], now_s: float
+) -> None:
+    """Write the genesis of a new chain, or check that the chain on disk is the one meant.
+
+    Raises: GenesisMismatch when the chain id differs.
+    """
+    meta = storage.meta()
+    if "chain_id" in meta:
+        if meta["chain_id"] != str(chain_id):
+            stored = meta["chain_id"]
+            raise GenesisMismatch(path=storage.folder, what="chain id", stored=stored, asked=str(chain_id))
+        return
+    account = {"balance": PREFUND_WEI, "nonce": 0, "code": b"", "storage": {}}
+    parameters = {
+        "coinbase": COINBASE,
+        "difficulty": 0,
+        "extra_data": b"",
+        "gas_limit": BLOCK_GAS_LIMIT,
+        "receipt_root": BLANK_ROOT_HASH,
+        "timestamp": int(now_s),
+        "transaction_root": BLANK_ROOT_HASH,
+    }
+    chain = rules_for(chain_id).from_genesis(nodes, parameters, dict.fromkeys(prefund, account))
+    header = chain.get_canonical_head()
+    size = len(rlp.encode([header, [], [], []]))
+    facts = {"chain_id": str(chain_id), "prefund": json.dumps([checksum_address(address) for address in prefund])}
+    block = BlockRow(hash=header.hash, header=header, size=size)
+    # One transaction: a crash here leaves an empty database, and the next start writes another genesis.
+    storage.commit(nodes.written, {"block": [block.values()], "meta": list(facts.items())})
+    nodes.clear()
+
+
+def require_funded(storage: ChainStorage, prefund: Sequence[Address], balance: Callable[[Address], int]) -> None:
+    """Refuse an address that was to have a balance, got none in the genesis and has none now: it could not send anything.
+
+    Raises: GenesisMismatch
+    """
+    funded: list[str] = json.loads(storage.meta()["prefund"])
+    for address in prefund:
+        if checksum_address(address) not in funded and not balance(address):
+            stored, asked = ", ".join(funded) or "nobody", checksum_address(address)
+            raise GenesisMismatch(path=storage.folder, what="list of prefunded addresses", stored=stored, asked=asked)
+
+
+def require_head(storage: ChainStorage) -> BlockRow:
+    """Give the newest block of a chain whose genesis is written."""
+    block = head(storage.reader())
+    if block is None:
+        raise LookupError("the chain has no genesis")
+    return block

@@ -43,10 +43,10 @@ from tallystick_platform.store import settlement
 from tallystick_platform.store.counters import Counters, Standing
 from tallystick_platform.store.database import Database, WriterConnection
 from tallystick_platform.store.entries import JournalEntry, Ticket
-from tallystick_platform.store.leftovers import has_record, read_leftovers
 from tallystick_platform.store.rollover import close_epoch, resume_epoch, roll_epoch
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
+from tallystick_platform.store.settlement import has_record, read_leftovers
 from tallystick_platform.store.transaction import Transaction
 
 MAX_OWED_PER_GROUP = 16  # records that the journal writes on its own account in one group: callers wait meanwhile

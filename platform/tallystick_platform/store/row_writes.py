@@ -1,6 +1,9 @@
 """Writing rows that carry a MAC, one at a time: the row and the inventory change in the caller's transaction.
 
 Whatever writes such a row comes through here, the journal's own group commit apart: it counts a whole group at once (transaction.py).
+
+`rekey` marks all rows anew, under another operator's key. Needed after the log's keeper named another writer: the marks are made with a key
+of the operator's, so a journal opens under its own alone.
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from tallystick.ids import Index
-from tallystick_platform.store.inventory import READ, WRITE, Inventory, InventoryBox
+from tallystick_platform.errors import InventoryUnreadable
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.inventory import READ, WRITE, Holding, Inventory, InventoryBox
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, Value, covered
+from tallystick_platform.store.tables import MARKED
 
 
 def insert_row(connection: Connection, macs: RowMacs, table: Table, values: Mapping[str, Value]) -> None:
@@ -71,3 +77,27 @@ def change_inventory(connection: Connection, macs: RowMacs, change: Callable[[In
     inventory = boxes.open(connection.exec_driver_sql(READ).scalar())
     change(inventory)
     connection.exec_driver_sql(WRITE, (boxes.close(inventory),))
+
+
+def rekey(database: Database, before: RowMacs, after: RowMacs) -> int:
+    """Check every row under the key before and mark it under the key after; says how many there were.
+
+    Requires: the journal's lock.
+    Raises: RowTampered, InventoryUnreadable; then nothing was changed.
+    """
+    counted, fresh = Inventory(), Inventory()
+    with database.writing() as connection:
+        inventory = InventoryBox(before).open(connection.exec_driver_sql(READ).scalar())
+        for table in MARKED:
+            for row in connection.execute(select(table)).all():
+                values = before.check(table, row)
+                counted.add(table.name, [before.mark_of_row(table, values)])
+                mark = after.mark_of_row(table, values)
+                fresh.add(table.name, [mark])
+                keys = [column == values[column.name] for column in table.primary_key.columns]
+                connection.execute(update(table).where(*keys).values(mac=mark[:MAC_BYTES]))
+            if counted.tables.get(table.name, Holding()) != inventory.tables.get(table.name, Holding()):
+                raise InventoryUnreadable(reason=f"the rows of {table.name} are not those that the service wrote")
+        inventory.tables = fresh.tables
+        connection.exec_driver_sql(WRITE, (InventoryBox(after).close(inventory),))
+    return sum(held.count for held in fresh.tables.values())

@@ -15,13 +15,10 @@ from tallystick.keys import KEY_ID_BYTES, AuditorPublicKey, EpochKey, Wallet, hk
 from tallystick.receipts import (
     AdmissionReceipt,
     Domain,
-    HeadStatement,
     Receipt,
     SignedAdmission,
-    SignedHead,
     SignedReceipt,
     sign_admission,
-    sign_head,
     sign_receipt,
 )
 from tallystick.record import Record
@@ -46,7 +43,7 @@ class EpochPlan:
 
 
 class Sealer:
-    """Seals for one log. `random(n)` gives n unpredictable bytes. Used by the journal's writer alone, `sign_head` apart."""
+    """Seals for one log. `random(n)` gives n unpredictable bytes. Used by the journal's writer alone."""
 
     def __init__(
         self,
@@ -152,10 +149,6 @@ class Sealer:
     def sign_admission(self, admission: AdmissionReceipt) -> SignedAdmission:
         """Sign as the log's writer."""
         return sign_admission(self._wallet, self.domain, admission)
-
-    def sign_head(self, statement: HeadStatement) -> SignedHead:
-        """Sign what stands on the chain as the log's writer. Safe in any thread."""
-        return sign_head(self._wallet, self.domain, statement)
 
     def _draft_cipher(self, epoch: Epoch) -> AESGCM:
         cipher = self._drafts.get(epoch)

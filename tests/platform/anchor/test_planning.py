@@ -6,8 +6,8 @@ from tallystick.chain.packing import MAX_CIPHERTEXT_BYTES, append_size, pack_rec
 from tallystick.heads import EntryKind, batch_body, next_head
 from tallystick.ids import Epoch, FieldsRoot, Head, Index, Leaf
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
+from tallystick_platform.anchor.anchorer import fill, plan
 from tallystick_platform.anchor.errors import RecordTooLarge
-from tallystick_platform.anchor.planning import fill, plan
 from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES, MAX_TRANSACTION_BYTES, Fees
 from tallystick_platform.store.rows import PendingRecord, Tip
 from tests.support.anchoring import LOG, client_of

@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.chain import ContractReverted
 from tallystick.errors import ChainRejected
-from tallystick_platform.anchor.refusals import Refusal, classify
+from tallystick_platform.anchor.courier import Refusal, classify
 
 
 @pytest.mark.parametrize(

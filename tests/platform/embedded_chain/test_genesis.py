@@ -2,9 +2,8 @@ import pytest
 
 from tallystick.ids import checksum_address
 from tallystick.keys import Wallet
-from tallystick_platform.embedded_chain.chain import EmbeddedChain
+from tallystick_platform.embedded_chain.chain import EmbeddedChain, require_head
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed, GenesisMismatch
-from tallystick_platform.embedded_chain.genesis import require_head
 from tallystick_platform.embedded_chain.rules import BLOCK_GAS_LIMIT, PREFUND_WEI
 from tallystick_platform.embedded_chain.storage import ChainStorage
 from tests.support.accounts import Account

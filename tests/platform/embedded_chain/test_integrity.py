@@ -3,9 +3,9 @@ import sqlite3
 import pytest
 
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
-from tallystick_platform.embedded_chain.integrity import ChainInconsistent, replay
 from tallystick_platform.embedded_chain.storage import DATABASE_NAME
 from tests.support.anchoring import sealed_bytes
+from tests.support.chain_replay import ChainInconsistent, replay
 from tests.support.chains import deployed_ledger
 
 

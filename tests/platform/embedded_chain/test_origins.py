@@ -1,6 +1,6 @@
 import pytest
 
-from tallystick_platform.embedded_chain.origins import allows_host, allows_origin, cors_headers
+from tallystick_platform.embedded_chain.server import allows_host, allows_origin, cors_headers
 
 
 @pytest.mark.parametrize("host", ["localhost:8545", "127.0.0.1:8545", "127.0.0.1", "[::1]:8545", "LOCALHOST"])

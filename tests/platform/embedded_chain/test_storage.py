@@ -4,8 +4,13 @@ import threading
 import pytest
 
 from tallystick_platform.embedded_chain.errors import ChainLocked, ChainStorageFailed
-from tallystick_platform.embedded_chain.nodes import BlockNodes, StoredNodes
-from tallystick_platform.embedded_chain.storage import DATABASE_NAME, SCHEMA_VERSION, ChainStorage
+from tallystick_platform.embedded_chain.storage import (
+    DATABASE_NAME,
+    SCHEMA_VERSION,
+    BlockNodes,
+    ChainStorage,
+    StoredNodes,
+)
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import pytest
 from tallystick_platform.errors import InventoryUnreadable, RowTampered
 from tallystick_platform.store.check import check_journal
 from tallystick_platform.store.database import Database
-from tallystick_platform.store.rekey import rekey
 from tallystick_platform.store.row_macs import RowMacs
-from tallystick_platform.store.row_writes import read_inventory
+from tallystick_platform.store.row_writes import read_inventory, rekey
 from tests.support.journals import DOMAIN, LOG_ID, WALLET, Running, Setting, findings, record_many
 
 AFTER = RowMacs(b"\x77" * 32)

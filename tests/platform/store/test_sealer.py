@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.ids import Epoch, Head, Index
+from tallystick.ids import Epoch, Index
 from tallystick.keys import AuditorKey, unwrap_epoch_key
-from tallystick.receipts import HeadStatement, signer
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.sealer import Sealer
 from tests.support.clocks import FixedClock
-from tests.support.journals import DOMAIN, EPOCH_SECONDS, LOG_ID, WALLET, Setting, completed, would_be
+from tests.support.journals import EPOCH_SECONDS, LOG_ID, Setting, completed, would_be
 
 CLOCK = FixedClock()
 NOW = CLOCK.now_us()
@@ -98,12 +97,6 @@ def test_one_record_sealed_twice_at_one_place_has_two_secrets(sealer: Sealer) ->
     first, second = sealer.seal(RECORD, Index(3)), sealer.seal(RECORD, Index(3))
     assert first.secret != second.secret
     assert first.sealed != second.sealed
-
-
-def test_what_stands_on_the_chain_is_signed_as_the_logs_writer(sealer: Sealer) -> None:
-    signed = sealer.sign_head(HeadStatement(log_id=LOG_ID, entries=3, size=7, head=Head(b"\x09" * 32), time=5))
-    assert signer(signed) == WALLET.address
-    assert signed.domain == DOMAIN
 
 
 def test_a_lost_key_makes_another_epoch_due(setting: Setting, sealer: Sealer) -> None:

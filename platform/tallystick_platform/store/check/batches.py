@@ -12,8 +12,7 @@ from tallystick.hashing import keccak256
 from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body, writer_body
 from tallystick.ids import Address, Head, Root, to_hex
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
-from tallystick_platform.store.check.finding import Finding, Subject
-from tallystick_platform.store.check.macs import rows_of
+from tallystick_platform.store.check.finding import Finding, Subject, rows_of
 from tallystick_platform.store.rows import AnchorState, unpack_wraps
 from tallystick_platform.store.tables import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
 

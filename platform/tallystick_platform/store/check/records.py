@@ -13,8 +13,7 @@ from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash
 from tallystick.receipts import signer
 from tallystick.sealing import sealed_header
-from tallystick_platform.store.check.finding import Finding, Subject
-from tallystick_platform.store.check.macs import rows_of
+from tallystick_platform.store.check.finding import Finding, Subject, rows_of
 from tallystick_platform.store.records import receipt_of
 from tallystick_platform.store.tables import ADMISSION, ADOPTED, BLOB, RECORD
 

@@ -12,8 +12,7 @@ from tallystick.ids import Epoch, to_hex
 from tallystick.receipts import signer
 from tallystick.record import Record
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
-from tallystick_platform.store.check.finding import Finding, Subject
-from tallystick_platform.store.check.macs import rows_of
+from tallystick_platform.store.check.finding import Finding, Subject, rows_of
 from tallystick_platform.store.drafts import decode_draft, request_hash_of
 from tallystick_platform.store.records import admission_of
 from tallystick_platform.store.tables import ADMISSION, ADOPTED, DRAFT, RECORD, VOID

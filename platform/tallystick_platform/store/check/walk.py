@@ -8,9 +8,8 @@ from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId
 from tallystick.receipts import Domain
 from tallystick_platform.store.check.batches import check_batches, check_entries, check_epochs, earlier_writers
-from tallystick_platform.store.check.finding import ChainStanding, Checked, Finding, Reveal, Subject
+from tallystick_platform.store.check.finding import ChainStanding, Checked, Finding, Reveal, Subject, check_macs
 from tallystick_platform.store.check.inventory import check_chain, check_inventory
-from tallystick_platform.store.check.macs import check_macs
 from tallystick_platform.store.check.records import check_blobs, check_records
 from tallystick_platform.store.check.sequences import check_admissions, check_drafts, check_promises
 from tallystick_platform.store.database import Database

@@ -1,4 +1,4 @@
-"""Checking a whole chain: every block is executed again and must come out the same to the bit.
+"""Checking a whole embedded chain: every block is executed again and must come out the same to the bit.
 
 A block's hash covers its state, transactions, receipts and logs, so one comparison covers them all; what lies in rows beside
 the block is compared too.
@@ -14,9 +14,9 @@ from tallystick_platform.embedded_chain import index
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.index import BlockRow, LogFilter
 from tallystick_platform.embedded_chain.intake import check_transaction
-from tallystick_platform.embedded_chain.nodes import BlockNodes
 from tallystick_platform.embedded_chain.producer import build_block
 from tallystick_platform.embedded_chain.rules import rules_for
+from tallystick_platform.embedded_chain.storage import BlockNodes
 from tallystick_platform.errors import PlatformError
 
 
@@ -81,6 +81,6 @@ def _require_nothing_beyond(chain: EmbeddedChain, head: int) -> None:
     connection = chain.storage.reader()
     bounds = {"tx": (head + 1) << index.TX_POSITION_BITS, "log": (head + 1) << index.LOG_INDEX_BITS}
     for table, bound in bounds.items():
-        (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE id >= ?", (bound,)).fetchone()  # noqa: S608
+        (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE id >= ?", (bound,)).fetchone()
         if count:
             raise ChainInconsistent(block=head, what=f"{table} rows beyond the head", expected="0", found=str(count))
