@@ -43,11 +43,14 @@ class TimedSocket(socket.socket):
     """A socket of which each wait ends at `deadline`."""
 
     deadline: Deadline | None = None
+    heard = False
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """Receive what is there, or wait for it until the deadline."""
         self.arm()
-        return super().recv_into(buffer, nbytes or len(buffer), flags)
+        received = super().recv_into(buffer, nbytes or len(buffer), flags)
+        self.heard = True
+        return received
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send everything before the deadline."""
@@ -85,6 +88,12 @@ class NodeConnection(http.client.HTTPConnection):
         self._deadline = deadline
         if isinstance(self.sock, TimedSocket):
             self.sock.deadline = deadline
+            self.sock.heard = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether anything has come in this exchange."""
+        return isinstance(self.sock, TimedSocket) and self.sock.heard
 
     def connect(self) -> None:
         """Open the socket, and TLS where it is asked for.

@@ -125,7 +125,7 @@ class HttpTransport:
                     raise
                 if busy == PATIENT_ATTEMPTS:
                     raise RateLimited(self.name, f"{error.message}, {busy} times") from error
-            except (AnswerTooLarge, AnswerTooSlow):
+            except ChainUnavailable:
                 self._drop()
                 raise
             except TimeoutError as error:
@@ -160,7 +160,13 @@ class HttpTransport:
         connection = self._connection or self._open()
         connection.begin(deadline)
         connection.request("POST", self._target, body, self._headers)
-        response = connection.getresponse()
+        try:
+            response = connection.getresponse()
+        except TimeoutError as error:
+            if not connection.heard:
+                raise  # it may still be at work, and sooner done with less
+            reason = f"it began to answer and did not come to the end of its headers within {self._timeout_s:g} s"
+            raise ChainUnavailable(self.name, reason) from error
         if response.status in _BUSY:
             raise _Busy(response.status)
         if response.status in _TOO_LARGE:
