@@ -79,11 +79,9 @@ class Service:
         )
 
     def start(self, limit_s: float = START_LIMIT_S) -> Service:
-        self._spawn()
-        wait_for(self.is_ready, limit_s, f"ready; log:\n{self.log_tail()}")
-        return self
+        return self._spawn(self.is_ready, limit_s, "ready")
 
-    def _spawn(self) -> None:
+    def _spawn(self, reached: Callable[[], bool], limit_s: float, what: str) -> Service:
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -93,12 +91,17 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
+        try:
+            wait_for(reached, limit_s, what)
+        except AssertionError as error:
+            if self.process.poll() is None:
+                self.kill()  # nobody stops what never came up
+            raise AssertionError(f"{error}; log:\n{self.log_tail()}") from error
+        return self
 
     def start_unready(self, limit_s: float = START_LIMIT_S) -> Service:
         """Start a server that would be ready, did it not hold admission for a reason of its own."""
-        self._spawn()
-        wait_for(self.is_held, limit_s, f"ready but for admission; log:\n{self.log_tail()}")
-        return self
+        return self._spawn(self.is_held, limit_s, "ready but for admission")
 
     def is_ready(self) -> bool:
         return self._missing() == set()
