@@ -82,8 +82,6 @@ class DraftUnreadable(PlatformError):
 
     def __init__(self, *, admission_seq: int, reason: str) -> None:
         super().__init__(f"the draft of admission {admission_seq} does not open: {reason}")
-        self.admission_seq = admission_seq
-        self.reason = reason
 
 
 # -- store
@@ -94,8 +92,6 @@ class StoreError(PlatformError):
 
     def __init__(self, *, path: Path | str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 class StoreLocked(StoreError):
@@ -119,12 +115,11 @@ class SchemaTooNew(StoreError):
 class SchemaTooOld(StoreError):
     """The database holds records of a format that this version does not read."""
 
-    def __init__(self, *, path: Path | str, found: str) -> None:
+    def __init__(self, *, path: Path | str) -> None:
         super().__init__(
             path=path,
             reason="it is the journal of format version 1, which was never released and is not read any more; start with another folder",
         )
-        self.found = found
 
 
 class InventoryUnreadable(PlatformError):
@@ -140,8 +135,6 @@ class RowTampered(PlatformError):
 
     def __init__(self, *, table: str, row: int | str) -> None:
         super().__init__(f"row {row} of table {table} was changed by something other than this service")
-        self.table = table
-        self.row = row
 
 
 class StateConflict(PlatformError):
@@ -149,10 +142,6 @@ class StateConflict(PlatformError):
 
     def __init__(self, *, table: str, row: int | str, expected: str, found: str) -> None:
         super().__init__(f"{table} {row}: expected {expected}, found {found}")
-        self.table = table
-        self.row = row
-        self.expected = expected
-        self.found = found
 
 
 class JournalUnavailable(PlatformError, status=503, code="journal_unavailable"):
@@ -160,7 +149,6 @@ class JournalUnavailable(PlatformError, status=503, code="journal_unavailable"):
 
     def __init__(self, *, reason: str, retry_after_s: int = 5) -> None:
         super().__init__(f"the journal cannot store records at the moment: {reason}")
-        self.reason = reason
         self.retry_after_s = retry_after_s
 
 
@@ -185,7 +173,6 @@ class CannotFollow(PlatformError):
     def __init__(self, *, record_id: bytes, reason: str) -> None:
         super().__init__(f"no record can follow {record_id.hex()}: {reason}")
         self.record_id = record_id
-        self.reason = reason
 
 
 # -- authentication
@@ -207,7 +194,6 @@ class CredentialMalformed(AuthenticationError):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"the API token is malformed: {reason}")
-        self.reason = reason
 
 
 class TokenUnknown(AuthenticationError):
@@ -220,19 +206,16 @@ class TokenUnknown(AuthenticationError):
 class TokenExpired(AuthenticationError, status=401, code="expired_api_key"):
     """The token's time is over. Units: microseconds UTC."""
 
-    def __init__(self, *, token_id: str, expired_at_us: int) -> None:
+    def __init__(self, *, expired_at_us: int) -> None:
         super().__init__("the API token has expired")
-        self.token_id = token_id
         self.expired_at_us = expired_at_us
 
 
 class TokenRevoked(AuthenticationError, status=401, code="revoked_api_key"):
-    """The token was withdrawn. Units: microseconds UTC."""
+    """The token was withdrawn."""
 
-    def __init__(self, *, token_id: str, revoked_at_us: int) -> None:
+    def __init__(self) -> None:
         super().__init__("the API token has been revoked")
-        self.token_id = token_id
-        self.revoked_at_us = revoked_at_us
 
 
 class NoSuchToken(PlatformError):
@@ -240,7 +223,6 @@ class NoSuchToken(PlatformError):
 
     def __init__(self, *, token_id: str) -> None:
         super().__init__(f"there is no token {token_id}")
-        self.token_id = token_id
 
 
 # -- admission
@@ -251,7 +233,6 @@ class Overloaded(PlatformError, status=429, code="overloaded"):
 
     def __init__(self, *, bound: str, limit: int, retry_after_s: int) -> None:
         super().__init__(f"too much at once: {bound} is at its bound of {limit}; try again in {retry_after_s} s")
-        self.bound = bound
         self.limit = limit
         self.retry_after_s = retry_after_s
 
@@ -277,7 +258,6 @@ class AdmissionClosed(PlatformError, status=503, code="admission_closed"):
 
     def __init__(self, *, reason: str, retry_after_s: int) -> None:
         super().__init__(f"no request is admitted at the moment: {reason}")
-        self.reason = reason
         self.retry_after_s = retry_after_s
 
 
@@ -287,7 +267,6 @@ class RequestUnrecordable(PlatformError, status=400, code="unrecordable_request"
     def __init__(self, *, part: str, reason: str) -> None:
         super().__init__(f"the request's {part} {reason}")
         self.part = part
-        self.reason = reason
 
 
 class RequestTimedOut(PlatformError, status=504, code="timed_out"):
@@ -295,7 +274,6 @@ class RequestTimedOut(PlatformError, status=504, code="timed_out"):
 
     def __init__(self, *, timeout_s: float) -> None:
         super().__init__(f"the request did not finish within {timeout_s:g} s")
-        self.timeout_s = timeout_s
 
 
 # -- dispatch and engine
@@ -314,7 +292,6 @@ class NoProvider(PlatformError, status=503, code="no_provider"):
 
     def __init__(self, *, model: str, retry_after_s: int = 5) -> None:
         super().__init__(f"no provider serves the model {model!r} at the moment")
-        self.model = model
         self.retry_after_s = retry_after_s
 
 
@@ -332,8 +309,6 @@ class WorkerDied(PlatformError, status=503, code="worker_died"):
 
     def __init__(self, *, worker: str, reason: str) -> None:
         super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
-        self.worker = worker
-        self.reason = reason
 
 
 class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", param="messages"):
@@ -366,7 +341,6 @@ class EngineFailed(PlatformError, status=500, code="engine_failed"):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"the model failed: {reason}")
-        self.reason = reason
 
 
 # -- versions that are loaded on demand
@@ -377,8 +351,6 @@ class NotServable(PlatformError, status=400, code="model_not_servable", param="m
 
     def __init__(self, *, model: str, reason: str) -> None:
         super().__init__(f"the model {model!r} cannot be asked here: {reason}")
-        self.model = model
-        self.reason = reason
 
 
 class ParameterOutOfRange(PlatformError, status=400, code="invalid_value"):
@@ -387,7 +359,6 @@ class ParameterOutOfRange(PlatformError, status=400, code="invalid_value"):
     def __init__(self, *, param: str, reason: str) -> None:
         super().__init__(f"'{param}' {reason}")
         self.param = param
-        self.reason = reason
 
 
 class TaskNotServed(PlatformError, status=400, code="task_not_served", param="model"):
@@ -415,7 +386,6 @@ class NoRoomForModel(PlatformError, status=503, code="no_room_for_model", param=
 
     def __init__(self, *, model: str, needed_bytes: int, available_bytes: int, retry_after_s: int = 10) -> None:
         super().__init__(_no_room(model, needed_bytes, available_bytes) + " while other models are busy")
-        self.model = model
         self.needed_bytes = needed_bytes
         self.available_bytes = available_bytes
         self.retry_after_s = retry_after_s
@@ -426,7 +396,6 @@ class ModelLoadFailed(PlatformError, status=503, code="model_load_failed", param
 
     def __init__(self, *, model: str, reason: str, retry_after_s: int) -> None:
         super().__init__(f"the model {model!r} could not be loaded: {reason}")
-        self.model = model
         self.reason = reason
         self.retry_after_s = retry_after_s
 
@@ -437,7 +406,6 @@ class ModelBusy(PlatformError, status=409, code="model_busy", param="model"):
     def __init__(self, *, model: str, requests: int) -> None:
         super().__init__(f"the model {model!r} is computing {requests} requests: it is not unloaded under them")
         self.model = model
-        self.requests = requests
 
 
 class ModelPinned(PlatformError, status=409, code="model_pinned", param="model"):
@@ -445,7 +413,6 @@ class ModelPinned(PlatformError, status=409, code="model_pinned", param="model")
 
     def __init__(self, *, model: str) -> None:
         super().__init__(f"the model {model!r} is pinned: it stays loaded")
-        self.model = model
 
 
 def _no_room(model: str, needed_bytes: int, available_bytes: int) -> str:

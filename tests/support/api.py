@@ -78,9 +78,9 @@ class FakeAuthenticator:
         if token == OTHER_TOKEN:
             return OTHER
         if token == "tsk_expired":
-            raise TokenExpired(token_id="t", expired_at_us=1)
+            raise TokenExpired(expired_at_us=1)
         if token == "tsk_revoked":
-            raise TokenRevoked(token_id="t", revoked_at_us=1)
+            raise TokenRevoked
         raise TokenUnknown
 
 

@@ -37,9 +37,9 @@ class Authenticator:
             raise CredentialMalformed(reason="a token is `tsk_` and 43 characters")
         info, principal = await self._known.get(token_hash(token))
         if info.revoked_at is not None:
-            raise TokenRevoked(token_id=info.id, revoked_at_us=info.revoked_at)
+            raise TokenRevoked
         if info.expires_at is not None and info.expires_at <= self._clock.now_us():
-            raise TokenExpired(token_id=info.id, expired_at_us=info.expires_at)
+            raise TokenExpired(expired_at_us=info.expires_at)
         return principal
 
     def _look_up(self, hashed: bytes) -> tuple[TokenInfo, Principal]:

@@ -30,7 +30,6 @@ class AnswerWithheld(platform.PlatformError, status=503, code="answer_withheld")
             f"the answer is withheld because its record {format_record_id(record_id)} could not be stored: {reason}"
         )
         self.record_id = record_id
-        self.reason = reason
         self.retry_after_s = retry_after_s
         self.ticket = ticket
 

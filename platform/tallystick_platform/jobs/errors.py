@@ -27,7 +27,6 @@ class ExportNotFinished(PlatformError, status=409, code="export_not_finished"):
 
     def __init__(self, *, state: str) -> None:
         super().__init__(f"the export is {state}: its files can be downloaded once it is finished")
-        self.state = state
 
 
 class ExportBusy(PlatformError, status=409, code="export_busy"):
@@ -48,7 +47,6 @@ class TooManyExports(PlatformError, status=409, code="too_many_exports"):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"at most {limit} finished exports of one sender are kept; delete one first")
-        self.limit = limit
 
 
 class ExportUnsupported(PlatformError, status=400, code="export_unsupported"):
@@ -56,8 +54,6 @@ class ExportUnsupported(PlatformError, status=400, code="export_unsupported"):
 
     def __init__(self, *, reference: str, reason: str) -> None:
         super().__init__(f"{reference} cannot be exported so: {reason}")
-        self.reference = reference
-        self.reason = reason
 
 
 class PublishFailed(WorkFailed):
@@ -65,7 +61,6 @@ class PublishFailed(WorkFailed):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(code="export_broken", message=f"the export is not what its exporter reported: {reason}")
-        self.reason = reason
 
 
 class DiskFailed(WorkFailed):
@@ -74,7 +69,6 @@ class DiskFailed(WorkFailed):
     def __init__(self, *, error: OSError) -> None:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         super().__init__(code="no_space" if full else "disk_failed", message=f"the disk: {kind_of(error)}")
-        self.error = error
 
 
 class ExporterFailed(WorkFailed):
@@ -82,7 +76,6 @@ class ExporterFailed(WorkFailed):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(code="exporter_failed", message=f"the exporter's process failed: {reason}")
-        self.reason = reason
 
 
 class FileChanged(WorkFailed):
@@ -90,8 +83,6 @@ class FileChanged(WorkFailed):
 
     def __init__(self, *, name: str, reason: str) -> None:
         super().__init__(code="file_changed", message=f"the published file {name!r} {reason}")
-        self.name = name
-        self.reason = reason
 
 
 class Interrupted(WorkFailed):
@@ -102,7 +93,6 @@ class Interrupted(WorkFailed):
             code="interrupted",
             message=f"the server ended during {attempts} attempts at this export, and it is given up",
         )
-        self.attempts = attempts
 
 
 class Unrecordable(WorkFailed):
@@ -117,4 +107,3 @@ class DownloadStalled(WorkFailed):
 
     def __init__(self, *, limit_s: float) -> None:
         super().__init__(code="download_stalled", message=f"the client took nothing for {limit_s:g} s")
-        self.limit_s = limit_s

@@ -12,8 +12,6 @@ class BadReference(PlatformError, status=400, code="invalid_model_id", param="mo
 
     def __init__(self, *, reference: str, reason: str) -> None:
         super().__init__(f"{reference[:128]!r} names no model: {reason}")
-        self.reference = reference
-        self.reason = reason
 
 
 class VersionExists(PlatformError, status=409, code="version_exists"):
@@ -39,9 +37,6 @@ class TaskDiffers(PlatformError, status=409, code="task_differs"):
         super().__init__(
             f"the versions of {model!r} are for {task}, these files are for {found}: register another model"
         )
-        self.model = model
-        self.task = task
-        self.found = found
 
 
 class InUse(PlatformError, status=409, code="model_in_use"):
@@ -50,8 +45,6 @@ class InUse(PlatformError, status=409, code="model_in_use"):
     def __init__(self, *, reference: str, reason: str, remedy: str) -> None:
         super().__init__(f"{reference} cannot be removed: {reason}; {remedy}")
         self.reference = reference
-        self.reason = reason
-        self.remedy = remedy
 
 
 class NotTheOwner(PlatformError, status=403, code="not_the_owner", param="model"):
@@ -59,7 +52,6 @@ class NotTheOwner(PlatformError, status=403, code="not_the_owner", param="model"
 
     def __init__(self, *, model: str) -> None:
         super().__init__(f"the model {model!r} is not yours: its owner and the operator alone may do that")
-        self.model = model
 
 
 class NoFiles(PlatformError, status=404, code="file_not_found", param="model"):
@@ -67,7 +59,6 @@ class NoFiles(PlatformError, status=404, code="file_not_found", param="model"):
 
     def __init__(self, *, reference: str) -> None:
         super().__init__(f"{reference} is served by another provider: there are no files of it here")
-        self.reference = reference
 
 
 class RegistryFull(PlatformError, status=409, code="quota_exceeded"):
@@ -75,8 +66,6 @@ class RegistryFull(PlatformError, status=409, code="quota_exceeded"):
 
     def __init__(self, *, bound: str, limit: int) -> None:
         super().__init__(f"{bound}: at most {limit}")
-        self.bound = bound
-        self.limit = limit
 
 
 class DiskFull(PlatformError, status=507, code="no_space"):
@@ -93,7 +82,6 @@ class SourceUnusable(PlatformError, status=400, code="source_unusable", param="s
 
     def __init__(self, *, source: str, reason: str) -> None:
         super().__init__(f"{source}: {reason}")
-        self.source = source
         self.reason = reason
 
 
@@ -102,8 +90,6 @@ class SignatureRefused(PlatformError, status=403, code="signature_refused"):
 
     def __init__(self, *, model: str, reason: str) -> None:
         super().__init__(f"the signature of {model} is refused: {reason}")
-        self.model = model
-        self.reason = reason
 
 
 class FolderBroken(PlatformError):
@@ -111,8 +97,6 @@ class FolderBroken(PlatformError):
 
     def __init__(self, *, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 class UploadUnknown(PlatformError, status=404, code="upload_not_found"):
@@ -120,7 +104,6 @@ class UploadUnknown(PlatformError, status=404, code="upload_not_found"):
 
     def __init__(self, *, upload: str) -> None:
         super().__init__(f"there is no upload {upload[:64]!r}: it is finished, given up, expired, or not yours")
-        self.upload = upload
 
 
 class UploadRefused(PlatformError, status=400, code="upload_refused"):
@@ -128,8 +111,6 @@ class UploadRefused(PlatformError, status=400, code="upload_refused"):
 
     def __init__(self, *, file: str | None, reason: str) -> None:
         super().__init__(reason if file is None else f"{file}: {reason}")
-        self.file = file
-        self.reason = reason
 
 
 class UploadIncomplete(PlatformError, status=409, code="upload_incomplete"):
@@ -137,7 +118,6 @@ class UploadIncomplete(PlatformError, status=409, code="upload_incomplete"):
 
     def __init__(self, *, upload: str, missing: int) -> None:
         super().__init__(f"{missing} parts of the upload {upload} are missing")
-        self.upload = upload
         self.missing = missing
 
 
@@ -148,5 +128,3 @@ class ContentDiffers(PlatformError, status=409, code="content_differs"):
         what = "its size differs" if found is None else f"its SHA-256 is {found.hex()}, announced was {expected.hex()}"
         super().__init__(f"{file}: {what}; send it again")
         self.file = file
-        self.expected = expected
-        self.found = found

@@ -25,7 +25,7 @@ def migrate(connection: Connection, path: Path) -> None:
     if found is not None and found > HEAD:
         raise SchemaTooNew(path=path, found=found, known=HEAD)
     if found is not None and found < OLDEST:
-        raise SchemaTooOld(path=path, found=found)
+        raise SchemaTooOld(path=path)
     from alembic import command
     from alembic.config import Config
 
