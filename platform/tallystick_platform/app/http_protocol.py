@@ -40,6 +40,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._discarded_bytes = 0
+        self._answered: RequestResponseCycle | None = None  # what is answered now, where `cycle` is what came last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,6 +50,9 @@ class ApiProtocol(HttpToolsProtocol):
         self._head_is_here()
         if self._linger_timer is not None:
             self._linger_timer.cancel()
+        if self._answered is not None:  # the server's own protocol tells the request that came last, and no other
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -118,6 +122,7 @@ class ApiProtocol(HttpToolsProtocol):
             self.transport.close()  # it never said anything
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
         super()._start_asgi_task(cycle, Unframed(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
 
     def _head_bytes(self) -> int:

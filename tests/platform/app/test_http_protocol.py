@@ -265,3 +265,35 @@ async def test_a_refused_client_that_goes_on_sending_is_cut_off_at_a_bound(monke
     assert not said.is_closing()
     connection.data_received(b"a")
     assert said.is_closing()
+
+
+class Waits:
+    """Answers only once its client has left."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.heard = asyncio.Event()
+        self.faults: list[Exception] = []
+
+    async def __call__(self, scope, receive, send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            self.began.set()
+        self.heard.set()
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"late", "more_body": False})
+        except RuntimeError as error:
+            self.faults.append(error)
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3])
+async def test_whoever_leaves_is_missed_by_the_request_that_is_answered_whatever_waits_behind_it(requests: int) -> None:
+    app = Waits()
+    async with serving(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET * requests)
+        await app.began.wait()
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            await app.heard.wait()
+    assert app.faults == []
