@@ -16,7 +16,7 @@ from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.cli.progress import progress_bar
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.formats.packaged import PACKAGED
-from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
 from tallystick_platform.registry.registry import Registry, open_registry
 from tallystick_platform.registry.shown import shown_model, shown_version
@@ -64,8 +64,10 @@ def add(wanted: Wanted, *, as_json: bool) -> None:
             pin=wanted.pin,
             progress=progress,
         )
+        noticed = () if version.format == UPSTREAM_FORMAT else registry.looks.facts(registry.path(version)).warnings
     licence = version.licence or "not stated by its files"
     text = f"{version.reference}\n{version.format}, {version.task}, {_size(version.size_bytes)}, licence: {licence}"
+    text += "".join(f"\nnote: {notice}" for notice in noticed)
     if version.stage is Stage.STAGING:
         text += f"\nin staging: `tallystick-server model promote {version.reference}` offers it to everybody"
     show(shown_version(version, to_operator=True), as_json=as_json, text=text)

@@ -14,6 +14,7 @@ from tallystick_platform.cli import main
 from tallystick_platform.registry import conversion
 from tests.support.journals import ALICE
 from tests.support.registries import FILES, facts_of_test_folder, write
+from tests.support.tiny_model import write_tiny_model
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_a_folder_becomes_a_version_in_staging(home: Path, folder: Path) -> None
         f"0x{digest}",
     )
     assert (home / "models" / "store" / digest / "config.json").read_bytes() == FILES["config.json"]
+
+
+def test_what_is_odd_about_a_folder_is_said_where_it_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TALLYSTICK_HOME", str(tmp_path / "home"))
+    folder = write_tiny_model(tmp_path / "tiny")
+    config = json.loads((folder / "config.json").read_text())
+    left = {**config, "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    (folder / "config.json").write_text(json.dumps(left))
+    said = run("add", str(folder)).stdout
+    assert "note: its config.json names a quantisation that its weights do not have" in said
+    assert "note: the folder states no licence" in said
 
 
 def test_everything_that_was_asked_for_stands_in_the_listing(home: Path, folder: Path) -> None:
