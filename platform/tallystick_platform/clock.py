@@ -7,6 +7,10 @@ import time
 from typing import Protocol
 
 
+MAX_HELD_S = 5.0
+"""How far the service's time may be ahead of the machine's, which was set back, before nothing is admitted until it has caught up."""
+
+
 class Clock(Protocol):
     """Where the service reads time."""
 
@@ -18,12 +22,16 @@ class Clock(Protocol):
         """Nanoseconds from an arbitrary start, for durations."""
         ...
 
+    def held_s(self) -> float:
+        """How far `now_us` is ahead of the machine's clock, because that was set back. Units: seconds."""
+        ...
+
 
 class SystemClock:
     """The machine's clock, held still while the machine's clock is set back.
 
-    A record whose end lay before its start would be refused by its own validation, and an admitted request would have
-    no record.
+    A record whose end lay before its start would be refused by its own validation, and an admitted request would have no record. The chain
+    goes on meanwhile, so what is recorded then has a time ahead of it: the journal admits nothing while that is more than MAX_HELD_S.
     """
 
     __slots__ = ("_latest_us",)
@@ -42,6 +50,10 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds from an arbitrary start, for durations."""
         return time.monotonic_ns()
+
+    def held_s(self) -> float:
+        """How far `now_us` is ahead of the machine's clock, because that was set back. Units: seconds."""
+        return max(0, self._latest_us - time.time_ns() // 1000) / 1_000_000
 
 
 NS_PER_S = 1_000_000_000

@@ -89,8 +89,13 @@ _FOR_PROGRAMS: tuple[Processor, ...] = (
 
 
 def _for_people(stream: TextIO) -> tuple[Processor, ...]:
-    coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    coloured = takes_more_than_lines(stream)
     return (structlog.dev.ConsoleRenderer(colors=coloured, exception_formatter=structlog.dev.plain_traceback),)
+
+
+def takes_more_than_lines(stream: TextIO) -> bool:
+    """Whether a person reads it at a terminal that takes colours and movements, and wants them."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

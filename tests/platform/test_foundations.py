@@ -22,6 +22,14 @@ def test_the_system_clock_never_runs_backwards(monkeypatch: pytest.MonkeyPatch) 
     assert [clock.now_us() for _ in range(3)] == [5_000, 5_000, 7_000]
 
 
+def test_the_system_clock_says_how_far_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([7_000_000_000, 1_500_000_000, 1_500_000_000, 8_000_000_000])
+    monkeypatch.setattr(time, "time_ns", lambda: next(readings))
+    clock = SystemClock()
+    assert (clock.now_us(), clock.now_us()) == (7_000_000, 7_000_000)
+    assert [clock.held_s() for _ in range(2)] == [5.5, 0.0]
+
+
 def test_a_log_line_is_one_json_object_with_a_time_and_a_level() -> None:
     stream = io.StringIO()
     configure_logs("info", stream)

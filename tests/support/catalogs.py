@@ -61,10 +61,11 @@ class FakeCatalog:
                 return servable
         raise UnknownModel(model=reference)
 
-    async def knows(self, reference: str) -> bool:
+    async def offered(self, reference: str) -> tuple[Servable | None, bool]:
         model_id, _, version = reference.partition("@")
         known = [*self.servables, *self.retired]
-        return any(one.model_id == model_id and one.digest.hex().startswith(version) for one in known)
+        found = [one for one in known if one.model_id == model_id and one.digest.hex().startswith(version)]
+        return next((one for one in reversed(found) if one in self.servables), None), bool(found)
 
     def retire(self, servable: Servable) -> None:
         self.servables.remove(servable)

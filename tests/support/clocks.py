@@ -11,12 +11,16 @@ class FixedClock:
     def __init__(self, now_us: int = START_US) -> None:
         self._now_us = now_us
         self._monotonic_ns = 1_000_000_000
+        self.held = 0.0
 
     def now_us(self) -> int:
         return self._now_us
 
     def monotonic_ns(self) -> int:
         return self._monotonic_ns
+
+    def held_s(self) -> float:
+        return self.held
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

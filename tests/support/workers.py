@@ -41,8 +41,8 @@ class EmptyCatalog:
     async def resolve(self, reference: str, viewer: Address | None) -> Servable:
         raise UnknownModel(model=reference)
 
-    async def knows(self, reference: str) -> bool:
-        return False
+    async def offered(self, reference: str) -> tuple[Servable | None, bool]:
+        return None, False
 
     async def pinned(self) -> list[Servable]:
         return []

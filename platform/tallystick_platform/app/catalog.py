@@ -23,7 +23,7 @@ class RegistryCatalog:
         self._registry = registry
         self._operator = operator
         self._found: Remembered[tuple[str, Address | None], Servable | PlatformError] = Remembered(self._look_up, clock)
-        self._registered: Remembered[str, bool] = Remembered(self._is_registered, clock)
+        self._offered: Remembered[str, tuple[Servable | None, bool]] = Remembered(self._offer, clock)
 
     async def resolve(self, reference: str, viewer: Address | None) -> Servable:
         """The version that answers. Raises: UnknownModel; SignatureRefused where the policy asks for a signature that it lacks."""
@@ -34,9 +34,9 @@ class RegistryCatalog:
             raise found.with_traceback(None)  # raised again and again, it would grow
         return found
 
-    async def knows(self, reference: str) -> bool:
-        """Whether a version is registered, at whatever stage and for whomever."""
-        return await self._registered.get(reference)
+    async def offered(self, reference: str) -> tuple[Servable | None, bool]:
+        """What answers the operator, and whether it is registered at whatever stage; see `dispatch.Catalog`."""
+        return await self._offered.get(reference)
 
     async def pinned(self) -> Sequence[Servable]:
         """The versions to be loaded from the start; what may not be loaded is left to be refused when it is asked for."""
@@ -45,7 +45,7 @@ class RegistryCatalog:
     def forget(self) -> None:
         """Ask the registry anew: something was changed in this process. Called from any thread."""
         self._found.forget()
-        self._registered.forget()
+        self._offered.forget()
 
     def _pinned(self) -> list[Servable]:
         versions = [one for one in self._registry.all_versions() if one.pinned and one.stage is not Stage.RETIRED]
@@ -60,12 +60,15 @@ class RegistryCatalog:
         except PlatformError as error:
             return error
 
-    def _is_registered(self, reference: str) -> bool:
+    def _offer(self, reference: str) -> tuple[Servable | None, bool]:
         try:
             self._registry.find(reference, None)
         except UnknownModel:
-            return False
-        return True
+            return None, False
+        found = self._look_up(
+            (reference, None)
+        )  # after the other: what is found there is here, unless it was withdrawn
+        return (found if isinstance(found, Servable) else None), True
 
     def _servable(self, version: ModelVersion) -> Servable:
         base = None if version.base is None else self._registry.find(version.base, None)

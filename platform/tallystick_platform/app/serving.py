@@ -15,24 +15,26 @@ from tallystick_platform.app.listening import ApiServer, base_url, bind
 from tallystick_platform.app.memory import settle_memory
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import started
+from tallystick_platform.dispatch.pool import Show
 from tallystick_platform.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
-    """Serve until a signal. `on_ready` is called once requests would be answered.
+def serve(settings: Settings, on_ready: Callable[[Ready], None], show: Show) -> None:
+    """Serve until a signal. `show` is told what the start waits for, `on_ready` is called once requests would be answered.
 
     Raises: PlatformError or TallystickError if the service cannot start.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, on_ready))
+        runner.run(_serve(settings, on_ready, show))
 
 
-async def _serve(settings: Settings, on_ready: Callable[[Ready], None]) -> None:
+async def _serve(settings: Settings, on_ready: Callable[[Ready], None], show: Show) -> None:
     with closing(bind(settings.host, settings.port)) as listener:
         url = base_url(settings.host, listener.getsockname()[1])
-        async with started(settings, base_url=url) as running:
+        show("service", "packages loaded", 1.0)
+        async with started(settings, base_url=url, show=show) as running:
             with closing(Service(running)) as service:
                 leaving = asyncio.Event()
                 server = ApiServer(

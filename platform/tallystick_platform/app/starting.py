@@ -27,8 +27,9 @@ from tallystick_platform.app.exports import Exporting, start_exports
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.workers import Registrar, start_workers
-from tallystick_platform.clock import Clock, SystemClock
+from tallystick_platform.clock import MAX_HELD_S, Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.pool import Show, unseen
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.exchange import Exchange, Parts
 from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
@@ -75,8 +76,10 @@ class Running:
 
 
 @asynccontextmanager
-async def started(settings: Settings, *, base_url: str, clock: Clock | None = None) -> AsyncIterator[Running]:
-    """Start everything but the HTTP surface; on leaving, stop it.
+async def started(
+    settings: Settings, *, base_url: str, clock: Clock | None = None, show: Show = unseen
+) -> AsyncIterator[Running]:
+    """Start everything but the HTTP surface; on leaving, stop it. `show` is told what it waits for.
 
     Raises: SettingsError, KeyFileError, StoreError, ChainNotStarted, AnchorError, ChainError, JournalUnavailable
     """
@@ -88,11 +91,14 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         stack.callback(database.close)
         database.lock()
         macs = RowMacs(keys.operator.secret)
+        show("log", "reaching the chain", 0.0)
         rpc_url = settings.chain_rpc or await _chain(settings, keys, stack)
         transport = HttpTransport(rpc_url)
         stack.callback(transport.close)
         signer = _signer(settings, keys, stack)
+        show("log", "looking for it, or making it", 0.3)
         location = await asyncio.to_thread(bootstrap, settings, transport, signer, keys.keeper)
+        show("log", "comparing the journal with it", 0.7)
         _check_promise(settings, location)
         domain = Domain(chain_id=location.chain_id, contract=location.contract)
         sealer = Sealer(
@@ -103,10 +109,19 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
             keys_dir=settings.paths.epoch_keys_dir,
             epoch_seconds=settings.epoch_seconds,
         )
-        journal = Journal(database, sealer, macs, clock=clock, promise_s=location.terms.promise, metrics=metrics)
+        journal = Journal(
+            database,
+            sealer,
+            macs,
+            clock=clock,
+            promise_s=location.terms.promise,
+            metrics=metrics,
+            max_held_s=min(MAX_HELD_S, location.terms.skew),
+        )
         batches, tokens = Batches(database, macs, location.log_id), TokenStore(database, macs)
         anchoring = _anchoring(settings, signer, location, transport, batches, journal, clock, metrics)
         await _recovered(journal, anchoring, stack)
+        show("log", "found", 1.0)
         client_file = None
         if settings.mode is Mode.DEVELOPMENT:
             client_file = ensure_client(settings.paths, base_url=base_url, tokens=tokens, clock=clock)
@@ -114,7 +129,7 @@ async def started(settings: Settings, *, base_url: str, clock: Clock | None = No
         stack.push_async_callback(anchoring.stop)
         journal.subscribe(anchoring.wake)
         registry = open_registry(settings, database, macs, clock)
-        dispatcher, registrar = await start_workers(settings, keys, registry, clock, metrics, stack)
+        dispatcher, registrar = await start_workers(settings, keys, registry, clock, metrics, stack, show)
         models = start_models(
             settings,
             keys=keys,

@@ -17,6 +17,7 @@ from tallystick.ids import checksum_address
 from tallystick_platform.app.catalog import RegistryCatalog
 from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool, needed_bytes
+from tallystick_platform.dispatch.pool import Show, unseen
 from tallystick_platform.engine.cpu import available_bytes
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.formats.packaged import PACKAGED
@@ -33,7 +34,13 @@ _log = structlog.get_logger(__name__)
 
 
 async def start_workers(
-    settings: Settings, keys: Keyring, registry: Registry, clock: Clock, metrics: Metrics, stack: AsyncExitStack
+    settings: Settings,
+    keys: Keyring,
+    registry: Registry,
+    clock: Clock,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+    show: Show,
 ) -> tuple[Dispatcher, Registrar]:
     """Start the pool with its standing workers, and the fleet; leaving the stack ends them."""
     provider = ProviderInfo(
@@ -57,8 +64,8 @@ async def start_workers(
     fleet = Fleet(pool, provider, needed=needed_bytes, available=available_bytes, clock=clock)
     catalog = RegistryCatalog(registry, keys.operator.address, clock)
     dispatcher = Dispatcher(pool, catalog, fleet)
-    registrar = Registrar(settings.model, registry, catalog)
-    pool.heard_of = registrar.hear
+    registrar = Registrar(settings.model, registry, catalog, show)
+    pool.heard_of, pool.loading = registrar.hear, show
     stack.push_async_callback(registrar.stop)
     stack.push_async_callback(dispatcher.stop_workers)
     await dispatcher.start_workers()
@@ -103,10 +110,11 @@ class Registrar:
     What cannot be registered is served all the same: it is the operator's own choice.
     """
 
-    def __init__(self, model: str, registry: Registry, catalog: RegistryCatalog) -> None:
+    def __init__(self, model: str, registry: Registry, catalog: RegistryCatalog, show: Show = unseen) -> None:
         self._model = model
         self._registry = registry
         self._catalog = catalog
+        self._show = show
         self._task: asyncio.Task[None] | None = None
         self._stopping = threading.Event()
 
@@ -135,6 +143,7 @@ class Registrar:
         reference = f"{model.id}@{model.version}"
         try:
             if await asyncio.to_thread(self._add, model.id, reference, Path(link.folder or "")):
+                self._show("registration", "registered", 1.0)
                 self._catalog.forget()
                 _log.info("model.registered", model=reference)
         except (PlatformError, OSError) as error:
@@ -161,9 +170,10 @@ class Registrar:
             return True
         return False
 
-    def _progress(self, _stage: str, _fraction: float) -> None:
+    def _progress(self, stage: str, fraction: float) -> None:
         if self._stopping.is_set():
             raise Stopped
+        self._show("registration", stage, fraction)
 
 
 class Stopped(PlatformError):

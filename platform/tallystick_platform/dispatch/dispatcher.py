@@ -44,8 +44,9 @@ class Dispatcher:
 
     @property
     def ready(self) -> bool:
-        """Whether a standing worker serves now, or none should."""
-        return bool(self._pool.standing) or self._resting
+        """Whether the models show what a standing worker serves now, but for what not everybody may ask for."""
+        shown = {_key(model) for model in self.models()} | self._hidden
+        return self._resting or any(_key(link.placement.model) in shown for link in self._pool.standing)
 
     @property
     def last_fault(self) -> str | None:
@@ -133,13 +134,13 @@ class Dispatcher:
         hidden: set[Key] = set()
         withdrawn: set[Key] = set()
         for key, model in list(self._pool.stood.items()):
-            servable, known = await self._offered(_full_name(model)), await self._is_known(model)
+            servable, known = await self._offered(model)
             if servable is None and known:
                 withdrawn.add(key)
             elif servable is not None and not servable.public:
                 hidden.add(key)
         for one in self.loaded():
-            if await self._offered(one.servable.reference) is None:
+            if (await self._catalog.offered(one.servable.reference))[0] is None:
                 hidden.add(one.servable.key)
                 if await self._fleet.withdraw(one.servable):
                     _log.info("model.withdrawn", model=one.servable.reference)
@@ -191,7 +192,7 @@ class Dispatcher:
         """The standing workers of what the settings name so and no registry knows. Raises: UnknownModel, NoProvider"""
         model_id, _, version = reference.partition("@")
         named = [model for model in self._pool.stood.values() if _answers_to(model, model_id, version)]
-        free = [_key(model) for model in named if not await self._is_known(model)]
+        free = [_key(model) for model in named if not (await self._offered(model))[1]]
         if free:
             return self._standing(free, reference)
         if not self._pool.stood:
@@ -211,19 +212,14 @@ class Dispatcher:
         except errors.UnknownModel:
             return None
 
-    async def _offered(self, reference: str) -> Servable | None:
-        """What the registry would answer the operator with; None also where its signature counts no longer."""
-        try:
-            return await self._resolve(reference, None)
-        except errors.PlatformError:
-            return None
-
-    async def _is_known(self, model: ModelInfo) -> bool:
-        """Whether the registry knows a standing version, or did: what was removed since is served no more than what is retired."""
+    async def _offered(self, model: ModelInfo) -> tuple[Servable | None, bool]:
+        """What the registry has of a standing version, and whether it knows it, or did: what was removed since is served no more than
+        what is retired."""
         key = _key(model)
-        if key not in self._known and await self._catalog.knows(_full_name(model)):
+        servable, known = await self._catalog.offered(f"{model.id}@{model.weights_digest.hex()}")
+        if known:
             self._known.add(key)
-        return key in self._known
+        return servable, key in self._known
 
 
 def _claimed(links: Sequence[Link], reference: str, task: str) -> Claim:
@@ -240,10 +236,6 @@ def _claimed(links: Sequence[Link], reference: str, task: str) -> Claim:
 
 def _key(model: ModelInfo) -> Key:
     return (model.id, model.weights_digest)
-
-
-def _full_name(model: ModelInfo) -> str:
-    return f"{model.id}@{model.weights_digest.hex()}"
 
 
 def _answers_to(model: ModelInfo, model_id: str, version: str) -> bool:

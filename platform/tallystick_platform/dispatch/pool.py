@@ -50,15 +50,22 @@ MAX_DELAY_S = 15.0
 STEADY_AFTER_S = 60.0
 """A worker that lived this long died of something new: the delay starts over."""
 STOPPING = "the server stops"
+Show = Callable[[str, str, float], bool]
+"""Is told which stage something is in and how much of it is done, from 0 to 1; says whether a person sees it."""
 
 _log = structlog.get_logger(__name__)
+
+
+def unseen(_what: str, _stage: str, _fraction: float) -> bool:
+    """Nobody looks."""
+    return False
 
 
 class WorkerPool:
     """Owns the socket and one supervising task per worker place. Everything runs in one event loop.
 
-    `stood` are the models that standing places have served until now. `heard_of` is told each worker that begins to serve, `loading` which
-    stage of loading its model a worker is in, and how much of it is done.
+    `stood` are the models that standing places have served until now. `heard_of` is told each worker that begins to serve, `loading` how
+    far a place is with its model; what a worker says of that and nobody sees is logged.
     """
 
     def __init__(self, config: PoolConfig, clock: Clock) -> None:
@@ -77,7 +84,7 @@ class WorkerPool:
         self.restarts = 0
         self.stood: dict[Key, ModelInfo] = {}
         self.heard_of: Callable[[Link], None] | None = None
-        self.loading: Callable[[str, str, float], None] | None = None
+        self.loading: Show = unseen
 
     @property
     def links(self) -> list[Link]:
@@ -181,6 +188,7 @@ class WorkerPool:
         except OSError as error:  # no memory, no file descriptors: that may pass
             return f"it could not be started: {error}"
 
+        self.loading(place.config.name, "starting", 0.0)
         ended = asyncio.ensure_future(process.wait())
         greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._greeted[worker_id] = greeted
@@ -241,6 +249,7 @@ class WorkerPool:
             side_by_side=hello.max_active,
             rows=hello.rows,
         )
+        self.loading(place.config.name, "ready", 1.0)
         place.futile = 0
         place.settle(True)
         self._changed.set()
@@ -291,9 +300,8 @@ class WorkerPool:
             if (link := self._links.get(worker_id)) is not None:
                 link.take(message)
         elif isinstance(message, Loading):
-            _log.info("worker.loading", worker=worker_id, stage=message.stage, fraction=round(message.fraction, 2))
-            if self.loading is not None:
-                self.loading(worker_id, message.stage, message.fraction)
+            if not self.loading(worker_id.rpartition(".")[0], message.stage, message.fraction):
+                _log.info("worker.loading", worker=worker_id, stage=message.stage, fraction=round(message.fraction, 2))
         elif isinstance(message, Hello) and not greeted.done():
             if message.protocol_version == PROTOCOL_VERSION:
                 greeted.set_result(message)

@@ -82,8 +82,11 @@ class Catalog(Protocol):
         """
         ...
 
-    async def knows(self, reference: str) -> bool:
-        """Whether a version is registered, at whatever stage and for whomever."""
+    async def offered(self, reference: str) -> tuple[Servable | None, bool]:
+        """What answers the operator, None also where its signature does not count, and whether it is registered at whatever stage.
+
+        Both are of one moment: what is just being registered is never taken for what was withdrawn.
+        """
         ...
 
     def forget(self) -> None:

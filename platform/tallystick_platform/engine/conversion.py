@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tallystick_platform.errors import ModelUnusable, kind_of
+from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.gguf_file import GgufHeader, read_header
 
 Progress = Callable[[str, float], None]
 
@@ -38,6 +40,7 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
     # Nothing here may reach for the network: everything needed is in the file.
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
     progress("reading the packaged model", 0.0)
+    header = _header(source)
     import torch
     import transformers
 
@@ -46,14 +49,14 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
     provenance = Provenance(
         source=source.name,
         source_sha256=file_sha256(source),
-        quantisation=_quantisation(source),
+        quantisation=_quantisation(source, header),
         converter=f"transformers {transformers.__version__}",
     )
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
     try:
         progress("converting the tokenizer", 0.1)
         transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(target)
-        _cut_as(_header(source, "tokenizer.ggml.pre"), target / "tokenizer.json")
+        _cut_as(header.metadata.get("tokenizer.ggml.pre"), target / "tokenizer.json")
         progress("converting the weights", 0.35)
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, STORED_DTYPE))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -101,25 +104,20 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _quantisation(source: Path) -> str:
+def _quantisation(source: Path, header: GgufHeader) -> str:
     """The name of the file's main quantisation, such as Q4_1, from its own header."""
-    import gguf
+    if "general.file_type" not in header.metadata:
+        return "unknown"
+    if header.file_type is None:
+        raise ModelUnusable(reason=f"{source.name} is quantised in an unknown way")
+    return header.file_type
 
-    kind = _header(source, "general.file_type")
+
+def _header(source: Path) -> GgufHeader:
+    """The file's header. The library's own reader takes seconds for one with a large vocabulary. Raises: ModelUnusable."""
     try:
-        return "unknown" if kind is None else gguf.LlamaFileType(kind).name.removeprefix("MOSTLY_")
-    except ValueError as error:
-        raise ModelUnusable(reason=f"{source.name} is quantised in an unknown way") from error
-
-
-def _header(source: Path, key: str) -> Any:
-    """A value of the file's header, None where it has none. Raises: ModelUnusable."""
-    import gguf
-
-    try:
-        field = gguf.GGUFReader(source, "r").get_field(key)
-        return None if field is None else field.contents()
-    except (OSError, ValueError) as error:
+        return read_header(source)
+    except (FormatError, OSError) as error:
         raise ModelUnusable(reason=f"{source.name} is not a GGUF file: {kind_of(error)}") from error
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tallystick.ids import Address, RecordId
 from tallystick.record import Record, State
-from tallystick_platform.clock import Clock
+from tallystick_platform.clock import MAX_HELD_S, Clock
 from tallystick_platform.errors import AdmissionClosed, JournalClosed, NotAdmitted, Overloaded
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store import settlement
@@ -31,10 +31,12 @@ R = TypeVar("R")
 
 MAX_OPEN_ADMISSIONS = 16_384  # admissions without a record; each holds its would-be record in memory
 READER_THREADS = 2
+CLOCK_HELD = "this machine's clock was set back, and its time has not caught up with that of the records"
 
 
 class Journal:
-    """The journal of one log, used from one event loop. Units: `promise_s` is the log's promise, in seconds.
+    """The journal of one log, used from one event loop. Units: `promise_s` is the log's promise, in seconds; `max_held_s` the time by which
+    the clock may be held ahead of the machine's.
 
     It begins held: nothing is admitted, sealed or signed before `release`, which whoever compared it with the chain calls.
     """
@@ -49,11 +51,13 @@ class Journal:
         promise_s: int,
         metrics: Metrics | None = None,
         max_open: int = MAX_OPEN_ADMISSIONS,
+        max_held_s: float = MAX_HELD_S,
     ) -> None:
         self._sealer = sealer
         self._clock = clock
         self.metrics = metrics or Metrics()
         self._max_open = max_open
+        self._max_held_s = max_held_s
         self._committer = GroupCommitter(database, sealer, macs, clock=clock, promise_s=promise_s)
         self._reader = RecordReader(database, macs, domain=sealer.domain, log_id=sealer.log_id)
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="journal-reader")
@@ -90,7 +94,9 @@ class Journal:
 
     @property
     def held(self) -> str | None:
-        """Why nothing is admitted now; None while it is not held."""
+        """Why nothing is admitted now; None while requests are."""
+        if self._committer.held is None and self._clock.held_s() > self._max_held_s:
+            return CLOCK_HELD
         return self._committer.held
 
     async def admit(self, record: Record, *, token_id: str) -> Ticket:
@@ -201,7 +207,7 @@ class Journal:
             return "its writer ended"
         if not self._committer.healthy:
             return "the last group could not be written"
-        return self._committer.held
+        return self.held
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Have `wake` called in the event loop whenever records were added."""
@@ -215,7 +221,7 @@ class Journal:
             self._readers.shutdown()
 
     def _admitting(self) -> Writer:
-        writer, reason = self._running(), self._committer.held
+        writer, reason = self._running(), self.held
         if reason is not None:
             raise AdmissionClosed(reason=reason, retry_after_s=RETRY_HELD_S)
         return writer

@@ -9,7 +9,7 @@ import pytest
 from tallystick.ids import Address
 from tallystick_platform.app.catalog import RegistryCatalog
 from tallystick_platform.errors import UnknownModel
-from tallystick_platform.registry.entries import Price, Stage, Visibility
+from tallystick_platform.registry.entries import ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SignatureRefused
 from tallystick_platform.registry.signatures import SignaturePolicy, Signatures
 from tests.support.clocks import FixedClock
@@ -89,11 +89,30 @@ async def test_a_version_is_known_at_whatever_stage_until_it_is_removed(shelf: S
     version = shelf.add(stage=Stage.PRODUCTION)
     name = f"acme/tiny@{version.digest.hex()}"
     shelf.registry.retire(version.reference, None)
-    assert await catalog.knows(name)
+    assert await catalog.offered(name) == (None, True)
     shelf.registry.remove(version.reference, None)
     catalog.forget()
-    assert not await catalog.knows(name)
-    assert not await catalog.knows("no name")
+    assert await catalog.offered(name) == (None, False)
+    assert await catalog.offered("no name") == (None, False)
+
+
+async def test_what_is_registered_while_it_is_looked_for_is_not_taken_for_withdrawn(
+    shelf: Shelf, catalog: RegistryCatalog, time: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, find = "acme/tiny", shelf.registry.find
+
+    def found_as_it_comes(reference: str, viewer: Address | None) -> ModelVersion:
+        try:
+            return find(reference, viewer)
+        except UnknownModel:
+            shelf.add(stage=Stage.PRODUCTION)
+            raise
+
+    monkeypatch.setattr(shelf.registry, "find", found_as_it_comes)
+    assert await catalog.offered(name) == (None, False)
+    assert await catalog.offered(name) == (None, False)  # remembered as it was, both halves
+    time.advance(1)
+    assert await catalog.offered(name) == (await catalog.resolve(name, None), True)
 
 
 async def test_a_name_beyond_the_bound_is_not_looked_up(catalog: RegistryCatalog) -> None:
@@ -102,13 +121,16 @@ async def test_a_name_beyond_the_bound_is_not_looked_up(catalog: RegistryCatalog
     assert len(str(caught.value)) < 300
 
 
-async def test_where_signatures_are_required_an_unsigned_version_is_not_loaded(tmp_path: Path, time: FixedClock) -> None:
+async def test_where_signatures_are_required_an_unsigned_version_is_not_loaded(
+    tmp_path: Path, time: FixedClock
+) -> None:
     shelf = Shelf(tmp_path)
     version = shelf.add(stage=Stage.PRODUCTION, pin=True)
     shelf.registry.signatures = Signatures(SignaturePolicy.REQUIRED)
     catalog = RegistryCatalog(shelf.registry, OPERATOR, time)
     with pytest.raises(SignatureRefused):
         await catalog.resolve(version.reference, STRANGER)
+    assert await catalog.offered(version.reference) == (None, True)
     assert await catalog.pinned() == []
 
 

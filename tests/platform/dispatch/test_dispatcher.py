@@ -44,6 +44,14 @@ async def test_a_request_is_answered_through_a_real_worker_process(tmp_path):
         assert pool.links[0].pid != os.getpid()
 
 
+async def test_it_is_ready_while_the_models_show_what_the_standing_worker_serves(tmp_path, monkeypatch):
+    async with running(tmp_path) as (dispatcher, _):
+        assert [model.id for model in dispatcher.models()] == ["constant"]
+        assert dispatcher.ready
+        monkeypatch.setattr(dispatcher, "models", list)
+        assert not dispatcher.ready
+
+
 async def test_vectors_come_one_by_one_through_a_real_worker_process(tmp_path):
     async with running(tmp_path) as (dispatcher, _):
         found = await dispatcher.claim("constant", None, "embedding")

@@ -83,14 +83,14 @@ async def test_retired_versions_are_looked_for_by_themselves_whatever_goes_wrong
     async with rigged(tmp_path, one) as rig:
         await rig.used("m")
         faults = iter([RuntimeError("the database is away")])
-        resolve = rig.catalog.resolve
+        offered = rig.catalog.offered
 
-        async def once(reference, viewer):
+        async def once(reference):
             for fault in faults:
                 raise fault
-            return await resolve(reference, viewer)
+            return await offered(reference)
 
-        monkeypatch.setattr(rig.catalog, "resolve", once)
+        monkeypatch.setattr(rig.catalog, "offered", once)
         rig.catalog.servables.remove(one)
         await until(lambda: rig.names() == [])
 
@@ -365,9 +365,9 @@ async def test_a_version_whose_signature_counts_no_longer_is_given_back_like_a_r
     async with rigged(tmp_path, registered(tmp_path / "one", "m")) as rig:
         await rig.used("m")
 
-        async def refused(reference, viewer):
-            raise errors.NotServable(model=reference, reason="nobody whose key counts has signed it")
+        async def not_signed(_reference):
+            return None, True
 
-        monkeypatch.setattr(rig.catalog, "resolve", refused)
+        monkeypatch.setattr(rig.catalog, "offered", not_signed)
         await reader(rig.dispatcher.follow_registry())
         assert rig.names() == []

@@ -5,6 +5,7 @@ import stat
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick_platform import errors
 from tallystick_platform.dispatch import WorkerPool
@@ -166,15 +167,17 @@ async def test_messages_of_strangers_and_broken_ones_change_nothing(tmp_path):
         assert [piece async for piece in generation]
 
 
-async def test_how_far_a_worker_is_with_its_model_is_handed_on(tmp_path):
+async def test_how_far_a_worker_is_with_its_model_is_shown_or_logged(tmp_path):
     told = []
     async with running(tmp_path) as (_, pool):
         (worker,) = pool._links
-        pool._hear(worker, encode(Loading("converting", 0.25)))  # to nobody
-        pool.loading = lambda *news: told.append(news)
-        pool._hear(worker, encode(Loading("converting", 0.5)))
-        pool._hear("stranger", encode(Loading("converting", 1.0)))
-    assert told == [(worker, "converting", 0.5)]
+        with capture_logs() as logs:
+            pool._hear(worker, encode(Loading("converting", 0.25)))
+            pool.loading = lambda *news: told.append(news) or True
+            pool._hear(worker, encode(Loading("converting", 0.5)))
+            pool._hear("stranger", encode(Loading("converting", 1.0)))
+    assert told == [("worker-0", "converting", 0.5)]
+    assert [(line["event"], line["fraction"]) for line in logs] == [("worker.loading", 0.25)]
 
 
 async def test_a_worker_of_another_protocol_version_is_not_used(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 
 from tallystick_platform.engine import model_store
+from tallystick_platform.engine.conversion import convert_gguf
 from tallystick_platform.engine.model_store import ensure_converted, model_name, packaged_file, resolve_model
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.formats.packaged import PACKAGED
@@ -22,6 +23,11 @@ def source(tmp_path):
     path = tmp_path / "Small-1.5B-Chat.Q4_1.gguf"
     path.write_bytes(b"GGUF")
     return path
+
+
+def test_what_is_no_gguf_file_is_not_converted(source, tmp_path):
+    with pytest.raises(ModelUnusable, match=r"Small-1\.5B-Chat\.Q4_1\.gguf is not a GGUF file"):
+        convert_gguf(source, tmp_path, ignore)
 
 
 @pytest.fixture

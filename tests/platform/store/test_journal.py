@@ -25,6 +25,7 @@ from tallystick.sealing import (
     sealed_header,
 )
 from tallystick.tasks import chat_output
+from tallystick_platform.clock import MAX_HELD_S
 from tallystick_platform.errors import (
     AdmissionClosed,
     CannotFollow,
@@ -36,7 +37,7 @@ from tallystick_platform.errors import (
     StoreLocked,
 )
 from tallystick_platform.store.group import Admit, Operation
-from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.journal import CLOCK_HELD, Journal
 from tallystick_platform.store.records import StoredRecord
 from tallystick_platform.store.rows import unpack_wraps
 from tallystick_platform.store.tables import DRAFT, EPOCH
@@ -551,6 +552,26 @@ async def test_a_journal_begins_held_and_admits_nothing(setting: Setting) -> Non
     assert journal.fault is None
     await record_one(journal, setting.clock)
     await journal.close()
+
+
+async def test_nothing_is_admitted_while_the_clock_is_held_beyond_the_bound_and_what_was_admitted_is_recorded(
+    setting: Setting,
+) -> None:
+    async with Running(setting) as journal:
+        ticket = await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+        setting.clock.held = MAX_HELD_S + 0.1
+        assert journal.held == journal.fault == CLOCK_HELD
+        with pytest.raises(AdmissionClosed, match="clock was set back"):
+            await journal.admit(would_be(setting.clock), token_id=TOKEN_ID)
+        with pytest.raises(AdmissionClosed):
+            await journal.record_at_once(accepted(setting.clock), token_id=TOKEN_ID)
+        await journal.commit(completed(ticket.record, setting.clock))
+        journal.hold("the anchorer halted")
+        assert journal.held == "the anchorer halted"
+        journal.release()
+        setting.clock.held = MAX_HELD_S
+        assert journal.held is None
+        await record_one(journal, setting.clock)
 
 
 async def test_a_held_journal_seals_nothing_that_a_dead_process_left(setting: Setting) -> None:
