@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select
@@ -20,6 +21,9 @@ from tallystick_platform.registry.entries import (
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import delete_rows, insert_row, replace_row
 from tallystick_platform.store.tables import MODEL, VERSION
+
+_ALIKE = {field.name for field in fields(ModelVersion)} - {"model", "source", "signature", "price", "stage", "pinned"}
+"""What a version and its row hold alike."""
 
 
 class Rows:
@@ -137,26 +141,13 @@ def _values(version: ModelVersion) -> dict[str, Value]:
     return {
         "id": f"{key}@{version.digest.hex()}",
         "model": key,
-        "version": version.version,
-        "digest": version.digest,
-        "number": version.number,
-        "format": version.format,
-        "architecture": version.architecture,
-        "licence": version.licence,
+        **{name: getattr(version, name) for name in _ALIKE},
         "source": json.dumps(version.source, sort_keys=True, separators=(",", ":")),
-        "base": version.base,
-        "dtype": version.dtype,
-        "parameters": version.parameters,
-        "context_length": version.context_length,
-        "size_bytes": version.size_bytes,
         "signature": version.signature.value,
-        "signature_digest": version.signature_digest,
-        "signer": version.signer,
         "price_per_hour_micros": None if price is None else price.per_hour_micros,
         "currency": None if price is None else price.currency,
         "stage": version.stage.value,
         "pinned": int(version.pinned),
-        "created_at": version.created_at,
     }
 
 
@@ -174,23 +165,10 @@ def _version(row: Mapping[str, Any], model: Model) -> ModelVersion:
     micros = row["price_per_hour_micros"]
     return ModelVersion(
         model=model,
-        version=row["version"],
-        digest=row["digest"],
-        number=row["number"],
-        format=row["format"],
-        architecture=row["architecture"],
-        licence=row["licence"],
+        **{name: row[name] for name in _ALIKE},
         source=json.loads(row["source"]),
-        base=row["base"],
-        dtype=row["dtype"],
-        parameters=row["parameters"],
-        context_length=row["context_length"],
-        size_bytes=row["size_bytes"],
         signature=SignatureState(row["signature"]),
-        signature_digest=row["signature_digest"],
-        signer=row["signer"],
         price=None if micros is None else Price(per_hour_micros=micros, currency=row["currency"]),
         stage=Stage(row["stage"]),
         pinned=bool(row["pinned"]),
-        created_at=row["created_at"],
     )
