@@ -9,7 +9,7 @@ from pathlib import Path
 from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.entries import Facts, ModelVersion, Stage, Visibility
-from tallystick_platform.registry.folders import ModelFolders
+from tallystick_platform.registry.folders import ModelFolders, free_bytes
 from tallystick_platform.registry.registrations import Registrations
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.signatures import Signatures
@@ -43,7 +43,7 @@ class Shelf:
         *,
         signatures: Signatures | None = None,
         quota_bytes: int = 1_000_000,
-        free_bytes: Callable[[Path], int] | None = None,
+        free_bytes: Callable[[Path], int] = free_bytes,
         looks: Looks | None = None,
     ) -> None:
         self.setting = Setting(home)

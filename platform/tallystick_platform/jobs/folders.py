@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 from tallystick.manifest import SIGNATURE_NAME
 from tallystick_platform.jobs.errors import PublishFailed
 from tallystick_platform.registry.errors import DiskFull
-from tallystick_platform.registry.folders import FILE_MODE, FOLDER_MODE, RESERVE_BYTES, remove_tree, sync
+from tallystick_platform.registry.folders import FILE_MODE, FOLDER_MODE, RESERVE_BYTES, free_bytes, remove_tree, sync
 from tallystick_platform.store.jobs import StoredFile
 
 SPACE_TENTHS = 25
@@ -33,10 +32,10 @@ MAX_SIGNATURE_BYTES = 8 * 1_048_576  # it names every file once
 class ExportFolders:
     """The exports below one folder."""
 
-    def __init__(self, exports_dir: Path, *, free_bytes: Callable[[Path], int] | None = None) -> None:
+    def __init__(self, exports_dir: Path, *, free_bytes: Callable[[Path], int] = free_bytes) -> None:
         self.root = exports_dir
         self._staging = exports_dir / STAGING
-        self._free_bytes = free_bytes or _free_bytes
+        self._free_bytes = free_bytes
         for folder in (self.root, self._staging):  # what is private is private here, too
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -116,7 +115,3 @@ def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
             if not stat.S_ISREG(found.st_mode):
                 raise PublishFailed(reason=f"{shown!a} is neither a file nor a folder")
             yield shown, found.st_size
-
-
-def _free_bytes(path: Path) -> int:
-    return shutil.disk_usage(path).free

@@ -62,10 +62,6 @@ class ModelDesk:
         """Whom the registry should take a caller for."""
         return None if address == self._operator else address
 
-    def is_operator(self, address: Address) -> bool:
-        """Whether this is the operator's own address."""
-        return address == self._operator
-
     def is_served(self, version: ModelVersion) -> bool:
         """Whether a worker has it loaded."""
         return self._served(version)

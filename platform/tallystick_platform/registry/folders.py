@@ -37,6 +37,11 @@ FILE_MODE = 0o444
 FOLDER_MODE = 0o555
 
 
+def free_bytes(path: Path) -> int:
+    """What the disk has left."""
+    return shutil.disk_usage(path).free
+
+
 class Staged:
     """A folder on its way in. Leaving it removes whatever was not published, and frees its lock."""
 
@@ -64,22 +69,15 @@ class Staged:
 
 
 class ModelFolders:
-    """The store and its staging area below one folder. `random(n)` gives n unpredictable bytes."""
+    """The store and its staging area below one folder."""
 
-    def __init__(
-        self,
-        models_dir: Path,
-        *,
-        random: Callable[[int], bytes] = secrets.token_bytes,
-        free_bytes: Callable[[Path], int] | None = None,
-    ) -> None:
+    def __init__(self, models_dir: Path, *, free_bytes: Callable[[Path], int] = free_bytes) -> None:
         self.store = models_dir / "store"
         self.staging = models_dir / "staging"
         self.uploads = models_dir / "uploads"
         self.signatures = models_dir / "signatures"
         self._guard = models_dir / ".registry.lock"
-        self._random = random
-        self._free_bytes = free_bytes or _free_bytes
+        self._free_bytes = free_bytes
         for folder in (self.store, self.staging, self.uploads, self.signatures):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -99,14 +97,14 @@ class ModelFolders:
 
     def stage(self) -> Staged:
         """An empty folder to put a model into."""
-        folder = self.staging / self._random(NAME_BYTES).hex()
+        folder = self.staging / secrets.token_hex(NAME_BYTES)
         staged = self._leased(folder)
         folder.mkdir(mode=0o700)
         return staged
 
     def adopt(self, folder: Path) -> Staged:
         """Take a complete folder of the same disk into the staging area."""
-        staged = self._leased(self.staging / self._random(NAME_BYTES).hex())
+        staged = self._leased(self.staging / secrets.token_hex(NAME_BYTES))
         try:
             folder.rename(staged.folder)
         except OSError:
@@ -228,7 +226,3 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise FolderBroken(path=folder, reason="it cannot be removed")
-
-
-def _free_bytes(path: Path) -> int:
-    return shutil.disk_usage(path).free

@@ -58,10 +58,9 @@ class Registration:
 
 
 class Registrations:
-    """Runs them in one thread at a time. `random(n)` gives n unpredictable bytes."""
+    """Runs them in one thread at a time."""
 
-    def __init__(self, *, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
-        self._random = random
+    def __init__(self) -> None:
         self._known: OrderedDict[str, Registration] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -71,7 +70,7 @@ class Registrations:
         """Queue one. Raises: Overloaded"""
         if len(self._tasks) >= MAX_WAITING:
             raise Overloaded(bound="models on their way", limit=MAX_WAITING, retry_after_s=RETRY_AFTER_S)
-        registration = Registration(id="reg_" + self._random(ID_BYTES).hex(), owner=owner, model=model)
+        registration = Registration(id=f"reg_{secrets.token_hex(ID_BYTES)}", owner=owner, model=model)
         self._known[registration.id] = registration
         while len(self._known) > MAX_KEPT:
             self._known.popitem(last=False)

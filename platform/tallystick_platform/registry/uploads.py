@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,9 +37,8 @@ from tallystick_platform.registry.errors import (
     VersionExists,
 )
 from tallystick_platform.registry.folders import remove_tree, sync
-from tallystick_platform.registry.intake import Progress
 from tallystick_platform.registry.names import parse_model_id
-from tallystick_platform.registry.registry import Registry, silent
+from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import mark_base
 from tallystick_platform.registry.upload_entries import PART_BYTES, AnnouncedFile, Announcement, Part, Upload
 from tallystick_platform.registry.upload_rows import UploadRows
@@ -56,7 +55,7 @@ _HOPELESS = (FormatError, UnsafeModel, TaskDiffers, VersionExists, ModelTaken, S
 
 
 class Uploads:
-    """The uploads into a registry. Synchronous; the HTTP side calls it in threads. `random(n)` gives n unpredictable bytes."""
+    """The uploads into a registry. Synchronous; the HTTP side calls it in threads."""
 
     def __init__(
         self,
@@ -66,8 +65,7 @@ class Uploads:
         clock: Clock,
         *,
         lifetime_s: int,
-        operator: Address | None = None,
-        random: Callable[[int], bytes] = secrets.token_bytes,
+        operator: Address,
     ) -> None:
         self._registry = registry
         self._folders = registry.folders
@@ -76,7 +74,6 @@ class Uploads:
         self._clock = clock
         self._lifetime_s = lifetime_s
         self._operator = operator
-        self._random = random
         self._busy: dict[str, int] = {}
         self._guard = threading.Lock()
 
@@ -96,7 +93,7 @@ class Uploads:
                 return known
         now_us = self._clock.now_us()
         upload = Upload(
-            id="up_" + self._random(ID_BYTES).hex(),
+            id=f"up_{secrets.token_hex(ID_BYTES)}",
             owner=owner,
             token_id=token_id,
             model=name,
@@ -148,7 +145,7 @@ class Uploads:
             finally:
                 part.close()
 
-    def complete(self, upload_id: str, owner: Address, progress: Progress = silent) -> ModelVersion:
+    def complete(self, upload_id: str, owner: Address) -> ModelVersion:
         """Check everything and publish it as a version in staging.
 
         Raises: UploadUnknown, UploadIncomplete, UploadRefused, ContentDiffers and what `Registry.add` raises
@@ -158,7 +155,7 @@ class Uploads:
             if upload.missing:
                 raise UploadIncomplete(upload=upload_id, missing=upload.missing_parts)
             try:
-                version = self._publish(upload, progress)
+                version = self._publish(upload)
             except ContentDiffers as error:
                 self._send_again(upload, error.file)
                 raise
@@ -193,7 +190,7 @@ class Uploads:
                 removed += 1
         return removed
 
-    def _publish(self, upload: Upload, progress: Progress) -> ModelVersion:
+    def _publish(self, upload: Upload) -> ModelVersion:
         folder = self._folder(upload.id)
         found = []
         for file in upload.announced.files:
@@ -207,8 +204,9 @@ class Uploads:
         expected = {file.name: file.sha256 for file in upload.announced.files}
         with self._folders.stage() as staged, full_disk(self._folders, 0):
             link_files(found, staged.folder)
-            if upload.announced.base is not None:
-                mark_base(self._registry, staged, upload.announced.base, self._viewer(upload.owner))
+            base = upload.announced.base
+            if base is not None:
+                base = mark_base(self._registry, staged, base, self._viewer(upload.owner))
             return self._registry.add(
                 staged,
                 model=upload.model,
@@ -216,18 +214,13 @@ class Uploads:
                 visibility=upload.announced.visibility,
                 source={"kind": "upload", "upload": upload.id},
                 licence=upload.announced.licence,
-                base=self._base(upload),
+                base=base,
                 expected=expected,
-                progress=progress,
             )
 
     def _viewer(self, owner: Address) -> Address | None:
         """Whom the registry should take the owner for: what the operator uploads is the operator's."""
         return None if owner == self._operator else owner
-
-    def _base(self, upload: Upload) -> str | None:
-        base = upload.announced.base
-        return None if base is None else self._registry.find(base, self._viewer(upload.owner)).reference
 
     def _send_again(self, upload: Upload, name: str) -> None:
         index, _ = _file(upload, name)
