@@ -292,10 +292,12 @@ def read_secret_file(path: Path) -> str:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(str(path), "is not a regular file")
+            data = file.read(MAX_KEY_FILE_BYTES + 1)
+            if data.startswith(AUDITOR_PUBLIC_KIND.encode()):
+                raise KeyFileError(str(path), "is an auditor's public key, and a private one is needed here")
             if status.st_mode & 0o077:
                 mode = stat.S_IMODE(status.st_mode)
                 raise KeyFileError(str(path), f"has mode {mode:04o}: others may read it. Run: chmod 600 {path}")
-            data = file.read(MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
         raise KeyFileError(str(path), error.strerror or str(error)) from error
     return _one_line(path, data)

@@ -300,6 +300,16 @@ def test_a_secret_file_that_others_may_touch_is_refused_with_the_remedy(tmp_path
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_an_auditors_public_key_in_the_place_of_a_private_one_is_called_so(tmp_path, mode):
+    path = tmp_path / "auditor.pub"
+    path.write_text(AuditorKey.generate().public.to_text() + "\n")
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match="is an auditor's public key, and a private one is needed here") as caught:
+        read_secret_file(path)
+    assert "chmod" not in str(caught.value)
+
+
 @pytest.mark.parametrize("mode", [0o400, 0o600])
 def test_a_secret_file_may_be_read_only(tmp_path, mode):
     path = tmp_path / "wallet.key"

@@ -77,7 +77,7 @@ def signer_of(
         transport = HttpTransport(signer_url, RPC_TIMEOUT_S)
         return RemoteSigner(transport, parse_address(account), transport.name)
     if key is not None:
-        return KeySigner(read_key_file(key, password_file))
+        return KeySigner(read_key_file(key, password_file, named_by="--password-file"))
     if default is None:
         raise SettingsError(setting="--key", reason="must name a key file, or say --signer-url and --account")
     return KeySigner(default)

@@ -13,10 +13,11 @@ from tallystick.keys import Wallet, read_secret_file
 
 MAX_KEYSTORE_BYTES = 16_384
 ENVIRONMENT = "TALLYSTICK_OPERATOR_KEY"
+PASSWORD_SETTING = "TALLYSTICK_OPERATOR_PASSWORD_FILE"  # noqa: S105  (a setting's name)
 
 
-def read_key_file(path: Path, password_file: Path | None = None) -> Wallet:
-    """The key in a file: a wallet file, or a keystore (version 3), which needs the file that holds its password.
+def read_key_file(path: Path, password_file: Path | None = None, *, named_by: str = PASSWORD_SETTING) -> Wallet:
+    """The key in a file: a wallet file, or a keystore (version 3), which needs the file that holds its password; `named_by` names that one.
 
     Wallet file and password file must be readable by their owner alone; a keystore is encrypted.
 
@@ -24,6 +25,8 @@ def read_key_file(path: Path, password_file: Path | None = None) -> Wallet:
     """
     text = _keystore_text(path)
     if text is not None:
+        if password_file is None:
+            raise KeyFileError(str(path), f"is a keystore: say with {named_by} which file holds its password")
         return _from_keystore(path, text, password_file)
     try:
         return Wallet.from_text(read_secret_file(path))
@@ -65,11 +68,7 @@ def _keystore_text(path: Path) -> str | None:
         raise KeyFileError(str(path), "is not text: not a keystore") from error
 
 
-def _from_keystore(path: Path, text: str, password_file: Path | None) -> Wallet:
-    if password_file is None:
-        raise KeyFileError(
-            str(path), "is a keystore: set TALLYSTICK_OPERATOR_PASSWORD_FILE to the file with its password"
-        )
+def _from_keystore(path: Path, text: str, password_file: Path) -> Wallet:
     password = read_secret_file(password_file)
     from eth_keyfile.keyfile import decode_keyfile_json
 

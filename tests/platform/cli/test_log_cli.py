@@ -89,6 +89,9 @@ def test_a_keystore_pays_for_another_writer_s_log(home, node):
     keystore, password = home / "payer.json", home / "password"
     keystore.write_text(json.dumps(create_keyfile_json(PAYER.secret, b"horse", iterations=2)))
     write_secret_file(password, "horse")
+    ran = run("log", "create", "--rpc", node.url, "--keeper", STRANGER, "--key", keystore)
+    assert ran.exit_code == 2
+    assert "is a keystore: say with --password-file which file holds its password" in ran.stderr
     made = created(node, "--key", keystore, "--password-file", password, "--writer", checksum_address(OPERATOR.address))
     with reading(node, made) as reader:
         assert reader.log_state().writer == OPERATOR.address
