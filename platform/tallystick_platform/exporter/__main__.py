@@ -10,7 +10,6 @@ says nothing for `NOTICE_S` is left where it stands, and the thread clears up an
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -24,12 +23,12 @@ from tallystick_platform.errors import PlatformError, kind_of
 from tallystick_platform.exporter.errors import ExportCancelled, ExportFailed, ParityFailed
 from tallystick_platform.exporter.run import empty, run
 from tallystick_platform.exporter.spec import MAX_SPEC_BYTES, ExportSpec
+from tallystick_platform.parent import end_with_parent
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 128 + signal.SIGTERM
 STEP = 0.01
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT))
 NOTICE_S = 5.0  # half of what the job that asked waits before it kills
-PR_SET_PDEATHSIG = 1
 
 
 class Lines:
@@ -83,7 +82,7 @@ def main(arguments: list[str]) -> int:
         return EXIT_USAGE
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before any thread is started: all inherit it
     lines = Lines()
-    _end_with_parent()
+    end_with_parent(signal.SIGTERM)  # elsewhere than on Linux the closed output tells
     spec: ExportSpec | None = None
     try:
         spec = ExportSpec.from_json(_text(arguments[0]))
@@ -127,12 +126,6 @@ def _described(error: PlatformError) -> dict[str, Any]:
     if isinstance(error, ParityFailed):
         described["parity"] = error.report.to_dict()
     return described
-
-
-def _end_with_parent() -> None:
-    """Be told to stop when the process that started this one is gone (Linux); elsewhere the closed output tells."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

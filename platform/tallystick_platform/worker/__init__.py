@@ -1,5 +1,4 @@
 """A worker: one process that owns one engine and serves the API process over one socket.
 
-`python -m tallystick_platform.worker CONFIG` starts it; `engines` builds the engine, `loop` drives it, `channel` is the socket,
-`parent` ends the process when the one that started it is gone.
+`python -m tallystick_platform.worker CONFIG` starts it; `engines` builds the engine, `loop` drives it, `channel` is the socket.
 """

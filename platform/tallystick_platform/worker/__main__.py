@@ -9,11 +9,11 @@ import structlog
 
 from tallystick_platform.errors import PlatformError, kind_of
 from tallystick_platform.logs import configure_logs
+from tallystick_platform.parent import leave_with_parent
 from tallystick_platform.protocol import Fatal, Loading, WorkerConfig
 from tallystick_platform.worker.channel import ZmqChannel
 from tallystick_platform.worker.engines import build_engine
 from tallystick_platform.worker.loop import serve
-from tallystick_platform.worker.parent import leave_with_parent
 
 EXIT_UNUSABLE = 3
 

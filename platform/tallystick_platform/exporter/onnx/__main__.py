@@ -5,13 +5,10 @@ The process leaves when its standard input ends, that is when whoever started it
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
-import signal
 import sys
-import threading
 from typing import Any
 
 from tallystick_platform.errors import kind_of
@@ -19,8 +16,7 @@ from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
 from tallystick_platform.exporter.onnx.plan import Family
 from tallystick_platform.exporter.onnx.stages import Stage, StageJob
 from tallystick_platform.exporter.spec import Progress
-
-PR_SET_PDEATHSIG = 1
+from tallystick_platform.parent import leave_with_parent
 
 
 def main() -> int:
@@ -62,19 +58,6 @@ def run_job(job: StageJob, progress: Progress) -> None:
         Stage.REFERENCE: reference.compute,
     }
     work[job.stage](job, progress)
-
-
-def leave_with_parent() -> None:
-    """End this process at once when the parent dies (Linux), or when standard input ends (everywhere)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_wait_for_end_of_input, daemon=True, name="parent").start()
-
-
-def _wait_for_end_of_input() -> None:
-    while os.read(0, 4096):
-        continue
-    os._exit(1)
 
 
 if __name__ == "__main__":
