@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tallystick.manifest import SIGNATURE_NAME
+
 GGUF_F32, GGUF_Q4_0, GGUF_STRING, GGUF_U32, GGUF_ARRAY = 0, 2, 8, 4, 9
 
 
@@ -157,3 +159,13 @@ def write_model(folder: Path, config: dict[str, Any] | None = None, **files: byt
 # What a pickle that runs a command looks like in protocol 4, and in protocol 0, which has no mark of its own.
 EVIL_PICKLE = b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R."
 EVIL_PICKLE_0 = b"cposix\nsystem\n(S'id'\ntR."
+
+
+def sign_folder(folder: Path, private_key: Path) -> Path:
+    """Sign a model folder with an elliptic-curve key, as its publisher would; gives the signature's file."""
+    from model_signing import signing
+
+    path = folder / SIGNATURE_NAME
+    config: Any = signing.Config()  # type: ignore[no-untyped-call]
+    config.use_elliptic_key_signer(private_key=private_key).sign(folder, path)
+    return path

@@ -120,16 +120,6 @@ class Signatures:
         return Signature(state=SignatureState.NONE)
 
 
-def sign_folder(folder: Path, private_key: Path) -> Path:
-    """Sign a model folder with an elliptic-curve key; gives the signature's file."""
-    from model_signing import signing
-
-    path = folder / SIGNATURE_NAME
-    config: Any = signing.Config()  # type: ignore[no-untyped-call]
-    config.use_elliptic_key_signer(private_key=private_key).sign(folder, path)
-    return path
-
-
 def _verify(folder: Path, data: bytes, key: Path, model: str, apart_from: frozenset[str]) -> None:
     """Step 2: the library's own check, of the key's signature and of every file."""
     import tempfile

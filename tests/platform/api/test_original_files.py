@@ -19,10 +19,10 @@ from tallystick.tasks import disagreements, read
 from tallystick_platform.api import create_api
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.registry.entries import Facts, Stage, Visibility
-from tallystick_platform.registry.signatures import sign_folder
 from tests.support.api import AUTH, OTHER, OTHER_TOKEN, Api
 from tests.support.export_jobs import FACTS, exports_at
 from tests.support.exports import write_signing_key
+from tests.support.model_files import sign_folder
 from tests.support.plain_side import served
 from tests.support.registries import FILES, Shelf, write
 

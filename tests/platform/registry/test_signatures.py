@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.registry.entries import SignatureState, Stage
 from tallystick_platform.registry.errors import SignatureRefused
-from tallystick_platform.registry.signatures import MAX_SIGNATURE_BYTES, SignaturePolicy, Signatures, sign_folder
+from tallystick_platform.registry.signatures import MAX_SIGNATURE_BYTES, SignaturePolicy, Signatures
+from tests.support.model_files import sign_folder
 from tests.support.registries import FILES, Shelf, write
 
 POLICIES = ("required", "warn", "off")
