@@ -19,7 +19,7 @@ from tallystick_platform.exporter.onnx import export as onnx_export
 from tallystick_platform.exporter.onnx import export_onnx
 from tallystick_platform.exporter.onnx.__main__ import run_job
 from tallystick_platform.exporter.onnx.plan import Plan
-from tallystick_platform.exporter.onnx.stages import Stage, StageDone, StageJob
+from tallystick_platform.exporter.onnx.stages import Stage, StageJob
 from tallystick_platform.exporter.spec import ExportSpec, ParityReport, Progress
 from tests.support import onnx_models
 from tests.support.exports import silent, spec_for
@@ -38,9 +38,9 @@ def _one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stages run in this process, where the libraries are loaded already."""
 
-    def run_here(stage: Stage, spec: ExportSpec, chosen: Plan, scratch: Path, progress: Progress) -> StageDone:
+    def run_here(stage: Stage, spec: ExportSpec, chosen: Plan, scratch: Path, progress: Progress) -> int:
         run_job(StageJob(stage=stage, spec=spec, plan=chosen, scratch=scratch), progress)
-        return StageDone(peak_bytes=0)
+        return 0
 
     monkeypatch.setattr(onnx_export, "run_stage", run_here)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tallystick_platform.exporter.onnx.compare import compare
 from tallystick_platform.exporter.onnx.plan import Family, Plan, plan
 from tallystick_platform.exporter.onnx.stages import Stage, run_stage
-from tallystick_platform.exporter.spec import ExportSpec, ParityReport, Progress
+from tallystick_platform.exporter.spec import ExportSpec, ParityReport, Progress, scaled
 
 _SHARES = {
     Stage.BUILD: (0.0, 0.5),
@@ -32,8 +32,7 @@ def export_onnx(spec: ExportSpec, progress: Progress) -> ParityReport:
         for stage, (begin, end) in _SHARES.items():
             if stage is Stage.QUANTISE and not _is_quantised_after(chosen):
                 continue
-            done = run_stage(stage, spec, chosen, Path(scratch), _within(progress, begin, end))
-            peaks[stage] = done.peak_bytes
+            peaks[stage] = run_stage(stage, spec, chosen, Path(scratch), scaled(progress, begin, end))
         progress("comparing", _SHARES[Stage.REFERENCE][1])
         report = compare(spec, chosen, Path(scratch), peaks)
     progress("compared", 1.0)
@@ -43,7 +42,3 @@ def export_onnx(spec: ExportSpec, progress: Progress) -> ParityReport:
 def _is_quantised_after(chosen: Plan) -> bool:
     """Encoders are traced in full precision first; language models take few bits while they are written."""
     return chosen.family is Family.ENCODER and chosen.precision != "fp32"
-
-
-def _within(progress: Progress, begin: float, end: float) -> Progress:
-    return lambda stage, fraction: progress(stage, begin + (end - begin) * fraction)

@@ -76,15 +76,8 @@ class StageJob:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageDone:
-    """What a stage's process says at its end. Units: `peak_bytes` resident memory at its largest."""
-
-    peak_bytes: int
-
-
-def run_stage(stage: Stage, spec: ExportSpec, chosen: Plan, scratch: Path, progress: Progress) -> StageDone:
-    """Run one stage to its end.
+def run_stage(stage: Stage, spec: ExportSpec, chosen: Plan, scratch: Path, progress: Progress) -> int:
+    """Run one stage to its end; its resident memory at its largest. Units: bytes.
 
     Raises: ExportRefused, ExportFailed, and whatever `progress` raises; the process has ended in every case.
     """
@@ -101,7 +94,7 @@ def run_stage(stage: Stage, spec: ExportSpec, chosen: Plan, scratch: Path, progr
             last = message
         status = child.wait(timeout=STAGE_LIMIT_S)
     if "peak_bytes" in last and status == 0:
-        return StageDone(peak_bytes=last["peak_bytes"])
+        return int(last["peak_bytes"])
     sys.stderr.write(_last_words(errors))
     if "refused" in last:
         raise ExportRefused(reason=last["refused"])
