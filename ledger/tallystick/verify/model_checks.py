@@ -277,24 +277,29 @@ def _difference(record: Record, answer: tuple[Output, ...], replayed: Replayed) 
 
 
 def _vectors(number: int, expected: Value, found: Value, *, exactly: bool) -> tuple[str, str] | None:
-    """Vectors are the same to the last bit, or, where that is not promised, point the same way."""
+    """Vectors are the same to the last bit, or, where that is not promised, point the same way and are as long."""
     if expected == found:
         return None
     if not isinstance(expected, bytes) or not isinstance(found, bytes) or len(expected) != len(found):
         return f"a vector as answer {number}", "a vector of another length, or none"
-    cosine = _cosine(expected, found)
-    if not exactly and cosine >= LEAST_COSINE:
+    cosine, times = _cosine_and_length(expected, found)
+    if not exactly and cosine >= LEAST_COSINE and LEAST_COSINE <= times <= 1 / LEAST_COSINE:
         return None
-    bar = "its very numbers" if exactly else f"a cosine of at least {LEAST_COSINE}"
-    return f"vector {number} with {bar}", f"a vector whose cosine with it is {cosine:.7f}"
+    bar = "its very numbers" if exactly else f"a cosine of at least {LEAST_COSINE}, and as long"
+    return f"vector {number} with {bar}", f"a vector whose cosine with it is {cosine:.7f}, {times:.7f} times as long"
 
 
-def _cosine(one: bytes, other: bytes) -> float:
-    """Requires: little-endian 32-bit floats, as many in both. Source: SPEC 1."""
+def _cosine_and_length(one: bytes, other: bytes) -> tuple[float, float]:
+    """The cosine between two vectors, and how many times as long the other is; zeros where one has no length.
+
+    Requires: little-endian 32-bit floats, as many in both. Source: SPEC 1.
+    """
     form = f"<{len(one) // 4}f"
-    pairs = list(zip(struct.unpack(form, one), struct.unpack(form, other), strict=True))
-    lengths = math.hypot(*(x for x, _ in pairs)) * math.hypot(*(y for _, y in pairs))
-    return sum(x * y for x, y in pairs) / lengths if lengths else 0.0
+    xs, ys = struct.unpack(form, one), struct.unpack(form, other)
+    length, other_length = math.hypot(*xs), math.hypot(*ys)
+    if not (length and other_length):
+        return 0.0, 0.0
+    return sum(x * y for x, y in zip(xs, ys, strict=True)) / (length * other_length), other_length / length
 
 
 def _told(outputs: tuple[Output, ...], usage: Usage | None) -> str:

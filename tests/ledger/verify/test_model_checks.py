@@ -343,7 +343,14 @@ def test_a_vector_of_the_class_statistical_must_point_the_same_way():
     for other in (FAR, (math.nan, 0.8), (math.inf, 0.0), (0.0, 0.0)):
         verdict = replayed_verdict(record, outputs=giving(other))
         assert verdict.outcome is Outcome.WRONG
-        assert failures(verdict)[0][2] == "vector 0 with a cosine of at least 0.999"
+        assert failures(verdict)[0][2] == "vector 0 with a cosine of at least 0.999, and as long"
+
+
+@pytest.mark.parametrize("times", [1000.0, 1.01, 0.5])
+def test_a_vector_of_the_class_statistical_must_be_as_long(times):
+    record = embedding((0.6 * times, 0.8 * times), class_="statistical")
+    verdict = replayed_verdict(record, outputs=giving((0.6, 0.8)))
+    assert verdict.outcome is Outcome.WRONG
 
 
 def test_vectors_that_are_missing_are_missed_unless_the_record_was_cut_short():
