@@ -17,6 +17,7 @@ from tallystick.receipts import SignedHead, signer
 from tallystick.record import State
 from tallystick_platform.api import error_table
 from tallystick_platform.api.application import create_litestar
+from tallystick_platform.api.refusals import BadRequest, HeadTooLarge, TooSlow
 from tallystick_platform.api.services import Readiness
 from tallystick_platform.errors import EngineFailed
 from tests.support.api import DOCUMENT, HEAD, OTHER_TOKEN, TOKEN, Api
@@ -295,6 +296,14 @@ def test_every_part_of_an_address_and_every_parameter_is_described() -> None:
             parameters = operation["parameters"]
             assert {one["name"] for one in parameters if one["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
             assert all(one["description"] and one["schema"] for one in parameters), path
+
+
+def test_what_a_connection_may_be_refused_with_before_any_handler_is_described_everywhere() -> None:
+    below = {str(error.status) for error in (BadRequest, TooSlow, HeadTooLarge)}
+    assert below == {"400", "408", "431"}
+    for path, item in DOCUMENT["paths"].items():
+        for operation in item.values():
+            assert below <= set(operation["responses"]), path
 
 
 def test_the_description_names_each_operation_once() -> None:
