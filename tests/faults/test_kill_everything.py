@@ -128,15 +128,15 @@ def test_after_kills_at_random_moments_every_answer_has_exactly_one_record_and_t
 def assert_each_answer_has_its_record(service: Service, load: Load) -> None:
     """The journal lists exactly one record per receipt, at the receipt's index and leaf."""
     listed: dict[str, dict[str, object]] = {}
-    cursor = ""
+    following = ""
     while True:
-        page = service.get(f"/v1/records?limit=100&cursor={cursor}").json()
+        page = service.get(f"/v1/records?limit=100{following}").json()
         for row in page["data"]:
             assert row["record_id"] not in listed
             listed[row["record_id"]] = row
-        cursor = page.get("next_cursor") or ""
-        if not cursor:
+        if page["next_cursor"] is None:
             break
+        following = f"&cursor={page['next_cursor']}"
     for record_id, proof in load.receipts.items():
         assert listed[record_id]["index"] == proof["index"]
         assert listed[record_id]["leaf"] == proof["leaf"]

@@ -159,13 +159,13 @@ def test_a_key_file_that_holds_something_else_is_named(settings: Settings, name:
         open_keyring(settings)
 
 
-def test_the_development_client_can_sign_in_and_owns_its_address(settings: Settings, tokens: TokenStore) -> None:
+async def test_the_development_client_can_sign_in_and_owns_its_address(settings: Settings, tokens: TokenStore) -> None:
     path = ensure_client(settings.paths, base_url=URL, tokens=tokens, clock=CLOCK)
     client = json.loads(path.read_text())
     assert set(client) == {"base_url", "token", "private_key", "address"}
     assert client["base_url"] == URL
     assert path.stat().st_mode & 0o777 == 0o600
-    principal = Authenticator(tokens, CLOCK).authenticate(client["token"])
+    principal = await Authenticator(tokens, CLOCK).authenticate(client["token"])
     assert principal.address == parse_address(client["address"])
     assert principal.address == Wallet(parse_hex(client["private_key"], 32)).address
 
