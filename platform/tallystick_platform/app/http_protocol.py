@@ -23,6 +23,8 @@ MAX_HEAD_BYTES = 65_536
 """What may arrive of one head, or between two pieces of a body. Of a head that does not end, a whole read of the socket may come on top."""
 HEAD_LIMIT_S = 30.0  # for one head; a client that is still there sends it in one piece
 LINE_BYTES = 4  # what a line of a head has besides name and value: ": " and its end
+MAX_QUEUED = 2
+"""Requests that wait behind the one that is answered, before a connection is read no further. Who is not read is not seen leaving."""
 LINGER_S = 2.0
 """A refused client may be sending still. To close at once would reset the connection, and the reset would overtake the refusal: what comes
 is thrown away, for this long."""
@@ -89,6 +91,8 @@ class ApiProtocol(HttpToolsProtocol):
             self._refusal = HeadTooLarge(limit_bytes=MAX_HEAD_BYTES)
             raise self._refusal
         super().on_headers_complete()
+        if 0 < len(self.pipeline) <= MAX_QUEUED:
+            self.flow.resume_reading()
         if upgrade:
             self.cycle.keep_alive = False
 

@@ -286,14 +286,31 @@ class Waits:
             self.faults.append(error)
 
 
-@pytest.mark.parametrize("requests", [1, 2, 3])
-async def test_whoever_leaves_is_missed_by_the_request_that_is_answered_whatever_waits_behind_it(requests: int) -> None:
+@pytest.mark.parametrize("later", [0, 1, http_protocol.MAX_QUEUED])
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+async def test_whoever_leaves_is_missed_by_the_request_that_is_answered_whatever_waits_behind_it(
+    at_once: int, later: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_QUEUED", at_once - 1 + later)
     app = Waits()
     async with serving(app) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET * requests)
+        writer.write(GET * at_once)
         await app.began.wait()
+        for _ in range(later):
+            writer.write(GET)
+            await writer.drain()
         writer.transport.abort()
         async with asyncio.timeout(5):
             await app.heard.wait()
     assert app.faults == []
+
+
+async def test_a_connection_is_read_no_further_once_enough_requests_wait() -> None:
+    connection, said = connected()
+    paused = []
+    said.pause_reading = lambda: paused.append(True)
+    said.resume_reading = lambda: paused.append(False)
+    for waiting in range(http_protocol.MAX_QUEUED + 2):
+        connection.data_received(GET)
+        assert (paused[-1:] == [True]) is (waiting > http_protocol.MAX_QUEUED)
