@@ -47,8 +47,7 @@ from tallystick_platform.admission import Gate  # noqa: E402
 from tallystick_platform.api import Services, create_api  # noqa: E402
 from tallystick_platform.api.services import Readiness  # noqa: E402
 from tallystick_platform.api.wire.openai import CHAT  # noqa: E402
-from tallystick_platform.app.memory import settle_memory  # noqa: E402
-from tallystick_platform.app.randomness import RandomPool  # noqa: E402
+from tallystick_platform.app.economy import RandomPool, settle_memory  # noqa: E402
 from tallystick_platform.auth import Authenticator  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
 from tallystick_platform.dispatch import Claim, Link, ProviderInfo  # noqa: E402

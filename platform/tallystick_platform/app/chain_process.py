@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from tallystick.ids import Address, checksum_address
-from tallystick_platform.app.errors import ChainNotInstalled, ChainNotStarted
+from tallystick_platform.errors import PlatformError
 
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 10.0
@@ -27,6 +27,29 @@ MAX_READY_LINE_BYTES = 4_096
 EMBEDDED_CHAIN_PACKAGES = ("eth", "eth_bloom", "rlp")
 
 _log = structlog.get_logger(__name__)
+
+
+def how_to_install(extra: str) -> str:
+    """The commands that bring the packages of an extra, from a checkout or without one."""
+    return f"pip install 'tallystick[{extra}]' (in a checkout: pip install '.[{extra}]')"
+
+
+class ChainNotStarted(PlatformError):
+    """The embedded chain's process did not become ready."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the embedded chain did not start: {reason}")
+        self.reason = reason
+
+
+class ChainNotInstalled(PlatformError):
+    """The embedded chain was asked for, and its packages are not here."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no chain to write to: set TALLYSTICK_CHAIN_RPC to a node of your own, "
+            f"or install the embedded chain: {how_to_install('devchain')}"
+        )
 
 
 def embedded_chain_installed() -> bool:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tallystick.keys import write_secret_file
 from tallystick.record import Gpu, Provider
-from tallystick_platform.app.randomness import RandomPool
+from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.clock import Clock
 from tallystick_platform.engine.cpu import probe_cpu
 from tallystick_platform.exchange import Exchange

@@ -10,11 +10,21 @@ from types import FrameType
 import uvicorn
 from litestar.types import ASGIApp
 
-from tallystick_platform.app.errors import AddressUnavailable
 from tallystick_platform.app.http_protocol import ApiProtocol
+from tallystick_platform.errors import PlatformError
 
 KEEP_ALIVE_S = 75
 CLOSE_LIMIT_S = 5  # for connections that are still busy after the drain
+
+
+class AddressUnavailable(PlatformError):
+    """The API cannot listen where it was told to."""
+
+    def __init__(self, *, host: str, port: int, reason: str) -> None:
+        super().__init__(f"cannot listen on {host}:{port}: {reason} (TALLYSTICK_HOST, TALLYSTICK_PORT)")
+        self.host = host
+        self.port = port
+        self.reason = reason
 
 
 def bind(host: str, port: int) -> socket.socket:

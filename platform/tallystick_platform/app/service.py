@@ -12,9 +12,9 @@ from tallystick.ids import checksum_address, to_hex
 from tallystick_platform.api import Services
 from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.app.banner import Ready
+from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.ledger import LedgerDesk
-from tallystick_platform.app.loading import LoadingDesk
-from tallystick_platform.app.randomness import RandomPool
+from tallystick_platform.app.models import LoadingDesk
 from tallystick_platform.app.starting import Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider

@@ -11,8 +11,8 @@ import uvloop
 
 from tallystick_platform.api import create_api
 from tallystick_platform.app.banner import Ready
+from tallystick_platform.app.economy import settle_memory
 from tallystick_platform.app.listening import ApiServer, base_url, bind
-from tallystick_platform.app.memory import settle_memory
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import started
 from tallystick_platform.dispatch.pool import Show

@@ -23,9 +23,9 @@ from tallystick.receipts import Domain
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
+from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.exports import Exporting, start_exports
 from tallystick_platform.app.models import start_models
-from tallystick_platform.app.randomness import RandomPool
 from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import MAX_HELD_S, Clock, SystemClock
 from tallystick_platform.dispatch import Dispatcher
@@ -60,7 +60,6 @@ class Running:
     keys: Keyring
     rpc_url: str
     location: LedgerLocation
-    domain: Domain
     journal: Journal
     batches: Batches
     tokens: TokenStore
@@ -164,7 +163,6 @@ async def started(
             keys=keys,
             rpc_url=rpc_url,
             location=location,
-            domain=domain,
             journal=journal,
             batches=batches,
             tokens=tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.chain import HttpTransport
@@ -64,20 +65,28 @@ def location_of(settings: Settings, transport: HttpTransport | None = None) -> L
     return None if transport is None else named_log(transport, settings.chain_id, contract, log_id)
 
 
-def signer_of(
-    *, key: Path | None, password_file: Path | None, signer_url: str | None, account: str | None, default: Wallet | None
-) -> Signer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Who signs: a key file, or a remote signer."""
+
+    key: Path | None
+    password_file: Path | None
+    signer_url: str | None
+    account: str | None
+
+
+def signer_of(signing: Signing, default: Wallet | None) -> Signer:
     """Who signs for a command: the key in a file, a remote signer for an account, or else the default.
 
     Raises: SettingsError, KeyFileError
     """
-    if signer_url is not None:
-        if key is not None or account is None:
+    if signing.signer_url is not None:
+        if signing.key is not None or signing.account is None:
             raise SettingsError(setting="--signer-url", reason="goes with --account, and without a key file")
-        transport = HttpTransport(signer_url, RPC_TIMEOUT_S)
-        return RemoteSigner(transport, parse_address(account), transport.name)
-    if key is not None:
-        return KeySigner(read_key_file(key, password_file, named_by="--password-file"))
+        transport = HttpTransport(signing.signer_url, RPC_TIMEOUT_S)
+        return RemoteSigner(transport, parse_address(signing.account), transport.name)
+    if signing.key is not None:
+        return KeySigner(read_key_file(signing.key, signing.password_file, named_by="--password-file"))
     if default is None:
         raise SettingsError(setting="--key", reason="must name a key file, or say --signer-url and --account")
     return KeySigner(default)

@@ -16,9 +16,8 @@ from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId, checksum_address
 from tallystick_platform.anchor.bootstrap import check_log
-from tallystick_platform.app.chain_process import embedded_chain_installed
-from tallystick_platform.app.errors import AddressUnavailable, ChainNotInstalled, how_to_install
-from tallystick_platform.app.listening import bind
+from tallystick_platform.app.chain_process import ChainNotInstalled, embedded_chain_installed, how_to_install
+from tallystick_platform.app.listening import AddressUnavailable, bind
 from tallystick_platform.cli.chains import location_of
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.errors import PlatformError
@@ -79,7 +78,6 @@ def _examinations() -> Iterator[Examined]:
         ("log", _log),
         ("signer", _signer),
         ("model", _model),
-        ("device", _device),
     ):
         yield _examined(what, look, settings)
 
@@ -203,9 +201,3 @@ def _model(settings: Settings) -> tuple[Mark, str]:
             return Mark.BAD, f"the package {packaged.package} is not installed"
         return Mark.GOOD, f"the packaged model {packaged.name}"
     return Mark.NOT_EXAMINED, f"{settings.model}: a worker reads it when it starts"
-
-
-def _device(_settings: Settings) -> tuple[Mark, str]:
-    if importlib.util.find_spec("torch") is None:
-        return Mark.NOT_EXAMINED, "torch is not installed"
-    return Mark.NOT_EXAMINED, "a worker names its device when it starts; /v1/models shows it"

@@ -14,7 +14,7 @@ from tallystick.errors import ChainError
 from tallystick.receipts import Domain
 from tallystick_platform.anchor.adoption import Adopted, Adoption, adoption_margin
 from tallystick_platform.anchor.location import LedgerLocation
-from tallystick_platform.app.errors import ChainNotInstalled, ChainNotStarted
+from tallystick_platform.app.chain_process import ChainNotInstalled, ChainNotStarted
 from tallystick_platform.cli.chains import location_of, reached
 from tallystick_platform.cli.opening import Opened, opened
 from tallystick_platform.cli.output import EXIT_FOUND, fail, show

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.ids import Address, checksum_address, parse_address, to_hex
-from tallystick.keys import Wallet
 from tallystick_platform.anchor import Promises, create_log
 from tallystick_platform.anchor.bootstrap import send_until
 from tallystick_platform.anchor.errors import NotAnchored
-from tallystick_platform.cli.chains import RPC_TIMEOUT_S, location_of, reached, signer_of
+from tallystick_platform.cli.chains import RPC_TIMEOUT_S, Signing, location_of, reached, signer_of
 from tallystick_platform.cli.output import fail, show
 from tallystick_platform.keyring import open_keyring
 from tallystick_platform.ledger_chain import LedgerClient, Signer, read_key_file
@@ -24,16 +21,6 @@ from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signing:
-    """Who signs: a key file, or a remote signer."""
-
-    key: Path | None
-    password_file: Path | None
-    signer_url: str | None
-    account: str | None
 
 
 def create(
@@ -50,7 +37,7 @@ def create(
     """Make a log."""
     settings = load_settings()
     named = signing.key is not None or signing.signer_url is not None
-    signer = _signer(signing, None if named else open_keyring(settings).operator)
+    signer = signer_of(signing, None if named else open_keyring(settings).operator)
     promises = Promises(
         keeper=parse_address(keeper),
         promise=settings.log_promise_s if promise_s is None else promise_s,
@@ -117,21 +104,11 @@ def _fund(keeper: LedgerClient, writer: Address) -> None:
         send_until(keeper, transfer, lambda: keeper.balance(writer) > 0, "the new writer's balance")
 
 
-def _signer(signing: Signing, default: Wallet | None) -> Signer:
-    return signer_of(
-        key=signing.key,
-        password_file=signing.password_file,
-        signer_url=signing.signer_url,
-        account=signing.account,
-        default=default,
-    )
-
-
 def _keeper(settings: Settings, signing: Signing) -> Signer:
     """The keeper's signer: as it was named, else the key that development mode generated."""
     path = settings.paths.keeper_key
     generated = read_key_file(path) if settings.mode is Mode.DEVELOPMENT and path.exists() else None
-    return _signer(signing, generated)
+    return signer_of(signing, generated)
 
 
 def _last_admission(settings: Settings, macs: RowMacs, log: LogOnChain, entries: int) -> int:

@@ -91,7 +91,7 @@ def config() -> None:
 @reports_errors
 def config_show(as_json: bool) -> None:
     """Show every setting as it would be used, secrets redacted."""
-    from tallystick_platform.cli.configuration import show_settings
+    from tallystick_platform.cli.opening import show_settings
 
     show_settings(as_json=as_json)
 
@@ -201,7 +201,8 @@ def log_create(
     **signing: Any,
 ) -> None:
     """Make a log on a chain of your choice, and print the settings that name it. The account pays; unset, it is the operator's."""
-    from tallystick_platform.cli.logs import Signing, create
+    from tallystick_platform.cli.chains import Signing
+    from tallystick_platform.cli.logs import create
 
     create(
         rpc=rpc,
@@ -230,7 +231,8 @@ def log_create(
 @reports_errors
 def log_rotate(writer: str, last_admission: int | None, as_json: bool, **signing: Any) -> None:
     """Name another writer of this home's log, with the keeper's key. The server must be stopped."""
-    from tallystick_platform.cli.logs import Signing, rotate
+    from tallystick_platform.cli.chains import Signing
+    from tallystick_platform.cli.logs import rotate
 
     rotate(writer=writer, last_admission=last_admission, signing=Signing(**signing), as_json=as_json)
 

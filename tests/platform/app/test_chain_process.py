@@ -14,8 +14,7 @@ import pytest
 
 from tallystick.ids import Address
 from tallystick_platform.app import chain_process
-from tallystick_platform.app.chain_process import ChainProcess
-from tallystick_platform.app.errors import ChainNotStarted
+from tallystick_platform.app.chain_process import ChainNotStarted, ChainProcess
 
 OBEDIENT = """
     import os, sys

@@ -9,8 +9,7 @@ from contextlib import closing
 import httpx
 import pytest
 
-from tallystick_platform.app.errors import AddressUnavailable
-from tallystick_platform.app.listening import ApiServer, base_url, bind
+from tallystick_platform.app.listening import AddressUnavailable, ApiServer, base_url, bind
 
 
 async def answer(scope, receive, send) -> None:

@@ -16,7 +16,7 @@ from tallystick_platform.app.starting import Running
 from tallystick_platform.errors import Draining
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.settings import Settings
-from tests.support.exchange import DOMAIN, LOCATION, PRINCIPAL, WRITER, Bench
+from tests.support.exchange import LOCATION, PRINCIPAL, WRITER, Bench
 
 STATUS = AnchorStatus(
     halted=False,
@@ -61,7 +61,6 @@ class Rig(Bench):
             keys=Keyring(operator=WRITER, auditors=()),
             rpc_url="http://127.0.0.1:1",
             location=LOCATION,
-            domain=DOMAIN,
             journal=self.journaled,
             batches=_Batches(self),
             tokens=None,

@@ -42,7 +42,7 @@ def test_without_the_embedded_chain_and_without_a_node_the_service_says_what_to_
     told = ran(
         "import asyncio, importlib.util, pathlib\n"
         "from tallystick_platform.app import chain_process\n"
-        "from tallystick_platform.app.errors import ChainNotInstalled\n"
+        "from tallystick_platform.app.chain_process import ChainNotInstalled\n"
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name: None if name == 'eth' else real(name)\n"
         "chain = chain_process.ChainProcess(path=pathlib.Path('x'), port=0, chain_id=1, prefund=[])\n"
