@@ -5,7 +5,7 @@
 - `wire`: how models are asked: one package for each wire format, and the handler that all of them share.
 - `strict_json`, `body`, `received`: what is read of a request; `replies`, `watched`, `proofs`: what answers are made of.
 - `models`, `records`, `ledger`, `operations`: everything else.
-- `endpoint`: how a handler is declared; `openapi`, `neutral_schema`: the description, made from that; `openapi_page`: a page of it.
+- `endpoint`: how a handler is declared; `openapi`: the description, made from that; `openapi_page`: a page of it.
 - `services`: what all of them serve from.
 """
 

@@ -19,14 +19,16 @@ from tallystick.tasks import exports
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.endpoint import RECORDED, Endpoint
-from tallystick_platform.api.export_body import ExportBody, parse_export
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.proofs import Proof, RecordedHeaders, recorded_proof
 from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.received import received
+from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.replies import Header, json_reply
 from tallystick_platform.api.services import Services
+from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.errors import UnknownModel
+from tallystick_platform.exporter.spec import QUANTIZATIONS, Format
 from tallystick_platform.jobs.errors import ExportBusy, ExportUnsupported, TooManyExports, UnknownExport
 from tallystick_platform.jobs.published import downloadable
 from tallystick_platform.registry.errors import BadReference, DiskFull
@@ -36,6 +38,14 @@ from tallystick_platform.store.jobs import ExportJob, JobState
 READER = exports.EXPORT_READER
 MAX_BODY_BYTES = 4_096
 BODY_LIMIT_S = 30.0
+MAX_QUANTIZATION_CHARS = 32
+
+
+class ExportBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The format to export to, and how its weights are quantised; without that as the format keeps them best."""
+
+    format: Format
+    quantization: Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_]{{1,{MAX_QUANTIZATION_CHARS}}}$")] | None = None
 
 
 class JobError(Struct, frozen=True, kw_only=True):
@@ -137,6 +147,24 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
         return json_reply(view_of(await jobs.cancel(principal.address, export_id)))
 
     return [create_export, list_exports, get_export, cancel_export]
+
+
+def parse_export(body: bytes) -> ExportBody:
+    """Read an export request.
+
+    Raises: BadRequest, naming the parameter.
+    """
+    asked = converted(read_object(body), ExportBody)
+    if asked.quantization is not None and asked.quantization.lower() not in _known(asked.format):
+        offered = ", ".join(QUANTIZATIONS[asked.format]) or "none: the weights stay as they are"
+        raise BadRequest(
+            f"'quantization' can be, for {asked.format}: {offered}.", param="quantization", code="invalid_value"
+        )
+    return asked
+
+
+def _known(form: Format) -> set[str]:
+    return {name.lower() for name in QUANTIZATIONS[form]}
 
 
 def record_header(job: ExportJob) -> Header:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from inspect import cleandoc
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET, Struct, UnsetType
 
+from tallystick.tasks.neutral import MESSAGE, PART, Neutral
 from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, PathParameters
 from tallystick_platform.api.error_table import ErrorBody
 from tallystick_platform.api.model_paths import SAME_ROUTE
-from tallystick_platform.api.neutral_schema import add_neutral
 from tallystick_platform.api.proofs import Proof
+from tallystick_platform.api.wire.openai import WIRES
+from tallystick_platform.api.wire.openai.chat import MESSAGES, TextPart
 from tallystick_platform.errors import PlatformError
 
 VERSION = "0.1.0"
@@ -23,6 +25,14 @@ REF = "#/components/schemas/{name}"
 INTERNAL = "The server failed. Quote the request id."
 BINARY = {"type": "string", "format": "binary"}
 STATUSES = {304: "You have it already.", 503: "Not now."}
+
+_JSON_TYPES: Final[Mapping[type, str]] = {str: "string", bool: "boolean", dict: "object"}
+_PLACES: Final = (
+    *((wire.body, wire.neutral) for wire in WIRES),
+    *((kind, MESSAGE) for kind in MESSAGES),
+    (TextPart, PART),
+)
+NEUTRAL: Final = "Taken where it changes nothing, and recorded."
 
 Schema = dict[str, Any]
 
@@ -39,7 +49,7 @@ def document(handlers: Iterable[HTTPRouteHandler]) -> Schema:
             name = f"{handler.fn.__name__}_{number}" if number else handler.fn.__name__
             described = {"operationId": name, **operation, "parameters": within + operation["parameters"]}
             paths.setdefault(path, {})[endpoint.method.lower()] = described
-    add_neutral(shapes.components)
+    _add_neutral(shapes.components)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -169,3 +179,17 @@ def _split(schema: Schema) -> Schema:
         "schema": {name: value for name, value in schema.items() if name != "description"},
         "description": told or schema.get("description", ""),
     }
+
+
+def _add_neutral(schemas: Schema) -> None:
+    """Add the members that are taken only where they change nothing: the types of the bodies know only what acts."""
+    for kind, known in _PLACES:
+        properties = schemas[kind.__name__]["properties"]
+        for member, neutral in known.items():
+            properties.setdefault(member, _neutral_schema(neutral))
+
+
+def _neutral_schema(neutral: Neutral) -> Schema:
+    values = {"enum": [*neutral.values, None]}
+    kinds = [{"type": _JSON_TYPES[kind]} for kind in neutral.any_of]
+    return {"anyOf": [*kinds, values], "description": NEUTRAL} if kinds else {**values, "description": NEUTRAL}

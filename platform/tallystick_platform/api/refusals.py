@@ -27,7 +27,6 @@ class BodyTooLarge(PlatformError, status=413, code="body_too_large"):
 
     def __init__(self, *, limit_bytes: int, announced_bytes: int | None) -> None:
         super().__init__(f"The body is larger than {limit_bytes} bytes.")
-        self.limit_bytes = limit_bytes
         self.announced_bytes = announced_bytes
 
 
@@ -36,7 +35,6 @@ class HeadTooLarge(PlatformError, status=431, code="head_too_large"):
 
     def __init__(self, *, limit_bytes: int) -> None:
         super().__init__(f"The head of the request is larger than {limit_bytes} bytes.")
-        self.limit_bytes = limit_bytes
 
 
 class TargetTooLong(PlatformError, status=414, code="target_too_long"):
@@ -44,8 +42,6 @@ class TargetTooLong(PlatformError, status=414, code="target_too_long"):
 
     def __init__(self, *, what: str, limit_bytes: int) -> None:
         super().__init__(f"The {what} is longer than {limit_bytes} bytes.")
-        self.what = what
-        self.limit_bytes = limit_bytes
 
 
 class CodingNotTaken(PlatformError, status=415, code="unsupported_encoding"):
@@ -67,8 +63,6 @@ class TooSlow(PlatformError, status=408, code="too_slow"):
 
     def __init__(self, *, what: str, limit_s: float) -> None:
         super().__init__(f"{what} did not arrive within {limit_s:g} s.")
-        self.what = what
-        self.limit_s = limit_s
 
 
 class RangeRefused(PlatformError, status=416, code="range_not_satisfiable", param="Range"):
@@ -91,7 +85,6 @@ class SenderMismatch(AuthenticationError, status=403, code="sender_mismatch", pa
 
     def __init__(self, *, stated: str) -> None:
         super().__init__(f"X-Sender-Address is {stated}, which is not the address that the API token is bound to")
-        self.stated = stated
 
 
 class CredentialsConflict(AuthenticationError):

@@ -8,8 +8,7 @@ from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta, Struct
 
-from tallystick.ids import Address, RecordId
-from tallystick.record import State
+from tallystick.ids import Address
 from tallystick_platform.api.proofs import SignedHead
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import Clock
@@ -20,21 +19,8 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.shapes import Address as AddressText
 from tallystick_platform.shapes import Count, Hash
-from tallystick_platform.store.records import Page, StoredRecord
-
-
-class Records(Protocol):
-    """Reads of the journal. Raises: RowTampered."""
-
-    async def entry(self, record_id: RecordId) -> StoredRecord | None: ...
-
-    async def list(
-        self, sender: Address, *, cursor: int | None, limit: int, state: State | None, model: str | None
-    ) -> Page: ...
-
-    async def blob(self, record_id: RecordId, sealed_digest: bytes) -> bytes | None:
-        """A large field of a record, encrypted; None for what this record does not refer to."""
-        ...
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.records import StoredRecord
 
 
 class TermsView(Struct, frozen=True, kw_only=True):
@@ -158,7 +144,7 @@ class Services:
 
     exchange: Exchange
     authenticator: Authenticator
-    records: Records
+    records: Journal
     ledger: Ledger
     models: ModelDesk
     exports: ExportJobs

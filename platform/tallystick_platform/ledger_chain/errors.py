@@ -10,9 +10,6 @@ class TransactionTooLarge(PlatformError):
 
     def __init__(self, *, unit: str, found: int, limit: int) -> None:
         super().__init__(f"the transaction has {found} {unit}, more than {limit}")
-        self.unit = unit
-        self.found = found
-        self.limit = limit
 
 
 class SignerUnavailable(PlatformError):
@@ -20,8 +17,6 @@ class SignerUnavailable(PlatformError):
 
     def __init__(self, *, signer: str, reason: str) -> None:
         super().__init__(f"the signer {signer} does not answer: {reason}")
-        self.signer = signer
-        self.reason = reason
 
 
 class SignerRefused(PlatformError):
@@ -29,5 +24,3 @@ class SignerRefused(PlatformError):
 
     def __init__(self, *, signer: str, reason: str) -> None:
         super().__init__(f"the signer {signer} did not sign: {reason}")
-        self.signer = signer
-        self.reason = reason
