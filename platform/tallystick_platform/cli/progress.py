@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgre
 from rich.text import Text
 
 STDERR = 2
+REDRAW_S = 0.1
 LAST_LINES_S = 0.2  # for what was written before the display was left; children may hold its terminal open for ever
 
 
@@ -29,7 +30,10 @@ def progress_bar(*, as_json: bool) -> Iterator[Callable[[str, float], None]]:
 
 
 class StartDisplay:
-    """A row for each thing that a start waits for, below the lines that are printed through it. Once it is left it shows nothing more."""
+    """A row for each thing that a start waits for, below the lines that are printed through it. Once it is left it shows nothing more.
+
+    Whoever draws holds the lock: rich's own thread would move the cursor by a height that a line from another thread has changed.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -40,15 +44,17 @@ class StartDisplay:
             TaskProgressColumn(),
             TimeElapsedColumn(),
             console=console,
+            auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
         )
         self._row_of: dict[str, TaskID] = {}
         self._lock = threading.Lock()
-        self._left = False
+        self._left = threading.Event()
 
     def __enter__(self) -> Self:
         self._rows.start()
+        threading.Thread(target=self._tick, name="start-display-clock", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,13 +63,13 @@ class StartDisplay:
     def leave(self) -> None:
         """Show nothing more."""
         with self._lock:
-            self._left = True
+            self._left.set()
             self._rows.stop()
 
     def show(self, what: str, stage: str, fraction: float) -> bool:
         """Show how far something is; whether it is shown. Called from any thread. What begins again once it was done gets another row."""
         with self._lock:
-            if self._left:
+            if self._left.is_set():
                 return False
             row = self._row_of.get(what)
             if row is None or (fraction < 1 and self._rows.tasks[row].finished):
@@ -73,7 +79,14 @@ class StartDisplay:
 
     def line(self, text: str) -> None:
         """A line above the rows, with the colours that it has."""
-        self._console.print(Text.from_ansi(text), soft_wrap=True)
+        with self._lock:
+            self._console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def _tick(self) -> None:
+        while not self._left.wait(REDRAW_S):
+            with self._lock:
+                if not self._left.is_set():
+                    self._rows.refresh()
 
 
 @contextmanager
