@@ -6,7 +6,6 @@ import math
 import time
 from typing import Protocol
 
-
 MAX_HELD_S = 5.0
 """How far the service's time may be ahead of the machine's, which was set back, before nothing is admitted until it has caught up."""
 

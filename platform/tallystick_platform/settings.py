@@ -255,7 +255,8 @@ class Settings(BaseSettings):
     )
 
     model: str = Field(
-        "demo", description="What the worker serves: `demo` or `demo-embedding` (packaged models), or a folder with a Hugging Face model."
+        "demo",
+        description="What the worker serves: `demo` or `demo-embedding` (packaged models), or a folder with a Hugging Face model.",
     )
     model_signatures: Literal["required", "warn", "off"] = Field(
         "warn",

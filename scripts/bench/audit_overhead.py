@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -45,12 +45,12 @@ from tallystick.record import FIELD_NAMES  # noqa: E402
 from tallystick.sealing import pad  # noqa: E402
 from tallystick_platform.admission import Gate  # noqa: E402
 from tallystick_platform.api import Services, create_api  # noqa: E402
-from tallystick_platform.api.services import Readiness  # noqa: E402
+from tallystick_platform.api.services import ProviderView, Readiness  # noqa: E402
 from tallystick_platform.api.wire.openai import CHAT  # noqa: E402
 from tallystick_platform.app.economy import RandomPool, settle_memory  # noqa: E402
 from tallystick_platform.auth import Authenticator  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402
-from tallystick_platform.dispatch import Claim, Link, ProviderInfo  # noqa: E402
+from tallystick_platform.dispatch import Claim, Dispatcher, Link, ProviderInfo  # noqa: E402
 from tallystick_platform.exchange import Exchange, Parts  # noqa: E402
 from tallystick_platform.logs import configure_logs  # noqa: E402
 from tallystick_platform.metrics import Metrics  # noqa: E402
@@ -96,6 +96,10 @@ MODEL = ModelInfo(
     chat_template_digest=bytes(32),
     reproducibility="reproducible",
     created_at=0,
+)
+
+PROVIDER = ProviderView(
+    id="local", name="Local", address="0x" + "0" * 40, price_per_hour_micros=500_000, currency="USD"
 )
 
 
@@ -168,13 +172,13 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             depth=lambda: journal.counts().size,
             clock=clock,
         )
-        dispatcher = ConstantDispatcher(clock)
+        dispatcher = cast(Dispatcher, ConstantDispatcher(clock))  # as much of one as a request asks for
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
 
         async def ready() -> Readiness:
-            return Readiness(ready=True, parts={})
+            return Readiness(status="ready", parts={})
 
         services = Services(
             exchange=Exchange(parts),
@@ -188,7 +192,7 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             readiness=ready,
             metrics=metrics,
             clock=clock,
-            provider=lambda _: {},
+            provider=lambda _: PROVIDER,
             random=RandomPool(),
             max_body_bytes=1_048_576,
             request_timeout_s=TIMEOUT_S,

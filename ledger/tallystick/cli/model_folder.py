@@ -29,7 +29,10 @@ PROVENANCE_NAME: Final = "provenance.json"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 BASE_NAME: Final = "tallystick-base.json"
 """The file that registration adds to an adapter's folder, so that its digest covers the base's."""
-NO_WORKER: Final = "--replay runs the model and needs the worker's packages: pip install 'tallystick[worker]' (in a checkout: pip install '.[worker]')"
+NO_WORKER: Final = (
+    "--replay runs the model and needs the worker's packages: pip install 'tallystick[worker]' "
+    "(in a checkout: pip install '.[worker]')"
+)
 
 
 def model_options(command: F) -> F:

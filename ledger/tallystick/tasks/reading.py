@@ -144,8 +144,10 @@ def _holds_numbers(value: Value) -> bool:
 def _text_or_ids(value: Value, where: str) -> str | tuple[int, ...]:
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, list | tuple) and value and all(type(one) is int and one >= 0 for one in value):
-        return tuple(value)
+    if isinstance(value, list | tuple) and value:
+        ids = tuple(one for one in value if type(one) is int and one >= 0)
+        if len(ids) == len(value):
+            return ids
     raise RequestError(where, "holds something else than texts or ids of tokens, or an empty one")
 
 

@@ -7,7 +7,8 @@
 - `journal`: admissions and records, through one writer and group commits. Start reading there.
 - `sealer`, `epoch_keys`: sealing records and drafts, signing for the log's writer; the keys of epochs as files.
 - `batches`: the anchorer's side: which records stand in which batch, and how far each batch has come.
-- `adoption`: going on behind a chain that knows more, after a backup was restored. `settlement`: the records that the journal itself writes.
+- `adoption`: going on behind a chain that knows more, after a backup was restored.
+- `settlement`: the records that the journal itself writes.
 - `records`, `tokens`: reading records, keeping API tokens.
 - `check`: walks everything and names whatever does not fit.
 """

@@ -1,6 +1,7 @@
 """The records that the journal itself writes, so that every admission ends in exactly one.
 
-Each takes the would-be record of the admission (or the record that was offered) and says in `error` what is known, and no more. `read_leftovers` finds the drafts that nobody in this process will finish.
+Each takes the would-be record of the admission (or the record that was offered) and says in `error` what is known, and no more.
+`read_leftovers` finds the drafts that nobody in this process will finish.
 """
 
 from __future__ import annotations
