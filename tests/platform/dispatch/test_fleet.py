@@ -21,7 +21,7 @@ async def text_of(generation):
 
 
 async def until(condition):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.get_running_loop().run_in_executor(None, os.sched_yield)
 
