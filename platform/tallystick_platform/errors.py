@@ -309,6 +309,7 @@ class WorkerDied(PlatformError, status=503, code="worker_died"):
 
     def __init__(self, *, worker: str, reason: str) -> None:
         super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
+        self.reason = reason
 
 
 class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", param="messages"):

@@ -11,10 +11,10 @@ import threading
 PR_SET_PDEATHSIG = 1
 
 
-def leave_with_parent() -> None:
-    """End this process at once when the parent dies (Linux), or when standard input ends (everywhere)."""
+def leave_with_parent(status: int) -> None:
+    """End this process at once when the parent dies (Linux), or with this status when standard input ends (everywhere)."""
     end_with_parent(signal.SIGKILL)
-    threading.Thread(target=_wait_for_end_of_input, daemon=True, name="parent").start()
+    threading.Thread(target=_wait_for_end_of_input, args=(status,), daemon=True, name="parent").start()
 
 
 def end_with_parent(by: signal.Signals) -> None:
@@ -23,7 +23,7 @@ def end_with_parent(by: signal.Signals) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
 
 
-def _wait_for_end_of_input() -> None:
+def _wait_for_end_of_input(status: int) -> None:
     while os.read(0, 4096):
         continue
-    os._exit(1)  # a long step may be under way, and nothing here needs an orderly end
+    os._exit(status)  # a long step may be under way, and nothing here needs an orderly end

@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 def main(arguments: list[str]) -> int:
     """Load the engine, say hello, serve until told to stop."""
-    leave_with_parent()
+    leave_with_parent(0)
     configure_logs("info")
     config = msgspec.json.decode(arguments[0], type=WorkerConfig)
     channel = ZmqChannel(config.endpoint, config.worker_id)

@@ -25,7 +25,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     job = StageJob.from_json(sys.stdin.readline())
-    leave_with_parent()
+    leave_with_parent(1)
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
