@@ -7,7 +7,7 @@
     |-- DEK_i, which depends on header and fields_root      (so no key ever meets two plaintexts)
     `-- blob keys                                           (fields too large for the chain)
 
-Opening is a chain of small steps, so that the verifier can number them: `decrypt`, then `decode_record`, then `commitments`.
+The verifier numbers the steps of opening, so each is a function: `decrypt`, then `decode_record`, then `commitments`.
 """
 
 from __future__ import annotations

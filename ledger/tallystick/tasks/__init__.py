@@ -1,8 +1,8 @@
 """What a request asks and what an answer says: pure functions, shared by the service and its auditors.
 
 The service fills a record's prompt, system instructions and parameters with what `read` gives for the request that it received. An
-auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked. A task
-also has one rule for what a model is given of a prompt: the service runs by it, and so does a replay.
+auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked. The part
+of a prompt that a model is given follows one rule for each task, for the service and for a replay alike.
 
 - `chat`, `completion`, `embedding`, `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given,
   and the outputs of an answer.

@@ -1,8 +1,8 @@
 """The outcome of a request as its client received it, in the form in which the record must hold it.
 
-From it the client computes the response hash of its receipt (`tallystick.binding`), with a salt that follows from the record's secret:
-what was delivered and what was recorded are then the same. The envelope around the outputs (identifiers, counts, the proof itself) is
-not part of the hash. Here is what the answers of all tasks share; each task says what one of its outputs is.
+It shows a client that the record holds the very answer that was delivered: the client computes the response hash of its receipt from it
+(`tallystick.binding`), with a salt that follows from the record's secret. The envelope around the outputs (identifiers, counts, the proof
+itself) is not part of the hash. This module has what all tasks share; each task says what one of its outputs is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Values on the wire that change nothing: what clients send although it asks for no more than leaving it out would.
+"""Values that change nothing: a client that sends them gets the same answer as one that leaves them out.
 
-A service may accept these of parameters that it does not have: the answer is the same. A replay may run without them. Whatever else such a
-parameter says would change the answer. All of them are asked for all the same: the reader keeps them, and they stand in the record.
+A service may accept them for parameters that it does not offer, and a replay may run without them. Any other value of such a parameter
+would change the answer. The reader keeps them, so that the record holds the request as it was sent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether there is room for one more request: the last question before the journal promises to record it."""
+"""Bounds on requests: whether there is room for one more. Asked last, before the journal promises to record it."""
 
 from tallystick_platform.admission.gate import Gate, Slot
 

@@ -1,12 +1,13 @@
 """HTTP in and out. Thin: each handler reads, asks one service, and answers.
 
-- `application`: the routes, and what becomes of errors (`error_table`: how each is answered, as its class says).
-- `edge`: the outermost layer: request ids, the access log, no traceback to anyone.
+- `application`: the routes, and how errors are answered (`error_table`, from each error's class).
+- `edge`: the outermost layer: request ids, the access log, no traceback to anyone. `cors`: pages of other origins.
 - `wire`: how models are asked: one package for each wire format, and the handler that all of them share.
-- `strict_json`, `body`, `received`: what is read of a request; `replies`, `watched`, `proofs`: what answers are made of.
-- `models`, `records`, `ledger`, `operations`: everything else.
+- `strict_json`, `body`, `received`, `query`, `ranges`, `credentials`: reading requests. `refusals`: errors of HTTP itself.
+- `replies`, `watched`, `proofs`: making answers.
+- `models`, `loading`, `registry`, `uploads`, `exports`, `downloads`, `records`, `ledger`, `operations`: the handlers.
 - `endpoint`: how a handler is declared; `openapi`: the description, made from that; `openapi_page`: a page of it.
-- `services`: what all of them serve from.
+- `services`: the parts of the service that handlers ask.
 """
 
 from tallystick_platform.api.application import create_api

@@ -1,4 +1,4 @@
-"""The API's side of the workers. No torch here, nor anything that imports it.
+"""The API's side of the workers. Nothing here imports torch.
 
 - `dispatcher`: who computes a request. Start reading there.
 - `link`: a backend: one worker, the places in it, and what it computes. `placement`: what a record says of it.

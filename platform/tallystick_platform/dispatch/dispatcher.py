@@ -1,9 +1,10 @@
-"""Who computes a request: the least loaded worker that serves its model, loaded first where it is only registered.
+"""Who computes a request: the least loaded worker that serves its model. A model that is only registered is loaded first.
 
     reference = model ["@" version]     version: 8 or more of the first hexadecimal digits of its digest
 
-The registry is asked first: of what it knows, it alone says what a name means today, who may ask for it and what is retired. The standing
-workers serve the version that it names if they have it, and what the settings name as long as no registry knows it.
+The registry is asked first. It alone decides for every name that it knows: which version that is today, who may ask for it, whether it is
+retired. A standing worker that has this version serves it. The model that the settings name is served by its own name only until it is
+registered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The versions that are loaded beside the standing model, each by a worker of its own. Read `_load` first.
 
-What is claimed, computing, waited for or pinned is never unloaded; among the rest, the one unused for longest goes first, and only when a
-version that somebody asked for does not fit beside it.
+A version is unloaded only to make room for another that somebody asked for. A version that is claimed, computing, waited for or pinned
+stays; of the others, the one unused for longest goes first.
 
 Loads take turns: what a version will take of memory shows only once it is there.
 """

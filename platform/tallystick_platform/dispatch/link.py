@@ -2,8 +2,8 @@
 
     claim() -> Claim --start(call)--> Generation
 
-A place is taken from the claim on, so that many requests at once spread over the workers; it is free again when a claim is released that
-started nothing, or when the worker has confirmed the end of what was started.
+A claim takes its place at once, so that many requests at one moment spread over the workers. The place is free again when a claim that
+started nothing is released, or when the worker has confirmed that the generation ended.
 """
 
 from __future__ import annotations

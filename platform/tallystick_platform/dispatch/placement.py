@@ -1,4 +1,4 @@
-"""Who computes a request, and what its record says of them."""
+"""What a record says of the worker that computed its answer: model, hardware, provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registered versions as the registry offers them to one who asks, and what each takes of memory."""
+"""Registered versions that a given sender may ask for, and the memory that each takes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The commit of a terminal record: from here on the journal owes it, whatever the caller sees.
+"""The commit of a record that ends a request: from here on the journal owes it, even if the caller gets an error.
 
-Records whose outcome is known when they are admitted come in one step.
+Where the outcome is known at the admission, both are made in one step.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The one line of a request: admit -> work -> seal and journal -> receipt. Whatever is asked takes it; what differs is the `Work`.
+"""The one line that every request takes: admit -> work -> seal and journal -> receipt. Requests differ in their `Work` alone.
 
 Each stage takes what the stage before it returns, so none can be left out, and only `Recorded`, which holds a `JournalEntry`, lets an
 answer or a stream's end leave.
 
     1. *Prepare*: whoever is to do the work is claimed, a model is loaded. A crash or an early end here leaves nothing.
     2. *Admit*: the draft is durable. A crash after it: the journal records the request as interrupted at the next start.
-    3. *Work*: it is computed, and handed over as it comes. An early end is recorded, with what the transport had taken until then.
-    4. *Commit*: the record is durable. An early end changes nothing any more: what the record says was delivered is what was.
+    3. *Work*: the answer is computed, and handed over as it comes. An early end is recorded, with what the transport had taken until then.
+    4. *Commit*: the record is durable, and says truly what was delivered. An early end changes nothing any more.
 
-A line runs in a task of its own that nobody else cancels; who wants it to end early calls `stop`.
+A line runs in a task of its own, which nobody else cancels; `stop` ends it early.
 """
 
 from __future__ import annotations

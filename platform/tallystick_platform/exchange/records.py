@@ -1,4 +1,4 @@
-"""Records as the exchange makes them: the one that would stand if the process ended now, and the one that will stand."""
+"""The two records of a request: the draft, which stands if the process dies before the end, and the record of what happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks, after the edge has read it and before anything ran."""
+"""What a request asks, as a wire has read it; nothing has run yet."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 - `exports`: the jobs, from the request that asks for one to the folder that it leaves. Start reading there.
 - `attempt`: one attempt at an export: the work between a job's two records.
-- `live`: that attempt within its time, until it is done or broken off.
+- `live`: the running attempt, within its time, until it is done or broken off.
 - `recording`: the two records, offered to the journal until it takes them.
-- `settling`: the last state of a job, by the record that ends it.
+- `settling`: a job's row brought to the state that its second record says.
 - `process`: the exporter's process and the lines that it speaks.
 - `folders`: where exports are staged and published, and whether there is room.
 - `downloads`: handing a file out, byte for byte counted; `published`: whose it is, its bytes, and all files as one tar stream.

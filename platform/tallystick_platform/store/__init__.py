@@ -1,9 +1,9 @@
-"""The journal: what the service knows for certain, and in which order it came to know it.
+"""The journal: admissions and records, durable and in their order.
 
 - `tables`: the schema. `migrations/`: how a database of an older version gets there.
 - `database`: opening it, with the durability that the promises need.
 - `row_macs`: a MAC over every row, so that a changed column is found and named.
-- `inventory`: which rows there are, so that a missing one is found. `row_writes`: whatever writes a row comes through here.
+- `inventory`: which rows there are, so that a missing one is found. `row_writes`: the one way in which rows are written.
 - `journal`: admissions and records, through one writer and group commits. Start reading there.
 - `sealer`, `epoch_keys`: sealing records and drafts, signing for the log's writer; the keys of epochs as files.
 - `batches`: the anchorer's side: which records stand in which batch, and how far each batch has come.

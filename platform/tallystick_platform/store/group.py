@@ -1,4 +1,4 @@
-"""The group commit: the one place where admissions and records come to be.
+"""The group commit: the one place where admissions and records are made and written.
 
 The writer hands over everything that waits, and one transaction makes all of it durable. Rows are made in the event loop's thread (3 and
 4), because two threads that both compute would only take the interpreter from each other; whatever touches the disk (1, 2, 5 to 7)

@@ -1,7 +1,7 @@
-"""The journal: nothing is answered before it is durable here.
+"""The journal: makes admissions and records durable. No answer leaves before its record is here.
 
-`admit` and `commit` wait for the writer, which carries out everything that waits as one group (`group.py`, whose numbered steps are the
-promise of the product). One group at a time, one connection, one order.
+`admit` and `commit` wait for the writer. The writer takes everything that waits as one group, one group at a time, over one connection;
+`group.py` numbers the steps of a group, and says what a crash at each leaves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What can be asked of a model: one module a task, each the same on every wire and for every engine.
+"""What can be asked of a model: one module for each task. A task is the same on every wire and for every engine.
 
 - `task`: what a task is. Start reading there.
 - `chat`, `completion`, `embedding`: the tasks.
-- `drawing`: what the tasks share that answer with text: the parameters of drawing, and the engine's message.
+- `drawing`: shared by the tasks that answer with text: the parameters of drawing, and the engine's message.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
     Reading --effective--> parameters in full --call--> message for the engine --pieces--> Gather --> outputs of the record
 
-The reading is what the auditor's package makes of the request (`tallystick.tasks`); so the record, the engine and an auditor's replay start
-from the same.
+The reading comes from the auditor's package (`tallystick.tasks`), so that record, engine and an auditor's replay start from the same.
 """
 
 from __future__ import annotations

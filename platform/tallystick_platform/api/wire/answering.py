@@ -1,6 +1,6 @@
 """The answer to a question: one line run to its record, and sent whole or as a stream, however the wire spells it.
 
-SEND_LIMIT_S bounds the last bytes: from the commit on nothing else would.
+After the commit no request limit applies any more, so SEND_LIMIT_S bounds the sending of the last bytes.
 """
 
 from __future__ import annotations

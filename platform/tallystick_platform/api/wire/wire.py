@@ -1,7 +1,7 @@
 """What a wire format is, and the handler that all of them share: it reads, authenticates, and puts the question on its line.
 
-A wire says how a request is spelled, how its answer is, and how an error is. Who is asking, how long it may take, what is recorded and
-when an answer may leave is the same for all of them.
+A wire spells requests, answers and errors. The handler does the rest, the same for every wire: who asks, how long it may take, what is
+recorded, and when an answer may leave.
 """
 
 from __future__ import annotations

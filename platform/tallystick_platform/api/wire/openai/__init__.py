@@ -1,8 +1,8 @@
 """OpenAI's API, as its own clients spell it: one module for each address.
 
-- `reading`: what they share of reading: what acts, what changes nothing, and what is refused by its name.
-- `texts`: what they share that answer with text: how it is drawn, and how it is streamed.
-- `chat`, `completions`, `embeddings`: each its request, its answer, and what of them is its own.
+- `reading`: how every request is read: members that act, members that change nothing, members that are refused by name.
+- `texts`: shared by chat and completions, which answer with text: parameters of drawing, counts, streams.
+- `chat`, `completions`, `embeddings`: the request and the answer of each.
 """
 
 from __future__ import annotations

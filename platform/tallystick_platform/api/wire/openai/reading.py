@@ -1,8 +1,8 @@
 """An address of OpenAI's API, and how a request to it is read.
 
 Nothing that was asked is dropped in silence: a member acts, or it has a value that changes nothing and is recorded, or it is refused by
-its name. What acts, and its range, stands in the address's struct; what changes nothing stands in the auditor's package, whose reader also
-says what the record will hold.
+its name. Members that act stand in the address's struct, with their ranges. Values that change nothing stand in the auditor's package; its
+reader also says what the record will hold.
 """
 
 from __future__ import annotations

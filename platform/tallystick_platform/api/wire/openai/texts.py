@@ -1,4 +1,4 @@
-"""What addresses share that answer with text: how it is drawn, what it took, and how it is streamed."""
+"""Answers that are text, for chat and completions alike: parameters of drawing, counts of tokens, streams."""
 
 from __future__ import annotations
 
