@@ -15,14 +15,13 @@ from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.ledger import LedgerDesk
 from tallystick_platform.app.models import LoadingDesk
-from tallystick_platform.app.starting import Running
+from tallystick_platform.app.starting import RECORD_LIMIT_S, Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider
 from tallystick_platform.settings import redacted
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 
 VIEW_TIMEOUT_S = 2.0  # a page about the chain does not wait long for it
-RECORD_LIMIT_S = 10.0  # for the records of requests that were ended at the drain's bound
 ANCHOR_LIMIT_S = 10.0  # for the last records to reach the chain; what does not goes there after the next start
 SETTLE_POLL_S = 0.05
 

@@ -45,6 +45,7 @@ from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
 from tallystick_platform.store.tokens import TokenStore
 
+RECORD_LIMIT_S = 10.0  # for the records of requests that are ended because the service ends
 SIGNER_TIMEOUT_S = 10.0  # a signer is asked for every batch, and again at the next pass
 
 _log = structlog.get_logger(__name__)
@@ -144,6 +145,7 @@ async def started(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
         exchange = Exchange(parts)
+        stack.push_async_callback(_recorded, exchange, gate)
         exporting = await start_exports(
             settings,
             keys=keys,
@@ -192,6 +194,12 @@ async def _recovered(journal: Journal, anchoring: AnchorService, stack: AsyncExi
     stack.push_async_callback(journal.close)
     if await anchoring.compare():
         _log.info("journal.recovered", interrupted=await journal.recover())
+
+
+async def _recorded(exchange: Exchange, gate: Gate) -> None:
+    """End what is under way, while there is a journal for its records. Nothing is, unless nobody drained."""
+    if exchange.stop_all():
+        await gate.idle(RECORD_LIMIT_S)
 
 
 def _gate(settings: Settings, journal: Journal, batches: Batches, clock: Clock, metrics: Metrics) -> Gate:

@@ -20,13 +20,15 @@ from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash, root_from_path
 from tallystick.receipts import SignedHead, SignedReceipt, signer
+from tallystick.record import State
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running, _check_promise, started
 from tallystick_platform.errors import SettingsError, StoreLocked
+from tallystick_platform.exchange import ServerStopped
 from tallystick_platform.settings import Settings
-from tests.support.exchange import LOCATION
+from tests.support.exchange import HTTP, LOCATION, PRINCIPAL, ask
 
 pytestmark = [pytest.mark.xdist_group("system")]
 
@@ -181,3 +183,26 @@ async def test_a_journal_that_was_restored_from_a_backup_is_shown_and_admits_not
     assert (shown.status_code, shown.json()["admission_seq"]) == (200, 1)
     assert (ledger["journal_size"], ledger["size"]) == (1, 2)
     assert ledger["signed_head"] is None or ledger["signed_head"]["head"]["size"] <= 1
+
+
+async def test_what_is_under_way_when_the_service_ends_at_once_says_that_the_server_stopped(tmp_path: Path) -> None:
+    reached = asyncio.Event()
+
+    async def stuck(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with started(settings(tmp_path), base_url=BASE_URL) as running:
+        await running.dispatcher.wait_ready()
+        line = running.exchange.infer(
+            principal=replace(PRINCIPAL, token_id=json.loads(running.client_file.read_text())["token"][:36]),
+            asked=ask(model="constant"),
+            http=replace(HTTP, streamed=True),
+            timeout_s=60,
+            deliver=stuck,
+        )
+        asked = asyncio.create_task(line.run())
+        await reached.wait()
+    recorded = await asked
+    assert (recorded.record.state, recorded.record.error.code) == (State.FAILED, "server_stopped")
+    assert isinstance(recorded.failure, ServerStopped)
