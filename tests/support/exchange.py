@@ -424,17 +424,17 @@ class Bench:
 
 def ask(text: str = "Hi", *, model: str = MODEL.id, reading: Reading | None = None, **given: object) -> Asked:
     body = {"model": model, "messages": [{"role": "user", "content": text}], **given}
-    return Asked(task=CHAT, model=model, reading=reading or chat.read_members(body))
+    return Asked.of(CHAT, model, reading or chat.read_members(body))
 
 
 def complete(prompt: object = "Once", **given: object) -> Asked:
     reading = completion.read_members({"model": MODEL.id, "prompt": prompt, **given})
-    return Asked(task=COMPLETION, model=MODEL.id, reading=reading)
+    return Asked.of(COMPLETION, MODEL.id, reading)
 
 
 def embed(*inputs: object, **given: object) -> Asked:
     reading = embedding.read_members({"model": MODEL.id, "input": list(inputs), **given})
-    return Asked(task=EMBEDDING, model=MODEL.id, reading=reading)
+    return Asked.of(EMBEDDING, MODEL.id, reading)
 
 
 def said(recorded: Recorded) -> str:

@@ -39,13 +39,13 @@ class Inference:
     async def prepare(self) -> Event:
         """Claim who computes it, loaded first if need be.
 
-        Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, RequestError, and why a model is not loaded.
+        Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, and why a model is not loaded.
         """
         asked = self._asked
         self._claim = claim = await self._parts.dispatcher.claim(asked.model, self._sender, asked.task.name)
         placement, reading = claim.placement, asked.reading
         used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
-        self._body = asked.task.call(reading.prompt or {}, used)
+        self._body = asked.task.call(asked.given, used)
         stated = placement.stated
         return Event(
             task=asked.task.name,

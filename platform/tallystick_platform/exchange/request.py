@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from tallystick.record import (
     MAX_BLOB_BYTES,
@@ -27,11 +27,20 @@ MAX_RECORDED_BODY_BYTES = MAX_BLOB_BYTES - REQUEST_ROOM_BYTES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request for an answer of a model: what for, of which model as the sender names it, and what the record holds of it."""
+    """A request for an answer of a model: what for, of which model as the sender names it, and what the record holds of it.
 
-    task: Task[Any]
+    `given` is what the model is given of the reading's prompt.
+    """
+
+    task: Task[Any, Any]
     model: str
     reading: Reading
+    given: Any
+
+    @classmethod
+    def of(cls, task: Task[Any, Any], model: str, reading: Reading) -> Self:
+        """A request that was read. Raises: RequestError for a prompt that no model can be given."""
+        return cls(task=task, model=model, reading=reading, given=task.given(reading.prompt or {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

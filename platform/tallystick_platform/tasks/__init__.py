@@ -17,7 +17,7 @@ from tallystick_platform.tasks.task import Gather, Task
 
 CHAT, COMPLETION, EMBEDDING = Chat(), Completion(), Embedding()
 
-TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (CHAT, COMPLETION, EMBEDDING)}
+TASKS: Mapping[str, Task[Any, Any]] = {task.name: task for task in (CHAT, COMPLETION, EMBEDDING)}
 """Every task that is served, by its name in records."""
 
 __all__ = ["TASKS", "CHAT", "COMPLETION", "EMBEDDING", "Task", "Gather"]

@@ -11,7 +11,7 @@ import msgspec
 from tallystick.record import Output
 from tallystick_platform.errors import ParameterOutOfRange
 from tallystick_platform.protocol import ModelInfo
-from tallystick_platform.tasks.task import Task
+from tallystick_platform.tasks.task import G, Task
 
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_TOP_P = 1.0
@@ -69,7 +69,7 @@ def defaults(model: ModelInfo) -> dict[str, Any]:
     }
 
 
-class TextTask(Task[Draw]):
+class TextTask(Task[G, Draw]):
     """A task that is answered with one text."""
 
     parameters = Draw

@@ -36,7 +36,7 @@ def decode_call(body: bytes) -> EmbeddingCall:
     return _decoder.decode(body)
 
 
-class Embedding(Task[Length]):
+class Embedding(Task[tuple[str | tuple[int, ...], ...], Length]):
     """Texts to vectors."""
 
     name = embedding.NAME
@@ -51,9 +51,11 @@ class Embedding(Task[Length]):
             reason = f"is {used.dimensions}, the model's vectors have {model.dimensions}"
             raise ParameterOutOfRange(param="dimensions", reason=reason)
 
-    def call(self, prompt: Mapping[str, Value], used: Length) -> bytes:
-        inputs = embedding.inputs_of(prompt)
-        return msgspec.msgpack.encode(EmbeddingCall(inputs=inputs, dimensions=used.dimensions))
+    def given(self, prompt: Mapping[str, Value]) -> tuple[str | tuple[int, ...], ...]:
+        return embedding.inputs_of(prompt)
+
+    def call(self, given: tuple[str | tuple[int, ...], ...], used: Length) -> bytes:
+        return msgspec.msgpack.encode(EmbeddingCall(inputs=given, dimensions=used.dimensions))
 
     def gather(self) -> Vectors:
         return Vectors()

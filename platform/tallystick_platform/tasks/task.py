@@ -19,6 +19,7 @@ from tallystick.tasks.neutral import Neutral, acting
 from tallystick_platform.protocol import ModelInfo
 
 P = TypeVar("P", bound=msgspec.Struct)
+G = TypeVar("G")
 
 
 class Gather(Protocol):
@@ -33,9 +34,9 @@ class Gather(Protocol):
         ...
 
 
-class Task(ABC, Generic[P]):
-    """One task. `P` are its parameters as an answer came about with them: a struct without defaults, whose members are the names of the
-    record's `parameters`."""
+class Task(ABC, Generic[G, P]):
+    """One task. `G` is what a model is given of a prompt. `P` are the parameters as an answer came about with them: a struct without
+    defaults, whose members are the names of the record's `parameters`."""
 
     name: str
     parameters: type[P]
@@ -49,8 +50,12 @@ class Task(ABC, Generic[P]):
         """The parameters of a request that says nothing of them."""
 
     @abstractmethod
-    def call(self, prompt: Mapping[str, Value], used: P) -> bytes:
-        """The engine's message. Raises: RequestError for a prompt that this release cannot give an engine."""
+    def given(self, prompt: Mapping[str, Value]) -> G:
+        """What a model is given of a prompt. Raises: RequestError for what this release cannot give to one."""
+
+    @abstractmethod
+    def call(self, given: G, used: P) -> bytes:
+        """The engine's message."""
 
     @abstractmethod
     def gather(self) -> Gather:
@@ -85,7 +90,7 @@ class Task(ABC, Generic[P]):
             used = msgspec.convert({name: _whole(parameters.get(name)) for name in names}, self.parameters)
         except msgspec.ValidationError as error:
             raise RequestError("parameters", f"are not what the task takes: {error}") from error
-        return self.call(prompt, used)
+        return self.call(self.given(prompt), used)
 
 
 def _whole(value: Value) -> Value:

@@ -112,7 +112,7 @@ class Lines(Wire):
             raise BadRequest("Say something.", code="silent")
         reading = chat.read_members({"model": MODEL.id, "messages": [{"role": "user", "content": body.decode()}]})
         return Question(
-            asked=Asked(task=tasks.CHAT, model=MODEL.id, reading=reading),
+            asked=Asked.of(tasks.CHAT, MODEL.id, reading),
             reader=chat.READER,
             whole=lambda recorded, tallystick: json.dumps([path, said(recorded)]).encode(),
             events=(lambda ticket: LineEvents()) if path == "/lines" else None,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.record import Output, Value
+from tallystick.record import Output
 from tallystick.tasks import chat, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
 from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Count, Spelling, TextAnswer, TextBody
+from tallystick_platform.exchange import Asked
 
 MAX_MESSAGES = 4_096
 MAX_PARTS = 1_024
@@ -87,8 +87,8 @@ class ChatCompletion(TextAnswer[ChatChoice], frozen=True, kw_only=True):
     """An answer to a chat request."""
 
 
-def _given(prompt: Mapping[str, Value]) -> None:
-    if not any(turn["content"].strip() for turn in chat.turns_of(prompt)):
+def _check(asked: Asked) -> None:
+    if not any(turn["content"].strip() for turn in asked.given):
         raise BadRequest("The prompt is empty: no message holds any text.", param="messages", code="empty_prompt")
 
 
@@ -119,7 +119,7 @@ CHAT = OpenAiAddress(
     neutral=neutral.CHAT,
     within={**neutral.MESSAGE, **neutral.PART},
     read_members=chat.read_members,
-    given=_given,
+    check=_check,
     answers=(ChatCompletion, EVENTS_TYPE),
     whole=SPELLING.whole,
     events=SPELLING.events,

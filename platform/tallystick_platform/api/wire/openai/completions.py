@@ -58,7 +58,6 @@ COMPLETIONS = OpenAiAddress(
     body=CompletionBody,
     neutral=neutral.COMPLETION,
     read_members=completion.read_members,
-    given=completion.prompt_of,
     answers=(TextCompletion, EVENTS_TYPE),
     whole=SPELLING.whole,
     events=SPELLING.events,

@@ -92,7 +92,6 @@ EMBEDDINGS = OpenAiAddress(
     body=EmbeddingBody,
     neutral=neutral.EMBEDDING,
     read_members=embedding.read_members,
-    given=embedding.inputs_of,
     answers=EmbeddingList,
     whole=_whole,
 )

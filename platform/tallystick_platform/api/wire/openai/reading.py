@@ -65,18 +65,18 @@ class OpenAiAddress(Wire, Generic[B]):
     """One address. `subject` is the member that holds the prompt.
 
     `body` has the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
-    not given. `read_members` is the auditor's reader; `given` raises for a prompt that no model can be given. `whole` and `events` write
+    not given. `read_members` is the auditor's reader; `check` refuses what else this wire does not take. `whole` and `events` write
     the answer.
     """
 
-    task: Task[Any]
+    task: Task[Any, Any]
     reader: str
     subject: str
     body: type[B]
     neutral: Mapping[str, Neutral]
     within: Mapping[str, Neutral] = field(default_factory=dict)
     read_members: Callable[[Mapping[str, Value]], Reading]
-    given: Callable[[Mapping[str, Value]], object]
+    check: Callable[[Asked], None] = lambda _: None
     whole: Callable[[B, Recorded, Proof], Struct]
     events: Callable[[B, Ticket], Events] | None = None
 
@@ -87,12 +87,12 @@ class OpenAiAddress(Wire, Generic[B]):
                 _check_neutral(quoted(name), value, self.neutral.get(name))
         asked = converted(members, self.body)
         try:
-            reading = self.read_members(checked_object(members))
-            self.given(reading.prompt or {})
+            question = Asked.of(self.task, asked.model, self.read_members(checked_object(members)))
         except RequestError as error:
             raise self._refused(error) from error
+        self.check(question)
         return Question(
-            asked=Asked(task=self.task, model=asked.model, reading=reading),
+            asked=question,
             reader=self.reader,
             whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, proof)),
             events=partial(self.events, asked) if self.events is not None and asked.streams else None,
