@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from tallystick.record import Gpu
+
 PROTOCOL_VERSION = 2
 MAX_FRAME_BYTES = 32 * 1_048_576  # twice the largest request body that the settings allow
 
@@ -38,6 +40,10 @@ class GpuInfo(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     memory_bytes: int
     driver: str | None
+
+    def stated(self) -> Gpu:
+        """The same as a record states it."""
+        return Gpu(**msgspec.structs.asdict(self))
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):

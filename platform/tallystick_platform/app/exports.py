@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tallystick.keys import write_secret_file
-from tallystick.record import Gpu, Provider
+from tallystick.record import Provider
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.clock import Clock
 from tallystick_platform.engine.cpu import probe_cpu
@@ -94,17 +94,9 @@ def signing_key(settings: Settings) -> Path | None:
 
 
 def _facts(settings: Settings, keys: Keyring) -> ExportFacts:
-    cpu = probe_cpu()
     return ExportFacts(
         provider=Provider(id=settings.provider_id, name=settings.provider_name, address=keys.operator.address),
-        gpu=Gpu(
-            kind=cpu.kind,
-            name=cpu.name,
-            uuid=cpu.uuid,
-            count=cpu.count,
-            memory_bytes=cpu.memory_bytes,
-            driver=cpu.driver,
-        ),
+        gpu=probe_cpu().stated(),
         per_hour_micros=settings.price_per_hour_micros,
         currency=settings.price_currency,
     )

@@ -46,7 +46,7 @@ def _stated(model: ModelInfo, gpu: GpuInfo, provider: ProviderInfo) -> Stated:
             quantisation=model.quantisation,
             device=model.device,
         ),
-        gpu=gpu_of(gpu),
+        gpu=gpu.stated(),
         provider=Provider(id=provider.id, name=provider.name, address=Address(provider.address)),
         price=Price(
             per_hour_micros=provider.price_per_hour_micros,
@@ -55,16 +55,4 @@ def _stated(model: ModelInfo, gpu: GpuInfo, provider: ProviderInfo) -> Stated:
             charge_micros=0,
         ),
         proof_of_compute=ProofOfCompute(class_=model.reproducibility, toploc=None),
-    )
-
-
-def gpu_of(gpu: GpuInfo) -> Gpu:
-    """The hardware as a record states it."""
-    return Gpu(
-        kind=gpu.kind,
-        name=gpu.name,
-        uuid=gpu.uuid,
-        count=gpu.count,
-        memory_bytes=gpu.memory_bytes,
-        driver=gpu.driver,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from tallystick.errors import RequestError
-from tallystick.record import Gpu, Record
+from tallystick.record import Record
 from tallystick.verify import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal, encoder
 from tallystick_platform.engine.interface import Engine
@@ -37,7 +37,7 @@ def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
         engine = _load(folder, record, base, Path(scratch))
         gathered = TASKS[record.task].gather()
         end = _run(engine, call, gathered)
-    model, gpu = engine.model, engine.gpu
+    model = engine.model
     return Replayed(
         outputs=gathered.outputs(end.finish_reason),
         usage=dict(end.usage),
@@ -45,14 +45,7 @@ def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
         engine_version=model.engine_version,
         dtype=model.dtype,
         device=model.device,
-        gpu=Gpu(
-            kind=gpu.kind,
-            name=gpu.name,
-            uuid=gpu.uuid,
-            count=gpu.count,
-            memory_bytes=gpu.memory_bytes,
-            driver=gpu.driver,
-        ),
+        gpu=engine.gpu.stated(),
     )
 
 
