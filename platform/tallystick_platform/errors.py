@@ -316,7 +316,7 @@ class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", p
     """The prompt does not fit the model's context. Units: tokens."""
 
     def __init__(self, *, limit: int, found: int) -> None:
-        super().__init__(f"the prompt has {found} tokens, the model takes at most {limit}")
+        super().__init__(f"the prompt has {found} tokens or more, and the model takes at most {limit}")
         self.limit = limit
         self.found = found
 

@@ -25,7 +25,8 @@ from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.errors import BadReference
 from tallystick_platform.registry.shown import VersionView, shown_version
 from tallystick_platform.shapes import Count, Hash, Whole
-from tallystick_platform.tasks.drawing import defaults
+from tallystick_platform.tasks import TASKS
+from tallystick_platform.tasks.drawing import TextTask, defaults
 
 US_PER_S = 1_000_000
 
@@ -94,7 +95,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             quantisation=model.quantisation,
             device=model.device,
             context_length=model.context_length,
-            defaults=DefaultsView(**defaults(model), recommended_but_not_offered=list(model.sampling.left_out)),
+            defaults=_defaults(model),
             reproducibility=model.reproducibility,
             provider=provider,
             loaded=True,
@@ -171,3 +172,10 @@ async def exports_of(jobs: ExportJobs, versions: Sequence[ModelVersion]) -> dict
         )
 
     return await asyncio.to_thread(lambda: {version.reference: offered(version) for version in versions})
+
+
+def _defaults(model: ModelInfo) -> DefaultsView | None:
+    """How text is drawn unless a request says it; None for a model that writes none."""
+    if not any(isinstance(TASKS[name], TextTask) for name in model.tasks):
+        return None
+    return DefaultsView(**defaults(model), recommended_but_not_offered=list(model.sampling.left_out))

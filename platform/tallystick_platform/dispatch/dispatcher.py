@@ -191,8 +191,7 @@ class Dispatcher:
 
     async def _unregistered(self, reference: str) -> Sequence[Link]:
         """The standing workers of what the settings name so and no registry knows. Raises: UnknownModel, NoProvider"""
-        model_id, _, version = reference.partition("@")
-        named = [model for model in self._pool.stood.values() if _answers_to(model, model_id, version)]
+        named = [model for model in self._pool.stood.values() if _answers_to(model, reference)]
         free = [_key(model) for model in named if not (await self._offered(model))[1]]
         if free:
             return self._standing(free, reference)
@@ -239,10 +238,9 @@ def _key(model: ModelInfo) -> Key:
     return (model.id, model.weights_digest)
 
 
-def _answers_to(model: ModelInfo, model_id: str, version: str) -> bool:
+def _answers_to(model: ModelInfo, reference: str) -> bool:
     """Whether a reference names this model: by its id, and by the beginning of its digest if it names a version."""
+    model_id, at, version = reference.partition("@")
     if model.id != model_id:
         return False
-    if not version:
-        return True
-    return len(version) >= MIN_VERSION_CHARS and model.weights_digest.hex().startswith(version)
+    return not at or (len(version) >= MIN_VERSION_CHARS and model.weights_digest.hex().startswith(version))

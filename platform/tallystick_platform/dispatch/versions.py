@@ -11,8 +11,8 @@ from tallystick.ids import Address
 from tallystick_platform import errors
 from tallystick_platform.formats.memory import estimate
 from tallystick_platform.protocol import VersionConfig
+from tallystick_platform.tasks import TASKS
 
-SERVED_TASKS = frozenset({"chat", "completion", "embedding"})
 SERVED_FORMATS = frozenset({"safetensors", "adapter"})
 KV_TOKENS = 8_192  # caches that a worker is expected to fill: eight requests of a thousand tokens
 
@@ -64,7 +64,7 @@ class Servable:
     def check_served(self) -> None:
         """Raises: NotServable for a task or a format that no engine here computes."""
         for what, found, served in (
-            ("task", self.task, SERVED_TASKS),
+            ("task", self.task, TASKS.keys()),
             ("format", self.format, SERVED_FORMATS),
         ):
             if found not in served:

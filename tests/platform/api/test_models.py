@@ -102,6 +102,14 @@ async def test_what_a_request_runs_with_that_says_nothing_is_shown() -> None:
     }
 
 
+async def test_a_model_that_draws_nothing_has_no_defaults_of_drawing() -> None:
+    api = Api()
+    encoder = msgspec.structs.replace(MODEL, task="embedding", tasks=("embedding",))
+    api.dispatcher.placement = replace(PLACEMENT, model=encoder)
+    async with api.client() as client:
+        assert (await client.get(f"/v1/models/{MODEL.id}")).json()["defaults"] is None
+
+
 @pytest.mark.parametrize("model", ["mine", "acme/mine"])
 async def test_an_upload_becomes_a_version_its_owner_may_ask(client: httpx.AsyncClient, model: str) -> None:
     async with client:

@@ -52,6 +52,12 @@ async def test_it_is_ready_while_the_models_show_what_the_standing_worker_serves
         assert not dispatcher.ready
 
 
+async def test_a_name_that_promises_a_version_and_gives_none_names_nothing(tmp_path):
+    async with running(tmp_path) as (dispatcher, _):
+        with pytest.raises(errors.UnknownModel):
+            await claim(dispatcher, "constant@")
+
+
 async def test_vectors_come_one_by_one_through_a_real_worker_process(tmp_path):
     async with running(tmp_path) as (dispatcher, _):
         found = await dispatcher.claim("constant", None, "embedding")
