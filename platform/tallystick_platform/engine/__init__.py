@@ -2,8 +2,8 @@
 
 - `interface`: what an engine is. `constant`: the engine without a model, for tests and for measuring everything else.
 - `audit`: the engine of chat and completion, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text`
-  turns tokens into text that may be shown, `stops` ends it at a stop string; a `sequence` is one request on its way. What computes is a
-  `forward`: `llama`, written out over `linear`, or `causal`, the transformers library's own.
+  turns tokens into text that may be shown, `stops` ends it at a stop string; a `sequence` is one request on its way. What computes is
+  a `forward`: `llama`, written out over `linear`, or `causal`, the transformers library's own.
 - `oneshot`: the engine of requests that are lists of inputs, over an `encoder` that makes vectors of texts.
 - `loading`: from a folder and a digest to a ready engine, or to a refusal.
 - `concurrency`: how many requests side by side, by the machine; `independence` shows that they may share a pass.
@@ -11,5 +11,6 @@
   tokens.
 - `hardware`: what the machine is; `cpu`: its part without torch.
 - `replay`: a record's prompt run again for an auditor, by `rerun`.
-- `model_store`, `conversion`, `converting` (the same as a process), `weights_digest`: from a packaged file to a model folder whose content has a name.
+- `model_store`, `conversion`, `converting` (the same as a process), `weights_digest`: from a packaged file to a model folder whose content
+  has a name.
 """
