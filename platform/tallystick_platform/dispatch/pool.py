@@ -183,15 +183,16 @@ class WorkerPool:
 
     async def _live(self, place: Place, worker_id: str) -> str:
         """One incarnation from start to end; why it ended."""
+        greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        self._greeted[worker_id] = greeted  # before the start: where the loop is busy, it may speak before that has returned
         try:
             process = await worker_process.start(worker_config(self._config, place.config, self._endpoint, worker_id))
         except OSError as error:  # no memory, no file descriptors: that may pass
+            del self._greeted[worker_id]
             return f"it could not be started: {error}"
 
         self.loading(place.config.name, "starting", 0.0)
         ended = asyncio.ensure_future(process.wait())
-        greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
-        self._greeted[worker_id] = greeted
         reason = STOPPING
         try:
             hello = await self._greeting(greeted, ended)

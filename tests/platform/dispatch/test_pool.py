@@ -41,6 +41,24 @@ async def read_to_death(generation):
     pytest.fail("the generation came to its own end")
 
 
+async def test_a_worker_that_is_heard_before_its_start_is_known_to_have_succeeded_serves(tmp_path, monkeypatch):
+    pool = WorkerPool(pool_config(tmp_path), FixedClock())
+    start = pool_module.worker_process.start
+
+    async def slow_start(config):
+        process = await start(config)
+        assert pool._socket.poll(30_000)  # the loop does something else until its first words lie there
+        pool._drain()
+        return process
+
+    monkeypatch.setattr(pool_module.worker_process, "start", slow_start)
+    await pool.start()
+    try:
+        await asyncio.wait_for(pool.wait_ready(), 30)
+    finally:
+        await pool.stop()
+
+
 async def test_the_socket_lies_in_a_folder_of_its_own_that_only_its_owner_enters(tmp_path):
     async with running(tmp_path) as (_, pool):
         assert stat.S_IMODE(pool._folder.stat().st_mode) == 0o700
