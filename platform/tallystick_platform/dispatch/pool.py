@@ -184,7 +184,8 @@ class WorkerPool:
     async def _live(self, place: Place, worker_id: str) -> str:
         """One incarnation from start to end; why it ended."""
         greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
-        self._greeted[worker_id] = greeted  # before the start: where the loop is busy, it may speak before that has returned
+        # Before the start: where the loop is busy, a worker may speak before that has returned.
+        self._greeted[worker_id] = greeted
         try:
             process = await worker_process.start(worker_config(self._config, place.config, self._endpoint, worker_id))
         except OSError as error:  # no memory, no file descriptors: that may pass
