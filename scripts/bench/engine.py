@@ -202,7 +202,7 @@ def main() -> None:
     assert isinstance(encoder, OneShotEngine)
     vectors(encoder, texts[:8])
     told("one length together", vectors(encoder, texts))
-    encoder._encoder.independent = False
+    encoder._kind.independent = False
     told("one sentence in a pass", vectors(encoder, texts))
     if given.library:
         told("transformers, padded batches", library_vectors(texts))

@@ -4,7 +4,8 @@
 - `audit`: the engine of chat and completion, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text`
   turns tokens into text that may be shown, `stops` ends it at a stop string; a `sequence` is one request on its way. What computes is
   a `forward`: `llama`, written out over `linear`, or `causal`, the transformers library's own.
-- `oneshot`: the engine of requests that are lists of inputs, over an `encoder` that makes vectors of texts.
+- `oneshot`: the engine of requests that are lists of inputs, each computed once; a `kind` says what an input is and how it is computed:
+  `encoder` makes vectors of texts.
 - `loading`: from a folder and a digest to a ready engine, or to a refusal.
 - `concurrency`: how many requests side by side, by the machine; `independence` shows that they may share a pass.
 - `prompt`: messages and texts to tokens, messages by way of `chat_template`; `control_marks` keep what a client wrote from being control

@@ -11,7 +11,8 @@ over.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ import torch
 from torch import Tensor
 
 from tallystick_platform.engine.causal import load_library_model, read_json, read_text
+from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.model_store import MODULES_FILE
 from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, PromptTooLong
+from tallystick_platform.protocol import Call
+from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
 
 ENGINE_NAME = "tallystick-encoder"
 MAX_LAYOUT_BYTES = 1_048_576
@@ -89,6 +93,14 @@ class Encoder:
         self.dimensions = int(model.config.get_text_config().hidden_size) * len(self._pools)
         self.independent = True
 
+    def inputs(self, call: Call) -> Texts:
+        """Raises: msgspec.DecodeError."""
+        return Texts(self, decode_call(call.body))
+
+    def compute(self, inputs: Sequence[Input]) -> Iterator[Sequence[bytes] | None]:
+        """A vector for each."""
+        yield self.vectors([one.data[0] for one in inputs], [one.data[1] for one in inputs])
+
     def tokens(self, one: str | Sequence[int]) -> list[int]:
         """A text's tokens with those that the tokenizer puts around it, or the model's own tokens as they were given.
 
@@ -96,11 +108,14 @@ class Encoder:
         """
         if isinstance(one, str):
             one = self._texts.encode_text(one.lower() if self._lower_case else one, self.longest)
-        return checked_tokens(list(one), self.vocabulary)
+        found = checked_tokens(list(one), self.vocabulary)
+        if len(found) > self.longest:
+            raise PromptTooLong(limit=self.longest, found=len(found))
+        return found
 
-    def rows_of(self, length: int) -> int:
+    def together(self, group: Hashable) -> int:
         """How many inputs of this length share a pass."""
-        return max(1, PASS_TOKENS // length) if self.independent else 1
+        return max(1, PASS_TOKENS // int(group)) if self.independent else 1  # type: ignore[call-overload]
 
     def vectors(self, rows: Sequence[Sequence[int]], dimensions: Sequence[int]) -> list[bytes]:
         """The first `dimensions` numbers of each row's vector at unit length, little-endian float32.
@@ -139,6 +154,32 @@ class Encoder:
             for count in {most // 2 + 1, most}
             for found, expected in zip(self.pooled(rows[:count]), alone, strict=False)
         )
+
+
+class Texts:
+    """The inputs of a request for vectors. Those of one length may share a pass: padding would make a row's numbers depend on others."""
+
+    def __init__(self, encoder: Encoder, asked: EmbeddingCall) -> None:
+        self._encoder, self._asked = encoder, asked
+
+    def __len__(self) -> int:
+        return len(self._asked.inputs)
+
+    def read(self, at: int) -> Input:
+        """One text, or the model's own tokens. Raises: PromptRejected, PromptTooLong."""
+        one = self._asked.inputs[at]
+        row = array("i", self._encoder.tokens(one))
+        return Input(
+            data=(row, self._asked.dimensions),
+            group=len(row),
+            size=len(row),
+            counts={"input_tokens": len(row)},
+            looked_at=1 + len(one),
+        )
+
+    def answer(self, result: bytes) -> Answer:
+        """A vector as it is."""
+        return Answer(piece=result, counts={"vectors": 1})
 
 
 @torch.inference_mode()

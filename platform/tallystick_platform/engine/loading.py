@@ -19,7 +19,7 @@ from tallystick_platform.engine.chat_template import load_chat_template
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.encoder import ENGINE_NAME as ENCODER_NAME
-from tallystick_platform.engine.encoder import Encoder, load_encoder
+from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder, load_encoder
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.model_store import MODULES_FILE, resolve_model
@@ -143,7 +143,10 @@ def _encoding(
         dimensions=encoder.dimensions,
     )
     progress("ready", 1.0)
-    return OneShotEngine(model=model, gpu=place.gpu, encoder=encoder, max_requests=config.max_requests, folder=folder)
+    rows = encoder.together(FEWEST_TOKENS)
+    return OneShotEngine(
+        model=model, gpu=place.gpu, kind=encoder, rows=rows, max_requests=config.max_requests, folder=folder
+    )
 
 
 def _described(config: EngineConfig, place: _Place, folder: Path, digest: bytes, **own: Any) -> ModelInfo:

@@ -1,7 +1,8 @@
 """The one-shot engine: requests that are lists of inputs, each computed once and by itself. Read `step` first.
 
-A step takes inputs of all requests in turn, as many as a bounded number of tokens allows, and computes those of one length together. Of
-one request those of like length come one after another, and answers leave in the order in which they were asked for.
+A step takes inputs of all requests in turn, as many as a bounded size allows, and computes those of one group together; a pass that takes
+long goes on for a bounded piece in each step. Of one request those of a group come one after another, and answers leave in the order in
+which they were asked for. What an input is, and how it is computed, a `Kind` says.
 
 Nothing waits for a batch to fill: what comes while a step is computed fills the next one.
 """
@@ -9,17 +10,17 @@ Nothing waits for a batch to fill: what comes while a step is computed fills the
 from __future__ import annotations
 
 import time
-from array import array
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
 from tallystick_platform.engine.audit import COMPUTING
-from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder
+from tallystick_platform.engine.kind import Input, Inputs, Kind
 from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.protocol import (
     Call,
@@ -32,11 +33,11 @@ from tallystick_platform.protocol import (
     Started,
     StepEvent,
 )
-from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
 
-READ_CHARS_PER_STEP = 65_536
-STEP_TOKENS = 512
-"""Of the inputs of one step; one longer input is a step of its own."""
+READ_PER_STEP = 65_536
+"""Characters or bytes."""
+STEP_SIZE = 512
+"""Of the inputs that are computed in one step; one larger input is a step of its own."""
 ANSWER_BYTES_PER_STEP = 4 * 1_048_576
 """A step's report is one frame, which has a bound."""
 
@@ -45,25 +46,25 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One request. `rows` are the inputs that are read, as tokens. Units: nanoseconds.
+    """One request. `inputs` are those that are read. Units: nanoseconds.
 
-    `taken` of those in `order` were computed. `vectors` are what came of them, until they leave; `answered` did.
+    `taken` of those in `order` were begun. `results` are what came of them, until they leave; `answered` did.
     """
 
     call: Call
-    asked: EmbeddingCall | None = None
-    rows: list[array[int]] = field(default_factory=list)
+    asked: Inputs | None = None
+    inputs: list[Input] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
     taken: int = 0
-    vectors: dict[int, bytes] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
     answered: int = 0
-    input_tokens: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     device_time_ns: int = 0
 
     @property
     def usage(self) -> dict[str, int]:
         """As records count it."""
-        return {"input_tokens": self.input_tokens, "vectors": self.answered}
+        return dict(self.counts)
 
     @property
     def device_time_us(self) -> int:
@@ -76,39 +77,49 @@ class _Job:
 
 
 @dataclass(slots=True, eq=False)
-class _Input:
-    """One input on its way through a step: `at` which place of its request it stands."""
+class _Place:
+    """One input on its way through a pass: `at` which place of its request it stands."""
 
     job: _Job
     at: int
 
     @property
-    def row(self) -> array[int]:
-        """Its tokens."""
-        return self.job.rows[self.at]
+    def input(self) -> Input:
+        """What is computed."""
+        return self.job.inputs[self.at]
+
+
+@dataclass(slots=True, eq=False)
+class _Pass:
+    """Inputs that are computed together; `work` goes on for a piece whenever it is asked."""
+
+    places: Sequence[_Place]
+    work: Iterator[Sequence[Any] | None]
 
 
 class OneShotEngine:
-    """Implements `Engine` over an encoder."""
+    """Implements `Engine` over a kind of model."""
 
     def __init__(
         self,
         *,
         model: ModelInfo,
         gpu: GpuInfo,
-        encoder: Encoder,
+        kind: Kind,
+        rows: int,
         max_requests: int,
         folder: Path | None = None,
         timer_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.model, self.gpu, self.folder = model, gpu, folder
         self.max_requests = self.max_active = max_requests
-        self.rows = encoder.rows_of(FEWEST_TOKENS)
-        self._encoder = encoder
+        self.rows = rows
+        self._kind = kind
         self._timer_ns = timer_ns
         self._jobs: dict[bytes, _Job] = {}
         self._unread: deque[_Job] = deque()
         self._ready: deque[_Job] = deque()
+        self._passes: list[_Pass] = []
         self._pending: list[StepEvent] = []
 
     def submit(self, call: Call) -> None:
@@ -121,7 +132,7 @@ class OneShotEngine:
             self._unread.append(job)
 
     def cancel(self, request_id: bytes) -> None:
-        """End a request with the vectors that it has."""
+        """End a request with the answers that it has."""
         job = self._jobs.get(request_id)
         if job is not None:
             self._forget(job)
@@ -129,7 +140,7 @@ class OneShotEngine:
 
     def has_work(self) -> bool:
         """Whether another step would do anything."""
-        return bool(self._pending or self._jobs)
+        return bool(self._pending or self._jobs or self._passes)
 
     def requests(self) -> int:
         """How many requests are held now."""
@@ -139,111 +150,113 @@ class OneShotEngine:
         """Read, compute, answer: a bounded piece of work, and everyone's turn."""
         events, self._pending = self._pending, []
         self._read(events)
-        for batch in self._batches(self._plan()):
-            self._compute(batch, events)
+        self._passes += self._begun(self._plan())
+        self._passes = [one for one in self._passes if self._go_on(one, events)]
         self._answer(events)
         return events
 
     def _read(self, events: list[StepEvent]) -> None:
         """One input of each unread request in turn: none is computed before the whole request is known to be sound."""
-        chars = 0
-        while self._unread and chars < READ_CHARS_PER_STEP:
+        looked_at = 0
+        while self._unread and looked_at < READ_PER_STEP:
             job = self._unread.popleft()
+            request_id, at = job.call.request_id, len(job.inputs)
             try:
-                chars += self._read_one(job)
+                looked_at += self._read_one(job)
             except PromptRejected as error:
-                self._end(job, Failed(job.call.request_id, "prompt-rejected", error.reason), events)
+                self._end(job, Failed(request_id, "prompt-rejected", error.reason), events)
             except PromptTooLong as error:
-                self._end(job, self._too_long(job, error.found, len(job.rows)), events)
+                reason = f"input {at} is too long"
+                self._end(job, Failed(request_id, "prompt-too-long", reason, error.limit, error.found), events)
             except msgspec.DecodeError as error:
                 _log.error("engine.call_unreadable", exc_info=error)
                 reason = "the worker does not understand the request"
-                self._end(job, Failed(job.call.request_id, "engine-failed", reason), events)
+                self._end(job, Failed(request_id, "engine-failed", reason), events)
             else:
                 self._place(job, events)
 
     def _read_one(self, job: _Job) -> int:
-        """Turn the next input into tokens; how much there was to read. Raises: PromptRejected, PromptTooLong, msgspec.DecodeError."""
+        """Make the next input ready; how much there was to read. Raises: PromptRejected, PromptTooLong, msgspec.DecodeError."""
         if job.asked is None:
             if job.call.task not in self.model.tasks:
                 raise PromptRejected(reason=f"this model does not serve the task {job.call.task}")
-            job.asked = decode_call(job.call.body)
-        at = len(job.rows)
+            job.asked = self._kind.inputs(job.call)
+            if not len(job.asked):
+                raise PromptRejected(reason="there is nothing to compute")
+        at = len(job.inputs)
         try:
-            one = job.asked.inputs[at] if job.asked.inputs else ()
-            tokens = self._encoder.tokens(one)
+            job.inputs.append(job.asked.read(at))
         except PromptRejected as error:
             raise PromptRejected(reason=f"input {at}: {error.reason}") from error
-        job.rows.append(array("i", tokens))
-        job.input_tokens += len(tokens)
-        return 1 + len(one)
-
-    def _too_long(self, job: _Job, found: int, at: int) -> Failed:
-        limit = self.model.max_prompt_tokens
-        return Failed(job.call.request_id, "prompt-too-long", f"input {at} is too long", limit, found)
+        job.counts.update(job.inputs[at].counts)
+        return job.inputs[at].looked_at
 
     def _place(self, job: _Job, events: list[StepEvent]) -> None:
         """After an input was read."""
-        found = len(job.rows[-1])
-        if found > self.model.max_prompt_tokens:
-            self._end(job, self._too_long(job, found, len(job.rows) - 1), events)
-        elif job.asked is not None and len(job.rows) < len(job.asked.inputs):
+        if job.asked is not None and len(job.inputs) < len(job.asked):
             self._unread.append(job)
         else:
-            job.order = sorted(range(len(job.rows)), key=lambda at: len(job.rows[at]))
+            job.order = sorted(range(len(job.inputs)), key=lambda at: job.inputs[at].size)
             self._ready.append(job)
             events.append(Started(job.call.request_id, job.usage))
 
-    def _plan(self) -> list[_Input]:
-        """The next input of each request in turn, up to the tokens of a step; whoever was left out comes first in the next one."""
-        inputs: list[_Input] = []
-        tokens = 0
-        while self._ready and tokens < STEP_TOKENS:
+    def _plan(self) -> list[_Place]:
+        """The next input of each request in turn, up to the size of a step; whoever was left out comes first in the next one."""
+        places: list[_Place] = []
+        size = sum(place.input.size for under_way in self._passes for place in under_way.places)
+        while self._ready and size < STEP_SIZE:
             job = self._ready.popleft()
-            inputs.append(_Input(job, job.order[job.taken]))
-            tokens += len(inputs[-1].row)
+            places.append(_Place(job, job.order[job.taken]))
+            size += places[-1].input.size
             job.taken += 1
-            if job.taken < len(job.rows):
+            if job.taken < len(job.inputs):
                 self._ready.append(job)
-        return inputs
+        return places
 
-    def _batches(self, inputs: list[_Input]) -> Iterator[list[_Input]]:
-        """Those of one length together: padding would make an input's numbers depend on its neighbours."""
-        by_length: dict[int, list[_Input]] = {}
-        for one in inputs:
-            by_length.setdefault(len(one.row), []).append(one)
-        for length, group in by_length.items():
-            size = self._encoder.rows_of(length)
-            yield from (group[at : at + size] for at in range(0, len(group), size))
+    def _begun(self, places: list[_Place]) -> Iterator[_Pass]:
+        """A pass for those of each group, as many at once as may share one."""
+        groups: dict[Any, list[_Place]] = {}
+        for place in places:
+            groups.setdefault(place.input.group, []).append(place)
+        for group, members in groups.items():
+            most = self._kind.together(group)
+            for at in range(0, len(members), most):
+                part = members[at : at + most]
+                yield _Pass(part, self._kind.compute([place.input for place in part]))
 
-    def _compute(self, batch: list[_Input], events: list[StepEvent]) -> None:
-        """Inputs of one length. What fails costs the requests in it, and not the worker."""
-        batch = [one for one in batch if one.job.call.request_id in self._jobs]
-        if not batch:
-            return
+    def _go_on(self, one: _Pass, events: list[StepEvent]) -> bool:
+        """A piece of a pass; whether more of it is left. What fails costs the requests in it, and not the worker."""
+        waiting = [place.job for place in one.places if place.job.call.request_id in self._jobs]
+        if not waiting:
+            return False  # nobody refers to the work any more, which so ends
         began = self._timer_ns()
         try:
-            lengths = [one.job.asked.dimensions for one in batch if one.job.asked is not None]
-            vectors = self._encoder.vectors([one.row for one in batch], lengths)
+            results = next(one.work)
         except COMPUTING as error:
-            _log.error("engine.failed", requests=len(batch), exc_info=error)
-            for one in batch:
-                self._end(one.job, Failed(one.job.call.request_id, "engine-failed", "the computation failed"), events)
-            return
-        share = (self._timer_ns() - began) // len(batch)
-        for one, vector in zip(batch, vectors, strict=True):
-            one.job.vectors[one.at] = vector
-            one.job.device_time_ns += share
+            _log.error("engine.failed", requests=len(waiting), exc_info=error)
+            for job in waiting:
+                self._end(job, Failed(job.call.request_id, "engine-failed", "the computation failed"), events)
+            return False
+        share = (self._timer_ns() - began) // len(waiting)
+        for job in waiting:
+            job.device_time_ns += share
+        if results is None:
+            return True
+        for place, result in zip(one.places, results, strict=True):
+            place.job.results[place.at] = result
+        return False
 
     def _answer(self, events: list[StepEvent]) -> None:
-        """The vectors that are next in the order in which they were asked for."""
+        """What is next in the order in which it was asked for."""
         size = 0
         for job in list(self._jobs.values()):
-            while job.answered in job.vectors and size < ANSWER_BYTES_PER_STEP:
-                vector = job.vectors.pop(job.answered)
+            while job.asked is not None and job.answered in job.results and size < ANSWER_BYTES_PER_STEP:
+                answer = job.asked.answer(job.results.pop(job.answered))
                 job.answered += 1
-                size += len(vector)
-                events.append(Piece(job.call.request_id, vector, job.usage, job.device_time_us))
+                if answer is not None:
+                    job.counts.update(answer.counts)
+                    size += len(answer.piece)
+                    events.append(Piece(job.call.request_id, answer.piece, job.usage, job.device_time_us))
             if job.order and job.answered == len(job.order):
                 self._end(job, job.finished(None), events)
 

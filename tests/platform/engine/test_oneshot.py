@@ -1,7 +1,9 @@
 import pytest
 
 from tallystick_platform.engine import oneshot
+from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.loading import EngineConfig, load_engine
+from tallystick_platform.engine.oneshot import OneShotEngine
 from tallystick_platform.protocol import Call, Failed, Finished, Piece, Started
 from tests.support.tiny_encoder import LONGEST, WIDTH, write_tiny_encoder
 from tests.support.tiny_model import embedding, request
@@ -74,12 +76,12 @@ def test_a_short_request_beside_one_of_2048_inputs_is_answered_in_the_next_step(
     engine.submit(short)
     assert [type(event) for event in events_of([engine.step()], short)] == [Started, Piece, Finished]
     steps = run(engine)
-    assert max(len(events_of([step], long, Piece)) for step in steps) <= oneshot.STEP_TOKENS // 7 + 1
+    assert max(len(events_of([step], long, Piece)) for step in steps) <= oneshot.STEP_SIZE // 7 + 1
     assert events_of(steps, long, Finished)[0].usage["vectors"] == 2_048
 
 
 def test_reading_a_large_request_does_not_hold_up_a_short_one(engine, monkeypatch):
-    monkeypatch.setattr(oneshot, "READ_CHARS_PER_STEP", 64)
+    monkeypatch.setattr(oneshot, "READ_PER_STEP", 64)
     long, short = embedding(1, ("the river of the moon",) * 500, WIDTH), embedding(2, ("sun",), WIDTH)
     engine.submit(long)
     engine.step()
@@ -89,7 +91,7 @@ def test_reading_a_large_request_does_not_hold_up_a_short_one(engine, monkeypatc
 
 
 def test_those_that_a_step_has_no_room_for_come_first_in_the_next(engine, monkeypatch):
-    monkeypatch.setattr(oneshot, "STEP_TOKENS", 1)
+    monkeypatch.setattr(oneshot, "STEP_SIZE", 1)
     calls = [embedding(number, ("sun", "moon"), WIDTH) for number in (1, 2)]
     pieces = [e.request_id[-1] for step in run(engine, *calls) for e in step if isinstance(e, Piece)]
     assert pieces == [1, 2, 1, 2]
@@ -116,7 +118,7 @@ def test_a_text_that_is_far_too_long_is_refused_by_its_beginning(engine):
     [
         (embedding(1, ("moon", (4, 99)), 3), "prompt-rejected", "input 1: the prompt has the token 99"),
         (embedding(1, ((),), 3), "prompt-rejected", "input 0: the prompt is empty"),
-        (embedding(1, (), 3), "prompt-rejected", "input 0: the prompt is empty"),
+        (embedding(1, (), 3), "prompt-rejected", "there is nothing to compute"),
         (request(1), "prompt-rejected", "does not serve the task chat"),
         (Call((1).to_bytes(16), "embedding", b"\xc1"), "engine-failed", "does not understand"),
     ],
@@ -134,7 +136,7 @@ def test_a_pass_that_cannot_be_computed_costs_its_requests_and_not_the_worker(en
     def fail(rows, dimensions):
         raise RuntimeError("out of memory at /srv/models: text was secret")
 
-    monkeypatch.setattr(engine._encoder, "vectors", fail)
+    monkeypatch.setattr(engine._kind, "vectors", fail)
     bad = [embedding(number, TEXTS, WIDTH) for number in (1, 2)]
     steps = run(engine, *bad)
     assert [event.reason for one in bad for event in events_of(steps, one, Failed)] == ["the computation failed"] * 2
@@ -159,8 +161,8 @@ def test_answers_of_one_step_keep_within_a_frame(engine, monkeypatch):
 
 
 def test_like_lengths_of_a_request_share_passes_however_they_are_mixed(engine, monkeypatch):
-    sizes, vectors = [], engine._encoder.vectors
-    monkeypatch.setattr(engine._encoder, "vectors", lambda rows, n: (sizes.append(len(rows)), vectors(rows, n))[1])
+    sizes, vectors = [], engine._kind.vectors
+    monkeypatch.setattr(engine._kind, "vectors", lambda rows, n: (sizes.append(len(rows)), vectors(rows, n))[1])
     mixed = embedding(1, ("sun", "the sun", "the sun of the moon") * 32, WIDTH)
     steps = run(engine, mixed)
     assert len(sizes) <= 8
@@ -180,7 +182,7 @@ def test_cancelling_ends_a_request_with_the_vectors_that_it_has(engine):
 
 @pytest.mark.parametrize("read", [False, True])
 def test_cancelling_one_that_waits_leaves_nothing(engine, monkeypatch, read):
-    monkeypatch.setattr(oneshot, "READ_CHARS_PER_STEP", 8)
+    monkeypatch.setattr(oneshot, "READ_PER_STEP", 8)
     call = embedding(1, TEXTS, WIDTH)
     engine.submit(call)
     if read:
@@ -189,3 +191,82 @@ def test_cancelling_one_that_waits_leaves_nothing(engine, monkeypatch, read):
     engine.cancel(b"?" * 16)
     assert [event.finish_reason for event in engine.step()] == ["cancelled"]
     assert engine.requests() == 0
+
+
+class Slow:
+    """A kind whose passes take as many steps as a call says. `closed` counts those that were given up."""
+
+    def __init__(self):
+        self.closed, self.passes = 0, 0
+
+    def inputs(self, call):
+        return Counted(int(call.body))
+
+    def together(self, group):
+        return 8
+
+    def compute(self, inputs):
+        self.passes += 1
+        try:
+            for _ in range(inputs[0].data):
+                yield None
+            yield [f"after {one.data}" for one in inputs]
+        except GeneratorExit:
+            self.closed += 1
+
+
+class Counted:
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __len__(self):
+        return 2
+
+    def read(self, at):
+        return Input(data=self.steps, group=self.steps, size=100, counts={"images": 1})
+
+    def answer(self, result):
+        self.steps -= 1
+        return Answer(piece=result, counts={"pictures": 1}) if self.steps % 2 else None
+
+
+@pytest.fixture
+def slow(engine):
+    return OneShotEngine(model=engine.model, gpu=engine.gpu, kind=Slow(), rows=8, max_requests=8)
+
+
+def slow_call(number, steps):
+    return Call(number.to_bytes(16), "embedding", str(steps).encode())
+
+
+def test_a_pass_that_takes_long_goes_on_beside_others_for_a_piece_in_each_step(slow):
+    long, short = slow_call(1, 6), slow_call(2, 1)
+    slow.submit(long)
+    assert not events_of([slow.step()], long, Piece)
+    slow.submit(short)
+    slow.step()
+    assert isinstance(events_of([slow.step()], short)[-1], Finished)
+    steps = run(slow)
+    assert len(steps) == 4
+    assert vectors_of(steps, long) == ["after 6"]  # its other result is needed for nothing but the first
+    assert events_of(steps, long, Finished)[0].usage == {"images": 2, "pictures": 1}
+    assert slow._kind.passes == 2
+
+
+def test_no_more_is_begun_than_a_step_may_hold(slow):
+    calls = [slow_call(number, number) for number in range(2, 8)]
+    for call in calls:
+        slow.submit(call)
+    for _ in range(3):
+        slow.step()
+    assert sum(place.input.size for one in slow._passes for place in one.places) <= oneshot.STEP_SIZE + 100
+    assert all(isinstance(events_of(steps, call)[-1], Finished) for steps in [run(slow)] for call in calls[1:])
+
+
+def test_a_pass_that_nobody_waits_for_is_given_up(slow):
+    slow.submit(call := slow_call(1, 1_000))
+    slow.step()
+    slow.cancel(call.request_id)
+    assert [type(event) for event in slow.step()] == [Finished]
+    assert slow._kind.closed == 1
+    assert not slow.has_work()
