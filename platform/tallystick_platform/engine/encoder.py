@@ -113,9 +113,9 @@ class Encoder:
             raise PromptTooLong(limit=self.longest, found=len(found))
         return found
 
-    def together(self, group: Hashable) -> int:
-        """How many inputs of this length share a pass."""
-        return max(1, PASS_TOKENS // int(group)) if self.independent else 1  # type: ignore[call-overload]
+    def room(self, group: Hashable) -> int:  # noqa: ARG002
+        """Tokens of a pass."""
+        return PASS_TOKENS if self.independent else 0
 
     def vectors(self, rows: Sequence[Sequence[int]], dimensions: Sequence[int]) -> list[bytes]:
         """The first `dimensions` numbers of each row's vector at unit length, little-endian float32.

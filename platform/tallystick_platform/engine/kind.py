@@ -61,8 +61,8 @@ class Kind(Protocol):
         """A request, taken apart. Raises: msgspec.DecodeError for one that no task of this model sends, PromptRejected."""
         ...
 
-    def together(self, group: Hashable) -> int:
-        """How many inputs of a group share a pass: 1 where they would change each other's answers."""
+    def room(self, group: Hashable) -> int:
+        """The size that inputs of a group may have together in one pass; 0 where each is computed alone. One input always has room."""
         ...
 
     def compute(self, inputs: Sequence[Input]) -> Iterator[Sequence[Any] | None]:

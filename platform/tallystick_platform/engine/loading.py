@@ -143,7 +143,7 @@ def _encoding(
         dimensions=encoder.dimensions,
     )
     progress("ready", 1.0)
-    rows = encoder.together(FEWEST_TOKENS)
+    rows = max(1, encoder.room(FEWEST_TOKENS) // FEWEST_TOKENS)
     return OneShotEngine(
         model=model, gpu=place.gpu, kind=encoder, rows=rows, max_requests=config.max_requests, folder=folder
     )

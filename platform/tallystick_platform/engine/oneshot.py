@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -214,15 +215,15 @@ class OneShotEngine:
         return places
 
     def _begun(self, places: list[_Place]) -> Iterator[_Pass]:
-        """A pass for those of each group, as many at once as may share one."""
-        groups: dict[Any, list[_Place]] = {}
+        """Passes for those of each group, as many in one as have room."""
+        groups: dict[Hashable, list[list[_Place]]] = {}
         for place in places:
-            groups.setdefault(place.input.group, []).append(place)
-        for group, members in groups.items():
-            most = self._kind.together(group)
-            for at in range(0, len(members), most):
-                part = members[at : at + most]
-                yield _Pass(part, self._kind.compute([place.input for place in part]))
+            one, parts = place.input, groups.setdefault(place.input.group, [[]])
+            if parts[-1] and sum(other.input.size for other in parts[-1]) + one.size > self._kind.room(one.group):
+                parts.append([])
+            parts[-1].append(place)
+        for part in chain.from_iterable(groups.values()):
+            yield _Pass(part, self._kind.compute([place.input for place in part]))
 
     def _go_on(self, one: _Pass, events: list[StepEvent]) -> bool:
         """A piece of a pass; whether more of it is left. What fails costs the requests in it, and not the worker."""

@@ -120,7 +120,7 @@ def test_neighbours_do_not_change_a_bit(folder):
     loaded = load(folder)
     assert loaded.probe()
     for length in (1, 2, 5, FEWEST_TOKENS, 31, LONGEST):
-        rows = [[(5 * row + at) % loaded.vocabulary for at in range(length)] for row in range(loaded.together(length))]
+        rows = [[(5 * row + at) % loaded.vocabulary for at in range(length)] for row in range(max(1, loaded.room(length) // length))]
         together = loaded.vectors(rows, [WIDTH] * len(rows))
         assert together == [loaded.vectors([row], [WIDTH])[0] for row in rows]
 
@@ -131,12 +131,11 @@ def test_where_rows_disturb_each_other_they_are_computed_alone(folder, monkeypat
     pooled = loaded.pooled
     monkeypatch.setattr(loaded, "pooled", lambda rows: pooled(rows) + next(calls))
     assert not loaded.probe()
-    assert loaded.together(1) == loaded.together(LONGEST) == 1
+    assert loaded.room(1) == loaded.room(LONGEST) == 0
 
 
 def test_a_pass_has_bounds(folder):
-    loaded = load(folder)
-    assert [loaded.together(length) for length in (1, PASS_TOKENS // 2, PASS_TOKENS, PASS_TOKENS + 1)] == [128, 2, 1, 1]
+    assert load(folder).room(1) == PASS_TOKENS
 
 
 def test_a_text_has_the_tokens_that_the_tokenizer_puts_around_it_and_tokens_have_none(folder):
