@@ -196,6 +196,19 @@ class NoModels:
     versions = promote = retire = remove = find
 
 
+class NoAnswers:
+    """A service in which nothing was kept that could be given again."""
+
+    def name(self, token_id: str, key: str) -> bytes:
+        return f"{token_id}/{key}".encode()
+
+    def find(self, token_id: str, key: str) -> None:
+        return None
+
+    def keep(self, token_id: str, key: str, answer: object) -> None:
+        return None
+
+
 class NoLoading:
     """A service in which nothing can be loaded."""
 
@@ -254,6 +267,7 @@ class Api(Bench):
         request_timeout_s: float = 30.0,
         exporting: object | None = None,
         models: object | None = None,
+        answers: object | None = None,
     ) -> None:
         super().__init__(script)
         exporting = exporting or NoExports()
@@ -263,6 +277,7 @@ class Api(Bench):
             exchange=self.exchange,
             authenticator=FakeAuthenticator(),
             records=self.records,
+            answers=answers or NoAnswers(),
             ledger=FakeLedger(),
             models=models or NoModels(),
             loading=NoLoading(),

@@ -2,6 +2,7 @@
 
 - `application`: the routes, and how errors are answered (`error_table`, from each error's class).
 - `edge`: the outermost layer: request ids, the access log, no traceback to anyone. `cors`: pages of other origins.
+- `idempotency`: a POST that is repeated under its key gets the answer that it got.
 - `wire`: how models are asked: one package for each wire format, and the handler that all of them share.
 - `strict_json`, `body`, `received`, `query`, `ranges`, `credentials`: reading requests. `refusals`: errors of HTTP itself.
 - `replies`, `watched`, `proofs`: making answers.

@@ -18,6 +18,7 @@ from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.exports import export_handlers
+from tallystick_platform.api.idempotency import Idempotent
 from tallystick_platform.api.ledger import ledger_handlers
 from tallystick_platform.api.loading import loading_handlers
 from tallystick_platform.api.models import model_handlers
@@ -47,6 +48,7 @@ def create_litestar(services: Services) -> Litestar:
     handlers = all_handlers(services)
     return Litestar(
         route_handlers=[*options_handlers(handlers), *handlers],
+        middleware=[Idempotent(services)],
         exception_handlers=answering_errors(services),
         openapi_config=None,
         logging_config=None,

@@ -24,14 +24,22 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, limit_s
 
     Raises: BodyTooLarge, TooSlow, ClientGone, CodingNotTaken, BadRequest.
     """
-    announced = announced_bytes(scope, limit_bytes)
     compressed = _is_gzip(scope)
+    body = await read_raw(scope, receive, limit_bytes=limit_bytes, limit_s=limit_s)
+    return _decompressed(body, limit_bytes) if compressed else body
+
+
+async def read_raw(scope: Scope, receive: Receive, *, limit_bytes: int, limit_s: float) -> bytes:
+    """The whole body as it was sent.
+
+    Raises: BodyTooLarge, TooSlow, ClientGone, BadRequest.
+    """
+    announced = announced_bytes(scope, limit_bytes)
     try:
         async with asyncio.timeout(limit_s):
-            body = await _read(receive, limit_bytes, announced)
+            return await _read(receive, limit_bytes, announced)
     except TimeoutError as error:
         raise TooSlow(what="The body", limit_s=limit_s) from error
-    return _decompressed(body, limit_bytes) if compressed else body
 
 
 def announced_bytes(scope: Scope, limit_bytes: int) -> int | None:

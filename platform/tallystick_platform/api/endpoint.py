@@ -15,13 +15,16 @@ from typing import Annotated, Any, Literal
 from litestar import route
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import AnyCallable
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from tallystick_platform.api.refusals import (
+    AnswerTooLarge,
     BadRequest,
     BodyTooLarge,
     CodingNotTaken,
     HeadTooLarge,
+    KeyOfAnother,
+    StillUnderWay,
     TargetTooLong,
     TooSlow,
 )
@@ -40,6 +43,7 @@ from tallystick_platform.shapes import MAX_NUMBER, Hash
 
 ENDPOINT_KEY = "endpoint"
 """In a handler's `opt`."""
+MAX_KEY_CHARS = 255
 
 FILE = "application/octet-stream"
 BatchNumber = Annotated[int, Meta(ge=0, le=MAX_NUMBER, description="From 0.")]
@@ -58,9 +62,26 @@ class PathParameters(Struct, frozen=True, kw_only=True):
     number: BatchNumber
 
 
+class IdempotencyHeaders(Struct, frozen=True, kw_only=True):
+    """What every POST may say."""
+
+    key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=MAX_KEY_CHARS,
+                description="Repeated under the same key within a day, a request gets the same answer and the same receipt.",
+            ),
+        ]
+        | None
+    ) = field(name="Idempotency-Key", default=None)
+
+
 EVERYWHERE = (BadRequest, TooSlow, HeadTooLarge)
 WITH_TOKEN = (AuthenticationError, JournalUnavailable)
 WITH_BODY = (BodyTooLarge, CodingNotTaken)
+POSTED = (KeyOfAnother, StillUnderWay, AnswerTooLarge)
 RECORDED = (RequestUnrecordable, TargetTooLong, Overloaded, Draining, AdmissionClosed, AnswerWithheld)
 """What may become of a request before it is admitted, or when its record cannot be stored."""
 
@@ -103,6 +124,8 @@ class Endpoint:
         kinds = [*self.errors, *EVERYWHERE]
         if not self.public:
             kinds += WITH_TOKEN
-        if self.body is not None:
+        if self.body is not None or self.method == "POST":  # one that nobody asked for is read all the same
             kinds += WITH_BODY
+        if self.method == "POST":
+            kinds += POSTED
         return kinds

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.tasks.neutral import MESSAGE, PART, Neutral
-from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, PathParameters
+from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, IdempotencyHeaders, PathParameters
 from tallystick_platform.api.error_table import ErrorBody
 from tallystick_platform.api.model_paths import SAME_ROUTE
 from tallystick_platform.api.proofs import Proof
@@ -87,9 +87,12 @@ def _operation(endpoint: Endpoint, shapes: Shapes) -> Schema:
     responses = {str(status): _answer(status, kinds, sent, shapes) for status, kinds in endpoint.answers.items()}
     for status, text in _refusals(endpoint.all_errors).items():
         responses.setdefault(status, {"description": text, "content": shapes.content(ErrorAnswered)})
+    parameters = shapes.parameters("query", endpoint.query) + shapes.parameters("header", endpoint.headers)
+    if endpoint.method == "POST":
+        parameters += shapes.parameters("header", IdempotencyHeaders)
     operation: Schema = {
         "summary": endpoint.summary,
-        "parameters": shapes.parameters("query", endpoint.query) + shapes.parameters("header", endpoint.headers),
+        "parameters": parameters,
         "responses": dict(sorted(responses.items())),
     }
     if endpoint.body is not None:

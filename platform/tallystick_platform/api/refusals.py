@@ -96,3 +96,28 @@ class CredentialsConflict(AuthenticationError):
 
 class ClientGone(PlatformError, status=400, code="client_gone"):
     """The client left before its request was read."""
+
+
+class KeyOfAnother(PlatformError, status=422, code="idempotency_key_reused", param="Idempotency-Key"):
+    """The key stands for another request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another request was sent under this Idempotency-Key. A key stands for one request: use a new one."
+        )
+
+
+class StillUnderWay(PlatformError, status=409, code="idempotency_key_in_use", param="Idempotency-Key"):
+    """The first request under this key has not been answered yet."""
+
+    retry_after_s = 2  # most answers take less
+
+    def __init__(self) -> None:
+        super().__init__("The first request under this Idempotency-Key is not answered yet: ask again in a moment.")
+
+
+class AnswerTooLarge(PlatformError, status=409, code="answer_not_kept", param="Idempotency-Key"):
+    """The answer was given once and was too large to be kept."""
+
+    def __init__(self, *, record: str) -> None:
+        super().__init__(f"The answer was too large to be kept and was given once; its record is {record}.")

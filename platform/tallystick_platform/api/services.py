@@ -19,6 +19,7 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.shapes import Address as AddressText
 from tallystick_platform.shapes import Count, Hash
+from tallystick_platform.store.answers import KeptAnswers
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
 
@@ -145,6 +146,7 @@ class Services:
     exchange: Exchange
     authenticator: Authenticator
     records: Journal
+    answers: KeptAnswers
     ledger: Ledger
     models: ModelDesk
     exports: ExportJobs

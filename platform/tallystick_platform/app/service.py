@@ -39,6 +39,7 @@ class Service:
             exchange=running.exchange,
             authenticator=Authenticator(running.tokens, running.clock),
             records=running.journal,
+            answers=running.answers,
             ledger=self._desk,
             models=running.models,
             exports=running.exporting.jobs,

@@ -11,6 +11,7 @@ recorded can be read, nothing is admitted, and every answer says why.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.registry import Registry, open_registry
 from tallystick_platform.settings import Mode, Settings
+from tallystick_platform.store.answers import KeptAnswers
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal
@@ -64,6 +66,7 @@ class Running:
     journal: Journal
     batches: Batches
     tokens: TokenStore
+    answers: KeptAnswers
     client_file: Path | None
     anchoring: AnchorService
     registry: Registry
@@ -168,6 +171,7 @@ async def started(
             journal=journal,
             batches=batches,
             tokens=tokens,
+            answers=KeptAnswers(database, macs, clock, secrets.token_bytes),
             client_file=client_file,
             anchoring=anchoring,
             registry=registry,

@@ -1,7 +1,7 @@
 """The schema. Times are microseconds UTC; `record_by`, `issued_at` and `anchor_by` are Unix seconds, as in receipts.
 
-Every table but `draft` and `inventory` carries `mac`, over all its other columns in their order here (row_macs.py), and is counted in the
-inventory. A draft's encryption binds its columns, and the inventory's is inventory.py's.
+Every table but `draft`, `kept_answer` and `inventory` carries `mac`, over all its other columns in their order here (row_macs.py), and is
+counted in the inventory. The encryption of a draft and of a kept answer binds its columns, and the inventory's is inventory.py's.
 
 A column is NOT NULL unless its annotation allows None. The store reads and writes through the tables at the end: a row that becomes an
 object of its class costs about five times as much to read.
@@ -355,6 +355,17 @@ class ExportJobRow(_Row, table=True):
     mac: bytes
 
 
+class KeptAnswerRow(_Row, table=True):
+    """An answer that is given again to whoever repeats its request, encrypted under what the sender said (answers.py)."""
+
+    __tablename__ = "kept_answer"
+
+    name: bytes = Field(primary_key=True)
+    token_id: str = _text(36, index=True)
+    expires_at: int = _int(index=True)
+    ciphertext: bytes
+
+
 METADATA = SQLModel.metadata
 TOKEN = ApiToken.__table__
 ADMISSION = AdmissionRow.__table__
@@ -367,6 +378,7 @@ VOID = VoidRow.__table__
 ROTATION = RotationRow.__table__
 ADOPTED = AdoptedRecordRow.__table__
 INVENTORY = InventoryRow.__table__
+KEPT_ANSWER = KeptAnswerRow.__table__
 MODEL = ModelRow.__table__
 VERSION = ModelVersionRow.__table__
 UPLOAD = UploadRow.__table__
