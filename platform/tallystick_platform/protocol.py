@@ -16,11 +16,11 @@ import msgspec
 
 from tallystick.record import Gpu
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MAX_FRAME_BYTES = 32 * 1_048_576  # twice the largest request body that the settings allow
 
 FinishReason = Literal["stop", "length", "cancelled"]
-FailureKind = Literal["prompt-too-long", "prompt-rejected", "queue-full", "engine-failed"]
+FailureKind = Literal["prompt-too-long", "prompt-rejected", "parameter-rejected", "queue-full", "engine-failed"]
 Reproducibility = Literal["reproducible", "statistical", "none"]
 
 
@@ -114,8 +114,33 @@ class Started(msgspec.Struct, frozen=True, tag="started", array_like=True):
     usage: Usage
 
 
+class Alternative(msgspec.Struct, frozen=True, array_like=True):
+    """A token that might have come in a place, with its probability there by its natural logarithm.
+
+    `text` shows it, with U+FFFD for what is no whole character by itself; `data` has its bytes.
+    """
+
+    text: str
+    data: bytes
+    logprob: float
+
+
+class TokenEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A token of an answer, or of an echoed prompt: its text and bytes as in `Alternative`, and the most probable tokens of its place.
+
+    `logprob` is None for the first token of a prompt, before which nothing stands.
+    """
+
+    text: str
+    data: bytes
+    logprob: float | None
+    top: tuple[Alternative, ...] = ()
+
+
 class Piece(msgspec.Struct, frozen=True, tag="piece", array_like=True):
     """A part of the answer that is decided: text, or the bytes of one output that has no text.
+
+    `output` is which of several outputs it belongs to. `logprobs` has the tokens of this text where they were asked for.
 
     Units: `usage` and `device_time_us`, engine time of this request alone, are totals so far. Tokens count as sampled: the end token and
     those that a stop string swallowed took device time too.
@@ -125,6 +150,8 @@ class Piece(msgspec.Struct, frozen=True, tag="piece", array_like=True):
     data: Any  # text or bytes, which msgpack tells apart and msgspec cannot be told of
     usage: Usage
     device_time_us: int
+    output: int = 0
+    logprobs: list[TokenEntry] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, str | bytes):
@@ -132,22 +159,35 @@ class Piece(msgspec.Struct, frozen=True, tag="piece", array_like=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished", array_like=True):
-    """The request's last event when nothing went wrong, a cancellation included. `finish_reason` is None where a task knows none."""
+    """The request's last event when nothing went wrong, a cancellation included. `finish_reason` is None where a task knows none.
+
+    A request for several texts has `each`: why each of them ended, in their order.
+    """
 
     request_id: bytes
     finish_reason: FinishReason | None
     usage: Usage
     device_time_us: int
+    each: tuple[FinishReason, ...] = ()
+
+    @property
+    def finish_reasons(self) -> tuple[FinishReason | None, ...]:
+        """Why each output ended."""
+        return self.each or (self.finish_reason,)
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
-    """The request's last event when it cannot be computed. `limit` and `found` count tokens or requests."""
+    """The request's last event when it cannot be computed.
+
+    `limit` and `found` count tokens or requests; `param` is the parameter that is rejected.
+    """
 
     request_id: bytes
     kind: FailureKind
     reason: str
     limit: int = 0
     found: int = 0
+    param: str | None = None
 
 
 StepEvent = Started | Piece | Finished | Failed

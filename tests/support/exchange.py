@@ -32,7 +32,7 @@ from tallystick_platform.errors import (
 )
 from tallystick_platform.exchange import Asked, Deliver, Exchange, HttpFacts, Line, Parts, Recorded
 from tallystick_platform.metrics import Metrics
-from tallystick_platform.protocol import Call, GpuInfo, ModelInfo
+from tallystick_platform.protocol import Call, GpuInfo, ModelInfo, Piece
 from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
 from tallystick_platform.tasks.drawing import TextCall, decode_call
@@ -242,15 +242,15 @@ def entry_of(record: Record, index: int) -> JournalEntry:
 
 @dataclass
 class Script:
-    """What the model does: texts in order, then an end or an error. `pauses[i]` is awaited before text i (and before the end).
+    """What the model does: texts or pieces in order, then an end or an error. `pauses[i]` is awaited before text i (and before the end).
 
     The clock moves on by the engine time, unless it `stands_still`.
     """
 
-    texts: Sequence[str | bytes] = ("Hello", " world")
+    texts: Sequence[str | bytes | Piece] = ("Hello", " world")
     error: Exception | None = None
     pauses: dict[int, asyncio.Event] = field(default_factory=dict)
-    finish_reason: str | None = "stop"
+    finish_reason: str | tuple[str, ...] | None = "stop"
     input_tokens: int = 7
     device_time_us: int = 90_000
     stands_still: bool = False
@@ -264,13 +264,13 @@ class FakeGeneration:
         self._clock = clock
         self._started_at_us = clock.now_us()
         self.progress = Progress()
-        self.finish_reason: str | None = None
+        self.finish_reasons: tuple[str | None, ...] = ()
         self.cancelled = asyncio.Event()
 
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
+    def __aiter__(self) -> AsyncIterator[Piece]:
         return self._play()
 
-    async def _play(self) -> AsyncIterator[str | bytes]:
+    async def _play(self) -> AsyncIterator[Piece]:
         script, progress = self._script, self.progress
         for position, piece in enumerate(script.texts):
             await self._pause(position)
@@ -279,13 +279,16 @@ class FakeGeneration:
             if not script.stands_still:
                 self._clock.us += used_us - progress.device_time_us
             progress.device_time_us = used_us
-            yield piece
+            told = piece if isinstance(piece, Piece) else Piece(b"", piece, progress.usage, used_us)
+            if told.data or told.logprobs:
+                yield told
         await self._pause(len(script.texts))
         if script.error is not None:
             raise script.error
         self._count(len(script.texts))
         progress.device_time_us = script.device_time_us
-        self.finish_reason = script.finish_reason
+        reasons = script.finish_reason
+        self.finish_reasons = reasons if isinstance(reasons, tuple) else (reasons,)
 
     def _count(self, output_tokens: int) -> None:
         self.progress.started_at_us = self._started_at_us
@@ -296,7 +299,7 @@ class FakeGeneration:
             await self._script.pauses[position].wait()
 
     def cancel(self) -> None:
-        if self.finish_reason is None:
+        if not self.finish_reasons:
             self.cancelled.set()
 
 

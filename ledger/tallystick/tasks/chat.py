@@ -11,7 +11,7 @@ from typing import Final
 
 from tallystick.errors import RequestError
 from tallystick.record import Output, Value
-from tallystick.tasks import neutral
+from tallystick.tasks import neutral, structure
 from tallystick.tasks.answers import (
     Joined,
     in_order_at,
@@ -69,7 +69,7 @@ def turns_of(prompt: Mapping[str, Value]) -> tuple[dict[str, str], ...]:
     Requires: the prompt of a reading or a record.
     Raises: RequestError for what cannot be given to a model: other roles, other parts than text, and members that may change the answer.
     """
-    neutral.require(prompt, neutral.CHAT, ("messages",))
+    neutral.require(prompt, neutral.CHAT, ("messages", "logit_bias", *structure.OBJECTS))
     messages = prompt.get("messages")
     if not isinstance(messages, list | tuple):
         raise RequestError("messages", "is not a list")

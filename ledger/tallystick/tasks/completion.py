@@ -12,7 +12,7 @@ from typing import Final
 
 from tallystick.errors import RequestError
 from tallystick.record import Output, Value
-from tallystick.tasks import neutral
+from tallystick.tasks import neutral, structure
 from tallystick.tasks.answers import Joined, in_order_at, text_at, text_or_none_at, value_of
 from tallystick.tasks.reading import DELIVERY, Reading, json_object, placed, stops_in, texts_or_ids
 
@@ -48,7 +48,7 @@ def prompt_of(prompt: Mapping[str, Value]) -> str | tuple[int, ...]:
     Requires: the prompt of a reading or a record.
     Raises: RequestError for several prompts or none, and for members that may change the answer.
     """
-    neutral.require(prompt, neutral.COMPLETION, ("prompt",))
+    neutral.require(prompt, neutral.COMPLETION, ("prompt", "logit_bias", *structure.OBJECTS))
     found = texts_or_ids(prompt.get("prompt"), "prompt")
     if len(found) != 1:
         raise RequestError("prompt", f"holds {len(found)} prompts, and one is taken at a time")

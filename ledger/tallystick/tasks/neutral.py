@@ -50,30 +50,17 @@ _WHO_ASKS: Final[Mapping[str, Neutral]] = {
 }
 _DRAWN: Final[Mapping[str, Neutral]] = {
     # what the tokens are drawn with
-    "frequency_penalty": _ZERO,
-    "presence_penalty": _ZERO,
-    "repetition_penalty": _ONE,
     "length_penalty": _ONE,
-    "min_p": _ZERO,
-    "min_tokens": _ZERO,
-    "logit_bias": Neutral(({},)),
-    "ignore_eos": _OFF,
-    "stop_token_ids": _NONE,
     "use_beam_search": _OFF,
     # what is answered
-    "n": _ONE,
-    "best_of": _ONE,
-    "echo": _OFF,
-    "logprobs": _OFF,
     "prompt_logprobs": _NULL,
-    "response_format": Neutral(({"type": "text"},)),
     "include_stop_str_in_output": _OFF,
     "skip_special_tokens": _ON,
 }
 
 CHAT: Final[Mapping[str, Neutral]] = {
     **_DRAWN,
-    "top_logprobs": _ZERO,
+    "echo": _OFF,
     "modalities": Neutral((["text"],)),
     "audio": _NULL,
     "reasoning_effort": Neutral(("none",)),
@@ -90,7 +77,7 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "prompt_cache_retention": _NULL,
     **_WHO_ASKS,
 }
-"""Parameters of a chat beside those that say what is drawn: temperature, top_p, top_k, max_tokens, stop, seed."""
+"""Parameters of a chat beside those that say what is drawn and answered."""
 
 COMPLETION: Final[Mapping[str, Neutral]] = {
     **_DRAWN,
@@ -98,7 +85,7 @@ COMPLETION: Final[Mapping[str, Neutral]] = {
     "add_special_tokens": _ON,
     **_WHO_ASKS,
 }
-"""Parameters of a completion beside those that say what is drawn. `logprobs` counts alternatives here, and 0 is answered with some."""
+"""Parameters of a completion beside those that say what is drawn and answered."""
 
 EMBEDDING: Final[Mapping[str, Neutral]] = {
     "encoding_format": Neutral(("float", "base64")),
@@ -107,6 +94,14 @@ EMBEDDING: Final[Mapping[str, Neutral]] = {
     **_WHO_ASKS,
 }
 """Parameters of an embedding beside `dimensions`. The encoding is how a vector travels, and not what it is."""
+
+TRANSCRIPTION: Final[Mapping[str, Neutral]] = {
+    "stream": _OFF,
+    "include": _NONE,
+    "chunking_strategy": Neutral(("auto",)),
+    "user": _LABEL,
+}
+"""Parameters of a transcription beside those that say how it is made and written. Long sound is cut into windows unasked."""
 
 MESSAGE: Final[Mapping[str, Neutral]] = {
     "name": _LABEL,

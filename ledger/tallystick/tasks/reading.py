@@ -15,6 +15,10 @@ MAX_BODY_BYTES: Final = MAX_BLOB_BYTES
 """No record can hold a larger request."""
 DELIVERY: Final = ("stream", "stream_options")
 """Members that say how the answer travels."""
+MAX_LOGIT_BIAS: Final = 100
+MAX_LOGIT_BIASES: Final = 1_024
+MAX_TOKEN_DIGITS: Final = 9
+"""Of the id of a token, as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +26,20 @@ class Reading:
     """What a request asks.
 
     `prompt` and `system` are what the record's `prompt` and `instructions.system` must be. `asked` holds the parameters that the sender
-    gave, under the names of the record's `parameters`. `model` is the model that the request names, as it names it.
+    gave, under the names of the record's `parameters`. `model` is the model that the request names, as it names it. `attached` are the
+    contents of members that the prompt names by their digests.
     """
 
     prompt: Mapping[str, Value] | None
     system: str | None
     asked: Mapping[str, Value] = field(default_factory=dict)
     model: str | None = None
+    attached: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def whole(self) -> Mapping[str, Value]:
+        """The prompt with the contents in place of their digests: what a model is given."""
+        return {**(self.prompt or {}), **self.attached}
 
 
 def json_object(method: str, body: bytes) -> dict[str, Value]:
@@ -113,6 +124,29 @@ def stops_in(members: Mapping[str, Value]) -> dict[str, Value]:
     if not all(isinstance(one, str) for one in stops):
         raise RequestError("stop", "is neither text nor a list of texts")
     return {"stop": stops}
+
+
+def biases_in(prompt: Mapping[str, Value]) -> dict[int, float]:
+    """What `logit_bias` adds to the logits of which tokens, by their ids; nothing where there is none.
+
+    Requires: the prompt of a reading or a record.
+    Raises: RequestError.
+    """
+    biases = prompt.get("logit_bias")
+    if biases is None:
+        return {}
+    if not isinstance(biases, Mapping) or len(biases) > MAX_LOGIT_BIASES:
+        raise RequestError("logit_bias", f"is no object of up to {MAX_LOGIT_BIASES} token ids with a number each")
+    found = {}
+    for token, bias in biases.items():
+        if not (token.isascii() and token.isdecimal() and len(token) <= MAX_TOKEN_DIGITS):
+            raise RequestError(f"logit_bias.{token}", "is no id of a token")
+        if isinstance(bias, bool) or not isinstance(bias, int | float) or not abs(bias) <= MAX_LOGIT_BIAS:
+            raise RequestError(f"logit_bias.{token}", f"is no number from -{MAX_LOGIT_BIAS} to {MAX_LOGIT_BIAS}")
+        if int(token) in found:
+            raise RequestError(f"logit_bias.{token}", "names a token twice")
+        found[int(token)] = float(bias)
+    return found
 
 
 def texts_or_ids(value: Value, where: str) -> tuple[str | tuple[int, ...], ...]:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tallystick_platform import errors
 from tallystick_platform.protocol import Failed, Finished, Piece, Started, StepEvent, Usage
 
@@ -38,15 +40,25 @@ class Generation:
     What waits here is bounded by the request: at most one piece for each token of a text, or for each output that it asks for.
     """
 
-    __slots__ = ("_cancel", "_ended", "_failure", "_now_us", "_pending", "_wake", "finish_reason", "progress", "worker")
+    __slots__ = (
+        "_cancel",
+        "_ended",
+        "_failure",
+        "_now_us",
+        "_pending",
+        "_wake",
+        "finish_reasons",
+        "progress",
+        "worker",
+    )
 
     def __init__(self, *, worker: str, now_us: Callable[[], int], cancel: Callable[[], None]) -> None:
         self.worker = worker
         self.progress = Progress()
-        self.finish_reason: str | None = None
+        self.finish_reasons: tuple[str | None, ...] = ()
         self._now_us = now_us
         self._cancel = cancel
-        self._pending: deque[str | bytes] = deque()
+        self._pending: deque[Piece] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._ended = False
         self._failure: errors.PlatformError | None = None
@@ -54,8 +66,8 @@ class Generation:
     def __aiter__(self) -> Generation:
         return self
 
-    async def __anext__(self) -> str | bytes:
-        """The next piece. A reader that fell behind gets all the text that waits at once; outputs of bytes stay apart."""
+    async def __anext__(self) -> Piece:
+        """The next piece. A reader that fell behind gets all the text of one output that waits at once; outputs of bytes stay apart."""
         pending = self._pending
         while not pending:
             if self._failure is not None:
@@ -67,11 +79,16 @@ class Generation:
                 await self._wake
             finally:
                 self._wake = None
-        texts: list[str] = []
-        while pending and isinstance(piece := pending[0], str):
-            texts.append(piece)
-            pending.popleft()
-        return "".join(texts) if texts else pending.popleft()
+        piece = pending.popleft()
+        if not (pending and _joins(piece, pending[0])):
+            return piece
+        pieces = [piece]
+        while pending and _joins(piece, pending[0]):
+            pieces.append(pending.popleft())
+        entries = [entry for one in pieces for entry in one.logprobs or ()]
+        return msgspec.structs.replace(
+            pieces[-1], data="".join(one.data for one in pieces), logprobs=entries or piece.logprobs
+        )
 
     @property
     def ended(self) -> bool:
@@ -90,14 +107,14 @@ class Generation:
         progress = self.progress
         if isinstance(event, Piece):
             progress.spent(event.usage, event.device_time_us, self._now_us())
-            if event.data:
-                self._pending.append(event.data)
+            if event.data or event.logprobs:
+                self._pending.append(event)
         elif isinstance(event, Started):
             progress.usage = event.usage
             progress.started_at_us = self._now_us()
         elif isinstance(event, Finished):
             self._ended = True
-            self.finish_reason = event.finish_reason
+            self.finish_reasons = event.finish_reasons
             if event.device_time_us or progress.started_at_us is not None:
                 progress.spent(event.usage, event.device_time_us, self._now_us())
         else:
@@ -116,11 +133,18 @@ class Generation:
             self._wake.set_result(None)
 
 
+def _joins(piece: Piece, following: Piece) -> bool:
+    """Whether both are text of one output."""
+    return isinstance(piece.data, str) and isinstance(following.data, str) and piece.output == following.output
+
+
 def _failure_of(event: Failed) -> errors.PlatformError:
     if event.kind == "prompt-too-long":
         return errors.PromptTooLong(limit=event.limit, found=event.found)
     if event.kind == "prompt-rejected":
         return errors.PromptRejected(reason=event.reason)
+    if event.kind == "parameter-rejected":
+        return errors.ParameterOutOfRange(param=event.param or "", reason=event.reason)
     if event.kind == "queue-full":
         return errors.QueueFull(limit=event.limit)
     return errors.EngineFailed(reason=event.reason)

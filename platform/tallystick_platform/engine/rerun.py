@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from tallystick.errors import RequestError
-from tallystick.record import Record
+from tallystick.record import BlobRef, Record
+from tallystick.tasks import read
+from tallystick.tasks.comparison import same_value
 from tallystick.verify import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal, encoder
 from tallystick_platform.engine.interface import Engine
@@ -20,7 +23,7 @@ from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import Call, Failed, Finished, Piece, VersionConfig
-from tallystick_platform.tasks import TASKS, Gather
+from tallystick_platform.tasks import TASKS, Gather, Task
 
 ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME, encoder.ENGINE_NAME)
 """The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
@@ -32,14 +35,15 @@ def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
 
     Raises: ReplayRefused.
     """
-    call = call_of(record)
+    task, given, used = asked_of(record)
+    call = Call(bytes(record.id), record.task, task.call(given, used))
     with tempfile.TemporaryDirectory(prefix="tallystick-replay-") as scratch:
         engine = _load(folder, record, base, Path(scratch))
-        gathered = TASKS[record.task].gather()
+        gathered = task.gather(given, used)
         end = _run(engine, call, gathered)
     model = engine.model
     return Replayed(
-        outputs=gathered.outputs(end.finish_reason),
+        outputs=gathered.outputs(end.finish_reasons),
         usage=dict(end.usage),
         engine=model.engine,
         engine_version=model.engine_version,
@@ -49,15 +53,26 @@ def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
     )
 
 
-def call_of(record: Record) -> Call:
-    """The request as the engine had it. Raises: ReplayRefused for whatever of it this release cannot give the engine again."""
+def asked_of(record: Record) -> tuple[Task[Any, Any], Any, Any]:
+    """The task, what the model was given and the parameters. Raises: ReplayRefused for whatever of it this release cannot do again."""
     task = TASKS.get(record.task)
     if task is None:
         raise ReplayRefused(f"the task is {record.task}, and this release runs {', '.join(TASKS)} again")
     try:
-        return Call(bytes(record.id), record.task, task.again(record.prompt, record.parameters))
+        return (task, *task.again(_prompt(record), record.parameters))
     except RequestError as error:
         raise ReplayRefused(f"the record's {error.param or 'request'} {error.reason}") from error
+
+
+def _prompt(record: Record) -> object:
+    """The record's prompt as the request had it: with the contents of what the prompt names by digest, and with the members of its objects
+    in the order in which they came, which a record does not keep. A schema's order is the answer's.
+    """
+    if record.request is None or isinstance(record.request, BlobRef) or isinstance(record.prompt, BlobRef):
+        return record.prompt
+    request, http = record.request, record.http
+    sent = read(request.reader, http.method, request.target, request.content_type, request.body)
+    return sent.whole if same_value(sent.prompt, record.prompt) else record.prompt
 
 
 def _load(folder: Path, record: Record, base: Path | None, scratch: Path) -> Engine:
@@ -113,9 +128,15 @@ def _run(engine: Engine, call: Call, gathered: Gather) -> Finished:
     while engine.has_work():
         for event in engine.step():
             if isinstance(event, Piece):
-                gathered.add(event.data)
+                _add(gathered, gathered.parts(event))
             elif isinstance(event, Finished):
+                _add(gathered, gathered.rest(event.finish_reasons))
                 return event
             elif isinstance(event, Failed):
                 raise ReplayRefused(f"{event.kind}: {event.reason}")
     raise ReplayRefused("the engine ended without an answer")
+
+
+def _add(gathered: Gather, parts: Iterable[Any]) -> None:
+    for part in parts:
+        gathered.add(part)

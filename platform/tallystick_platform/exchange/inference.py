@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,12 @@ from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Delivered, Event
 from tallystick_platform.exchange.request import Asked
 from tallystick_platform.protocol import Call, Usage
+from tallystick_platform.tasks import Gather
 
-Deliver = Callable[[Admitted, "str | bytes", Usage], Awaitable[None]]
-"""Hands a piece of the answer to the transport, with what was counted until now; returns when the transport has taken it."""
+Deliver = Callable[[Admitted, Any, Usage], Awaitable[None]]
+"""Hands a part of the answer, as its task reads it out of the pieces (`Gather`), to the transport, with what was counted until now.
+
+It returns when the transport has taken it."""
 
 
 class Inference:
@@ -30,7 +34,7 @@ class Inference:
         self._asked = asked
         self._sender = sender
         self._deliver = deliver
-        self._gather = asked.task.gather()
+        self._gather: Gather | None = None
         self._handed_over = False
         self._claim: Claim | None = None
         self._generation: Generation | None = None
@@ -46,11 +50,12 @@ class Inference:
         placement, reading = claim.placement, asked.reading
         used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
         self._body = asked.task.call(asked.given, used)
+        self._gather = asked.task.gather(asked.given, used)
         stated = placement.stated
         return Event(
             task=asked.task.name,
             model=stated.model,
-            parameters={**msgspec.structs.asdict(used), **reading.asked},
+            parameters={**msgspec.to_builtins(used), **reading.asked},
             gpu=stated.gpu,
             provider=stated.provider,
             price=stated.price,
@@ -61,30 +66,36 @@ class Inference:
 
     async def carry_out(self, admitted: Admitted) -> None:
         """Have it computed, and hand it over as it comes. Raises: why it was not computed to its end."""
-        asked, claim = self._asked, self._claim
-        if claim is None:
+        asked, claim, gather = self._asked, self._claim, self._gather
+        if claim is None or gather is None:
             raise RuntimeError("a request was admitted that was not prepared")
         self._generation = generation = claim.start(Call(admitted.ticket.record.id, asked.task.name, self._body))
         try:
             async for piece in generation:
-                if self._deliver is not None and piece:
-                    await self._deliver(admitted, piece, generation.progress.usage)
-                self._gather.add(piece)
-                self._handed_over = self._deliver is not None
+                await self._hand_over(gather.parts(piece), admitted, generation)
+            await self._hand_over(gather.rest(generation.finish_reasons), admitted, generation)
         finally:
             generation.cancel()  # which does nothing to one that has ended
-        if generation.finish_reason == "cancelled":
+        if "cancelled" in generation.finish_reasons:
             raise EngineFailed(reason="the worker gave the request up")  # a part of an answer is no answer
+
+    async def _hand_over(self, parts: Iterable[Any], admitted: Admitted, generation: Generation) -> None:
+        for part in parts:
+            if self._deliver is not None:
+                await self._deliver(admitted, part, generation.progress.usage)
+                self._handed_over = True
+            if self._gather is not None:
+                self._gather.add(part)
 
     def delivered(self, failure: BaseException | None) -> Delivered:
         """What the transport took: of an answer that is sent whole nothing, unless all of it will be."""
-        generation = self._generation
-        if generation is None:
+        generation, gather = self._generation, self._gather
+        if generation is None or gather is None:
             return Delivered()
         progress = generation.progress
         released = failure is None or self._handed_over
         return Delivered(
-            outputs=self._gather.outputs(generation.finish_reason if failure is None else None) if released else (),
+            outputs=gather.outputs(generation.finish_reasons if failure is None else ()) if released else (),
             usage=None if progress.started_at_us is None else progress.usage,
             device_time_us=progress.device_time_us,
             started_at=progress.started_at_us,

@@ -40,7 +40,7 @@ class Asked:
     @classmethod
     def of(cls, task: Task[Any, Any], model: str, reading: Reading) -> Self:
         """A request that was read. Raises: RequestError for a prompt that no model can be given."""
-        return cls(task=task, model=model, reading=reading, given=task.given(reading.prompt or {}))
+        return cls(task=task, model=model, reading=reading, given=task.given(reading.whole, reading.asked))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

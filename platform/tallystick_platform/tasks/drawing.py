@@ -1,28 +1,32 @@
-"""Answers that are text: how tokens are drawn, what the engine is told, and how its pieces become text again."""
+"""Answers that are text: how tokens are drawn, what the engine is told, and how its pieces become texts again."""
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from tallystick.record import Output
+from tallystick.tasks.structure import Structure
 from tallystick_platform.errors import ParameterOutOfRange
-from tallystick_platform.protocol import ModelInfo
-from tallystick_platform.tasks.task import G, Task
+from tallystick_platform.protocol import ModelInfo, Piece, TokenEntry
+from tallystick_platform.tasks.task import FinishReasons, G, Gather, Task
 
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_TOP_P = 1.0
 DEFAULT_TOP_K = 0  # 0: every token stays a candidate
 DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is less
+MAX_CHOICES = 16  # answers to one request, side by side
+MAX_TOP_LOGPROBS = 20
 
 Turn = Mapping[str, str]
 
 
-class Draw(msgspec.Struct, frozen=True, kw_only=True):
-    """How tokens are drawn, as the record states it."""
+class Draw(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How tokens are drawn, as the record states it. What has a default here changes nothing at that value."""
 
     temperature: float
     top_p: float
@@ -30,21 +34,36 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int
     stop: tuple[str, ...]
     seed: int
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    min_p: float = 0.0
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: tuple[int, ...] = ()
+    n: int = 1
+    best_of: int | None = None
 
 
-class TextCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine computes text from: the turns of a conversation, or a prompt as it stands, as text or as the model's own tokens."""
+class TextCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an engine computes texts from: the turns of a conversation, or a prompt as it stands, as text or as the model's own tokens.
+
+    `logit_bias` is added to the logits of tokens, by their ids. `logprobs` is how many alternatives each token comes with, None where none
+    of it is wanted; `echo` has the prompt stand in front of the answer, with the same.
+    """
 
     draw: Draw
     turns: tuple[Turn, ...] | None = None
     prompt: str | tuple[int, ...] | None = None
+    structure: Structure | None = None
+    logit_bias: Mapping[int, float] = {}
+    logprobs: int | None = None
+    echo: bool = False
 
 
-def encode_call(
-    draw: Draw, *, turns: tuple[Turn, ...] | None = None, prompt: str | tuple[int, ...] | None = None
-) -> bytes:
-    """The engine's message."""
-    return msgspec.msgpack.encode(TextCall(draw=_as_drawn(draw), turns=turns, prompt=prompt))
+def encode_call(draw: Draw, **given: Any) -> bytes:
+    """The engine's message: `given` are the other members of a `TextCall`."""
+    return msgspec.msgpack.encode(TextCall(draw=_as_drawn(draw), **given))
 
 
 def decode_call(body: bytes) -> TextCall:
@@ -53,6 +72,17 @@ def decode_call(body: bytes) -> TextCall:
 
 
 _decoder = msgspec.msgpack.Decoder(TextCall)
+
+
+def choice_seed(seed: int, index: int) -> int:
+    """The seed of one of several answers to a request: the first has the request's own, so that it is the answer to a request for one.
+
+    The others are the first 8 bytes, as a big-endian number, of SHA-256("tallystick choice" || seed || index), both as 8 bytes, big-endian.
+    """
+    if index == 0:
+        return seed
+    told = b"tallystick choice" + (seed % 2**64).to_bytes(8) + index.to_bytes(8)
+    return int.from_bytes(hashlib.sha256(told).digest()[:8])
 
 
 def defaults(model: ModelInfo) -> dict[str, Any]:
@@ -70,7 +100,7 @@ def defaults(model: ModelInfo) -> dict[str, Any]:
 
 
 class TextTask(Task[G, Draw]):
-    """A task that is answered with one text."""
+    """A task that is answered with texts."""
 
     parameters = Draw
 
@@ -79,35 +109,49 @@ class TextTask(Task[G, Draw]):
         return {**defaults(model), "stop": (), "seed": draw_seed()}
 
     def check(self, used: Draw, model: ModelInfo) -> None:
-        """Raises: ParameterOutOfRange for more tokens than the model's context holds."""
+        """Raises: ParameterOutOfRange for more tokens than the model's context holds, and where parameters contradict each other."""
         if used.max_tokens > model.context_length:
             reason = f"is {used.max_tokens}, the model's context holds {model.context_length} tokens"
             raise ParameterOutOfRange(param="max_tokens", reason=reason)
+        if used.min_tokens > used.max_tokens:
+            reason = f"is {used.min_tokens}, and 'max_tokens' is {used.max_tokens}"
+            raise ParameterOutOfRange(param="min_tokens", reason=reason)
+        if used.best_of is not None and used.best_of != used.n:
+            reason = f"is {used.best_of} and must be 'n', {used.n}: no answers are computed to be thrown away"
+            raise ParameterOutOfRange(param="best_of", reason=reason)
 
-    def gather(self) -> GatheredText:
-        return GatheredText(self.output)
+    def gather(self, _given: G, used: Draw) -> Gather:
+        return GatheredTexts(self.output, used.n)
 
     @abstractmethod
-    def output(self, text: str, finish_reason: str | None) -> Output:
-        """The text as the record holds it."""
+    def output(self, text: str, finish_reason: str | None, entries: Sequence[TokenEntry] | None) -> Output:
+        """One text as the record holds it, with its tokens where they were asked for."""
 
 
-class GatheredText:
-    """One text, put together from its pieces; `output` gives it the form of the record."""
+class GatheredTexts(Gather):
+    """So many texts, put together from their pieces; `output` gives each the form of the record."""
 
-    __slots__ = ("_output", "_texts")
+    __slots__ = ("_entries", "_output", "_texts")
 
-    def __init__(self, output: Callable[[str, str | None], Output]) -> None:
+    def __init__(
+        self, output: Callable[[str, str | None, Sequence[TokenEntry] | None], Output], count: int = 1
+    ) -> None:
         self._output = output
-        self._texts: list[str] = []
+        self._texts: list[list[str]] = [[] for _ in range(count)]
+        self._entries: list[list[TokenEntry] | None] = [None] * count
 
-    def add(self, piece: str | bytes) -> None:
+    def add(self, part: Piece) -> None:
         """One more piece."""
-        self._texts.append(piece if isinstance(piece, str) else piece.decode())
+        self._texts[part.output].append(part.data)
+        if part.logprobs is not None:
+            entries = self._entries[part.output] = self._entries[part.output] or []
+            entries.extend(part.logprobs)
 
-    def outputs(self, finish_reason: str | None) -> tuple[Output, ...]:
-        """The text so far."""
-        return (self._output("".join(self._texts), finish_reason),)
+    def outputs(self, finish_reasons: FinishReasons) -> tuple[Output, ...]:
+        """The texts so far."""
+        reasons = (*finish_reasons, *(None,) * len(self._texts))
+        told = zip(self._texts, reasons, self._entries, strict=False)
+        return tuple(self._output("".join(texts), reason, entries) for texts, reason, entries in told)
 
 
 def _as_drawn(draw: Draw) -> Draw:

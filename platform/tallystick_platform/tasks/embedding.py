@@ -11,8 +11,8 @@ from tallystick.record import Output, Value
 from tallystick.tasks import embedding
 from tallystick.tasks.neutral import EMBEDDING
 from tallystick_platform.errors import ParameterOutOfRange
-from tallystick_platform.protocol import ModelInfo
-from tallystick_platform.tasks.task import Task
+from tallystick_platform.protocol import ModelInfo, Piece
+from tallystick_platform.tasks.task import FinishReasons, Gather, Task
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,17 +51,17 @@ class Embedding(Task[tuple[str | tuple[int, ...], ...], Length]):
             reason = f"is {used.dimensions}, the model's vectors have {model.dimensions}"
             raise ParameterOutOfRange(param="dimensions", reason=reason)
 
-    def given(self, prompt: Mapping[str, Value]) -> tuple[str | tuple[int, ...], ...]:
+    def given(self, prompt: Mapping[str, Value], _asked: Mapping[str, Value]) -> tuple[str | tuple[int, ...], ...]:
         return embedding.inputs_of(prompt)
 
     def call(self, given: tuple[str | tuple[int, ...], ...], used: Length) -> bytes:
         return msgspec.msgpack.encode(EmbeddingCall(inputs=given, dimensions=used.dimensions))
 
-    def gather(self) -> Vectors:
+    def gather(self, _given: tuple[str | tuple[int, ...], ...], _used: Length) -> Vectors:
         return Vectors()
 
 
-class Vectors:
+class Vectors(Gather):
     """The vectors, in order."""
 
     __slots__ = ("_vectors",)
@@ -69,10 +69,10 @@ class Vectors:
     def __init__(self) -> None:
         self._vectors: list[bytes] = []
 
-    def add(self, piece: str | bytes) -> None:
+    def add(self, part: Piece) -> None:
         """One more vector."""
-        self._vectors.append(piece if isinstance(piece, bytes) else piece.encode())
+        self._vectors.append(part.data)
 
-    def outputs(self, _finish_reason: str | None) -> tuple[Output, ...]:
+    def outputs(self, _finish_reasons: FinishReasons) -> tuple[Output, ...]:
         """The vectors so far."""
         return tuple(embedding.vector_output(vector) for vector in self._vectors)

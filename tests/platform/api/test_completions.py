@@ -12,10 +12,13 @@ from tallystick.ids import format_record_id, parse_hex, to_hex
 from tallystick.record import Output, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import disagreements, read, received_answer, received_stream
+from tallystick.tasks.reading import MAX_LOGIT_BIASES
 from tallystick_platform import tasks
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire.openai import COMPLETIONS as WIRE
+from tallystick_platform.api.wire.openai.texts import MAX_STOP_TOKENS
 from tallystick_platform.errors import EngineFailed, PromptTooLong
+from tallystick_platform.tasks.drawing import MAX_CHOICES, MAX_TOP_LOGPROBS
 from tests.support.api import COMPLETIONS, ONCE, Api, events_of
 from tests.support.exchange import MODEL, Script
 
@@ -117,7 +120,7 @@ async def test_what_was_asked_is_what_the_engine_draws_with_and_what_the_record_
     assert disagreements(record, read(record.request.reader, "POST", COMPLETIONS, None, record.request.body)) == []
     assert {name: record.parameters[name] for name in asked} == asked
     (call,) = api.dispatcher.calls
-    assert tasks.COMPLETION.again(record.prompt, record.parameters) == call.body
+    assert tasks.COMPLETION.call(*tasks.COMPLETION.again(record.prompt, record.parameters)) == call.body
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -154,20 +157,34 @@ async def test_a_client_computes_the_hash_of_what_it_received(stream: bool) -> N
         ({"temperature": 2.1}, "temperature", "invalid_value"),
         ({"top_p": -0.1}, "top_p", "invalid_value"),
         ({"top_k": -2}, "top_k", "invalid_value"),
-        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_tokens": -1}, "max_tokens", "invalid_value"),
         ({"stop": ["a"] * 5}, "stop", "invalid_value"),
         ({"stop": ""}, "stop", "invalid_value"),
         ({"seed": 1.5}, "seed", "invalid_type"),
         ({"stream": 1}, "stream", "invalid_type"),
         ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
         ({"user": 1}, "user", "invalid_type"),
-        ({"n": 2}, "n", "unsupported_value"),
-        ({"best_of": 2}, "best_of", "unsupported_value"),
-        ({"echo": True}, "echo", "unsupported_value"),
+        ({"n": 0}, "n", "invalid_value"),
+        ({"n": MAX_CHOICES + 1}, "n", "invalid_value"),
+        ({"echo": 1}, "echo", "invalid_type"),
         ({"suffix": "end"}, "suffix", "unsupported_value"),
-        ({"logprobs": 0}, "logprobs", "unsupported_value"),
-        ({"logit_bias": {"1": 1}}, "logit_bias", "unsupported_value"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty", "unsupported_value"),
+        ({"logprobs": -1}, "logprobs", "invalid_value"),
+        ({"logprobs": MAX_TOP_LOGPROBS + 1}, "logprobs", "invalid_value"),
+        ({"logit_bias": {"one": 1}}, "logit_bias.one", "invalid_value"),
+        ({"logit_bias": {"1": 101}}, "logit_bias.1", "invalid_value"),
+        ({"logit_bias": {"1": True}}, "logit_bias[...]", "invalid_type"),
+        ({"logit_bias": {"1": 1, "01": 2}}, "logit_bias.01", "invalid_value"),
+        ({"logit_bias": {str(at): 1 for at in range(MAX_LOGIT_BIASES + 1)}}, "logit_bias", "invalid_value"),
+        ({"frequency_penalty": 2.1}, "frequency_penalty", "invalid_value"),
+        ({"presence_penalty": -2.1}, "presence_penalty", "invalid_value"),
+        ({"repetition_penalty": 0}, "repetition_penalty", "invalid_value"),
+        ({"min_p": 1.1}, "min_p", "invalid_value"),
+        ({"min_tokens": -1}, "min_tokens", "invalid_value"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids[0]", "invalid_value"),
+        ({"stop_token_ids": [1] * (MAX_STOP_TOKENS + 1)}, "stop_token_ids", "invalid_value"),
+        ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
+        ({"guided_choice": []}, "guided_choice", "invalid_value"),
+        ({"guided_regex": "a", "guided_choice": ["b"]}, "guided_choice", "invalid_value"),
         ({"max_completion_tokens": 1}, "max_completion_tokens", "unknown_parameter"),
         ({"messages": []}, "messages", "unknown_parameter"),
         ({"temprature": 1}, "temprature", "unknown_parameter"),

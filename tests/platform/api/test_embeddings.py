@@ -95,7 +95,7 @@ async def test_what_was_asked_is_what_the_record_says() -> None:
     assert disagreements(record, read(record.request.reader, "POST", EMBEDDINGS, None, record.request.body)) == []
     assert record.parameters == asked
     (call,) = api.dispatcher.calls
-    assert tasks.EMBEDDING.again(record.prompt, record.parameters) == call.body
+    assert tasks.EMBEDDING.call(*tasks.EMBEDDING.again(record.prompt, record.parameters)) == call.body
 
 
 async def test_more_dimensions_than_the_model_has_are_refused_by_name_and_not_admitted() -> None:

@@ -116,7 +116,7 @@ async def test_models() -> None:
     [
         ({"model": "nobody"}, openai.NotFoundError, "model_not_found"),
         ({"temperature": 9}, openai.BadRequestError, "invalid_value"),
-        ({"frequency_penalty": 0.5}, openai.BadRequestError, "unsupported_value"),
+        ({"frequency_penalty": 2.5}, openai.BadRequestError, "invalid_value"),
         ({"extra_body": {"wish": 1}}, openai.BadRequestError, "unknown_parameter"),
         ({"messages": []}, openai.BadRequestError, "invalid_value"),
     ],

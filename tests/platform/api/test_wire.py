@@ -22,6 +22,7 @@ from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange import Asked, Recorded
+from tallystick_platform.protocol import Piece
 from tests.support.api import AUTH, CHAT, COMPLETIONS, EMBEDDINGS, HI, MAX_BODY_BYTES, ONCE, WORDS, Api
 from tests.support.exchange import MODEL, PLACEMENT, Script, said
 
@@ -93,8 +94,8 @@ class LineEvents(Events):
 
     content_type = b"text/plain"
 
-    def piece(self, piece: str | bytes, counts: object) -> bytes:
-        return piece.encode() + b"\n"
+    def piece(self, part: Piece, counts: object) -> bytes:
+        return part.data.encode() + b"\n"
 
     def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
         assert json.loads(tallystick)["record_id"]

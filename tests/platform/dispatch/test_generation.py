@@ -4,7 +4,7 @@ import pytest
 
 from tallystick_platform import errors
 from tallystick_platform.dispatch import Generation
-from tallystick_platform.protocol import Failed, Finished, Piece, Started
+from tallystick_platform.protocol import Failed, Finished, Piece, Started, TokenEntry
 
 ID = b"1" * 16
 
@@ -24,7 +24,7 @@ def usage(given, drawn):
 
 
 async def collect(generation):
-    return [piece async for piece in generation]
+    return [piece.data async for piece in generation]
 
 
 async def test_pieces_come_in_order_and_then_the_end(generation):
@@ -35,7 +35,7 @@ async def test_pieces_come_in_order_and_then_the_end(generation):
         await asyncio.sleep(0)
     assert await reading == ["a"]
     progress = generation.progress
-    assert (generation.finish_reason, progress.usage) == ("stop", usage(5, 2))
+    assert (generation.finish_reasons, progress.usage) == (("stop",), usage(5, 2))
     assert (progress.device_time_us, progress.started_at_us) == (30, 77 - 30)
 
 
@@ -51,7 +51,19 @@ async def test_outputs_of_bytes_stay_apart_also_where_the_reader_fell_behind(gen
         generation.feed(Piece(ID, data, {}, 1))
     generation.feed(Finished(ID, None, {"input_tokens": 4}, 2))
     assert await collect(generation) == [b"one", b"two", "ab", b"three"]
-    assert (generation.finish_reason, generation.progress.usage) == (None, {"input_tokens": 4})
+    assert (generation.finish_reasons, generation.progress.usage) == ((None,), {"input_tokens": 4})
+
+
+async def test_texts_of_several_outputs_stay_apart_and_keep_their_tokens(generation):
+    one, two, three = (TokenEntry(text, text.encode(), -0.5) for text in "abc")
+    generation.feed(Piece(ID, "a", usage(1, 1), 1, 0, [one]))
+    generation.feed(Piece(ID, "b", usage(1, 2), 2, 0, [two]))
+    generation.feed(Piece(ID, "c", usage(1, 3), 3, 1, [three]))
+    generation.feed(Piece(ID, "", usage(1, 4), 4, 1, [one]))
+    generation.feed(Finished(ID, "stop", usage(1, 4), 5, ("length", "stop")))
+    found = [(piece.output, piece.data, piece.logprobs, piece.usage) async for piece in generation]
+    assert found == [(0, "ab", [one, two], usage(1, 2)), (1, "c", [three, one], usage(1, 4))]
+    assert generation.finish_reasons == ("length", "stop")
 
 
 async def test_a_piece_without_text_only_counts(generation):
@@ -96,7 +108,7 @@ async def test_what_took_no_engine_time_did_not_start(generation):
 async def test_a_failure_is_raised_after_what_was_delivered_before_it(generation):
     generation.feed(Piece(ID, "half", usage(1, 2), 10))
     generation.fail(errors.WorkerDied(worker="w", reason="exit code -9"))
-    assert await anext(generation) == "half"
+    assert (await anext(generation)).data == "half"
     with pytest.raises(errors.WorkerDied, match="exit code -9"):
         await anext(generation)
     assert (generation.progress.usage, generation.progress.device_time_us) == (usage(1, 2), 10)
@@ -107,6 +119,7 @@ async def test_a_failure_is_raised_after_what_was_delivered_before_it(generation
     [
         (Failed(ID, "prompt-too-long", "", 10, 12), errors.PromptTooLong),
         (Failed(ID, "prompt-rejected", "no"), errors.PromptRejected),
+        (Failed(ID, "parameter-rejected", "is no", param="logit_bias"), errors.ParameterOutOfRange),
         (Failed(ID, "queue-full", "", 3, 3), errors.QueueFull),
         (Failed(ID, "engine-failed", "broken"), errors.EngineFailed),
     ],
@@ -116,6 +129,8 @@ async def test_each_failure_is_raised_as_its_own_error(generation, event, expect
     with pytest.raises(expected) as caught:
         await collect(generation)
     assert type(caught.value) is expected
+    if expected is errors.ParameterOutOfRange:
+        assert (caught.value.param, str(caught.value)) == ("logit_bias", "'logit_bias' is no")
     if expected is errors.PromptTooLong:
         assert (caught.value.limit, caught.value.found) == (10, 12)
 

@@ -12,10 +12,11 @@ from tallystick.record import Gpu, Model, ProofOfCompute, Response, State
 from tallystick.verify import ReplayRefused
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.replay import replay
-from tallystick_platform.engine.rerun import call_of
+from tallystick_platform.engine.rerun import asked_of
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.protocol import Call, Finished, Piece, VersionConfig
 from tallystick_platform.tasks import TASKS
+from tallystick_platform.tasks.drawing import decode_call
 from tests.support.real_model import real_model
 from tests.support.synthetic_log import synthetic_record
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
@@ -41,17 +42,18 @@ def serve(folder, others=0, version=None, prompt=None, parameters=SAMPLED, task=
         config = EngineConfig(model=str(folder), models_dir=Path(scratch), version=version)
         engine = load_engine(config, _quiet)
     prompt = {"messages": MESSAGES} if prompt is None else prompt
-    asked = Call((1).to_bytes(16), task, TASKS[task].again(prompt, parameters))
+    given, used = TASKS[task].again(prompt, parameters)
+    asked = Call((1).to_bytes(16), task, TASKS[task].call(given, used))
     for number in range(others):
         text = "Somebody else " * number
         engine.submit(embedding(2 + number, (text,), 3) if task == "embedding" else request(2 + number, text=text))
     engine.submit(asked)
-    gathered, events = TASKS[task].gather(), []
+    gathered, events = TASKS[task].gather(given, used), []
     while engine.has_work():
         events += [event for event in engine.step() if event.request_id == asked.request_id]
     for event in events:
         if isinstance(event, Piece):
-            gathered.add(event.data)
+            gathered.add(event)
     (end,) = [event for event in events if isinstance(event, Finished)]
     model, gpu = engine.model, engine.gpu
     return replace(
@@ -64,7 +66,7 @@ def serve(folder, others=0, version=None, prompt=None, parameters=SAMPLED, task=
         gpu=Gpu(kind=gpu.kind, name=gpu.name, uuid=None, count=gpu.count, memory_bytes=gpu.memory_bytes, driver=None),
         parameters=parameters,
         prompt=prompt,
-        response=Response(outputs=gathered.outputs(end.finish_reason)),
+        response=Response(outputs=gathered.outputs(end.finish_reasons)),
         usage=end.usage,
         proof_of_compute=ProofOfCompute(class_=model.reproducibility, toploc=None),
     )
@@ -119,24 +121,21 @@ def test_another_seed_gives_another_answer(folder, record):
 
 
 def test_the_request_is_the_one_that_the_engine_had(record):
-    again = call_of(replace(record, parameters=dict(record.parameters) | {"user": "somebody"}))
+    task, given, used = asked_of(replace(record, parameters=dict(record.parameters) | {"user": "somebody"}))
     draw = {**SAMPLED, "stop": tuple(SAMPLED["stop"])}
-    assert again == replace_id(request(1, **draw), bytes(record.id))
-
-
-def replace_id(call, request_id):
-    return Call(request_id, call.task, call.body)
+    assert decode_call(task.call(given, used)) == decode_call(request(1, **draw).body)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"task": "export"}, "the task is export, and this release runs chat, completion, embedding again"),
-        ({"parameters": SAMPLED | {"logit_bias": 1}}, "the record's logit_bias "),
+        ({"parameters": SAMPLED | {"use_beam_search": True}}, "the record's use_beam_search "),
         ({"parameters": {name: value for name, value in SAMPLED.items() if name != "seed"}}, "record's parameters"),
         ({"parameters": SAMPLED | {"top_k": True}}, "record's parameters"),
         ({"parameters": SAMPLED | {"stop": (7,)}}, "record's parameters"),
-        ({"parameters": SAMPLED | {"n": 2}}, "the record's n "),
+        ({"parameters": SAMPLED | {"n": "2"}}, "the record's parameters"),
+        ({"prompt": {"messages": MESSAGES, "logit_bias": {"x": 1}}}, "the record's logit_bias"),
         ({"prompt": {}}, "the record's messages is not a list"),
         ({"prompt": None}, "the record's prompt is not in the record"),
         ({"prompt": {"messages": MESSAGES, "tools": [{"type": "function"}]}}, "the record's tools"),
@@ -147,7 +146,7 @@ def replace_id(call, request_id):
 def test_what_cannot_be_asked_again_is_refused_by_name(changes, reason):
     record = replace(synthetic_record(1), **({"parameters": SAMPLED, "prompt": {"messages": MESSAGES}} | changes))
     with pytest.raises(ReplayRefused, match=reason):
-        call_of(record)
+        asked_of(record)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from tallystick_platform.errors import (
 )
 from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
 from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
-from tallystick_platform.protocol import Sampling
+from tallystick_platform.protocol import Piece, Sampling
 from tallystick_platform.tasks.embedding import EmbeddingCall
 from tallystick_platform.tasks.embedding import decode_call as embedding_call
 from tests.support.exchange import (
@@ -60,10 +60,10 @@ class Transport:
         self.taken: list[str] = []
         self._stuck_after = stuck_after
 
-    async def __call__(self, admitted: object, text: str, counts: object) -> None:
+    async def __call__(self, admitted: object, piece: Piece, counts: object) -> None:
         if self._stuck_after is not None and len(self.taken) >= self._stuck_after:
             await asyncio.Event().wait()
-        self.taken.append(text)
+        self.taken.append(piece.data)
 
 
 async def until(condition) -> None:
@@ -303,9 +303,7 @@ async def test_a_client_that_leaves_during_the_commit_changes_nothing() -> None:
     bench.journal.hold_commit = asyncio.Event()
     line = bench.line()
     running = asyncio.create_task(line.run())
-    await until(
-        lambda: bench.dispatcher.generations != [] and bench.dispatcher.generations[0].finish_reason is not None
-    )
+    await until(lambda: bench.dispatcher.generations != [] and bench.dispatcher.generations[0].finish_reasons)
     await asyncio.sleep(0)
     line.stop(StopReason.CLIENT_GONE)
     bench.journal.hold_commit.set()

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
 from tallystick_platform.api.proofs import Proof, RecordedProof, admitted_proof, recorded_proof, withheld_headers
@@ -35,8 +36,8 @@ class Events(ABC):
         return b""
 
     @abstractmethod
-    def piece(self, piece: str | bytes, counts: Usage) -> bytes:
-        """A piece of the answer."""
+    def piece(self, part: Any, counts: Usage) -> bytes:
+        """A part of the answer, as its task reads it out of the engine's pieces."""
 
     @abstractmethod
     def last(self, recorded: Recorded, tallystick: bytes) -> bytes:
@@ -111,13 +112,11 @@ class WireReply(WatchedReply):
         else:
             await self._send_part(self._events.error(body), more=False)
 
-    async def _piece(
-        self, begun: Callable[[Ticket], Events], admitted: Admitted, piece: str | bytes, counts: Usage
-    ) -> None:
+    async def _piece(self, begun: Callable[[Ticket], Events], admitted: Admitted, part: Any, counts: Usage) -> None:
         events = self._events
         if events is None:
             events = await self._begin(begun(admitted.ticket), admitted_proof(admitted.ticket).headers())
-        await self._send_part(events.piece(piece, counts), more=True)
+        await self._send_part(events.piece(part, counts), more=True)
 
     async def _begin(self, events: Events, headers: list[Header]) -> Events:
         self._events = events

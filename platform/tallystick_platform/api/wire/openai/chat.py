@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,8 +12,9 @@ from tallystick.tasks import chat, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
-from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Count, Spelling, TextAnswer, TextBody
+from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Alternatives, Count, Spelling, TextAnswer, TextBody
 from tallystick_platform.exchange import Asked
+from tallystick_platform.tasks.chat import logprobs_of
 
 MAX_MESSAGES = 4_096
 MAX_PARTS = 1_024
@@ -65,6 +66,8 @@ class ChatBody(TextBody, frozen=True, kw_only=True):
         Meta(min_length=1, max_length=MAX_MESSAGES),
     ]
     max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Alternatives | None = None
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):
@@ -79,7 +82,7 @@ class ChatChoice(Struct, frozen=True, kw_only=True):
 
     index: int
     message: ChatMessage
-    logprobs: None
+    logprobs: dict[str, Any] | None
     finish_reason: str | None
 
 
@@ -88,13 +91,18 @@ class ChatCompletion(TextAnswer[ChatChoice], frozen=True, kw_only=True):
 
 
 def _check(asked: Asked) -> None:
-    if not any(turn["content"].strip() for turn in asked.given):
+    if not any(turn["content"].strip() for turn in asked.given.turns):
         raise BadRequest("The prompt is empty: no message holds any text.", param="messages", code="empty_prompt")
 
 
 def _choice(index: int, output: Output) -> ChatChoice:
     message = msgspec.convert(output.content, ChatMessage)
-    return ChatChoice(index=index, message=message, logprobs=None, finish_reason=output.finish_reason)
+    return ChatChoice(
+        index=index,
+        message=message,
+        logprobs=output.logprobs,  # type: ignore[arg-type]  # as its task listed them
+        finish_reason=output.finish_reason,
+    )
 
 
 SPELLING = Spelling(
@@ -103,6 +111,7 @@ SPELLING = Spelling(
     whole_name="chat.completion",
     chunk_name="chat.completion.chunk",
     choice=_choice,
+    logprobs=lambda entries, _: logprobs_of(entries),
     opening=b'"delta":{"role":"assistant","content":""}',
     before=b'"delta":{"content":',
     after=b"}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -10,7 +10,15 @@ from tallystick.record import Output
 from tallystick.tasks import completion, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress, Prompts
-from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Spelling, TextAnswer, TextBody
+from tallystick_platform.api.wire.openai.texts import (
+    EVENTS_TYPE,
+    MAX_TOKENS,
+    Alternatives,
+    Spelling,
+    TextAnswer,
+    TextBody,
+)
+from tallystick_platform.tasks.completion import logprobs_of
 
 
 class CompletionBody(TextBody, frozen=True, kw_only=True):
@@ -20,6 +28,13 @@ class CompletionBody(TextBody, frozen=True, kw_only=True):
     """
 
     prompt: Annotated[Prompts, Meta(description="A text or the ids of its tokens, by itself or in a list of one.")]
+    max_tokens: (
+        Annotated[int, Meta(ge=0, le=MAX_TOKENS, description="0 with 'echo' looks at the prompt alone.")] | None
+    ) = None
+    logprobs: Alternatives | bool | None = None
+    echo: Annotated[bool, Meta(description="Puts the prompt before the text, its tokens among 'logprobs'.")] | None = (
+        None
+    )
 
 
 class CompletionChoice(Struct, frozen=True, kw_only=True):
@@ -27,7 +42,7 @@ class CompletionChoice(Struct, frozen=True, kw_only=True):
 
     text: str
     index: int
-    logprobs: None
+    logprobs: dict[str, Any] | None
     finish_reason: str | None
 
 
@@ -36,7 +51,12 @@ class TextCompletion(TextAnswer[CompletionChoice], frozen=True, kw_only=True):
 
 
 def _choice(index: int, output: Output) -> CompletionChoice:
-    return CompletionChoice(index=index, text=str(output.content), logprobs=None, finish_reason=output.finish_reason)
+    return CompletionChoice(
+        index=index,
+        text=str(output.content),
+        logprobs=output.logprobs,  # type: ignore[arg-type]  # as its task listed them
+        finish_reason=output.finish_reason,
+    )
 
 
 SPELLING = Spelling(
@@ -45,6 +65,7 @@ SPELLING = Spelling(
     whole_name="text_completion",
     chunk_name="text_completion",
     choice=_choice,
+    logprobs=logprobs_of,
     before=b'"text":',
     silence=b'"text":""',
 )
