@@ -17,7 +17,7 @@ import uvicorn
 
 from tallystick.ids import Address, Head, Index, RecordId, to_hex
 from tallystick.receipts import HeadStatement, sign_head
-from tallystick.record import State
+from tallystick.record import Record, State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
@@ -96,6 +96,9 @@ class FakeRecords:
 
     async def entry(self, record_id: RecordId) -> StoredRecord | None:
         return next((found for found in self._all() if found.record_id == record_id), None)
+
+    async def opened(self, stored: StoredRecord) -> Record | None:
+        return next((record for record in self._journal.records if record.id == stored.record_id), None)
 
     async def list(
         self, sender: Address, *, cursor: int | None, limit: int, state: State | None, model: str | None

@@ -18,6 +18,7 @@ from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.exports import export_handlers
+from tallystick_platform.api.generations import generation_handlers
 from tallystick_platform.api.idempotency import Idempotent
 from tallystick_platform.api.ledger import ledger_handlers
 from tallystick_platform.api.loading import loading_handlers
@@ -94,6 +95,7 @@ def all_handlers(services: Services) -> list[HTTPRouteHandler]:
         *export_handlers(services),
         *download_handlers(services),
         *record_handlers(services),
+        *generation_handlers(services),
         *ledger_handlers(services),
     ]
     return [*handlers, *operation_handlers(services, handlers)]

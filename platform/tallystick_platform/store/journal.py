@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from tallystick.ids import Address, RecordId
@@ -21,6 +22,7 @@ from tallystick_platform.store import settlement
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import Counts, JournalEntry, Ticket
 from tallystick_platform.store.group import RETRY_HELD_S, Admit, AtOnce, Commit, GroupCommitter, Operation, Outcome
+from tallystick_platform.store.opening import open_record
 from tallystick_platform.store.records import Page, RecordReader, StoredRecord
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
@@ -150,6 +152,15 @@ class Journal:
         Raises: RowTampered
         """
         return await self._read(self._reader.by_id, record_id)
+
+    async def opened(self, stored: StoredRecord) -> Record | None:
+        """What a record says, or None once the key of its epoch is forgotten.
+
+        Raises: RowTampered, KeyFileError
+        """
+        sealer = self._sealer
+        opening = partial(open_record, log_id=sealer.log_id, keys=sealer.epoch_keys, blob=self._reader.blob)
+        return await self._read(opening, stored)
 
     async def is_open(self, record_id: RecordId) -> bool:
         """Whether a request of this id is admitted and not yet recorded."""

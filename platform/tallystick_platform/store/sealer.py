@@ -59,7 +59,7 @@ class Sealer:
         self._wallet = wallet
         self._auditors = tuple(auditors)
         self._auditor_ids = {auditor.key_id for auditor in auditors}
-        self._files = EpochKeyFiles(keys_dir, log_id)
+        self.epoch_keys = EpochKeyFiles(keys_dir, log_id)
         self._epoch_us = epoch_seconds * US_PER_S
         self._random = random
         self._last: EpochPlan | None = None
@@ -80,7 +80,7 @@ class Sealer:
     def resume(self, epoch: EpochPlan | None) -> None:
         """Take up where the journal's last epoch row stands; None for a new journal. Repeatable."""
         self._last = epoch
-        self._key = None if epoch is None or epoch.closed else self._files.load(epoch.number)
+        self._key = None if epoch is None or epoch.closed else self.epoch_keys.load(epoch.number)
 
     def epoch_due(self, now_us: int) -> bool:
         """Whether another epoch must be adopted: none is open, its key is lost, its time is over, or the auditors changed."""
@@ -95,7 +95,7 @@ class Sealer:
 
         Raises: KeyFileError
         """
-        key = self._files.create(Epoch(self.epoch + 1))
+        key = self.epoch_keys.create(Epoch(self.epoch + 1))
         wraps = tuple(wrap_epoch_key(key, auditor) for auditor in self._auditors)
         return EpochPlan(number=Epoch(key.epoch), first_index=next_index, wraps=wraps, opened_at=now_us)
 
@@ -108,9 +108,9 @@ class Sealer:
 
         Raises: KeyFileError
         """
-        for held in self._files.held():
+        for held in self.epoch_keys.held():
             if held < epoch:
-                self._files.erase(held)
+                self.epoch_keys.erase(held)
         self._drafts = {held: cipher for held, cipher in self._drafts.items() if held >= epoch}
 
     def seal(self, record: Record, index: Index) -> SealedRecord:
@@ -153,7 +153,7 @@ class Sealer:
     def _draft_cipher(self, epoch: Epoch) -> AESGCM:
         cipher = self._drafts.get(epoch)
         if cipher is None:
-            key = self._key if self._key is not None and epoch == self.epoch else self._files.load(epoch)
+            key = self._key if self._key is not None and epoch == self.epoch else self.epoch_keys.load(epoch)
             if key is None:
                 raise EpochKeyMissing(epoch=epoch)
             cipher = self._drafts[epoch] = AESGCM(hkdf_expand(key.secret, DRAFT_INFO + self.log_id))
