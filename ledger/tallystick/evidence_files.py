@@ -7,7 +7,8 @@ with the proofs that came with it. How a file is formatted makes no difference, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -20,7 +21,7 @@ from tallystick.receipts import SIGNED_KINDS, Signed, SignedAdmission, SignedRec
 from tallystick.record import REQUEST_SALT_BYTES
 from tallystick.sealing import response_salt
 from tallystick.strict_json import read_json, without_bom
-from tallystick.tasks import Received, holds_outcome, received_answer, received_stream
+from tallystick.tasks import Received, holds_outcome, received_answer, received_body, received_stream
 
 MAX_FILE_BYTES: Final = 33_554_432
 """Of a saved answer, the largest of these files; a bundle has less."""
@@ -30,6 +31,7 @@ DONE: Final = "[DONE]"
 
 _BUNDLE_MEMBERS: Final = frozenset(("attestation", "evidence"))
 _PROOFS: Final = ("receipt", "admission", "record_secret", "request_salt")
+_SIGNED: Final = ("receipt", "admission")
 _LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
 
 
@@ -70,6 +72,42 @@ def recognise(data: bytes) -> Recognised:
     if not isinstance(document, dict):
         raise EvidenceFileError("is JSON, but not an object: no bundle, receipt or answer")
     return _object(document, len(data))
+
+
+def headed_answer(body: bytes, headers: Iterable[tuple[str, str]]) -> SavedAnswer:
+    """An answer whose body is a sound, a picture or captions: its proofs came in its headers.
+
+    Raises: AnswerError where the headers hold no proof, or the body is nothing that is known here.
+    """
+    found = {name.lower(): value.strip() for name, value in headers}
+    proofs: dict[str, object] = {}
+    for name in _PROOFS:
+        value = found.get(f"x-tallystick-{name.replace('_', '-')}")
+        if value is not None:
+            proofs[name] = _header_json(name, value) if name in _SIGNED else value
+    return _saved(proofs, received_body(found.get("content-type", ""), body), streamed=False)
+
+
+def read_headers(data: bytes) -> list[tuple[str, str]]:
+    """The headers that a tool wrote down (`curl -D FILE`): of several answers, the last one's.
+
+    Raises: EvidenceFileError.
+    """
+    try:
+        text = data.decode("ascii").replace("\r\n", "\n").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise EvidenceFileError("holds no headers of an answer") from error
+    lines = text.rpartition("\n\n")[2].split("\n")
+    if not lines[0].startswith("HTTP/"):
+        raise EvidenceFileError("holds no headers of an answer")
+    return [(name, value) for name, _, value in (line.partition(":") for line in lines[1:])]
+
+
+def _header_json(name: str, value: str) -> object:
+    try:
+        return read_json(urlsafe_b64decode(value + "=" * (-len(value) % 4)), MAX_FILE_BYTES)
+    except (JsonError, ValueError) as error:
+        raise AnswerError(f"x-tallystick-{name}", "is not base64url of JSON") from error
 
 
 def response_hash_received(saved: SavedAnswer) -> bytes:

@@ -246,6 +246,9 @@ class Settings(BaseSettings):
         description="Time from an export's request to its end; what is not done by then is given up, and recorded so.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1_024, le=MAX_BODY_BYTES, description="Largest request body.")
+    max_media_bytes: int = Field(
+        MAX_BODY_BYTES, ge=1_024, le=MAX_BODY_BYTES, description="The same for a form with a file, such as a sound."
+    )
     max_concurrent_requests: int = Field(256, ge=1, le=100_000, description="Requests admitted at the same time.")
     max_concurrent_per_token: int = Field(
         128, ge=1, le=100_000, description="Requests of one token admitted at the same time."
@@ -256,7 +259,7 @@ class Settings(BaseSettings):
 
     model: str = Field(
         "demo",
-        description="What the worker serves: `demo` or `demo-embedding` (packaged models), or a folder with a Hugging Face model.",
+        description="What the worker serves: `demo`, `demo-embedding` or `demo-transcription` (packaged models), or a folder with a model.",
     )
     model_signatures: Literal["required", "warn", "off"] = Field(
         "warn",

@@ -49,6 +49,7 @@ OTHER_TOKEN = "tsk_other"
 AUTH = {"authorization": f"Bearer {TOKEN}"}
 OTHER = Principal(token_id="tok-2", name="other", address=Address(b"\x77" * 20))
 MAX_BODY_BYTES = 65_536
+MAX_MEDIA_BYTES = 262_144
 HEAD = HeadStatement(log_id=LOG_ID, entries=4, size=3, head=Head(b"\x01" * 32), time=1_760_000_000)
 
 
@@ -298,6 +299,7 @@ class Api(Bench):
             ),
             random=self.random,
             max_body_bytes=MAX_BODY_BYTES,
+            max_media_bytes=MAX_MEDIA_BYTES,
             request_timeout_s=request_timeout_s,
         )
         self.app = create_api(self.services)

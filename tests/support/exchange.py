@@ -34,7 +34,7 @@ from tallystick_platform.exchange import Asked, Deliver, Exchange, HttpFacts, Li
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.protocol import Call, GpuInfo, ModelInfo, Piece
 from tallystick_platform.store.entries import JournalEntry, Ticket
-from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
+from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING, TASKS
 from tallystick_platform.tasks.drawing import TextCall, decode_call
 
 WRITER = Wallet(bytes(31) + b"\x07")
@@ -70,7 +70,7 @@ MODEL = ModelInfo(
     id="test/model",
     version="1",
     task="chat",
-    tasks=("chat", "completion", "embedding"),
+    tasks=tuple(TASKS),
     weights_digest=b"\x33" * 32,
     engine="scripted",
     engine_version="1",

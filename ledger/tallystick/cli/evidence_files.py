@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from tallystick.bundle import Bundle
 from tallystick.cli.output import read_file
 from tallystick.errors import EvidenceFileError
-from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer, recognise
+from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer, headed_answer, read_headers, recognise
 from tallystick.receipts import SignedErasure, SignedHead
 from tallystick.strict_json import read_json
 from tallystick.verify import Message
+
+MAX_HEADERS_BYTES: Final = 65_536
 
 
 def load(path: Path) -> Recognised:
@@ -26,6 +29,17 @@ def load(path: Path) -> Recognised:
         raise click.ClickException(f"{path} {error}") from error
 
 
+def load_headed(path: Path, headers: Path) -> SavedAnswer:
+    """Read an answer that is no JSON, and the headers that came with it.
+
+    Raises: ClickException; AnswerError.
+    """
+    try:
+        return headed_answer(read_file(path, MAX_FILE_BYTES), read_headers(read_file(headers, MAX_HEADERS_BYTES)))
+    except EvidenceFileError as error:
+        raise click.ClickException(f"{headers} {error}") from error
+
+
 def load_bundle(path: Path) -> Bundle:
     """Read an evidence bundle."""
     found = load(path)
@@ -36,7 +50,11 @@ def load_bundle(path: Path) -> Bundle:
 
 def load_messages(path: Path) -> list[Message]:
     """Read what the writer signed: by itself, in a saved answer, or in a bundle."""
-    found = load(path)
+    return messages_of(load(path), path)
+
+
+def messages_of(found: Recognised, path: Path) -> list[Message]:
+    """The same of a file that was read. Raises: ClickException where nothing in it is signed."""
     if isinstance(found, Bundle):
         messages: list[Message] = [] if found.evidence.receipt is None else [found.evidence.receipt]
     elif isinstance(found, SavedAnswer):

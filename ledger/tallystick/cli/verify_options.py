@@ -78,6 +78,13 @@ def verify_options(command: F) -> F:
             metavar="FILE",
             help="With a saved answer: the body of the request as it was sent.",
         ),
+        click.option(
+            "--headers",
+            "answer_headers",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="With an answer that is a sound or captions: the headers that came with it, as `curl -D FILE` writes them.",
+        ),
         blobs_option,
         click.option(
             "--erasures",

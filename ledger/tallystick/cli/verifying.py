@@ -12,7 +12,15 @@ from click.core import ParameterSource
 
 from tallystick.bundle import Bundle
 from tallystick.chain import LedgerReader, Transport, load_artifact
-from tallystick.cli.evidence_files import kind_of, load, load_erasures, load_head, load_messages
+from tallystick.cli.evidence_files import (
+    kind_of,
+    load,
+    load_erasures,
+    load_head,
+    load_headed,
+    load_messages,
+    messages_of,
+)
 from tallystick.cli.model_folder import open_model
 from tallystick.cli.options import (
     load_auditor_keys,
@@ -57,6 +65,7 @@ Examples:
   tallystick verify --trust work --rpc https://node.example --receipt receipt.json
   tallystick verify evidence.json --trust work
   tallystick verify answer.json --request body.json --rpc https://node.example --writer 0x..
+  tallystick verify answer.srt --headers headers.txt --trust work
   tallystick verify --model ./model evidence.json --trust work --replay
 """
 
@@ -107,12 +116,13 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
     if path is None:
         if any(options[name] for name in ("model", "manifest", "base", "export_file", "replay")):
             raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
-        if options["sent_body"] is not None:
-            raise click.UsageError("--request is for a saved answer, FILE")
+        if options["sent_body"] is not None or options["answer_headers"] is not None:
+            raise click.UsageError("--request and --headers are for a saved answer, FILE")
         verdicts = [_verify_log(known, options)]
     else:
         _refuse_log_options(ctx)
-        found = load(path)
+        headers = options["answer_headers"]
+        found = load(path) if headers is None else load_headed(path, headers)
         if not isinstance(found, Bundle) and options["model"]:
             raise click.UsageError(f"a model folder is held against one record's evidence; {path} is {kind_of(found)}")
         verdicts = _verify_file(ctx, path, found, known, options)
@@ -208,7 +218,7 @@ def _verify_file(
                 folder = replace(folder, exported=export.subject.exported)
         blobs = _blobs(options, beside=path)
         return [verify_bundle(found, transport, folder, vouch=vouch, blobs=blobs), *verdicts]
-    messages = load_messages(path)
+    messages = messages_of(found, path)
     domain, log_id = messages[0].domain, log_of(messages[0])
     _require_same_log(ctx, domain, log_id, options)
     vouch = known.vouch(log_id, domain.chain_id)

@@ -92,7 +92,8 @@ class Endpoint:
 
     `path` in Litestar's spelling; several are forms of one. `answers` by status: a struct is sent as JSON, text names the media type of
     other content, None is no content, and a tuple holds what may be sent instead of each other. `query`, `headers` and `sends` have the
-    parameters of the request and the headers of the answer as fields. `errors` are what it may answer beside what every endpoint may.
+    parameters of the request and the headers of the answer as fields.
+    `form`: the body is one with files. `errors` are what it may answer beside what every endpoint may.
     `public`: no token is asked for. `error` is the shape of what it refuses.
     """
 
@@ -103,6 +104,7 @@ class Endpoint:
     query: type[Struct] | None = None
     headers: type[Struct] | None = None
     body: type[Struct] | str | None = None
+    form: bool = False
     sends: type[Struct] | None = None
     errors: tuple[type[PlatformError], ...] = ()
     public: bool = False

@@ -55,7 +55,8 @@ class Idempotent:
     async def _once(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, key: str) -> None:
         services = self._services
         token_id = (await principal_of(scope["headers"], services.authenticator)).token_id
-        body = await read_raw(scope, receive, limit_bytes=services.max_body_bytes, limit_s=services.request_timeout_s)
+        limit = max(services.max_body_bytes, services.max_media_bytes)  # its handler holds it to its own
+        body = await read_raw(scope, receive, limit_bytes=limit, limit_s=services.request_timeout_s)
         request = _digest(scope, body)
         name = services.answers.name(token_id, key)
         if name in self._under_way:

@@ -24,6 +24,7 @@ VERSION = "0.1.0"
 REF = "#/components/schemas/{name}"
 INTERNAL = "The server failed. Quote the request id."
 BINARY = {"type": "string", "format": "binary"}
+JSON, FORM = "application/json", "multipart/form-data"
 STATUSES = {304: "You have it already.", 503: "Not now."}
 
 _JSON_TYPES: Final[Mapping[type, str]] = {str: "string", bool: "boolean", dict: "object"}
@@ -96,7 +97,8 @@ def _operation(endpoint: Endpoint, shapes: Shapes) -> Schema:
         "responses": dict(sorted(responses.items())),
     }
     if endpoint.body is not None:
-        operation["requestBody"] = {"required": True, "content": shapes.content(endpoint.body)}
+        kind = FORM if endpoint.form else JSON
+        operation["requestBody"] = {"required": True, "content": shapes.content(endpoint.body, kind)}
     if endpoint.public:
         operation["security"] = []
     return operation
@@ -136,8 +138,8 @@ class Shapes:
     def __init__(self) -> None:
         self.components: Schema = {}
 
-    def content(self, kinds: Any) -> Schema:
-        """What a body may hold: a type is JSON, text names another media type."""
+    def content(self, kinds: Any, structs: str = JSON) -> Schema:
+        """What a body may hold: a type is JSON unless `structs` says otherwise, text names another media type."""
         found: Schema = {}
         for kind in kinds if isinstance(kinds, tuple) else (kinds,):
             if isinstance(kind, str):
@@ -145,7 +147,10 @@ class Shapes:
             else:
                 [schema], components = msgspec.json.schema_components((kind,), ref_template=REF)
                 self._add(components)
-                found["application/json"] = {"schema": schema}
+                found.setdefault(structs, {"schema": {"anyOf": []}})["schema"]["anyOf"].append(schema)
+        for one in found.values():
+            if len(options := one["schema"].get("anyOf", ())) == 1:
+                one["schema"] = options[0]
         return found
 
     def parameters(self, place: str, kind: type[Struct] | None) -> list[Schema]:

@@ -155,6 +155,10 @@ class RecordedProof:
             )
         )
 
+    def all_headers(self) -> list[Header]:
+        """The same, and what opens the record: for an answer whose body has no place for it."""
+        return [*self.headers(), (b"x-tallystick-record-secret", self.shown.record_secret.encode())]
+
     def tallystick(self) -> bytes:
         """The `tallystick` object of an answer, as JSON."""
         return encode_json(self.shown)

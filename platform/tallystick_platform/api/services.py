@@ -158,4 +158,5 @@ class Services:
     provider: Callable[[str], ProviderView]
     random: Callable[[int], bytes]
     max_body_bytes: int
+    max_media_bytes: int
     request_timeout_s: float

@@ -51,6 +51,7 @@ class Service:
             provider=self._provider,
             random=RandomPool(),
             max_body_bytes=running.settings.max_body_bytes,
+            max_media_bytes=running.settings.max_media_bytes,
             request_timeout_s=running.settings.request_timeout_s,
         )
 

@@ -39,7 +39,11 @@ def model() -> None:
 @json_option
 @reports_errors
 def add(as_json: bool, **options: object) -> None:
-    """Register a model. SOURCE is a folder, a .gguf, .onnx or .skops file, hf:OWNER/NAME[@REVISION], a URL, `demo` or `demo-embedding`."""
+    """Register a model.
+
+    SOURCE is a folder, a .gguf, .onnx or .skops file, hf:OWNER/NAME[@REVISION], a URL, or a packaged model: `demo`, `demo-embedding` or
+    `demo-transcription`.
+    """
     from tallystick_platform.cli.models import Wanted
     from tallystick_platform.cli.models import add as run
 

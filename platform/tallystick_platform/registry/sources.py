@@ -17,7 +17,7 @@ from tallystick.ids import Address
 from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
 from tallystick_platform.formats.gguf_file import read_header
-from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, PACKAGED
+from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, DEMO_TRANSCRIPTION, PACKAGED
 from tallystick_platform.registry.conversion import converted, packaged_file
 from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
@@ -94,6 +94,23 @@ class PackagedEncoder:
         folder = packaged_file(DEMO_EMBEDDING).parent
         LocalFolder(path=folder).bring(staged, registry, viewer, progress)
         return Brought(source={"kind": DEMO_EMBEDDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedTranscriber:
+    """`demo-transcription`, the weights of a packaged Whisper. They are converted once."""
+
+    @property
+    def name(self) -> str:
+        """As its publisher calls it."""
+        return PACKAGED[DEMO_TRANSCRIPTION].name
+
+    def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:  # noqa: ARG002
+        """Convert it, and take the converted files as they lie."""
+        registry.folders.need(_file(packaged_file(DEMO_TRANSCRIPTION)).st_size)
+        folder = converted(DEMO_TRANSCRIPTION, registry.folders.store.parent, progress)
+        link_files(files_below(folder), staged.folder)
+        return Brought(source={"kind": DEMO_TRANSCRIPTION}, licence=PACKAGED[DEMO_TRANSCRIPTION].licence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +308,8 @@ def name_from(text: str) -> str:
 
 def packaged_source(model: str) -> Source:
     """A packaged model by its name. Requires: one of PACKAGED."""
+    if model == DEMO_TRANSCRIPTION:
+        return PackagedTranscriber()
     return GgufFile(model=model) if model == DEMO else PackagedEncoder()
 
 

@@ -53,13 +53,14 @@ class Question:
     """A request as its wire read it, and how the answer is written.
 
     `reader` names what reads the request out of its record again. `whole` writes the answer from its record and the proof of that;
-    `events` begins a stream, None where the answer is to be sent whole.
+    `events` begins a stream, None where the answer is to be sent whole. An answer that is no JSON carries its proof in headers alone.
     """
 
     asked: Asked
     reader: str
     whole: Callable[[Recorded, Proof], bytes]
     events: Callable[[Ticket], Events] | None = None
+    content_type: bytes = JSON
 
 
 class WireReply(WatchedReply):
@@ -98,8 +99,10 @@ class WireReply(WatchedReply):
     async def _send_answer(self, recorded: Recorded, proof: RecordedProof) -> None:
         """Send the recorded answer, or what of it was not sent yet."""
         if self._question.events is None:
-            headers = [*proof.headers(), (b"server-timing", server_timing(recorded))]
-            await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, proof.shown))
+            question = self._question
+            shown = proof.headers() if question.content_type == JSON else proof.all_headers()
+            headers = [*shown, (b"server-timing", server_timing(recorded))]
+            await send_whole(self._send, 200, question.content_type, headers, question.whole(recorded, proof.shown))
         else:
             events = self._events or await self._begin(self._question.events(recorded.ticket), proof.headers())
             await self._send_part(events.last(recorded, proof.tallystick()), more=False)

@@ -87,7 +87,7 @@ class Wire(ABC):
     """One way of asking models over HTTP.
 
     `routes` are the addresses that it is served at, in Litestar's spelling. `name`, `summary`, `body` and `answers` are what the
-    description says of it, as `Endpoint` takes them.
+    description says of it, as `Endpoint` takes them. `form`: its bodies are forms with files.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Wire(ABC):
     summary: str
     body: type[Struct] | str
     answers: type[Struct] | str | tuple[type[Struct] | str, ...]
+    form: bool = False
 
     @abstractmethod
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
@@ -116,7 +117,8 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         headers = scope["headers"]
         principal = await principal_of(headers, services.authenticator)
         timeout_s = timeout_of(headers, services.request_timeout_s)
-        body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=timeout_s)
+        limit_bytes = services.max_media_bytes if wire.form else services.max_body_bytes
+        body = await read_body(scope, request.receive, limit_bytes=limit_bytes, limit_s=timeout_s)
         question = wire.read(scope["path"], headers, body)
         http = received(scope, body, reader=question.reader, streamed=question.events is not None)
 
@@ -135,6 +137,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         {200: wire.answers},
         headers=AskingHeaders,
         body=wire.body,
+        form=wire.form,
         sends=AnswerHeaders,
         errors=ERRORS,
         error=wire.error,

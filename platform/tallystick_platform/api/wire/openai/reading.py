@@ -25,7 +25,7 @@ from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest, quoted
-from tallystick_platform.api.replies import encode_json, native_error
+from tallystick_platform.api.replies import JSON, encode_json, native_error
 from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire
@@ -66,7 +66,7 @@ class OpenAiAddress(Wire, Generic[B]):
 
     `body` has the members that act; `neutral` is what others may say, and `within` what those inside of the subject may say that a model is
     not given. `read_members` is the auditor's reader; `check` refuses what else this wire does not take. `whole` and `events` write
-    the answer.
+    the answer; what `whole` gives as bytes is of the `content_type`.
     """
 
     task: Task[Any, Any]
@@ -77,11 +77,19 @@ class OpenAiAddress(Wire, Generic[B]):
     within: Mapping[str, Neutral] = field(default_factory=dict)
     read_members: Callable[[Mapping[str, Value]], Reading]
     check: Callable[[Asked], None] = lambda _: None
-    whole: Callable[[B, Recorded, Proof], Struct]
+    whole: Callable[[B, Recorded, Proof], Struct | bytes]
     events: Callable[[B, Ticket], Events] | None = None
+    content_type: Callable[[B], bytes] = lambda _: JSON
 
-    def read(self, _path: str, _headers: Headers, body: bytes) -> Question:
-        members = read_object(body)
+    def members(self, _headers: Headers, body: bytes) -> dict[str, Any]:
+        """The members of a body. Raises: BadRequest, RequestError."""
+        return read_object(body)
+
+    def read(self, _path: str, headers: Headers, body: bytes) -> Question:
+        try:
+            members = self.members(headers, body)
+        except RequestError as error:
+            raise self._refused(error) from error
         for name, value in members.items():
             if name not in self.body.__struct_fields__:
                 _check_neutral(quoted(name), value, self.neutral.get(name))
@@ -94,8 +102,9 @@ class OpenAiAddress(Wire, Generic[B]):
         return Question(
             asked=question,
             reader=self.reader,
-            whole=lambda recorded, proof: encode_json(self.whole(asked, recorded, proof)),
+            whole=lambda recorded, proof: _written(self.whole(asked, recorded, proof)),
             events=partial(self.events, asked) if self.events is not None and asked.streams else None,
+            content_type=self.content_type(asked),
         )
 
     def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
@@ -111,6 +120,10 @@ class OpenAiAddress(Wire, Generic[B]):
         return BadRequest(
             f"Invalid value for '{where or 'body'}': it {error.reason}.", param=where or None, code="invalid_value"
         )
+
+
+def _written(answer: Struct | bytes) -> bytes:
+    return answer if isinstance(answer, bytes) else encode_json(answer)
 
 
 def refusal(param: str, neutral: Neutral | None) -> BadRequest:

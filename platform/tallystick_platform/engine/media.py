@@ -1,0 +1,60 @@
+"""Models of sound, pictures and tables: which of them a folder holds, loaded as a kind of the one-shot engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tallystick_platform.engine import causal
+from tallystick_platform.engine.kind import Kind
+from tallystick_platform.engine.prompt import load_tokenizer
+from tallystick_platform.formats.report import Task
+from tallystick_platform.formats.tasks import task_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A kind with what records say of it. `exact`: the same machine gives the same bits again."""
+
+    kind: Kind
+    engine: str
+    engine_version: str
+    task: str
+    exact: bool
+    context_length: int
+
+
+Loader = Callable[[Path, torch.dtype, torch.device], Loaded]
+
+
+def media_loader(folder: Path) -> Loader | None:
+    """How a folder is loaded; None where it is for nothing of this. Raises: ModelUnusable."""
+    return LOADERS.get(_task(folder))
+
+
+def _task(folder: Path) -> Task:
+    config = folder / "config.json"
+    if not config.is_file():
+        return Task.OTHER
+    return task_of(causal.read_json(config, causal.MAX_CONFIG_BYTES), chat_template=False, sentence_encoder=False)
+
+
+def _transcription(folder: Path, dtype: torch.dtype, device: torch.device) -> Loaded:
+    from tallystick_platform.engine import transcriber
+    from tallystick_platform.tasks import TRANSCRIPTION
+
+    kind = transcriber.load_transcriber(folder, load_tokenizer(folder), dtype, device)
+    return Loaded(
+        kind=kind,
+        engine=transcriber.ENGINE_NAME,
+        engine_version=causal.engine_version(),
+        task=TRANSCRIPTION.name,
+        exact=dtype is torch.float32 and device.type == "cpu",
+        context_length=kind.longest_prompt,
+    )
+
+
+LOADERS: Mapping[Task, Loader] = {Task.TRANSCRIPTION: _transcription}
