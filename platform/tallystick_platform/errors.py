@@ -360,6 +360,7 @@ class ParameterOutOfRange(PlatformError, status=400, code="invalid_value"):
     def __init__(self, *, param: str, reason: str) -> None:
         super().__init__(f"'{param}' {reason}")
         self.param = param
+        self.reason = reason
 
 
 class TaskNotServed(PlatformError, status=400, code="task_not_served", param="model"):

@@ -4,10 +4,11 @@ The service fills a record's prompt, system instructions and parameters with wha
 auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked. The part
 of a prompt that a model is given follows one rule for each task, for the service and for a replay alike.
 
-- `chat`, `completion`, `embedding`, `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given,
-  and the outputs of an answer.
-- `reading`: what a reader gives, and how it takes requests apart.
-- `answers`: what a client received, and how the pieces of a stream are joined.
+- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `exports`: one module for each
+  task: its reader, named `task/wire/version`, what a model is given, and the outputs of an answer.
+- `reading`: what a reader gives, and how it takes requests apart. `forms`: requests that are forms with files.
+- `answers`: what a client received, and how the pieces of a stream are joined. `media`: answers that are sounds or pictures.
+- `structure`: the form that an answer must have.
 - `neutral`: what clients send that changes nothing, so that services take it and a replay runs without it.
 - `comparison`: where a record and a reading of its request disagree.
 """
@@ -18,12 +19,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-from tallystick.errors import RequestError
+from tallystick.errors import AnswerError, RequestError
 from tallystick.record import Output
-from tallystick.tasks import chat, completion, embedding, exports
+from tallystick.tasks import (
+    chat,
+    classification,
+    completion,
+    embedding,
+    entities,
+    exports,
+    rerank,
+    transcription,
+    translation,
+)
 from tallystick.tasks.answers import Received, fault_in, joined, object_at
 from tallystick.tasks.chat import chat_output
 from tallystick.tasks.comparison import Disagreement, disagreements
+from tallystick.tasks.media import media_outputs
 from tallystick.tasks.reading import Reading
 
 Reader: TypeAlias = Callable[[str, str, "str | None", bytes], Reading]
@@ -32,6 +44,11 @@ READERS: Final[Mapping[str, Reader]] = {
     chat.READER: chat.read,
     completion.READER: completion.read,
     embedding.READER: embedding.read,
+    rerank.READER: rerank.read,
+    classification.READER: classification.read,
+    entities.READER: entities.read,
+    translation.READER: translation.read,
+    transcription.READER: transcription.read,
     exports.EXPORT_READER: exports.read_export,
     exports.DOWNLOAD_READER: exports.read_download,
     exports.FILES_READER: exports.read_files,
@@ -41,10 +58,29 @@ _POSTED: Final[Mapping[str, Reader]] = {
     chat.TARGET: chat.read,
     completion.TARGET: completion.read,
     embedding.TARGET: embedding.read,
+    rerank.TARGET: rerank.read,
+    classification.TARGET: classification.read,
+    translation.TARGET: translation.read,
 }
 
 COMPLETION_OBJECT: Final = "text_completion"
 EMBEDDING_OBJECT: Final = "embedding"
+_BY_OBJECT: Final[Mapping[str, Callable[[Mapping[str, object]], list[Output]]]] = {
+    COMPLETION_OBJECT: completion.outputs_received,
+    rerank.OBJECT: rerank.outputs_received,
+    classification.OBJECT: classification.outputs_received,
+    entities.OBJECT: entities.outputs_received,
+    translation.OBJECT: translation.outputs_received,
+    transcription.OBJECT: transcription.outputs_received,
+}
+"""How answers that are sent whole are read, by their member `object`."""
+_BY_TYPE: Final[Mapping[str, Callable[[str], list[Output]]]] = {
+    "text/plain": transcription.text_received,
+    "application/x-subrip": transcription.srt_received,
+    "text/vtt": transcription.vtt_received,
+}
+"""How answers that are no JSON are read, by their content type."""
+_MEDIA: Final = ("audio/", "image/")
 
 
 def read(reader: str, method: str, target: str, content_type: str | None, body: bytes) -> Reading:
@@ -71,7 +107,12 @@ def usual_target(body: bytes) -> str:
 
 def holds_outcome(document: Mapping[str, object]) -> bool:
     """Whether an answer, or an event of a stream, is one of a task whose outcome `received_answer` or `received_stream` knows."""
-    return "choices" in document or isinstance(document.get("error"), dict) or _holds_embeddings(document)
+    return (
+        "choices" in document
+        or document.get("object") in tuple(_BY_OBJECT)
+        or isinstance(document.get("error"), dict)
+        or _holds_embeddings(document)
+    )
 
 
 def received_answer(document: object) -> Received:
@@ -85,6 +126,24 @@ def received_answer(document: object) -> Received:
     return Received(outputs=() if error is not None else tuple(_outputs(answer)), error=error, whole=True)
 
 
+def received_body(content_type: str, body: bytes) -> Received:
+    """The outcome in an answer that is no JSON: its content type tells what it is.
+
+    Raises: AnswerError if it is no such answer.
+    Source: SPEC 7.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith(_MEDIA):
+        return Received(outputs=media_outputs(kind, [body]), error=None, whole=True)
+    if kind not in _BY_TYPE:
+        raise AnswerError("content_type", f"is {kind!a:.60}, of which nothing is known here")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise AnswerError("body", "is not UTF-8") from error
+    return Received(outputs=tuple(_BY_TYPE[kind](text)), error=None, whole=True)
+
+
 def received_stream(events: Sequence[object]) -> Received:
     """The outcome in the events of a stream, without its closing `[DONE]`: the pieces joined.
 
@@ -96,8 +155,9 @@ def received_stream(events: Sequence[object]) -> Received:
 
 
 def _outputs(answer: Mapping[str, object]) -> list[Output]:
-    if answer.get("object") == COMPLETION_OBJECT:
-        return completion.outputs_received(answer)
+    named = answer.get("object")
+    if isinstance(named, str) and named in _BY_OBJECT:
+        return _BY_OBJECT[named](answer)
     if _holds_embeddings(answer):
         return embedding.outputs_received(answer)
     return chat.outputs_received(answer)
@@ -121,6 +181,7 @@ __all__ = [
     "chat_output",
     "holds_outcome",
     "received_answer",
+    "received_body",
     "received_stream",
     "usual_target",
 ]

@@ -1,8 +1,9 @@
 """Engines: what computes an answer, inside a worker process. The API process imports nothing of it but `cpu`.
 
 - `interface`: what an engine is. `constant`: the engine without a model, for tests and for measuring everything else.
-- `audit`: the engine of chat and completion, on torch; read its `step()` first. `scheduler` decides what runs, `sampler` draws, `text`
-  turns tokens into text that may be shown, `stops` ends it at a stop string; a `sequence` is one request on its way. What computes is
+- `audit`: the engine of chat and completion, on torch; read its `step()` first. `scheduler` decides what runs, `shaping` changes logits
+  as a request asks, `forms` hold an answer to JSON, an expression or a grammar, `sampler` draws, `text` turns tokens into text that may be
+  shown, `stops` ends it at a stop string, `shown` has its tokens with their probabilities; a `sequence` is one request on its way. What computes is
   a `forward`: `llama`, written out over `linear`, or `causal`, the transformers library's own.
 - `oneshot`: the engine of requests that are lists of inputs, each computed once; a `kind` says what an input is and how it is computed:
   `encoder` makes vectors of texts.

@@ -7,24 +7,28 @@ cannot change (float32; checked at load on the very machine), engine time measur
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import structlog
+from torch import Tensor
 
 from tallystick_platform.engine.chat_template import ChatTemplate
+from tallystick_platform.engine.forms import Forms
 from tallystick_platform.engine.forward import Forward
 from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite, Sampler
 from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
-from tallystick_platform.engine.sequence import Sequence
+from tallystick_platform.engine.sequence import Choice, Sequence
+from tallystick_platform.engine.shaping import Shaping
+from tallystick_platform.engine.shown import TokenNames
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.engine.text import TextStream
-from tallystick_platform.errors import PromptRejected, PromptTooLong
-from tallystick_platform.protocol import Call, Failed, GpuInfo, ModelInfo, Started, StepEvent
-from tallystick_platform.tasks.drawing import TextCall, decode_call
+from tallystick_platform.errors import ParameterOutOfRange, PromptRejected, PromptTooLong
+from tallystick_platform.protocol import Call, Failed, GpuInfo, ModelInfo, Started, StepEvent, TokenEntry
+from tallystick_platform.tasks.drawing import TextCall, choice_seed, decode_call
 
 ENGINE_NAME = "tallystick-audit"
 ENGINE_VERSION = "2"
@@ -32,17 +36,21 @@ ADMIT_CHARS_PER_STEP = 65_536  # tokenizing this much takes about as long as one
 COMPUTING = (RuntimeError, IndexError, NotFinite)
 """What a computation may end with: it costs the requests in it, and not the worker."""
 
+Row = tuple[Sequence, Choice]
+
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextCodec:
-    """The model's way between text and tokens. Without a template it knows no turns."""
+    """The model's way between text and tokens. Without a template it knows no turns. `special` tokens have names and no text."""
 
     template: ChatTemplate | None
     prompt: TextEncoder
     token_bytes: list[bytes]
     end_tokens: frozenset[int]
+    special: Mapping[int, str]
+    forms: Forms
     strips_first_space: bool = False
 
 
@@ -84,7 +92,7 @@ class AuditEngine:
         """End a request with what it has. Text that a stop string might still have swallowed is dropped."""
         sequence = self._scheduler.remove(request_id)
         if sequence is not None:
-            self._pending.append(sequence.finished("cancelled"))
+            self._pending.append(sequence.cancelled())
 
     def has_work(self) -> bool:
         """Whether another step would do anything."""
@@ -101,8 +109,9 @@ class AuditEngine:
         plan = self._scheduler.plan()
         for piece in plan.pieces:
             self._prefill(piece, events)
-        for first in range(0, len(plan.decode), self.rows):
-            self._decode(plan.decode[first : first + self.rows], events)
+        rows = [(sequence, choice) for sequence in plan.decode for choice in sequence.running]
+        for first in range(0, len(rows), self.rows):
+            self._decode(rows[first : first + self.rows], events)
         return events
 
     def _admit(self, events: list[StepEvent]) -> None:
@@ -143,17 +152,50 @@ class AuditEngine:
             return Failed(sequence.request_id, "engine-failed", "the worker does not understand the request")
         if len(prompt) > limit:
             return Failed(sequence.request_id, "prompt-too-long", "the prompt is too long", limit, len(prompt))
-        draw = asked.draw
         sequence.prompt, sequence.prompt_size = prompt, len(prompt)
         # The last token that is sampled is never fed back, so it needs no room.
-        sequence.capacity = min(len(prompt) + max(1, draw.max_tokens) - 1, self.model.context_length)
-        sequence.max_tokens = draw.max_tokens
-        sequence.sampler = Sampler(temperature=draw.temperature, top_p=draw.top_p, top_k=draw.top_k, seed=draw.seed)
-        # A conversation's answer begins anew, and a completion goes on after the last word of its prompt.
-        strips = self._codec.strips_first_space and asked.turns is not None
-        sequence.stream = TextStream(self._codec.token_bytes, strips=strips)
-        sequence.stops = StopScanner(draw.stop)
+        sequence.capacity = min(len(prompt) + max(1, asked.draw.max_tokens) - 1, self.model.context_length)
+        try:
+            self._begin(sequence, asked)
+        except ParameterOutOfRange as error:
+            return _rejected(sequence, error)
         return None
+
+    def _begin(self, sequence: Sequence, asked: TextCall) -> None:
+        """Its answers, at their beginnings. Raises: ParameterOutOfRange for what this model does not know or cannot keep to."""
+        draw, codec, vocabulary = asked.draw, self._codec, self._forward.vocabulary
+        for param, tokens in (("logit_bias", asked.logit_bias), ("stop_token_ids", draw.stop_token_ids)):
+            if tokens and max(tokens) >= vocabulary:
+                raise ParameterOutOfRange(
+                    param=param, reason=f"names the token {max(tokens)}, and the model knows {vocabulary}"
+                )
+        form = None if asked.structure is None else codec.forms.of(asked.structure)
+        ends = frozenset(draw.stop_token_ids) | (frozenset() if draw.ignore_eos else codec.end_tokens)
+        # A conversation's answer begins anew, and a completion goes on after the last word of its prompt.
+        strips = codec.strips_first_space and asked.turns is not None
+        names = TokenNames(codec.token_bytes, codec.special)
+        sequence.choices = [
+            Choice(
+                index=index,
+                draw=draw,
+                sampler=Sampler(
+                    temperature=draw.temperature,
+                    top_p=draw.top_p,
+                    top_k=draw.top_k,
+                    min_p=draw.min_p,
+                    seed=choice_seed(draw.seed, index),
+                ),
+                shaping=Shaping(asked, sequence.prompt, vocabulary, ends, form if form is None else form.fork()),
+                stream=TextStream(codec.token_bytes, strips=strips),
+                stops=StopScanner(draw.stop),
+                names=names,
+                ends=ends,
+                top=asked.logprobs,
+            )
+            for index in range(draw.n)
+        ]
+        if asked.echo:
+            sequence.echo = TextStream(codec.token_bytes, strips=codec.strips_first_space)
 
     def _tokens(self, asked: TextCall) -> list[int]:
         """The tokens of turns, of a text as it stands, or as they were given. Raises: PromptRejected, PromptTooLong."""
@@ -168,7 +210,7 @@ class AuditEngine:
     def _prepare(self, sequence: Sequence) -> Failed | None:
         """Give a request its cache."""
         try:
-            sequence.cache = self._forward.new_cache(sequence.capacity)
+            sequence.choices[0].cache = self._forward.new_cache(sequence.capacity)
         except RuntimeError as error:
             _log.error("engine.out_of_memory", tokens=sequence.capacity, exc_info=error)
             return Failed(sequence.request_id, "engine-failed", "there is no memory for a request of this length")
@@ -176,43 +218,80 @@ class AuditEngine:
 
     def _prefill(self, piece: Piece, events: list[StepEvent]) -> None:
         sequence = piece.sequence
-        if sequence.cache is None:
-            raise RuntimeError("a sequence was placed before it was prepared")
+        first, tokens = sequence.choices[0], sequence.prompt[piece.start : piece.stop]
+        last = piece.stop == sequence.prompt_size
+        shows = sequence.echo is not None and first.top is not None
         began = self._timer_ns()
+        rows = None
         try:
-            logits = self._forward.prefill(sequence.cache, sequence.prompt[piece.start : piece.stop])
-            last = piece.stop == sequence.prompt_size
-            token = sequence.draw(logits) if last else -1
+            if shows:
+                rows = self._forward.score(first.cache, tokens)
+            logits = self._forward.prefill(first.cache, tokens) if rows is None else rows[-1]
+            for choice in sequence.choices[1:] if last else ():
+                choice.cache = self._forward.fork(first.cache)
         except COMPUTING as error:
             self._fail([sequence], error, events)
             return
-        sequence.device_time_ns += self._timer_ns() - began
         self._scheduler.advance(piece)
-        if last:
-            self._accept(sequence, token, events)
+        sequence.device_time_ns += self._timer_ns() - began
+        sequence.echoed(piece.start, tokens, rows, events)
+        if last and not first.draw.max_tokens:
+            for choice in sequence.choices:
+                choice.finish_reason = "length"
+            sequence.end(events)
+            self._scheduler.remove(sequence.request_id)
+        elif last:
+            self._draw([(sequence, choice, logits) for choice in sequence.choices], events)
 
-    def _decode(self, batch: list[Sequence], events: list[StepEvent]) -> None:
+    def _decode(self, batch: list[Row], events: list[StepEvent]) -> None:
+        batch = [(sequence, choice) for sequence, choice in batch if choice.finish_reason is None]
+        if not batch:
+            return  # what they belonged to has failed
         began = self._timer_ns()
-        caches = [sequence.cache for sequence in batch if sequence.cache is not None]
         try:
-            logits = self._forward.decode(caches, [sequence.last_token for sequence in batch])
-            tokens = [sequence.draw(row) for sequence, row in zip(batch, logits, strict=True)]
+            logits = self._forward.decode(
+                [choice.cache for _, choice in batch], [choice.last_token for _, choice in batch]
+            )
         except COMPUTING as error:
-            self._fail(batch, error, events)
+            self._fail([sequence for sequence, _ in batch], error, events)
             return
         share = (self._timer_ns() - began) // len(batch)
-        for sequence, token in zip(batch, tokens, strict=True):
+        for sequence, _ in batch:
             sequence.device_time_ns += share
-            self._accept(sequence, token, events)
+        self._draw([(*row, one) for row, one in zip(batch, logits, strict=True)], events)
 
-    def _accept(self, sequence: Sequence, token: int, events: list[StepEvent]) -> None:
-        if sequence.accept(token, self._codec.end_tokens, events):
+    def _draw(self, drawn: list[tuple[Sequence, Choice, Tensor]], events: list[StepEvent]) -> None:
+        """One token for each of these answers, out of its own logits: what goes wrong there costs its own request alone."""
+        for sequence, choice, logits in drawn:
+            if choice.finish_reason is not None:
+                continue  # another answer to the same request has failed
+            began = self._timer_ns()
+            try:
+                entry = choice.next(logits)
+            except COMPUTING as error:
+                self._fail([sequence], error, events)
+                continue
+            except ParameterOutOfRange as error:
+                self._scheduler.remove(sequence.request_id)
+                sequence.give_up()
+                events.append(_rejected(sequence, error))
+                continue
+            sequence.device_time_ns += self._timer_ns() - began
+            self._accept(sequence, choice, entry, events)
+
+    def _accept(self, sequence: Sequence, choice: Choice, entry: TokenEntry | None, events: list[StepEvent]) -> None:
+        if sequence.accept(choice, entry, events):
             self._scheduler.remove(sequence.request_id)
 
     def _fail(self, batch: list[Sequence], error: Exception, events: list[StepEvent]) -> None:
         """End what could not be computed; the text of the error stays in the log, for it may quote anything."""
         _log.error("engine.failed", requests=len(batch), exc_info=error)
         reason = "the model's numbers are not finite" if isinstance(error, NotFinite) else "the computation failed"
-        for sequence in batch:
+        for sequence in {one.request_id: one for one in batch}.values():
             self._scheduler.remove(sequence.request_id)
+            sequence.give_up()
             events.append(Failed(sequence.request_id, "engine-failed", reason))
+
+
+def _rejected(sequence: Sequence, error: ParameterOutOfRange) -> Failed:
+    return Failed(sequence.request_id, "parameter-rejected", error.reason, param=error.param)

@@ -8,6 +8,7 @@ Nothing of a model's folder is executed: no code from it, no pickle, and nothing
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -72,14 +73,28 @@ class CausalModel:
     @torch.inference_mode()
     def prefill(self, cache: CausalCache, tokens: Sequence[int]) -> Tensor:
         """Append a piece of a prompt. Shapes: answers the last token's logits, [vocabulary] float32."""
+        return self._append(cache, tokens, keep=1)[-1]
+
+    @torch.inference_mode()
+    def score(self, cache: CausalCache, tokens: Sequence[int]) -> Tensor:
+        """The same with the logits of each token, [tokens, vocabulary]. The last one's may differ from `prefill`'s in their last bits."""
+        return self._append(cache, tokens, keep=0)
+
+    def fork(self, cache: CausalCache) -> CausalCache:
+        """Another cache that holds the same."""
+        fresh = CausalCache(copy.deepcopy(cache.states), cache.capacity)
+        fresh.length = cache.length
+        return fresh
+
+    def _append(self, cache: CausalCache, tokens: Sequence[int], keep: int) -> Tensor:
         found = self._model(
             input_ids=torch.tensor([list(tokens)], device=self.device),
             past_key_values=cache.states,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
         )
         cache.length += len(tokens)
-        logits: Tensor = found.logits[0, -1].float()
+        logits: Tensor = found.logits[0].float()
         return logits
 
     def decode(self, caches: Sequence[CausalCache], tokens: Sequence[int]) -> Tensor:
@@ -171,11 +186,11 @@ def check_base(adapter: Path, digest: bytes) -> None:
         raise ModelUnusable(reason=f"the adapter belongs to the base with digest {named}, not to {digest.hex()}")
 
 
-def engine_version(adapter: Path | None = None) -> str:
-    """This engine's version with those of the libraries that compute."""
+def engine_version(adapter: Path | None = None, *others: str) -> str:
+    """This engine's version with those of the libraries that compute; `others` have theirs already."""
     import transformers
 
-    libraries = f"transformers {transformers.__version__}, torch {torch.__version__}"
+    libraries = ", ".join((f"transformers {transformers.__version__}", f"torch {torch.__version__}", *others))
     if adapter is not None:
         import peft
 

@@ -50,6 +50,14 @@ class Forward(Protocol):
         """Append a piece of a prompt. Shapes: answers the last token's logits, [vocabulary] float32."""
         ...
 
+    def score(self, cache: Any, tokens: Sequence[int]) -> Tensor:
+        """Append a piece of a prompt. Shapes: answers the logits of each of its tokens, [tokens, vocabulary] float32."""
+        ...
+
+    def fork(self, cache: Any) -> Any:
+        """Another cache that holds the same, with the same capacity. Raises: RuntimeError where there is no memory."""
+        ...
+
     def decode(self, caches: Sequence[Any], tokens: Sequence[int]) -> Tensor:
         """One further token for each request. Shapes: answers logits [requests, vocabulary] float32."""
         ...

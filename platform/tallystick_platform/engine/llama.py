@@ -179,6 +179,24 @@ class LlamaModel:
 
         Requires: the piece fits the cache.
         """
+        return self._logits(self._append(cache, tokens)[-1:])[0]
+
+    @torch.inference_mode()
+    def score(self, cache: KvCache, tokens: Sequence[int]) -> Tensor:
+        """The same with the logits of each token, [tokens, vocabulary]; the last one's have the very bits of `prefill`."""
+        hidden = self._append(cache, tokens)
+        last = self._logits(hidden[-1:])
+        return torch.cat((self._logits(hidden[:-1]), last)) if len(tokens) > 1 else last
+
+    def fork(self, cache: KvCache) -> KvCache:
+        """Another cache that holds the same."""
+        fresh = self.new_cache(cache.capacity)
+        fresh.keys[:, :, : cache.length] = cache.keys[:, :, : cache.length]
+        fresh.values[:, :, : cache.length] = cache.values[:, :, : cache.length]
+        fresh.length = cache.length
+        return fresh
+
+    def _append(self, cache: KvCache, tokens: Sequence[int]) -> Tensor:
         start, stop = cache.length, cache.length + len(tokens)
         positions = torch.arange(start, stop, device=self.device)
         mask = None if start == 0 else torch.arange(stop, device=self.device)[None, :] <= positions[:, None]
@@ -198,7 +216,7 @@ class LlamaModel:
 
         hidden = self._blocks(tokens, positions, attend)
         cache.length = stop
-        return self._logits(hidden[-1:])[0]
+        return hidden
 
     @torch.inference_mode()
     def decode(self, caches: Sequence[KvCache], tokens: Sequence[int]) -> Tensor:

@@ -6,6 +6,8 @@ logits and seed give the same token everywhere.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,11 +20,15 @@ class NotFinite(ArithmeticError):
 
 
 class Sampler:
-    """Draws one request's tokens. Temperature 0 is greedy; `top_k` 0 and `top_p` 1 leave every token in."""
+    """Draws one answer's tokens. Temperature 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 leave every token in.
 
-    __slots__ = ("_generator", "_temperature", "_top_k", "_top_p")
+    They act in this order: temperature, `min_p`, `top_k`, `top_p`.
+    """
 
-    def __init__(self, *, temperature: float, top_p: float, top_k: int, seed: int) -> None:
+    __slots__ = ("_generator", "_least", "_temperature", "_top_k", "_top_p")
+
+    def __init__(self, *, temperature: float, top_p: float, top_k: int, seed: int, min_p: float = 0.0) -> None:
+        self._least = math.log(min_p) if min_p else None  # below the most probable one's logarithm
         self._temperature = temperature
         self._top_p = top_p
         self._top_k = top_k
@@ -38,6 +44,8 @@ class Sampler:
             return int(logits.argmax())
         # Subtracting the highest first keeps a tiny temperature from overflowing.
         scaled = (logits.double() - highest.double()) / self._temperature
+        if self._least is not None:
+            scaled = scaled.masked_fill(scaled < self._least, -torch.inf)
         return self._draw_from(scaled)
 
     def _draw_from(self, scaled: Tensor) -> int:

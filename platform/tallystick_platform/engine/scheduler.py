@@ -61,12 +61,12 @@ class Scheduler:
         self._shortest_first = False
 
     def __len__(self) -> int:
-        return len(self._waiting) + self.active
+        return len(self._waiting) + len(self._prefilling) + len(self._decoding)
 
     @property
     def active(self) -> int:
-        """Requests that hold a slot."""
-        return len(self._prefilling) + len(self._decoding)
+        """Slots that are held: one by each answer to a request."""
+        return sum(sequence.places for sequence in (*self._prefilling, *self._decoding.values()))
 
     def full(self) -> bool:
         """Whether no further request may be taken."""
@@ -83,10 +83,13 @@ class Scheduler:
         return None
 
     def fits(self, sequence: Sequence) -> bool:
-        """Whether there is room for a request's cache beside those that are held. One alone always has room."""
+        """Whether there is room for a request's answers and their caches beside those that are held. One request alone always has room."""
         bound = self.config.cache_tokens
-        held = sum(one.capacity for one in (*self._prefilling, *self._decoding.values()))
-        return bound is None or not held or held + sequence.capacity <= bound
+        held = sum(one.capacity * one.places for one in (*self._prefilling, *self._decoding.values()))
+        if not held:
+            return True
+        room = self.active + sequence.places <= self.config.max_active
+        return room and (bound is None or held + sequence.capacity * sequence.places <= bound)
 
     def put_back(self, sequence: Sequence) -> None:
         """Let the request that was next wait on: it stays the next, so that small ones do not pass it for ever."""

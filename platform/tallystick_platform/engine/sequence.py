@@ -1,23 +1,87 @@
-"""One request inside the audit engine, from its tokens to its last event."""
+"""One request inside the audit engine, from its tokens to its last event, and the answers to it that are computed side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from tallystick_platform.engine.forward import Cache
 from tallystick_platform.engine.sampler import Sampler
+from tallystick_platform.engine.shaping import Shaping
+from tallystick_platform.engine.shown import ShownTokens, TokenNames
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.engine.text import TextStream
-from tallystick_platform.protocol import Call, Finished, FinishReason, Piece, StepEvent
+from tallystick_platform.protocol import Call, Finished, FinishReason, Piece, StepEvent, TokenEntry
+from tallystick_platform.tasks.drawing import Draw
+
+
+@dataclass(slots=True, kw_only=True)
+class Choice:
+    """One answer. `ends` are the tokens that end it; `top` is how many alternatives each token is shown with, None where none is shown."""
+
+    index: int
+    draw: Draw
+    sampler: Sampler
+    shaping: Shaping
+    stream: TextStream
+    stops: StopScanner
+    names: TokenNames
+    ends: frozenset[int]
+    top: int | None
+    cache: Cache | None = None
+    last_token: int = -1
+    output_tokens: int = 0
+    finish_reason: FinishReason | None = None
+    _shown: ShownTokens = field(default_factory=ShownTokens)
+    _complete: bool = False
+
+    def next(self, logits: Tensor) -> TokenEntry | None:
+        """Draw the next token, `last_token` from now on; how it is shown, if it is. Shapes: logits [vocabulary].
+
+        Raises: NotFinite; ParameterOutOfRange for a form of the answer that costs too much.
+        """
+        logits = logits.cpu()
+        token = self.last_token = self.sampler.draw(self.shaping.apply(logits))
+        self.output_tokens += 1
+        self._complete = self.shaping.note(token)
+        return None if self.top is None else self.names.entry(logits, token, self.top)
+
+    def accept(self, entry: TokenEntry | None, room: int) -> tuple[str, list[TokenEntry] | None]:
+        """The text that the token makes certain, with its tokens where they are shown. Sets `finish_reason` where it was the last one.
+
+        Units: `room` tokens for which there is a place after it.
+        """
+        token = self.last_token
+        if token in self.ends:
+            self.finish_reason = "stop"
+            text = self.stops.push(self.stream.flush())
+        else:
+            text = self._said(self.stream.push(token), entry)
+            if self.stops.stopped or self._complete:
+                self.finish_reason = "stop"
+            elif self.output_tokens >= self.draw.max_tokens or room <= 0:
+                self.finish_reason = "length"
+            if self.finish_reason is not None:
+                text += self.stops.push(self.stream.flush())
+        if self.finish_reason is not None:
+            text += self.stops.flush()
+        if self.top is None:
+            return text, None
+        ended = self.finish_reason is not None and not self.stops.stopped
+        return text, self._shown.take(len(text)) + (self._shown.rest() if ended else [])
+
+    def _said(self, text: str, entry: TokenEntry | None) -> str:
+        if entry is not None:
+            self._shown.add(entry, len(text))
+        return text if self.output_tokens < self.draw.min_tokens else self.stops.push(text)
 
 
 @dataclass(slots=True)
 class Sequence:
-    """A waiting request has no tokens, cache or sampler yet.
+    """A waiting request has no tokens and choices yet, and until its prompt is computed the first choice alone has a cache.
 
-    Units: device time nanoseconds, `capacity` tokens.
+    Units: device time nanoseconds, `capacity` tokens of one choice.
     """
 
     call: Call
@@ -26,42 +90,56 @@ class Sequence:
     prompt_size: int = 0
     prefilled: int = 0
     capacity: int = 0
-    max_tokens: int = 0
-    cache: Cache | None = None
-    sampler: Sampler | None = None
-    stream: TextStream | None = None
-    stops: StopScanner | None = None
-    last_token: int = -1
-    output_tokens: int = 0
+    choices: list[Choice] = field(default_factory=list)
+    before: Tensor | None = None
+    echo: TextStream | None = None
     device_time_ns: int = 0
 
-    def accept(self, token: int, end_tokens: frozenset[int], events: list[StepEvent]) -> bool:
-        """Take the next token and say what it changes; true once the request has ended.
+    @property
+    def places(self) -> int:
+        """How many answers are computed side by side."""
+        return max(1, len(self.choices))
 
-        Requires: the sequence is prepared.
-        """
-        if self.stream is None or self.stops is None or self.cache is None:
-            raise RuntimeError("a token for a sequence that was never prepared")
-        self.last_token = token
-        self.output_tokens += 1
-        reason: FinishReason | None = None
-        if token in end_tokens:
-            reason, text = "stop", self.stops.push(self.stream.flush())
-        else:
-            text = self.stops.push(self.stream.push(token))
-            full = self.prompt_size + self.output_tokens > self.cache.capacity
-            if self.stops.stopped:
-                reason = "stop"
-            elif self.output_tokens >= self.max_tokens or full:
-                reason = "length"
-                text += self.stops.push(self.stream.flush())
-        if reason is not None:
-            text += self.stops.flush()
-        if text:
-            events.append(Piece(self.request_id, text, self.usage, self.device_time_us))
-        if reason is not None:
-            events.append(self.finished(reason))
-        return reason is not None
+    @property
+    def running(self) -> list[Choice]:
+        """The answers that go on."""
+        return [choice for choice in self.choices if choice.finish_reason is None]
+
+    def echoed(self, start: int, tokens: list[int], logits: Tensor | None, events: list[StepEvent]) -> None:
+        """Have a piece of the prompt stand in front of every answer. Shapes: logits [tokens, vocabulary], None where no token is shown."""
+        if self.echo is None:
+            return
+        text = "".join(map(self.echo.push, tokens))
+        if start + len(tokens) == self.prompt_size:
+            text += self.echo.flush()
+        entries = None if logits is None else self._entries(tokens, logits.cpu())
+        usage, time_us = self.usage, self.device_time_us
+        events.extend(Piece(self.request_id, text, usage, time_us, one.index, entries) for one in self.choices)
+
+    def _entries(self, tokens: list[int], logits: Tensor) -> list[TokenEntry]:
+        first = self.choices[0]
+        before = [self.before, *logits[:-1]]
+        self.before = logits[-1]
+        return [first.names.entry(row, token, first.top or 0) for row, token in zip(before, tokens, strict=True)]
+
+    def accept(self, choice: Choice, entry: TokenEntry | None, events: list[StepEvent]) -> bool:
+        """Take the token that a choice has drawn and say what it changes; true once the request has ended."""
+        text, entries = choice.accept(entry, self.capacity - self.prompt_size - choice.output_tokens + 1)
+        if text or entries:
+            events.append(Piece(self.request_id, text, self.usage, self.device_time_us, choice.index, entries))
+        if choice.finish_reason is None:
+            return False
+        choice.cache = None
+        return self.end(events)
+
+    def end(self, events: list[StepEvent]) -> bool:
+        """Whether no answer goes on; the last event says so."""
+        if self.running:
+            return False
+        reasons = tuple(choice.finish_reason for choice in self.choices if choice.finish_reason is not None)
+        several = reasons if len(reasons) > 1 else ()
+        events.append(Finished(self.request_id, reasons[0], self.usage, self.device_time_us, several))
+        return True
 
     @property
     def device_time_us(self) -> int:
@@ -70,15 +148,15 @@ class Sequence:
 
     @property
     def usage(self) -> dict[str, int]:
-        """The tokens so far, as records count them."""
-        return {"input_tokens": self.prompt_size, "output_tokens": self.output_tokens}
+        """The tokens so far, as records count them: of all answers together."""
+        drawn = sum(choice.output_tokens for choice in self.choices)
+        return {"input_tokens": self.prompt_size, "output_tokens": drawn}
 
-    def finished(self, reason: FinishReason) -> Finished:
-        """The last event."""
-        return Finished(self.request_id, reason, self.usage, self.device_time_us)
+    def give_up(self) -> None:
+        """No answer goes on."""
+        for choice in self.choices:
+            choice.finish_reason, choice.cache = choice.finish_reason or "cancelled", None
 
-    def draw(self, logits: Tensor) -> int:
-        """The next token. Requires: the sequence is prepared."""
-        if self.sampler is None:
-            raise RuntimeError("a draw for a sequence that was never prepared")
-        return self.sampler.draw(logits)
+    def cancelled(self) -> Finished:
+        """The last event of a request that is given up."""
+        return Finished(self.request_id, "cancelled", self.usage, self.device_time_us)

@@ -1,8 +1,10 @@
 """What can be asked of a model: one module for each task. A task is the same on every wire and for every engine.
 
 - `task`: what a task is. Start reading there.
-- `chat`, `completion`, `embedding`: the tasks.
+- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`: the tasks.
+- `each`: shared by those that answer each input by itself.
 - `drawing`: shared by the tasks that answer with text: the parameters of drawing, and the engine's message.
+- `structure`: the form of an answer, refused where it cannot be kept to.
 """
 
 from __future__ import annotations
@@ -11,13 +13,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from tallystick_platform.tasks.chat import Chat
+from tallystick_platform.tasks.classification import Classification
 from tallystick_platform.tasks.completion import Completion
 from tallystick_platform.tasks.embedding import Embedding
+from tallystick_platform.tasks.entities import Entities
+from tallystick_platform.tasks.rerank import Rerank
 from tallystick_platform.tasks.task import Gather, Task
+from tallystick_platform.tasks.transcription import Transcription
+from tallystick_platform.tasks.translation import Translation
 
-CHAT, COMPLETION, EMBEDDING = Chat(), Completion(), Embedding()
+CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION = Chat(), Completion(), Embedding(), Transcription()
+RERANK, CLASSIFICATION, ENTITIES, TRANSLATION = Rerank(), Classification(), Entities(), Translation()
 
-TASKS: Mapping[str, Task[Any, Any]] = {task.name: task for task in (CHAT, COMPLETION, EMBEDDING)}
+TASKS: Mapping[str, Task[Any, Any]] = {
+    task.name: task
+    for task in (CHAT, COMPLETION, EMBEDDING, RERANK, CLASSIFICATION, ENTITIES, TRANSLATION, TRANSCRIPTION)
+}
 """Every task that is served, by its name in records."""
 
-__all__ = ["TASKS", "CHAT", "COMPLETION", "EMBEDDING", "Task", "Gather"]
+__all__ = [
+    "TASKS",
+    "CHAT",
+    "COMPLETION",
+    "EMBEDDING",
+    "RERANK",
+    "CLASSIFICATION",
+    "ENTITIES",
+    "TRANSLATION",
+    "TRANSCRIPTION",
+    "Task",
+    "Gather",
+]

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from tallystick_platform.engine import causal
 from tallystick_platform.engine.causal import load_causal
+from tallystick_platform.engine.forms import LIBRARY
 from tallystick_platform.engine.loading import EngineConfig, load_codec, load_engine
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.errors import ModelUnusable
@@ -85,7 +86,7 @@ def test_the_model_is_described_as_it_is(folders):
     engine = load(folders["gpt2"])
     model = engine.model
     assert (model.id, model.engine, model.dtype) == ("gpt2", "tallystick-causal", "float32")
-    assert model.engine_version == f"1 (transformers {transformers.__version__}, torch {torch.__version__})"
+    assert model.engine_version == f"1 (transformers {transformers.__version__}, torch {torch.__version__}, {LIBRARY})"
     assert (model.reproducibility, engine.rows) == ("reproducible", 1)
     assert (model.context_length, model.max_prompt_tokens) == (640, 639)
     assert model.weights_digest == compute(folders["gpt2"]).digest

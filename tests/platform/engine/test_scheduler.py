@@ -13,6 +13,7 @@ class Fake:
     prompt_size: int
     prefilled: int = 0
     capacity: int = 0
+    places: int = 1
 
 
 def scheduler(**changes):
