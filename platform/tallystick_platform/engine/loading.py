@@ -21,6 +21,7 @@ from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.encoder import ENGINE_NAME as ENCODER_NAME
 from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder, load_encoder
 from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
+from tallystick_platform.engine.forms import LIBRARY, Forms
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.model_store import MODULES_FILE, resolve_model
 from tallystick_platform.engine.oneshot import OneShotEngine
@@ -217,8 +218,8 @@ def _name(config: EngineConfig, folder: Path, digest: bytes) -> tuple[str, str]:
 
 def _engine_version(forward: LlamaModel | CausalModel, adapter: Path | None) -> str:
     if isinstance(forward, LlamaModel):
-        return f"{ENGINE_VERSION} (torch {torch.__version__})"
-    return causal.engine_version(adapter)
+        return f"{ENGINE_VERSION} (torch {torch.__version__}, {LIBRARY})"
+    return causal.engine_version(adapter, LIBRARY)
 
 
 def load_codec(*folders: Path) -> TextCodec:
@@ -242,6 +243,8 @@ def load_codec(*folders: Path) -> TextCodec:
         else PromptEncoder(template, tokenizer, end_tokens),
         token_bytes=table,
         end_tokens=end_tokens,
+        special={token_id: added[token_id].content for token_id in special},
+        forms=Forms(tokenizer, end_tokens),
         strips_first_space=bool(spells & {"Metaspace", "Strip"}),
     )
 
