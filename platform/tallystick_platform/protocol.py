@@ -63,6 +63,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes. `task` is what the
     model is for, `tasks` what requests it can be asked with. `dimensions` is the length of its vectors, None where it gives none.
+    `defaults` are parameters of its tasks as the model's own files set them.
     """
 
     id: str
@@ -83,6 +84,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     sampling: Sampling = Sampling()
     dimensions: int | None = None
+    defaults: Mapping[str, Any] = {}
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from tallystick_platform.engine.text import byte_level_alphabet
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
 from tallystick_platform.tasks.drawing import Draw, Turn, decode_call, encode_call
-from tallystick_platform.tasks.embedding import EmbeddingCall
+from tallystick_platform.tasks.embedding import EmbeddingCall, Length
 
 END, START = "<|im_end|>", "<|im_start|>"
 TEMPLATE = (
@@ -122,7 +122,7 @@ def completion(number: int, prompt: str | tuple[int, ...], **changes: Any) -> Ca
 
 def embedding(number: int, inputs: tuple[str | tuple[int, ...], ...], dimensions: int) -> Call:
     """Vectors of texts."""
-    body = msgspec.msgpack.encode(EmbeddingCall(inputs=inputs, dimensions=dimensions))
+    body = msgspec.msgpack.encode(EmbeddingCall(inputs=inputs, how=Length(dimensions=dimensions)))
     return Call(number.to_bytes(16), EMBEDDING.name, body)
 
 

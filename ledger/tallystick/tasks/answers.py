@@ -138,6 +138,13 @@ def position_at(value: object, where: str, most: int) -> int:
     return value
 
 
+def number_at(value: object, where: str) -> float:
+    """The number as a float, which it is even where it is whole. Raises: AnswerError if it is no number."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise AnswerError(where, "is not a number")
+    return float(value)
+
+
 def text_at(value: object, where: str) -> str:
     """Raises: AnswerError if it is no text."""
     if not isinstance(value, str):

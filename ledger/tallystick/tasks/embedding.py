@@ -10,10 +10,10 @@ import binascii
 import struct
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from tallystick.errors import AnswerError, RequestError
-from tallystick.record import Output, Value
+from tallystick.record import MAX_OUTPUTS, Output, Value
 from tallystick.tasks import neutral
 from tallystick.tasks.answers import in_order_at
 from tallystick.tasks.reading import Reading, json_object, placed, texts_or_ids
@@ -44,14 +44,23 @@ def read_members(members: Mapping[str, Value]) -> Reading:
     return placed(members, "input")
 
 
-def inputs_of(prompt: Mapping[str, Value]) -> tuple[str | tuple[int, ...], ...]:
-    """What a model is given one by one, each as text or as ids of tokens.
+Text: TypeAlias = str | tuple[int, ...] | tuple[str, str]
+"""A text, the ids of its tokens, or an instruction and a text."""
+
+
+def inputs_of(prompt: Mapping[str, Value]) -> tuple[Text, ...]:
+    """What a model is given one by one, each as text, as ids of tokens, or as an instruction with its text.
 
     Requires: the prompt of a reading or a record.
     Raises: RequestError for none, for more than a record has outputs, and for members that may change the answer.
     """
     neutral.require(prompt, neutral.EMBEDDING, ("input",))
-    return texts_or_ids(prompt.get("input"), "input")
+    given = prompt.get("input")
+    if isinstance(given, list | tuple) and given:
+        pairs = tuple(filter(None, map(_pair, given)))
+        if len(pairs) == len(given) <= MAX_OUTPUTS:
+            return pairs
+    return texts_or_ids(given, "input")
 
 
 def vector_output(data: bytes) -> Output:
@@ -72,6 +81,15 @@ def outputs_received(answer: Mapping[str, object]) -> list[Output]:
         vector_output(_vector(one.get("embedding"), f"data[{at}].embedding"))
         for at, one in enumerate(in_order_at(answer.get("data"), "data"))
     ]
+
+
+def _pair(given: Value) -> tuple[str, str] | None:
+    """An instruction, which may be empty, and a text."""
+    if isinstance(given, list | tuple) and len(given) == 2:
+        instruction, text = given
+        if isinstance(instruction, str) and isinstance(text, str) and text:
+            return instruction, text
+    return None
 
 
 def _vector(delivered: object, where: str) -> bytes:

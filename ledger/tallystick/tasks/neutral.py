@@ -87,13 +87,32 @@ COMPLETION: Final[Mapping[str, Neutral]] = {
 }
 """Parameters of a completion beside those that say what is drawn and answered."""
 
-EMBEDDING: Final[Mapping[str, Neutral]] = {
-    "encoding_format": Neutral(("float", "base64")),
-    "truncate_prompt_tokens": _NULL,
+_WHOLE: Final[Mapping[str, Neutral]] = {
+    # of texts that are read as they are
     "add_special_tokens": _ON,
+    "truncate": _OFF,
+    "truncation_direction": Neutral(("right", "Right")),
     **_WHO_ASKS,
 }
-"""Parameters of an embedding beside `dimensions`. The encoding is how a vector travels, and not what it is."""
+
+EMBEDDING: Final[Mapping[str, Neutral]] = {"encoding_format": Neutral(("float", "base64")), **_WHOLE}
+"""Parameters of an embedding beside its own. The encoding is how a vector travels, and not what it is."""
+
+RERANK: Final[Mapping[str, Neutral]] = {
+    # what is delivered beside the scores
+    "return_documents": Neutral(any_of=(bool,)),
+    "return_text": Neutral(any_of=(bool,)),
+    "max_chunks_per_doc": _NULL,
+    "rank_fields": _NULL,
+    **_WHOLE,
+}
+"""Parameters of a rerank request beside its own."""
+
+CLASSIFICATION: Final[Mapping[str, Neutral]] = _WHOLE
+"""Parameters of a request for labels or entities beside its own."""
+
+TRANSLATION: Final[Mapping[str, Neutral]] = {"do_sample": _OFF, "format": Neutral(("text",)), "stream": _OFF, **_WHOLE}
+"""Parameters of a translation beside its own: nothing is drawn, and nothing is streamed."""
 
 TRANSCRIPTION: Final[Mapping[str, Neutral]] = {
     "stream": _OFF,

@@ -164,6 +164,32 @@ def texts_or_ids(value: Value, where: str) -> tuple[str | tuple[int, ...], ...]:
     return found
 
 
+def subject_of(members: Mapping[str, Value], names: Collection[str]) -> str:
+    """The one of several names under which a request has its subject.
+
+    Raises: RequestError if it has none of them, or more than one.
+    """
+    found = [name for name in names if members.get(name) is not None]
+    if len(found) != 1:
+        first = next(iter(names))
+        raise RequestError(found[1] if found else first, f"is one of {', '.join(names)}, and exactly one must be there")
+    return found[0]
+
+
+def texts_in(value: Value, where: str) -> tuple[str, ...]:
+    """What a model is given one by one: a text, or a list of texts.
+
+    Raises: RequestError; an empty text or list is nothing to give.
+    """
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not 1 <= len(texts) <= MAX_OUTPUTS:
+        raise RequestError(where, f"is neither text nor a list of 1 to {MAX_OUTPUTS} of them")
+    found = tuple(one for one in texts if isinstance(one, str) and one)
+    if len(found) != len(texts):
+        raise RequestError(where, "holds something else than texts, or an empty one")
+    return found
+
+
 def is_compound(value: Value) -> bool:
     """Whether a value is more than a scalar or a list of scalars."""
     if isinstance(value, list):

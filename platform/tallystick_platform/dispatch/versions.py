@@ -10,6 +10,7 @@ from typing import Protocol
 from tallystick.ids import Address
 from tallystick_platform import errors
 from tallystick_platform.formats.memory import estimate
+from tallystick_platform.formats.tasks import served_by
 from tallystick_platform.protocol import VersionConfig
 from tallystick_platform.tasks import TASKS
 
@@ -64,7 +65,7 @@ class Servable:
     def check_served(self) -> None:
         """Raises: NotServable for a task or a format that no engine here computes."""
         for what, found, served in (
-            ("task", self.task, TASKS.keys()),
+            ("task", served_by(self.task)[0], TASKS.keys()),
             ("format", self.format, SERVED_FORMATS),
         ):
             if found not in served:

@@ -1,11 +1,9 @@
 """Texts to vectors: an encoder of the transformers library, and how its outputs are pooled.
 
-A folder in the layout of sentence-transformers says itself how its vectors are made (`modules.json`); any other encoder's are the mean
-of its outputs. Vectors have unit length either way.
+A folder in the layout of sentence-transformers says itself how its vectors are made (`modules.json`), and what is put before texts
+(`config_sentence_transformers.json`); any other encoder's vectors are the mean of its outputs. They have unit length either way.
 
-Inputs of one length are computed together where this machine shows that they do not change each other's bits. Kernels for very few tokens
-sum in another order than those for more, so a pass never has fewer than `FEWEST_TOKENS`: a lone short input is computed several times
-over.
+Documents are ranked by the cosine between their vectors and the query's.
 """
 
 from __future__ import annotations
@@ -13,11 +11,10 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from itertools import cycle, islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import structlog
 import torch
 from torch import Tensor
 
@@ -26,36 +23,35 @@ from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.model_store import MODULES_FILE
 from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite
-from tallystick_platform.errors import ModelUnusable, PromptTooLong
+from tallystick_platform.engine.states import AFTER_PADDING, Row, States
+from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong
 from tallystick_platform.protocol import Call
-from tallystick_platform.tasks.embedding import EmbeddingCall, decode_call
+from tallystick_platform.tasks import EMBEDDING, embedding, rerank
+from tallystick_platform.tasks.each import AS_MUCH_AS_FITS
 
 ENGINE_NAME = "tallystick-encoder"
 MAX_LAYOUT_BYTES = 1_048_576
-FEWEST_TOKENS = 16
-PASS_TOKENS = 128
-"""More tokens of short inputs in one pass gain nothing on a CPU."""
-PROBED_LENGTHS = (1, 3, 8, 12, 21, 32, 64)
-
-_log = structlog.get_logger(__name__)
+DEFAULT_LONGEST = 512
+OF_QUERIES, OF_DOCUMENTS = ("query",), ("document", "passage", "corpus")
+"""What models call their prompts for either side of a search."""
 
 Pool = Callable[[Tensor], Tensor]
-"""Shapes: [rows, tokens, width] to [rows, width]."""
+"""Shapes: [tokens, width] to [width]."""
 
 
 def _weighted_mean(states: Tensor) -> Tensor:
     """Later tokens weigh more."""
-    weights = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=states.dtype)
-    return (states * weights[:, None]).sum(1) / weights.sum()
+    weights = torch.arange(1, len(states) + 1, device=states.device, dtype=states.dtype)
+    return (states * weights[:, None]).sum(0) / weights.sum()
 
 
 POOLS: Mapping[str, Pool] = {
-    "cls": lambda states: states[:, 0],
-    "max": lambda states: states.amax(1),
-    "mean": lambda states: states.mean(1),
-    "mean_sqrt_len_tokens": lambda states: states.sum(1) / states.shape[1] ** 0.5,
+    "cls": lambda states: states[0],
+    "max": lambda states: states.amax(0),
+    "mean": lambda states: states.mean(0),
+    "mean_sqrt_len_tokens": lambda states: states.sum(0) / len(states) ** 0.5,
     "weightedmean": _weighted_mean,
-    "lasttoken": lambda states: states[:, -1],
+    "lasttoken": lambda states: states[-1],
 }
 """By the names of sentence-transformers, in the order in which that joins several of them."""
 _OLDER_NAMES = {
@@ -66,172 +62,228 @@ _OLDER_NAMES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-DEFAULT_LONGEST = 512
-AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl", "xmod", "longformer"})
-"""Families that number positions from behind the padding token's id, so that fewer are left for tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a folder says that vectors are made. `prompts` are put before texts, and pooled with them where `pools_prompt`."""
+
+    pools: tuple[str, ...] = ("mean",)
+    pools_prompt: bool = True
+    lower_case: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str = ""
+    longest: int | None = None
+
+    def prompt_of(self, names: Sequence[str]) -> str:
+        """The first of the prompts that is there, else the default one."""
+        return next((self.prompts[name] for name in names if name in self.prompts), self.default_prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What one vector is made of: a row whose first `skip` tokens are not pooled, and how many numbers of it are wanted."""
+
+    row: Row
+    skip: int
+    dimensions: int
 
 
 class Encoder:
-    """A loaded encoder. `independent` is false where rows of one pass were seen to change each other."""
+    """A loaded encoder: a kind of the one-shot engine."""
 
-    def __init__(
-        self,
-        model: Any,
-        texts: TextEncoder,
-        *,
-        pools: Sequence[str],
-        lower_case: bool,
-        longest: int,
-        device: torch.device,
-    ) -> None:
-        self._model, self._texts = model, texts
-        self._pools = [POOLS[name] for name in pools]
-        self._lower_case = lower_case
-        self._device = device
-        self.longest = longest
-        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
-        self.dimensions = int(model.config.get_text_config().hidden_size) * len(self._pools)
-        self.independent = True
+    def __init__(self, states: States, texts: TextEncoder, layout: Layout, width: int) -> None:
+        self.states = states
+        self._texts, self._layout = texts, layout
+        self._pools = [POOLS[name] for name in layout.pools]
+        self.dimensions = width * len(self._pools)
 
-    def inputs(self, call: Call) -> Texts:
+    def inputs(self, call: Call) -> Texts | Compared:
         """Raises: msgspec.DecodeError."""
-        return Texts(self, decode_call(call.body))
-
-    def compute(self, inputs: Sequence[Input]) -> Iterator[Sequence[bytes] | None]:
-        """A vector for each."""
-        yield self.vectors([one.data[0] for one in inputs], [one.data[1] for one in inputs])
-
-    def tokens(self, one: str | Sequence[int]) -> list[int]:
-        """A text's tokens with those that the tokenizer puts around it, or the model's own tokens as they were given.
-
-        Raises: PromptRejected, PromptTooLong.
-        """
-        if isinstance(one, str):
-            one = self._texts.encode_text(one.lower() if self._lower_case else one, self.longest)
-        found = checked_tokens(list(one), self.vocabulary)
-        if len(found) > self.longest:
-            raise PromptTooLong(limit=self.longest, found=len(found))
-        return found
+        if call.task == EMBEDDING.name:
+            return Texts(self, embedding.decode_call(call.body))
+        return Compared(self, rerank.decode_call(call.body))
 
     def room(self, group: Hashable) -> int:  # noqa: ARG002
         """Tokens of a pass."""
-        return PASS_TOKENS if self.independent else 0
+        return self.states.room
 
-    def vectors(self, rows: Sequence[Sequence[int]], dimensions: Sequence[int]) -> list[bytes]:
-        """The first `dimensions` numbers of each row's vector at unit length, little-endian float32.
+    def compute(self, inputs: Sequence[Input]) -> Iterator[Sequence[Tensor] | None]:
+        """A vector for each."""
+        yield self.vectors([one.data for one in inputs])
 
-        Requires: rows of one length. Raises: NotFinite; RuntimeError and IndexError where it cannot be computed.
+    def input(
+        self, one: str | tuple[int | str, ...], dimensions: int, prompt: str | None, truncated: int | None
+    ) -> Input:
+        """A text, with what is put before it, as tokens; or the model's own tokens as they were given.
+
+        Raises: PromptRejected, PromptTooLong.
         """
-        return [_unit(vector[:size]) for vector, size in zip(self.pooled(rows), dimensions, strict=True)]
+        before = ""
+        if isinstance(one, str):
+            before = self.prompt(prompt)
+        elif one and isinstance(one[0], str):
+            before, one = one[0], str(one[1])
+        if isinstance(one, str):
+            row = self._row(before + one, truncated)
+        else:
+            row = Row(array("i", [int(token) for token in one][: self._limit(truncated)]))
+        checked_tokens(list(row.ids), self.states.vocabulary)
+        if len(row) > self.states.longest:
+            raise PromptTooLong(limit=self.states.longest, found=len(row))
+        skip = 0 if self._layout.pools_prompt or not before else self._tokens_before(before)
+        return Input(
+            data=Pooled(row, min(skip, len(row) - 1), dimensions),
+            group=self.states.group(row),
+            size=len(row),
+            counts={"input_tokens": len(row)},
+            looked_at=1 + len(one),
+        )
+
+    def prompt(self, name: str | None) -> str:
+        """What is put before a text. Raises: PromptRejected for a prompt that the model has not."""
+        if name is None:
+            return self._layout.default_prompt
+        if name not in self._layout.prompts:
+            named = ", ".join(sorted(self._layout.prompts)) or "none"
+            raise PromptRejected(reason=f"the model has no prompt {name!a:.80}; its own are: {named}")
+        return self._layout.prompts[name]
+
+    def side(self, names: Sequence[str]) -> str:
+        """What is put before a query, or before a document."""
+        return self._layout.prompt_of(names)
 
     @torch.inference_mode()
-    def pooled(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Shapes: [rows, dimensions] float32."""
-        least = -(-FEWEST_TOKENS // len(rows[0]))
-        ids = torch.tensor([list(row) for row in islice(cycle(rows), max(len(rows), least))], device=self._device)
-        states = self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[: len(rows)]
-        return torch.cat([pool(states) for pool in self._pools], dim=1).float().cpu()
+    def vectors(self, rows: Sequence[Pooled]) -> list[Tensor]:
+        """The first numbers of each row's vector at unit length. Shapes: [dimensions] float32 each.
 
-    def probe(self) -> bool:
-        """Find out whether rows may share a pass: every size of product at every number of tokens, and the whole model at some lengths."""
-        self.independent = all(map(_keeps_rows, self._products())) and all(map(self._keeps_inputs, PROBED_LENGTHS))
-        if not self.independent:
-            _log.warning("engine.rows_disturb_each_other", decoded_together=1)
-        return self.independent
+        Requires: rows of one group. Raises: NotFinite; RuntimeError and IndexError where it cannot be computed.
+        """
+        states = self.states.of([one.row for one in rows])
+        return [
+            _unit(torch.cat([pool(found[one.skip :]) for pool in self._pools])[: one.dimensions])
+            for one, found in zip(rows, states, strict=True)
+        ]
 
-    def _products(self) -> list[torch.nn.Linear]:
-        products = (module for module in self._model.modules() if isinstance(module, torch.nn.Linear))
-        return list({tuple(product.weight.shape): product for product in products}.values())
+    def _row(self, text: str, truncated: int | None) -> Row:
+        text = text.lower() if self._layout.lower_case else text
+        if truncated is None:
+            return Row(array("i", self._texts.encode_text(text, self.states.longest)))
+        return Row(array("i", self._texts.encode_row(text, longest=self._limit(truncated), cut=True).ids))
 
-    def _keeps_inputs(self, length: int) -> bool:
-        if length > self.longest:
-            return True
-        most = max(1, PASS_TOKENS // length)
-        rows = [[(7 * row + 3 * at + 1) % self.vocabulary for at in range(length)] for row in range(most)]
-        alone = [self.pooled([row])[0] for row in rows[:2]]
-        return all(
-            torch.equal(found, expected)
-            for count in {most // 2 + 1, most}
-            for found, expected in zip(self.pooled(rows[:count]), alone, strict=False)
-        )
+    def _limit(self, truncated: int | None) -> int | None:
+        return self.states.longest if truncated == AS_MUCH_AS_FITS else truncated
+
+    def _tokens_before(self, prompt: str) -> int:
+        """Tokens in front of the text itself, the one that begins every row among them; the one that ends a row is none of them."""
+        found = self._texts.encode_row(prompt)
+        return len(found.ids) - (1 if found.special_tokens_mask[-1] else 0)
 
 
 class Texts:
-    """The inputs of a request for vectors. Those of one length may share a pass: padding would make a row's numbers depend on others."""
+    """The inputs of a request for vectors."""
 
-    def __init__(self, encoder: Encoder, asked: EmbeddingCall) -> None:
+    def __init__(self, encoder: Encoder, asked: embedding.EmbeddingCall) -> None:
         self._encoder, self._asked = encoder, asked
 
     def __len__(self) -> int:
         return len(self._asked.inputs)
 
     def read(self, at: int) -> Input:
-        """One text, or the model's own tokens. Raises: PromptRejected, PromptTooLong."""
-        one = self._asked.inputs[at]
-        row = array("i", self._encoder.tokens(one))
-        return Input(
-            data=(row, self._asked.dimensions),
-            group=len(row),
-            size=len(row),
-            counts={"input_tokens": len(row)},
-            looked_at=1 + len(one),
+        """One of the texts. Raises: PromptRejected, PromptTooLong."""
+        how = self._asked.how
+        return self._encoder.input(self._asked.inputs[at], how.dimensions, how.prompt_name, how.truncate_prompt_tokens)
+
+    def answer(self, result: Tensor) -> Answer:
+        """A vector: little-endian float32."""
+        return Answer(piece=result.numpy().astype("<f4").tobytes(), counts={"vectors": 1})
+
+
+class Compared:
+    """The inputs of a request for scores: the query, whose vector every other one needs, and the documents."""
+
+    def __init__(self, encoder: Encoder, asked: rerank.RerankCall) -> None:
+        self._encoder, self._asked = encoder, asked
+        self._query: Tensor | None = None
+
+    def __len__(self) -> int:
+        return 1 + len(self._asked.documents)
+
+    def read(self, at: int) -> Input:
+        """The query, or a document. Raises: PromptRejected, PromptTooLong."""
+        encoder, asked = self._encoder, self._asked
+        if at == 0:
+            return encoder.input((encoder.side(OF_QUERIES), asked.query), encoder.dimensions, None, None)
+        before = encoder.side(OF_DOCUMENTS)
+        return encoder.input(
+            (before, asked.documents[at - 1]), encoder.dimensions, None, asked.how.truncate_prompt_tokens
         )
 
-    def answer(self, result: bytes) -> Answer:
-        """A vector as it is."""
-        return Answer(piece=result, counts={"vectors": 1})
+    def answer(self, result: Tensor) -> Answer | None:
+        """The cosine of a document with the query."""
+        if self._query is None:
+            self._query = result.double()
+            return None
+        return Answer(piece=rerank.SCORE.pack(float(result.double() @ self._query)))
 
 
-@torch.inference_mode()
-def _keeps_rows(product: torch.nn.Linear) -> bool:
-    weight = product.weight
-    rows = torch.randn(PASS_TOKENS, weight.shape[1], generator=torch.Generator().manual_seed(weight.shape[1])).to(
-        weight
-    )
-    alone = torch.cat([product(rows[at : at + FEWEST_TOKENS]) for at in range(0, PASS_TOKENS, FEWEST_TOKENS)])
-    counts = range(FEWEST_TOKENS, PASS_TOKENS + 1)
-    return all(torch.equal(product(rows[:count]), alone[:count]) for count in counts)
-
-
-def _unit(vector: Tensor) -> bytes:
+def _unit(vector: Tensor) -> Tensor:
     length = vector.double().norm()
     if not torch.isfinite(length) or length == 0:
         raise NotFinite("the encoder's numbers are not finite, or all of them are zero")
-    data: bytes = (vector.double() / length).float().numpy().astype("<f4").tobytes()
-    return data
+    unit: Tensor = (vector.double() / length).float().cpu()
+    return unit
 
 
 def load_encoder(folder: Path, texts: TextEncoder, dtype: torch.dtype, device: torch.device) -> Encoder:
     """An encoder's folder. Raises: ModelUnusable."""
     import transformers
 
-    pools, settings = _layout(folder)
+    layout = _layout(folder)
     model = load_library_model(transformers.AutoModel, folder, dtype, unused=("pooler.",)).to(device)
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelUnusable(reason="it is an encoder and a decoder, not an encoder alone")
-    longest = _longest(folder, settings, model.config.get_text_config())
-    lower_case = settings.get("do_lower_case") is True
-    return Encoder(model, texts, pools=pools, lower_case=lower_case, longest=longest, device=device)
+    config = model.config.get_text_config()
+    states = States(model, longest_of(folder, config, layout.longest), device)
+    return Encoder(states, texts, layout, int(config.hidden_size))
 
 
-def _layout(folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """How vectors are pooled, and what else the folder says of its texts. Raises: ModelUnusable for what is not computed here."""
+def _layout(folder: Path) -> Layout:
+    """How vectors are made. Raises: ModelUnusable for what is not computed here."""
     if not (folder / MODULES_FILE).is_file():
-        return ["mean"], {}
+        return Layout()
     try:
         modules = json.loads(read_text(folder / MODULES_FILE, MAX_LAYOUT_BYTES))
         kinds = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise ModelUnusable(reason=f"{MODULES_FILE} does not list the modules") from error
-    pools = ["mean"]
+    pooling: dict[str, Any] = {"pooling_mode": "mean"}
     for at, (kind, place) in enumerate(kinds):
         if kind == "Pooling" and at == 1:
-            pools = _pools(_optional(folder, f"{place}/config.json"))
+            pooling = _optional(folder, f"{place}/config.json")
         elif (kind, at, place) != ("Transformer", 0, "") and kind != "Normalize":
             raise ModelUnusable(reason=f"{MODULES_FILE} has {kind[:60]} in place {at}, which is not computed here")
-    if _optional(folder, "config_sentence_transformers.json").get("default_prompt_name"):
-        raise ModelUnusable(reason="it puts a prompt of its own before every text, which is not done here")
-    return pools, _optional(folder, "sentence_bert_config.json")
+    settings = _optional(folder, "sentence_bert_config.json")
+    prompts, default = _prompts(_optional(folder, "config_sentence_transformers.json"))
+    longest = settings.get("max_seq_length")
+    return Layout(
+        pools=tuple(_pools(pooling)),
+        pools_prompt=pooling.get("include_prompt") is not False,
+        lower_case=settings.get("do_lower_case") is True,
+        prompts=prompts,
+        default_prompt=default,
+        longest=longest if type(longest) is int else None,
+    )
+
+
+def _prompts(config: Mapping[str, Any]) -> tuple[dict[str, str], str]:
+    """The prompts by their names, and the one that is put before a text unasked. Raises: ModelUnusable for a default that is not there."""
+    found = config.get("prompts")
+    prompts = {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+    name = config.get("default_prompt_name")
+    if name is not None and name not in prompts:
+        raise ModelUnusable(reason="its default prompt is none of its prompts")
+    return prompts, "" if name is None else prompts[name]
 
 
 def _pools(config: Mapping[str, Any]) -> list[str]:
@@ -244,21 +296,17 @@ def _pools(config: Mapping[str, Any]) -> list[str]:
         if named
         else [name for key, name in _OLDER_NAMES.items() if config.get(key)]
     )
-    if not found or any(name not in POOLS for name in found) or config.get("include_prompt") is False:
+    if not found or any(name not in POOLS for name in found):
         raise ModelUnusable(reason="its pooling is not computed here")
     return [name for name in POOLS if name in found]
 
 
-def _longest(folder: Path, settings: Mapping[str, Any], config: Any) -> int:
+def longest_of(folder: Path, config: Any, stated: int | None = None) -> int:
     """Tokens of one input: the least of what the folder, its tokenizer and the model's learned positions say."""
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and config.model_type in AFTER_PADDING:
         positions -= (config.pad_token_id or 0) + 1
-    told = [
-        settings.get("max_seq_length"),
-        _optional(folder, "tokenizer_config.json").get("model_max_length"),
-        positions,
-    ]
+    told = [stated, _optional(folder, "tokenizer_config.json").get("model_max_length"), positions]
     return min((each for each in told if type(each) is int and each > 0), default=DEFAULT_LONGEST)
 
 

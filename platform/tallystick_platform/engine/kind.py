@@ -8,9 +8,12 @@ by one thread.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
+
+import torch
 
 from tallystick_platform.protocol import Call
 
@@ -73,3 +76,28 @@ class Kind(Protocol):
         Raises: what `oneshot.COMPUTING` names; it costs the requests in the pass, and not the worker.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A kind with what records and clients are told of it. `exact`: the same machine gives the same bits again.
+
+    `tasks` are what it can be asked with, none for its `task` alone. `longest` is the most tokens of one input, `context_length` unless it
+    is told. `rows` is how many short inputs share a pass. `dimensions` and `defaults` are `ModelInfo`'s.
+    """
+
+    kind: Kind
+    engine: str
+    engine_version: str
+    task: str
+    exact: bool
+    context_length: int
+    tasks: tuple[str, ...] = ()
+    longest: int | None = None
+    rows: int = 1
+    dimensions: int | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+Loader = Callable[[Path, torch.dtype, torch.device], Loaded]
+"""Loads a folder. Raises: ModelUnusable."""

@@ -18,24 +18,23 @@ from tallystick_platform.engine.causal import CausalModel, load_causal
 from tallystick_platform.engine.chat_template import load_chat_template
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
-from tallystick_platform.engine.encoder import ENGINE_NAME as ENCODER_NAME
-from tallystick_platform.engine.encoder import FEWEST_TOKENS, Encoder, load_encoder
-from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
 from tallystick_platform.engine.forms import LIBRARY, Forms
+from tallystick_platform.engine.hardware import available_cores, probe_cpu, probe_cuda
+from tallystick_platform.engine.kind import Loaded
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
-from tallystick_platform.engine.model_store import MODULES_FILE, resolve_model
+from tallystick_platform.engine.media import media_loader
+from tallystick_platform.engine.model_store import resolve_model
 from tallystick_platform.engine.oneshot import OneShotEngine
-from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder
+from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder, load_tokenizer
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
+from tallystick_platform.engine.text_kinds import text_loader
 from tallystick_platform.engine.weights_digest import DigestCache
-from tallystick_platform.errors import ModelUnusable, kind_of
+from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.formats.packaged import PACKAGED
-from tallystick_platform.formats.report import Task
 from tallystick_platform.formats.sampling import recommended_sampling
-from tallystick_platform.formats.tasks import task_of
 from tallystick_platform.protocol import GpuInfo, ModelInfo, VersionConfig
-from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
+from tallystick_platform.tasks import CHAT, COMPLETION
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -83,9 +82,9 @@ def load_engine(config: EngineConfig, progress: Progress) -> AuditEngine | OneSh
     # The digest of what lies on disk is computed while the weights load, and stands before anything is served.
     with ThreadPoolExecutor(1) as hasher:
         hashed = hasher.submit(_digest, config, folder)
-        if adapter is None and is_encoder(folder):
-            encoder = load_encoder(folder, TextEncoder(_tokenizer(folder)), place.dtype, place.device)
-            return _encoding(config, place, folder, encoder, hashed.result(), progress)
+        if adapter is None and (load := media_loader(folder) or text_loader(folder)) is not None:
+            loaded = load(folder, place.dtype, place.device)
+            return _one_shot(config, place, folder, loaded, hashed.result(), progress)
         forward = load_forward(folder, place.dtype, place.device, adapter)
         codec = load_codec(folder) if adapter is None else load_codec(adapter, folder)
         digest = hashed.result()
@@ -120,33 +119,35 @@ def load_engine(config: EngineConfig, progress: Progress) -> AuditEngine | OneSh
     )
 
 
-def _encoding(
-    config: EngineConfig, place: _Place, folder: Path, encoder: Encoder, digest: bytes, progress: Progress
+def _one_shot(
+    config: EngineConfig, place: _Place, folder: Path, loaded: Loaded, digest: bytes, progress: Progress
 ) -> OneShotEngine:
-    """An encoder's engine. Where nothing is exact anyway, inputs share a pass unasked."""
-    progress("checking that requests do not disturb each other", 0.8)
-    if place.exact:
-        encoder.probe()
+    """The engine of a model that answers in one go."""
     model = _described(
         config,
         place,
         folder,
         digest,
-        engine=ENCODER_NAME,
-        engine_version=causal.engine_version(),
-        task=EMBEDDING.name,
-        tasks=(EMBEDDING.name,),
-        context_length=encoder.longest,
-        max_prompt_tokens=encoder.longest,
+        engine=loaded.engine,
+        engine_version=loaded.engine_version,
+        task=loaded.task,
+        tasks=loaded.tasks or (loaded.task,),
+        context_length=loaded.context_length,
+        max_prompt_tokens=loaded.longest or loaded.context_length,
         chat_template=None,
         chat_template_digest=None,
-        reproducibility="reproducible" if place.exact else "statistical",
-        dimensions=encoder.dimensions,
+        reproducibility="reproducible" if loaded.exact else "statistical",
+        dimensions=loaded.dimensions,
+        defaults=loaded.defaults,
     )
     progress("ready", 1.0)
-    rows = max(1, encoder.room(FEWEST_TOKENS) // FEWEST_TOKENS)
     return OneShotEngine(
-        model=model, gpu=place.gpu, kind=encoder, rows=rows, max_requests=config.max_requests, folder=folder
+        model=model,
+        gpu=place.gpu,
+        kind=loaded.kind,
+        rows=loaded.rows,
+        max_requests=config.max_requests,
+        folder=folder,
     )
 
 
@@ -159,18 +160,13 @@ def _described(config: EngineConfig, place: _Place, folder: Path, digest: bytes,
         version=version,
         weights_digest=digest,
         dtype="float32" if place.dtype is torch.float32 else "bfloat16",
-        quantisation=None if provenance is None else f"{provenance.quantisation}, dequantised",
+        quantisation=None
+        if provenance is None or provenance.quantisation is None
+        else f"{provenance.quantisation}, dequantised",
         device=place.device.type,
-        created_at=int((folder / "config.json").stat().st_mtime),
+        created_at=int(next(path for path in (folder / "config.json", folder) if path.exists()).stat().st_mtime),
         **own,
     )
-
-
-def is_encoder(folder: Path) -> bool:
-    """Whether the files say that the model is for vectors."""
-    config = causal.read_json(folder / "config.json", causal.MAX_CONFIG_BYTES)
-    sentences = (folder / MODULES_FILE).is_file()
-    return task_of(config, chat_template=False, sentence_encoder=sentences) is Task.EMBEDDING
 
 
 def load_forward(
@@ -224,7 +220,7 @@ def _engine_version(forward: LlamaModel | CausalModel, adapter: Path | None) -> 
 
 def load_codec(*folders: Path) -> TextCodec:
     """Tokenizer, template, if there is one, and end tokens of a model, each from the first folder that has it. Raises: ModelUnusable."""
-    tokenizer = _tokenizer(_first(folders, "tokenizer.json"))
+    tokenizer = load_tokenizer(_first(folders, "tokenizer.json"))
     added = tokenizer.get_added_tokens_decoder()
     special = frozenset(token_id for token_id, token in added.items() if token.special)
     spells = set(_decoders(tokenizer))
@@ -247,16 +243,6 @@ def load_codec(*folders: Path) -> TextCodec:
         forms=Forms(tokenizer, end_tokens),
         strips_first_space=bool(spells & {"Metaspace", "Strip"}),
     )
-
-
-def _tokenizer(folder: Path) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the library raises nothing narrower
-        raise ModelUnusable(reason=f"tokenizer.json cannot be read: {kind_of(error)}") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _decoders(tokenizer: Tokenizer) -> Iterator[str]:

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from tallystick_platform.engine import causal
-from tallystick_platform.engine.kind import Kind
+from tallystick_platform.engine.kind import Loaded, Loader
 from tallystick_platform.engine.prompt import load_tokenizer
 from tallystick_platform.formats.report import Task
 from tallystick_platform.formats.tasks import task_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A kind with what records say of it. `exact`: the same machine gives the same bits again."""
-
-    kind: Kind
-    engine: str
-    engine_version: str
-    task: str
-    exact: bool
-    context_length: int
-
-
-Loader = Callable[[Path, torch.dtype, torch.device], Loaded]
 
 
 def media_loader(folder: Path) -> Loader | None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import structlog
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.control_marks import ControlMarks
-from tallystick_platform.errors import PromptRejected, PromptTooLong
+from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong, kind_of
 
 _PROBES: tuple[Sequence[Mapping[str, object]], ...] = (
     ({"role": "user", "content": "One?"},),
@@ -68,12 +69,35 @@ class TextEncoder:
 
         Raises: PromptRejected for control tokens in it, where the tokenizer cannot be told that they are text; PromptTooLong.
         """
-        _refuse_endless(self._tokenizer, text, longest)
-        if self._controls.isdisjoint(_ids(self._tokenizer, text)):
-            return _ids(self._tokenizer, text, whole=True)
-        if self._copy is None:
-            raise PromptRejected(reason="the text holds control tokens of this model, which would be taken for such")
-        return _ids(self._copy, text, whole=True)
+        ids: list[int] = self.encode_row(text, longest=longest).ids
+        return ids
+
+    def encode_row(
+        self, text: str, pair: str | None = None, longest: int | None = None, *, cut: bool = False
+    ) -> Encoding:
+        """A text, or two of them, with what the tokenizer puts around them; the last one is `cut` at its end to so many in all.
+
+        Raises: PromptRejected, PromptTooLong, the latter only for what is far too long.
+        """
+        if cut and longest is not None:  # a text is read no further than it can matter
+            text, pair = text[: CHARS_PER_TOKEN * longest], None if pair is None else pair[: CHARS_PER_TOKEN * longest]
+        for one in (text, pair or ""):
+            _refuse_endless(self._tokenizer, one, longest)
+        tokenizer, given = self._tokenizer, [one for one in (text, pair) if one is not None]
+        if any(not self._controls.isdisjoint(_ids(tokenizer, one)) for one in given):
+            if self._copy is None:
+                raise PromptRejected(
+                    reason="the text holds control tokens of this model, which would be taken for such"
+                )
+            tokenizer = self._copy
+        if longest is None or not cut:
+            return tokenizer.encode(text, pair)
+        parts = [tokenizer.encode(one, add_special_tokens=False) for one in given]
+        room = longest - tokenizer.num_special_tokens_to_add(pair is not None) - sum(map(len, parts[:-1]))
+        if room < 1:
+            raise PromptRejected(reason=f"{longest} tokens leave no room for any of the text")
+        parts[-1].truncate(room)
+        return tokenizer.post_process(parts[0], parts[1] if pair is not None else None)
 
 
 class PromptEncoder(TextEncoder):
@@ -185,7 +209,18 @@ def _refuse_endless(tokenizer: Tokenizer, text: str, longest: int | None) -> Non
             raise PromptTooLong(limit=longest, found=found)
 
 
-def _ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[int]:
-    """`whole`: with what the tokenizer puts around every text."""
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=whole).ids
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The tokens of the text alone."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """A folder's tokenizer, which neither cuts nor pads. Raises: ModelUnusable."""
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelUnusable(reason=f"tokenizer.json cannot be read: {kind_of(error)}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

@@ -17,7 +17,7 @@ from tallystick.record import BlobRef, Record
 from tallystick.tasks import read
 from tallystick.tasks.comparison import same_value
 from tallystick.verify import Replayed, ReplayRefused
-from tallystick_platform.engine import audit, causal, encoder
+from tallystick_platform.engine import audit, causal, encoder, seq2seq
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
@@ -25,7 +25,7 @@ from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import Call, Failed, Finished, Piece, VersionConfig
 from tallystick_platform.tasks import TASKS, Gather, Task
 
-ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME, encoder.ENGINE_NAME)
+ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME, encoder.ENGINE_NAME, seq2seq.ENGINE_NAME)
 """The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
 MAX_BASE_FILE_BYTES = 65_536
 

@@ -24,6 +24,7 @@ class Task(StrEnum):
     EMBEDDING = "embedding"
     RERANK = "rerank"
     CLASSIFICATION = "classification"
+    ENTITIES = "entities"
     TRANSLATION = "translation"
     SEQ2SEQ = "seq2seq"
     TRANSCRIPTION = "transcription"

@@ -23,7 +23,7 @@ _SPEAKERS = frozenset({"vits", "bark", "speecht5", "csm", "dia"})
 _EMBEDDERS_GGUF = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "t5encoder", "gemma-embedding"})
 _BY_HEAD: tuple[tuple[str, Task], ...] = (
     ("ForSequenceClassification", Task.CLASSIFICATION),
-    ("ForTokenClassification", Task.CLASSIFICATION),
+    ("ForTokenClassification", Task.ENTITIES),
     ("ForImageClassification", Task.CLASSIFICATION),
     ("ForAudioClassification", Task.CLASSIFICATION),
     ("ForSpeechSeq2Seq", Task.TRANSCRIPTION),
@@ -33,10 +33,16 @@ _BY_HEAD: tuple[tuple[str, Task], ...] = (
     ("ForMaskedLM", Task.EMBEDDING),
     ("EncoderModel", Task.EMBEDDING),
 )
+_SERVED: Mapping[str, tuple[str, ...]] = {
+    Task.CHAT: ("chat", "completion"),
+    Task.EMBEDDING: ("embedding", "rerank"),
+    Task.RERANK: ("rerank", "classification"),
+    Task.SEQ2SEQ: ("translation",),
+}
 _BY_ADAPTER = {
     "CAUSAL_LM": Task.CHAT,
     "SEQ_CLS": Task.CLASSIFICATION,
-    "TOKEN_CLS": Task.CLASSIFICATION,
+    "TOKEN_CLS": Task.ENTITIES,
     "SEQ_2_SEQ_LM": Task.SEQ2SEQ,
     "FEATURE_EXTRACTION": Task.EMBEDDING,
 }
@@ -93,6 +99,11 @@ def context_length_of(config: Mapping[str, Any]) -> int | None:
                 if found is not None:
                     return found
     return None
+
+
+def served_by(task: str) -> tuple[str, ...]:
+    """What a model that is for this can be asked with, first of all what it is for: the names of tasks in records."""
+    return _SERVED.get(task, (str(task),))
 
 
 def _labels(config: Mapping[str, Any]) -> int | None:

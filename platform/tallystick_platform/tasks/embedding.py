@@ -7,25 +7,36 @@ from typing import Any
 
 import msgspec
 
-from tallystick.record import Output, Value
+from tallystick.record import Value
 from tallystick.tasks import embedding
+from tallystick.tasks.embedding import Text
 from tallystick.tasks.neutral import EMBEDDING
 from tallystick_platform.errors import ParameterOutOfRange
-from tallystick_platform.protocol import ModelInfo, Piece
-from tallystick_platform.tasks.task import FinishReasons, Gather, Task
+from tallystick_platform.protocol import ModelInfo
+from tallystick_platform.tasks.each import Each, check_truncation
+from tallystick_platform.tasks.task import Gather, Task
 
 
-class Length(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of each vector is given: its first `dimensions` numbers, brought to unit length again."""
+class Length(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much of each vector is given: its first `dimensions` numbers, brought to unit length again.
+
+    `truncate_prompt_tokens` is how many tokens of each text are read, where it may be cut; -1 is as many as the model reads. `prompt_name`
+    is one of the model's own prompts, to be put before each text in place of its default one.
+    """
 
     dimensions: int
+    truncate_prompt_tokens: int | None = None
+    prompt_name: str | None = None
 
 
 class EmbeddingCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine computes vectors from: texts, or the model's own tokens. It answers with one piece for each: little-endian float32."""
+    """What an engine computes vectors from: texts, the model's own tokens, or instructions with texts.
 
-    inputs: tuple[str | tuple[int, ...], ...]
-    dimensions: int
+    It answers with one piece for each: little-endian float32.
+    """
+
+    inputs: tuple[str | tuple[int | str, ...], ...]
+    how: Length
 
 
 _decoder = msgspec.msgpack.Decoder(EmbeddingCall)
@@ -36,7 +47,7 @@ def decode_call(body: bytes) -> EmbeddingCall:
     return _decoder.decode(body)
 
 
-class Embedding(Task[tuple[str | tuple[int, ...], ...], Length]):
+class Embedding(Task[tuple[Text, ...], Length]):
     """Texts to vectors."""
 
     name = embedding.NAME
@@ -50,29 +61,13 @@ class Embedding(Task[tuple[str | tuple[int, ...], ...], Length]):
         if not 1 <= used.dimensions <= (model.dimensions or 0):
             reason = f"is {used.dimensions}, the model's vectors have {model.dimensions}"
             raise ParameterOutOfRange(param="dimensions", reason=reason)
+        check_truncation(used.truncate_prompt_tokens, model)
 
-    def given(self, prompt: Mapping[str, Value], _asked: Mapping[str, Value]) -> tuple[str | tuple[int, ...], ...]:
+    def given(self, prompt: Mapping[str, Value], _asked: Mapping[str, Value]) -> tuple[Text, ...]:
         return embedding.inputs_of(prompt)
 
-    def call(self, given: tuple[str | tuple[int, ...], ...], used: Length) -> bytes:
-        return msgspec.msgpack.encode(EmbeddingCall(inputs=given, dimensions=used.dimensions))
+    def call(self, given: tuple[Text, ...], used: Length) -> bytes:
+        return msgspec.msgpack.encode(EmbeddingCall(inputs=given, how=used))
 
-    def gather(self, _given: tuple[str | tuple[int, ...], ...], _used: Length) -> Vectors:
-        return Vectors()
-
-
-class Vectors(Gather):
-    """The vectors, in order."""
-
-    __slots__ = ("_vectors",)
-
-    def __init__(self) -> None:
-        self._vectors: list[bytes] = []
-
-    def add(self, part: Piece) -> None:
-        """One more vector."""
-        self._vectors.append(part.data)
-
-    def outputs(self, _finish_reasons: FinishReasons) -> tuple[Output, ...]:
-        """The vectors so far."""
-        return tuple(embedding.vector_output(vector) for vector in self._vectors)
+    def gather(self, _given: tuple[Text, ...], _used: Length) -> Gather:
+        return Each(embedding.vector_output)

@@ -2,17 +2,22 @@
 
 import json
 import math
+from array import array
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
-from tallystick_platform.engine import encoder
-from tallystick_platform.engine.encoder import FEWEST_TOKENS, PASS_TOKENS, load_encoder
+from tallystick_platform.engine import encoder, states
+from tallystick_platform.engine.encoder import Pooled, load_encoder
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.prompt import TextEncoder
 from tallystick_platform.engine.sampler import NotFinite
+from tallystick_platform.engine.states import FEWEST, SIZES, STACKED_TOKENS, Row
 from tallystick_platform.errors import ModelUnusable, PromptRejected
+from tallystick_platform.protocol import Call
+from tallystick_platform.tasks.rerank import SCORE, Ranking, RerankCall
 from tests.support.tiny_encoder import LONGEST, SPECIAL, WIDTH, encoder_tokenizer, write_tiny_encoder
 
 CPU = torch.device("cpu")
@@ -29,13 +34,21 @@ def folder(tmp_path_factory):
     return write_tiny_encoder(tmp_path_factory.mktemp("encoder") / "tiny", pooling=MEAN)
 
 
-def numbers(vector):
-    return np.frombuffer(vector, "<f4")
+def input_of(loaded, one, dimensions=None, **how):
+    return loaded.input(one, dimensions or loaded.dimensions, how.get("prompt"), how.get("truncated"))
 
 
-def vector_of(loaded, one, dimensions=None):
-    (vector,) = loaded.vectors([loaded.tokens(one)], [dimensions or loaded.dimensions])
-    return vector
+def vector_of(loaded, one, dimensions=None, **how):
+    (vector,) = loaded.vectors([input_of(loaded, one, dimensions, **how).data])
+    return vector.numpy()
+
+
+def tokens(loaded, one, **how):
+    return list(input_of(loaded, one, **how).data.row.ids)
+
+
+def row(ids):
+    return Pooled(Row(array("i", ids)), 0, WIDTH)
 
 
 def by_hand(folder, pool):
@@ -77,19 +90,19 @@ def test_vectors_are_the_librarys_pooled_as_the_folder_says(tmp_path, pooling, p
     expected = by_hand(folder, pool)
     assert loaded.dimensions == expected.shape[1]
     for text, vector in zip(TEXTS, expected, strict=True):
-        assert np.abs(numbers(vector_of(loaded, text)) - vector).max() < 1e-5
+        assert np.abs(vector_of(loaded, text) - vector).max() < 1e-5
 
 
 def test_an_encoder_without_that_layout_gives_the_mean(tmp_path):
     folder = write_tiny_encoder(tmp_path / "m")
     loaded = load(folder)
-    found = np.stack([numbers(vector_of(loaded, text)) for text in TEXTS])
+    found = np.stack([vector_of(loaded, text) for text in TEXTS])
     assert np.abs(found - by_hand(folder, lambda states: states.mean(0))).max() < 1e-5
-    assert loaded.longest == 2 * LONGEST
+    assert loaded.states.longest == 2 * LONGEST
 
 
 def test_the_folder_says_how_long_a_text_may_be(folder):
-    assert load(folder).longest == LONGEST
+    assert load(folder).states.longest == LONGEST
 
 
 def test_positions_behind_the_padding_are_not_for_tokens(tmp_path):
@@ -102,70 +115,147 @@ def test_positions_behind_the_padding_are_not_for_tokens(tmp_path):
     )  # fmt: skip
     transformers.RobertaModel(config).save_pretrained(folder)
     loaded = load(folder)
-    assert loaded.longest == 32
-    assert len(loaded.pooled([[5] * 32])) == 1
+    assert loaded.states.longest == 32
+    assert len(loaded.vectors([row([5] * 32)])) == 1
     with pytest.raises((IndexError, RuntimeError)):
-        loaded.pooled([[5] * 33])
+        loaded.vectors([row([5] * 33)])
 
 
 def test_a_shorter_vector_is_the_beginning_at_unit_length(folder):
     loaded = load(folder)
-    whole, short = numbers(vector_of(loaded, "the sun")), numbers(vector_of(loaded, "the sun", 5))
+    whole, short = vector_of(loaded, "the sun"), vector_of(loaded, "the sun", 5)
     assert np.allclose(short, whole[:5] / np.linalg.norm(whole[:5]), atol=1e-6)
     for vector in (whole, short):
         assert np.linalg.norm(vector.astype(float)) == pytest.approx(1, abs=1e-6)
 
 
-def test_neighbours_do_not_change_a_bit(folder):
+@pytest.mark.parametrize("packed", [True, False])
+def test_neighbours_do_not_change_a_bit(folder, packed):
     loaded = load(folder)
-    assert loaded.probe()
-    for length in (1, 2, 5, FEWEST_TOKENS, 31, LONGEST):
-        rows = [[(5 * row + at) % loaded.vocabulary for at in range(length)] for row in range(max(1, loaded.room(length) // length))]
-        together = loaded.vectors(rows, [WIDTH] * len(rows))
-        assert together == [loaded.vectors([row], [WIDTH])[0] for row in rows]
+    assert loaded.states.packed
+    if not packed:
+        loaded.states.unpack()
+    assert loaded.states.probe()
+    rows = [
+        row([(5 * at + place) % loaded.states.vocabulary for place in range(length)])
+        for at, length in enumerate([1, 2, 5, FEWEST, 31, LONGEST, LONGEST] * (3 if packed else 1))
+    ]
+    groups = [rows] if packed else [[one] * 3 for one in rows]
+    for group in groups:
+        alone = [loaded.vectors([one])[0] for one in group]
+        for part in (group, group[1:], group[::-1][:3]):
+            found = loaded.vectors(part)
+            assert all(torch.equal(one, alone[group.index(other)]) for one, other in zip(found, part, strict=True))
 
 
 def test_where_rows_disturb_each_other_they_are_computed_alone(folder, monkeypatch):
     loaded = load(folder)
     calls = iter(range(10_000))
-    pooled = loaded.pooled
-    monkeypatch.setattr(loaded, "pooled", lambda rows: pooled(rows) + next(calls))
-    assert not loaded.probe()
-    assert loaded.room(1) == loaded.room(LONGEST) == 0
+    of = loaded.states.of
+    monkeypatch.setattr(loaded.states, "of", lambda rows: [one + next(calls) for one in of(rows)])
+    assert not loaded.states.probe()
+    assert loaded.room(None) == 0
+
+
+def test_an_encoder_that_says_something_else_in_one_row_is_computed_by_lengths(folder, monkeypatch):
+    monkeypatch.setattr(states, "TOLERANCE", -1.0)
+    loaded = load(folder)
+    assert (loaded.states.packed, loaded.room(7)) == (False, STACKED_TOKENS)
+    assert input_of(loaded, "the sun").group == 4
+    monkeypatch.undo()
+    assert np.abs(vector_of(loaded, "the sun") - vector_of(load(folder), "the sun")).max() < 1e-5
 
 
 def test_a_pass_has_bounds(folder):
-    assert load(folder).room(1) == PASS_TOKENS
+    assert load(folder).room(None) == SIZES[-1]
 
 
 def test_a_text_has_the_tokens_that_the_tokenizer_puts_around_it_and_tokens_have_none(folder):
     loaded = load(folder)
-    assert loaded.tokens("the sun") == [2, 4, 5, 3]
-    assert loaded.tokens((4, 5)) == [4, 5]
+    assert tokens(loaded, "the sun") == [2, 4, 5, 3]
+    assert tokens(loaded, (4, 5)) == [4, 5]
 
 
 def test_a_control_token_in_a_text_is_text(folder):
-    tokens = load(folder).tokens("[SEP] the [CLS]")
-    assert (tokens.count(3), tokens.count(2)) == (1, 1)
-    assert len(tokens) == 2 + 3 + 1 + 3
+    found = tokens(load(folder), "[SEP] the [CLS]")
+    assert (found.count(3), found.count(2)) == (1, 1)
+    assert len(found) == 2 + 3 + 1 + 3
 
 
 def test_a_word_that_the_model_does_not_know_is_no_control_token(folder):
-    assert load(folder).tokens("quux") == [2, SPECIAL.index("[UNK]"), 3]
+    assert tokens(load(folder), "quux") == [2, SPECIAL.index("[UNK]"), 3]
 
 
-@pytest.mark.parametrize("tokens", [(), (0, 18), (-1,)])
-def test_tokens_that_the_model_does_not_know_are_rejected(folder, tokens):
+@pytest.mark.parametrize("ids", [(), (0, 18), (-1,)])
+def test_tokens_that_the_model_does_not_know_are_rejected(folder, ids):
     with pytest.raises(PromptRejected):
-        load(folder).tokens(tokens)
+        tokens(load(folder), ids)
+
+
+def test_a_text_is_cut_at_its_end_where_that_is_asked(folder):
+    loaded = load(folder)
+    assert tokens(loaded, "the sun of the moon", truncated=4) == tokens(loaded, "the sun")
+    assert tokens(loaded, "the sun", truncated=4) == tokens(loaded, "the sun")
+    assert len(tokens(loaded, "sun " * 100_000, truncated=-1)) == LONGEST
+    assert tokens(loaded, (4, 5, 6), truncated=2) == [4, 5]
+    with pytest.raises(PromptRejected, match="2 tokens leave no room"):
+        tokens(loaded, "the sun", truncated=2)
+
+
+PROMPTS = {"prompts": {"query": "the river ", "document": "a ", "own": "moon "}, "default_prompt_name": "own"}
+
+
+def test_the_models_own_prompts_stand_before_texts(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "m", pooling=MEAN)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(PROMPTS))
+    loaded, plain = load(folder), load(write_tiny_encoder(tmp_path / "plain", pooling=MEAN))
+    for given, whole in (
+        (("sun", None), "moon sun"),
+        (("sun", "query"), "the river sun"),
+        ((("a debt of ", "sun"), None), "a debt of sun"),
+        ((("", "sun"), None), "sun"),
+    ):
+        assert tokens(loaded, given[0], prompt=given[1]) == tokens(plain, whole)
+    with pytest.raises(PromptRejected, match="no prompt 'else'; its own are: document, own, query"):
+        tokens(loaded, "sun", prompt="else")
+    with pytest.raises(PromptRejected, match="its own are: none"):
+        tokens(plain, "sun", prompt="query")
+
+
+def test_a_prompt_that_is_not_pooled_is_read_and_left_out_of_the_mean(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "m", pooling={**MEAN, "include_prompt": False})
+    loaded = load(folder)
+    found = input_of(loaded, ("the river of ", "sun")).data
+    assert (found.skip, list(found.row.ids)) == (4, tokens(loaded, "the river of sun"))
+    states = loaded.states.of([found.row])[0][4:].mean(0)
+    expected = torch.nn.functional.normalize(states.double(), dim=0).float()
+    assert torch.allclose(loaded.vectors([found])[0], expected, atol=1e-7)
+    assert input_of(loaded, "sun").data.skip == 0
+
+
+def test_documents_are_ranked_by_the_cosine_with_the_query(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "m", pooling=MEAN)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": PROMPTS["prompts"]}))
+    loaded = load(folder)
+    body = msgspec.msgpack.encode(RerankCall(query="sun", documents=TEXTS, how=Ranking()))
+    inputs = loaded.inputs(Call(bytes(16), "rerank", body))
+    vectors = loaded.vectors([inputs.read(at).data for at in range(len(inputs))])
+    answers = [inputs.answer(vector) for vector in vectors]
+    assert answers[0] is None
+    query = vector_of(loaded, "sun", prompt="query").astype(float)
+    for text, answer in zip(TEXTS, answers[1:], strict=True):
+        (score,) = SCORE.unpack(answer.piece)
+        assert score == pytest.approx(
+            float(query @ vector_of(loaded, text, prompt="document").astype(float)), abs=1e-12
+        )
 
 
 def test_numbers_that_are_none_are_not_given_out(folder, monkeypatch):
     loaded = load(folder)
     for broken in (float("nan"), float("inf"), 0.0):
-        monkeypatch.setattr(loaded, "pooled", lambda rows, broken=broken: torch.full((len(rows), WIDTH), broken))
+        monkeypatch.setattr(loaded.states, "of", lambda rows, broken=broken: [torch.full((len(rows), WIDTH), broken)])
         with pytest.raises(NotFinite):
-            loaded.vectors([[1]], [WIDTH])
+            loaded.vectors([row([1])])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +272,11 @@ def test_numbers_that_are_none_are_not_given_out(folder, monkeypatch):
         ("1_Pooling/config.json", "{}", "its pooling is not computed here"),
         ("1_Pooling/config.json", '{"pooling_mode": "attention"}', "its pooling is not computed here"),
         ("1_Pooling/config.json", "[]", "does not hold an object"),
-        ("config_sentence_transformers.json", '{"default_prompt_name": "query"}', "prompt of its own"),
+        (
+            "config_sentence_transformers.json",
+            '{"default_prompt_name": "query"}',
+            "default prompt is none of its prompts",
+        ),
     ],
 )
 def test_a_layout_that_is_not_computed_is_refused_by_name(tmp_path, name, content, reason):
@@ -218,7 +312,7 @@ def test_the_model_is_described_as_it_is(folder, tmp_path):
     config = EngineConfig(model=str(folder), models_dir=tmp_path, device="cpu", threads=1)
     engine = load_engine(config, lambda stage, fraction: None)
     model = engine.model
-    assert (model.task, model.tasks, model.dimensions) == ("embedding", ("embedding",), WIDTH)
+    assert (model.task, model.tasks, model.dimensions) == ("embedding", ("embedding", "rerank"), WIDTH)
     assert (model.engine, model.dtype, model.reproducibility) == ("tallystick-encoder", "float32", "reproducible")
     assert (model.context_length, model.max_prompt_tokens, model.chat_template) == (LONGEST, LONGEST, None)
     assert engine.rows > 1

@@ -133,7 +133,7 @@ def test_what_cannot_be_computed_fails_alone(engine, call, kind, reason):
 
 
 def test_a_pass_that_cannot_be_computed_costs_its_requests_and_not_the_worker(engine, monkeypatch):
-    def fail(rows, dimensions):
+    def fail(rows):
         raise RuntimeError("out of memory at /srv/models: text was secret")
 
     monkeypatch.setattr(engine._kind, "vectors", fail)
@@ -162,7 +162,7 @@ def test_answers_of_one_step_keep_within_a_frame(engine, monkeypatch):
 
 def test_like_lengths_of_a_request_share_passes_however_they_are_mixed(engine, monkeypatch):
     sizes, vectors = [], engine._kind.vectors
-    monkeypatch.setattr(engine._kind, "vectors", lambda rows, n: (sizes.append(len(rows)), vectors(rows, n))[1])
+    monkeypatch.setattr(engine._kind, "vectors", lambda rows: (sizes.append(len(rows)), vectors(rows))[1])
     mixed = embedding(1, ("sun", "the sun", "the sun of the moon") * 32, WIDTH)
     steps = run(engine, mixed)
     assert len(sizes) <= 8

@@ -38,7 +38,7 @@ def vectors_of(engine, texts, dimensions=384):
 
 def test_the_model_describes_itself(engine):
     model = engine.model
-    assert (model.id, model.tasks, model.dimensions) == ("all-minilm-l6-v2", ("embedding",), 384)
+    assert (model.id, model.tasks, model.dimensions) == ("all-minilm-l6-v2", ("embedding", "rerank"), 384)
     assert (model.max_prompt_tokens, model.reproducibility) == (256, "reproducible")
 
 
