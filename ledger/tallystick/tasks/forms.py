@@ -65,8 +65,8 @@ def read_form(method: str, content_type: str | None, body: bytes) -> list[Part]:
         raise RequestError("", f"has more than {MAX_BODY_BYTES} bytes")
     delimiter = b"\r\n--" + _boundary(content_type)
     pieces = (b"\r\n" + body).split(delimiter, MAX_PARTS + 1)
-    if pieces[0] or len(pieces) < 2 or pieces[-1] not in (b"--", b"--\r\n"):
-        raise RequestError("", f"is no form of at most {MAX_PARTS} parts between the boundaries of its content type")
+    if pieces[0] or len(pieces) < 3 or pieces[-1] not in (b"--", b"--\r\n"):
+        raise RequestError("", f"is no form of 1 to {MAX_PARTS} parts between the boundaries of its content type")
     return [_part(piece) for piece in pieces[1:-1]]
 
 

@@ -21,6 +21,7 @@ MAX_CHANNELS = 8
 MIN_RATE_HZ = 4_000
 MAX_RATE_HZ = 192_000
 US_PER_S = 1_000_000
+FULL_SCALE = 32_768  # of 16 bits
 FORMS = "wav, mp3, flac, ogg or webm"
 
 Samples = NDArray[np.float32]
@@ -56,7 +57,7 @@ def samples_of(data: bytes, rate_hz: int) -> Iterator[Samples]:
 
     Raises: PromptRejected.
     """
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)  # as openai/whisper has it
     for frame in _frames(data):
         frame.pts = None  # gaps in a file's own clock are not filled
         yield from (_array(one) for one in resampler.resample(frame))
@@ -64,7 +65,7 @@ def samples_of(data: bytes, rate_hz: int) -> Iterator[Samples]:
 
 
 def _array(frame: Any) -> Samples:
-    found: Samples = frame.to_ndarray()[0]
+    found: Samples = frame.to_ndarray()[0].astype(np.float32) / FULL_SCALE
     return found
 
 

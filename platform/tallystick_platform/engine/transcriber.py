@@ -97,12 +97,14 @@ class Transcriber:
         yield [heard]
 
     def prompt(self, text: str) -> tuple[int, ...]:
-        """What a text before the first window's gives the model: the last tokens of it that have room there."""
-        try:
-            tokens = self._texts.encode_text(f" {text.strip()}", self.longest_prompt) if text.strip() else ()
-        except PromptTooLong as error:
-            raise PromptRejected(reason=f"the prompt has more than {error.limit} tokens") from error
-        return tuple(token for token in tokens if token < self._settings.eos_token_id)
+        """The tokens of a text that goes before the first window's. Raises: PromptRejected."""
+        if not text.strip():
+            return ()
+        found = self._texts.encode_text(f" {text.strip()}", self.longest_prompt)
+        tokens = tuple(token for token in found if token < self._settings.eos_token_id)
+        if len(tokens) > self.longest_prompt:
+            raise PromptTooLong(limit=self.longest_prompt, found=len(tokens))
+        return tokens
 
     def check_language(self, name: str) -> None:
         """Raises: PromptRejected for a language that the model was not made for."""
