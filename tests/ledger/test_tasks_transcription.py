@@ -6,6 +6,7 @@ import pytest
 
 from tallystick.errors import AnswerError, RequestError
 from tallystick.hashing import keccak256
+from tallystick.ids import to_hex
 from tallystick.record import Output
 from tallystick.tasks import read, received_body
 from tallystick.tasks.transcription import READER, TARGET, sound_of
@@ -26,7 +27,7 @@ def test_a_sound_is_named_by_its_digest_and_attached():
     reading = asked(
         ("model", "m"), ("temperature", "0.5"), ("timestamp_granularities[]", "segment"), ("stream", "false")
     )
-    named = {"digest": keccak256(b"sound"), "length": 5, "name": "a.wav", "type": None}
+    named = {"digest": to_hex(keccak256(b"sound")), "length": 5, "name": "a.wav", "type": None}
     assert (reading.prompt, reading.model, reading.system) == ({"file": named}, "m", None)
     assert reading.asked == {"temperature": 0.5, "timestamp_granularities": ["segment"], "stream": False}
     assert sound_of(reading.whole) == b"sound"
@@ -40,7 +41,8 @@ def test_a_sound_that_is_not_attached_cannot_be_given_to_a_model():
 @pytest.mark.parametrize(
     ("fields", "file", "param"),
     [
-        ((), b"", "file"),
+        ((), b"", ""),
+        ((("model", "m"),), b"", "file"),
         ((("file", "text"),), b"", "file"),
         ((), FILE.removesuffix(b"sound"), "file"),
         ((("file", "text"),), FILE, "file"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.text import Text
 
 from tallystick.errors import VerificationError
+from tallystick.hashing import keccak256
 from tallystick.ids import checksum_address, to_hex
 from tallystick.report.documents import utc
 from tallystick.report.printable import printable
@@ -22,6 +24,8 @@ STYLES: Final = {
     Status.IN_PART: "yellow",
 }
 OUTCOME_STYLES: Final = {Outcome.PROVEN: "bold green", Outcome.WRONG: "bold red", Outcome.UNCHECKED: "bold yellow"}
+_LONG_HEX: Final = re.compile(r"0x(?:[0-9a-f]{2}){129,}")
+"""More bytes than a signature has: what they hash to says more than they do."""
 MAX_SHOWN_TEXT: Final = 4_000
 """A longer text in a record is cut on the terminal, and says so; `--json` shows it whole."""
 
@@ -182,6 +186,10 @@ def _append_members(page: Text, members: Mapping[str, object], indent: str) -> N
         if isinstance(value, Mapping) and value:
             page.append("\n")
             _append_members(page, value, indent + "  ")
+        elif isinstance(value, list) and value and all(map(_is_said, value)):
+            page.append("\n")
+            for one in value:
+                page.append(f"{indent}  {_clock(one['start_ms'])} - {_clock(one['end_ms'])}  {printable(_said(one))}\n")
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             page.append("\n")
             for number, item in enumerate(value):
@@ -195,12 +203,30 @@ def _append_value(page: Text, name: str, value: object, indent: str) -> None:
         page.append(" -\n", style="dim")
         return
     text = value if isinstance(value, str) else _number(name, value)
+    if _LONG_HEX.fullmatch(text):
+        text = f"{len(text) // 2 - 1} bytes, keccak256 {to_hex(keccak256(bytes.fromhex(text[2:])))}"
     if len(text) > MAX_SHOWN_TEXT:
         text = f"{text[:MAX_SHOWN_TEXT]}... ({len(text) - MAX_SHOWN_TEXT} more characters)"
     first, *more = printable(text).split("\n")
     page.append(f" {first}\n")
     for line in more:
         page.append(f"{indent}  {line}\n")
+
+
+def _is_said(value: object) -> bool:
+    """Whether it is a part of a transcript: what is said from when to when."""
+    return (
+        isinstance(value, Mapping) and {"start_ms", "end_ms"} <= value.keys() and not {"text", "word"}.isdisjoint(value)
+    )
+
+
+def _said(part: Mapping[str, object]) -> str:
+    return str(part.get("text", part.get("word")))
+
+
+def _clock(ms: object) -> str:
+    seconds, ms = divmod(ms if isinstance(ms, int) else 0, 1_000)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
 
 
 def _number(name: str, value: object) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 from tallystick.errors import RequestError
 from tallystick.hashing import keccak256
+from tallystick.ids import to_hex
 from tallystick.record import Value
 from tallystick.tasks.reading import MAX_BODY_BYTES, require_method
 
@@ -47,7 +48,7 @@ class Part:
     def stated(self) -> dict[str, Value]:
         """A file as a prompt names it: its content by digest and length, beside its name and type as they were sent."""
         return {
-            "digest": keccak256(self.data),
+            "digest": to_hex(keccak256(self.data)),
             "length": len(self.data),
             "name": self.file_name,
             "type": self.content_type,

@@ -11,6 +11,7 @@ from typing import Final
 from tallystick.errors import ModelDigestError, ReplayError, TallystickError
 from tallystick.manifest import Manifest
 from tallystick.record import BlobRef, Gpu, Output, Record, Response, State, Usage, Value
+from tallystick.tasks.comparison import same_value
 from tallystick.verify.file_lists import FileList, exported_files
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Exported, Gap, Step
@@ -237,9 +238,6 @@ def _recorded_answer(record: Record, shown: frozenset[str]) -> tuple[Output, ...
     class_ = "none" if proof is None else proof.class_
     if class_ != REPRODUCIBLE and not (class_ == STATISTICAL and all(map(_is_vector, response.outputs))):
         return f"of the class {class_}: only the class reproducible promises the same answer again"
-    other = next((one.kind for one in response.outputs if not _is_vector(one) and _text_of(one) is None), None)
-    if other is not None:
-        return f"whose answer is more than text or vectors (kind {other})"
     return response.outputs
 
 
@@ -264,10 +262,13 @@ def _difference(record: Record, answer: tuple[Output, ...], replayed: Replayed) 
     exactly = proof is not None and proof.class_ == REPRODUCIBLE
     for number, (one, other) in enumerate(zip(answer, replayed.outputs, strict=False)):
         expected, found = _text_of(one), _text_of(other)
-        if expected is None or found is None:
+        if _is_vector(one):
             differing = _vectors(number, one.content, other.content, exactly=exactly)
             if differing is not None:
                 return differing
+        elif expected is None or found is None:
+            if not same_value([one.kind, one.content], [other.kind, other.content]):
+                return f"answer {number} as recorded, a {one.kind}", f"another {other.kind}"
         elif not (found.startswith(expected) if cut_short else found == expected):
             return _texts(expected, found)
     if cut_short:

@@ -17,15 +17,15 @@ from tallystick.record import BlobRef, Record
 from tallystick.tasks import read
 from tallystick.tasks.comparison import same_value
 from tallystick.verify import Replayed, ReplayRefused
-from tallystick_platform.engine import audit, causal, encoder, seq2seq
+from tallystick_platform.engine import audit, causal, encoder, seq2seq, transcriber
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
-from tallystick_platform.errors import ModelUnusable
+from tallystick_platform.errors import ModelUnusable, ParameterOutOfRange
 from tallystick_platform.protocol import Call, Failed, Finished, Piece, VersionConfig
 from tallystick_platform.tasks import TASKS, Gather, Task
 
-ENGINES = (audit.ENGINE_NAME, causal.ENGINE_NAME, encoder.ENGINE_NAME, seq2seq.ENGINE_NAME)
+ENGINES = tuple(kind.ENGINE_NAME for kind in (audit, causal, encoder, seq2seq, transcriber))
 """The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
 MAX_BASE_FILE_BYTES = 65_536
 
@@ -36,11 +36,15 @@ def rerun(folder: Path, record: Record, base: Path | None = None) -> Replayed:
     Raises: ReplayRefused.
     """
     task, given, used = asked_of(record)
-    call = Call(bytes(record.id), record.task, task.call(given, used))
     with tempfile.TemporaryDirectory(prefix="tallystick-replay-") as scratch:
         engine = _load(folder, record, base, Path(scratch))
+        try:
+            given = task.fitted(given, used, engine.model)
+        except ParameterOutOfRange as error:
+            raise ReplayRefused(str(error)) from error
         gathered = task.gather(given, used)
-        end = _run(engine, call, gathered)
+        gathered.begin(record.id)
+        end = _run(engine, Call(bytes(record.id), record.task, task.call(given, used)), gathered)
     model = engine.model
     return Replayed(
         outputs=gathered.outputs(end.finish_reasons),

@@ -5,6 +5,8 @@ import pytest
 from rich.console import Console
 
 from tallystick.errors import Party, PriceArithmeticError
+from tallystick.hashing import keccak256
+from tallystick.ids import to_hex
 from tallystick.record import FIELD_NAMES, BlobRef, ProofOfCompute
 from tallystick.report import (
     printable,
@@ -209,3 +211,16 @@ def test_a_request_that_is_no_text_is_shown_in_hex():
     record = synthetic_record(1)
     document = record_document(replace(record, request=replace(record.request, body=b"\xff\x00")))
     assert document["request"]["body"] == "0xff00"
+
+
+def test_a_transcript_is_shown_with_its_times():
+    said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "word": "two"}]
+    page = str(render_record({"segments": said}))
+    assert page == "segments\n  0:00:00.000 - 0:00:02.500  One\n  1:01:01.001 - 1:01:02.000  two"
+
+
+def test_bytes_beyond_a_signature_are_shown_by_their_size_and_digest():
+    data = bytes(range(129))
+    digest = to_hex(keccak256(data))
+    assert str(render_record({"content": to_hex(data)})) == f"content 129 bytes, keccak256 {digest}"
+    assert str(render_record({"content": to_hex(data[1:])})) == f"content {to_hex(data[1:])}"

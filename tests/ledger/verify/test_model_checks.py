@@ -254,12 +254,14 @@ def test_the_same_completion_again_is_proven_and_another_is_not():
     ],
     ids=["an object", "a call beside a text", "no text", "a document"],
 )
-def test_an_answer_that_is_more_than_text_is_not_compared(output):
+def test_an_answer_that_is_more_than_text_is_the_same_as_a_whole_or_another(output):
     record = answered(response=Response(outputs=(output,)))
-    folder = ModelFolder(manifest=manifest(FILES), replay=replaying(answered()))
-    verdict = verdict_of(record, folder)
-    assert verdict.outcome is Outcome.UNCHECKED
-    assert texts(verdict, Step.REPLAY) == [f"whose answer is more than text or vectors (kind {output.kind})"]
+    same = verdict_of(record, ModelFolder(manifest=manifest(FILES), replay=replaying(record)))
+    assert same.check(Step.REPLAY).held == 1
+    other = verdict_of(record, ModelFolder(manifest=manifest(FILES), replay=replaying(answered())))
+    assert other.outcome is Outcome.WRONG
+    ((_, _, expected, found),) = failures(other)
+    assert (expected, found) == (f"answer 0 as recorded, a {output.kind}", "another message")
 
 
 def test_another_answer_by_the_same_means_is_proven_wrong_where_it_begins_to_differ():

@@ -36,7 +36,7 @@ async def test_a_text_comes_in_the_shape_of_openai_and_is_recorded_as_it_was_del
     assert reply.json()["text"] == "Fish & chips."
     record = decode_record(encode_record(api.journal.only))
     assert (record.task, record.state) == ("transcription", State.COMPLETED)
-    assert record.prompt["file"]["digest"] == keccak256(SOUND)
+    assert record.prompt["file"]["digest"] == to_hex(keccak256(SOUND))
     request = record.request
     assert SOUND in request.body
     assert disagreements(record, read(request.reader, "POST", PATH, request.content_type, request.body)) == []
