@@ -153,6 +153,16 @@ def load_library_model(kind: Any, folder: Path, dtype: torch.dtype, unused: tupl
     return model.eval()
 
 
+def library_tokenizer(folder: Path) -> Any:
+    """A folder's tokenizer as the library has it. Raises: ModelUnusable."""
+    import transformers
+
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelUnusable(reason=f"its tokenizer cannot be read: {kind_of(error)}") from error
+
+
 def refuse_foreign(folder: Path) -> None:
     """Raises: ModelUnusable for a folder whose configuration asks for code of its own or for quantised arithmetic."""
     read_json(folder / "config.json", MAX_CONFIG_BYTES)

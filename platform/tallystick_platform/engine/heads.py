@@ -20,7 +20,7 @@ import torch
 from tokenizers import Encoding
 from torch import Tensor, nn
 
-from tallystick_platform.engine.causal import load_library_model
+from tallystick_platform.engine.causal import library_tokenizer, load_library_model
 from tallystick_platform.engine.encoder import longest_of
 from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.prompt import TextEncoder
@@ -153,11 +153,14 @@ class _Whole(nn.Module):
 
 
 class _Kind:
-    """What the kinds with a head share: how texts are read, and how much shares a pass."""
+    """What the kinds with a head share: how texts are read, and how much shares a pass.
 
-    def __init__(self, headed: Headed, texts: TextEncoder) -> None:
+    `typed` says whether the model is told which tokens are of the second text of a pair.
+    """
+
+    def __init__(self, headed: Headed, texts: TextEncoder, *, typed: bool) -> None:
         self.headed, self.states = headed, headed.states
-        self._texts = texts
+        self._texts, self._typed = texts, typed
 
     def room(self, group: Hashable) -> int:  # noqa: ARG002
         """Tokens of a pass."""
@@ -177,7 +180,7 @@ class _Kind:
 
     def input(self, found: Encoding, looked_at: int) -> Input:
         """The same for a pass."""
-        row = Row(array("i", found.ids), array("i", found.type_ids))
+        row = Row(array("i", found.ids), array("i", found.type_ids) if self._typed else None)
         return Input(
             data=row,
             group=self.states.group(row),
@@ -190,8 +193,8 @@ class _Kind:
 class Classifier(_Kind):
     """Sequence classification; a cross-encoder where it has one label."""
 
-    def __init__(self, headed: Headed, texts: TextEncoder, config: Any) -> None:
-        super().__init__(headed, texts)
+    def __init__(self, headed: Headed, texts: TextEncoder, tokenizer: Any, config: Any) -> None:
+        super().__init__(headed, texts, typed="token_type_ids" in tokenizer.model_input_names)
         self.labels = [str(config.id2label[at]) for at in range(config.num_labels)]
         self.function = _function(config.problem_type, config.num_labels)
         self.fit = _fit(config)
@@ -251,7 +254,7 @@ class Tagger(_Kind):
     """Token classification. `pipeline` is the library's, which puts tokens together to entities."""
 
     def __init__(self, headed: Headed, texts: TextEncoder, pipeline: Any) -> None:
-        super().__init__(headed, texts)
+        super().__init__(headed, texts, typed=False)
         self.pipeline = pipeline
 
     def inputs(self, call: Call) -> Marked:
@@ -333,8 +336,9 @@ def load_classifier(folder: Path, texts: TextEncoder, dtype: torch.dtype, device
     import transformers
 
     model = load_library_model(transformers.AutoModelForSequenceClassification, folder, dtype).to(device)
+    tokenizer = library_tokenizer(folder)
     longest = longest_of(folder, model.config.get_text_config())
-    return Classifier(Headed(model, longest, device, each_token=False), texts, model.config)
+    return Classifier(Headed(model, longest, device, each_token=False), texts, tokenizer, model.config)
 
 
 def load_tagger(folder: Path, texts: TextEncoder, dtype: torch.dtype, device: torch.device) -> Tagger:
@@ -342,7 +346,6 @@ def load_tagger(folder: Path, texts: TextEncoder, dtype: torch.dtype, device: to
     import transformers
 
     model = load_library_model(transformers.AutoModelForTokenClassification, folder, dtype).to(device)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    pipeline = transformers.TokenClassificationPipeline(model=model, tokenizer=tokenizer)  # type: ignore[no-untyped-call]
+    pipeline = transformers.TokenClassificationPipeline(model=model, tokenizer=library_tokenizer(folder))  # type: ignore[no-untyped-call]
     longest = longest_of(folder, model.config.get_text_config())
     return Tagger(Headed(model, longest, device, each_token=True), texts, pipeline)

@@ -20,12 +20,12 @@ import msgspec
 import structlog
 import torch
 
-from tallystick_platform.engine.causal import load_library_model
+from tallystick_platform.engine.causal import library_tokenizer, load_library_model
 from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.prompt import CHARS_PER_TOKEN
 from tallystick_platform.engine.states import sample_rows
 from tallystick_platform.engine.turns import in_turns
-from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong, kind_of
+from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks import translation
 from tallystick_platform.tasks.each import AS_MUCH_AS_FITS
@@ -59,6 +59,7 @@ class Translator:
     def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
         self._model, self._tokenizer, self._device = model, tokenizer, device
         self._own_source = getattr(tokenizer, "src_lang", None)
+        self._controls = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
         config, own = model.config, model.generation_config
         positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         self.most_tokens = int(positions or DEFAULT_LONGEST)
@@ -142,9 +143,12 @@ class Translator:
         return Source(array("i", ids), how, first)
 
     def _ids(self, text: str, limit: int | None) -> list[int]:
-        """The tokens of a text. What spells a control token in it is text."""
+        """The tokens of a text. Raises: PromptRejected for what spells a control token and is taken for it by the tokenizer."""
         given = {} if limit is None else {"truncation": True, "max_length": limit}
-        ids: list[int] = self._tokenizer(text, split_special_tokens=True, verbose=False, **given).input_ids
+        told = {"split_special_tokens": True, "verbose": False}
+        if not self._controls.isdisjoint(self._tokenizer(text, add_special_tokens=False, **told).input_ids):
+            raise PromptRejected(reason="the text holds control tokens of this model, which would be taken for such")
+        ids: list[int] = self._tokenizer(text, **told, **given).input_ids
         return ids
 
     def _languages(self, source: str | None, target: str | None) -> tuple[str, int | None]:
@@ -239,8 +243,8 @@ def _codes(tokenizer: Any) -> Mapping[str, int]:
     """The codes of languages that a multilingual model's translations begin with; none for any other model."""
     if hasattr(tokenizer, "lang_code_to_id"):
         return dict(tokenizer.lang_code_to_id)
-    if hasattr(tokenizer, "src_lang") and hasattr(tokenizer, "additional_special_tokens"):
-        return {code: tokenizer.convert_tokens_to_ids(code) for code in tokenizer.additional_special_tokens}
+    if hasattr(tokenizer, "src_lang"):
+        return {str(code): tokenizer.convert_tokens_to_ids(str(code)) for code in tokenizer.extra_special_tokens}
     return {}
 
 
@@ -264,8 +268,4 @@ def load_translator(folder: Path, dtype: torch.dtype, device: torch.device) -> T
     import transformers
 
     model = load_library_model(transformers.AutoModelForSeq2SeqLM, folder, dtype).to(device)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the library raises nothing narrower
-        raise ModelUnusable(reason=f"its tokenizer cannot be read: {kind_of(error)}") from error
-    return Translator(model, tokenizer, device)
+    return Translator(model, library_tokenizer(folder), device)
