@@ -63,7 +63,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes. `task` is what the
     model is for, `tasks` what requests it can be asked with. `dimensions` is the length of its vectors, None where it gives none.
-    `defaults` are parameters of its tasks as the model's own files set them.
+    `defaults` are parameters of its tasks as the model's own files set them. `tool_format` is how it writes calls of
+    tools (`tasks/tool_calls.py`), None where it calls none.
     """
 
     id: str
@@ -85,6 +86,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     dimensions: int | None = None
     defaults: Mapping[str, Any] = {}
+    tool_format: str | None = None
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Final
 
 from tallystick.errors import RequestError
 from tallystick.record import Output, Value
-from tallystick.tasks import neutral, structure
+from tallystick.tasks import neutral, structure, tools
 from tallystick.tasks.answers import (
     Joined,
     in_order_at,
@@ -30,7 +30,8 @@ TARGET: Final = "/v1/chat/completions"
 SYSTEM_ROLES: Final = ("system", "developer")
 """Chat templates know one of the two."""
 ANSWERING: Final = "assistant"
-ROLES: Final = (*SYSTEM_ROLES, "user", ANSWERING)
+RESULT: Final = "tool"
+ROLES: Final = (*SYSTEM_ROLES, "user", ANSWERING, RESULT)
 """Those whose messages a model can be given."""
 SYSTEM_SEPARATOR: Final = "\n\n"
 TEXT_PART: Final = "text"
@@ -63,17 +64,20 @@ def read_members(members: Mapping[str, Value]) -> Reading:
     return replace(reading, system=_system(messages), asked=asked)
 
 
-def turns_of(prompt: Mapping[str, Value]) -> tuple[dict[str, str], ...]:
+def turns_of(prompt: Mapping[str, Value]) -> tuple[dict[str, Value], ...]:
     """The messages of a prompt as a model is given them: role and content, system for developer, the parts of a content joined.
+
+    An assistant's turn may have calls of tools, with their arguments as objects, and a tool's turn says which call it answers.
 
     Requires: the prompt of a reading or a record.
     Raises: RequestError for what cannot be given to a model: other roles, other parts than text, and members that may change the answer.
     """
-    neutral.require(prompt, neutral.CHAT, ("messages", "logit_bias", *structure.OBJECTS))
+    neutral.require(prompt, neutral.CHAT, ("messages", "logit_bias", *tools.MEMBERS, *structure.OBJECTS))
     messages = prompt.get("messages")
     if not isinstance(messages, list | tuple):
         raise RequestError("messages", "is not a list")
-    return tuple(_turn(message, f"messages[{at}]") for at, message in enumerate(messages))
+    turns = tuple(_turn(message, f"messages[{at}]") for at, message in enumerate(messages))
+    return _with_names(turns)
 
 
 def chat_output(
@@ -158,13 +162,14 @@ def _system(messages: Sequence[Value]) -> str | None:
     return SYSTEM_SEPARATOR.join(texts) if texts else None
 
 
-def _turn(message: Value, where: str) -> dict[str, str]:
+def _turn(message: Value, where: str) -> dict[str, Value]:
     if not isinstance(message, Mapping):
         raise RequestError(where, "is not an object with a role")
-    neutral.require(message, neutral.MESSAGE, ("role", "content"), where)
     role, content = message.get("role"), message.get("content")
     if not isinstance(role, str) or role not in ROLES:
         raise RequestError(f"{where}.role", f"is none of {', '.join(ROLES)}")
+    acts = {ANSWERING: ("tool_calls",), RESULT: ("tool_call_id",)}.get(role, ())
+    neutral.require(message, neutral.MESSAGE, ("role", "content", *acts), where)
     if content is None and role != ANSWERING:
         raise RequestError(f"{where}.content", "is not there")
     texts = []
@@ -173,7 +178,26 @@ def _turn(message: Value, where: str) -> dict[str, str]:
             raise RequestError(f"{where}.content[{at}]", "is something else than text")
         neutral.require(part, neutral.PART, ("type", "text"), f"{where}.content[{at}]")
         texts.append(text)
-    return {"role": SYSTEM_ROLES[0] if role in SYSTEM_ROLES else role, "content": "".join(texts)}
+    turn: dict[str, Value] = {"role": SYSTEM_ROLES[0] if role in SYSTEM_ROLES else role, "content": "".join(texts)}
+    if role == ANSWERING and (calls := tools.calls_in(message, where)):
+        turn["tool_calls"] = calls
+    if role == RESULT:
+        call = message.get("tool_call_id")
+        if not isinstance(call, str):
+            raise RequestError(f"{where}.tool_call_id", "is not text")
+        turn["tool_call_id"] = call
+    return turn
+
+
+def _with_names(turns: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
+    """The same, where a tool's turn has the name of the function that was called: some templates write it."""
+    names: dict[Value, Value] = {}
+    for turn in turns:
+        for call in turn.get("tool_calls", ()):  # type: ignore[union-attr]  # a list of calls, as `_turn` made it
+            names[call["id"]] = call["function"]["name"]  # type: ignore[index,call-overload]
+        if turn.get("tool_call_id") in names:
+            turn["name"] = names[turn["tool_call_id"]]
+    return turns
 
 
 def _texts(content: Value, where: str) -> list[tuple[Mapping[str, Value], str]]:

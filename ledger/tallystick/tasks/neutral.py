@@ -65,10 +65,7 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "audio": _NULL,
     "reasoning_effort": Neutral(("none",)),
     "verbosity": Neutral(("medium",)),
-    # tools
-    "tools": _NONE,
-    "tool_choice": Neutral(("none", "auto")),
-    "parallel_tool_calls": Neutral(any_of=(bool,)),
+    # tools by their older names
     "functions": _NONE,
     "function_call": Neutral(("none", "auto")),
     "web_search_options": _NULL,
@@ -135,6 +132,12 @@ MESSAGE: Final[Mapping[str, Neutral]] = {
     "cache_control": _HINT,
 }
 """Members of a message beside its role and content."""
+
+TOOL: Final[Mapping[str, Neutral]] = {"cache_control": _HINT}
+"""Members of a tool beside its type and function."""
+
+CALL: Final[Mapping[str, Neutral]] = {"index": Neutral(any_of=(int,))}
+"""Members of a tool's call in a history beside its id, type and function."""
 
 PART: Final[Mapping[str, Neutral]] = {
     "annotations": _NONE,

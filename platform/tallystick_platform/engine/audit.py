@@ -200,7 +200,7 @@ class AuditEngine:
     def _tokens(self, asked: TextCall) -> list[int]:
         """The tokens of turns, of a text as it stands, or as they were given. Raises: PromptRejected, PromptTooLong."""
         if asked.turns is not None:
-            prompt = self._codec.prompt.encode(asked.turns, self.model.max_prompt_tokens)
+            prompt = self._codec.prompt.encode(asked.turns, self.model.max_prompt_tokens, asked.tools)
         elif isinstance(asked.prompt, str):
             prompt = self._codec.prompt.encode_text(asked.prompt, self.model.max_prompt_tokens)
         else:

@@ -54,12 +54,18 @@ class ChatTemplate:
             raise ValueError(f"the chat template cannot be marked: {error}") from error
         return ChatTemplate(self.source, marked_names(self._names, marks), compiled)
 
-    def render(self, messages: Sequence[Mapping[str, object]]) -> str:
-        """The prompt, open for the assistant's turn. Raises: PromptRejected where the template refuses the messages."""
+    def render(
+        self, messages: Sequence[Mapping[str, object]], tools: Sequence[Mapping[str, object]] | None = None
+    ) -> str:
+        """The prompt, open for the assistant's turn, with the tools that it may call.
+
+        Raises: PromptRejected where the template refuses the messages.
+        """
+        names = {"add_generation_prompt": True, "tools": list(tools) if tools else None, **self._names}
         try:
             pieces = []
             size = 0
-            for piece in self._compiled.generate(messages=messages, add_generation_prompt=True, **self._names):
+            for piece in self._compiled.generate(messages=messages, **names):
                 size += len(piece)
                 if size > MAX_RENDERED_CHARS:
                     raise PromptRejected(reason=f"the rendered prompt has more than {MAX_RENDERED_CHARS} characters")

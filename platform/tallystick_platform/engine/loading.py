@@ -35,6 +35,7 @@ from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.formats.sampling import recommended_sampling
 from tallystick_platform.protocol import GpuInfo, ModelInfo, VersionConfig
 from tallystick_platform.tasks import CHAT, COMPLETION
+from tallystick_platform.tasks.tool_calls import ANNOUNCING, tool_format_of
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -104,6 +105,7 @@ def load_engine(config: EngineConfig, progress: Progress) -> AuditEngine | OneSh
         max_prompt_tokens=min(config.max_prompt_tokens, forward.context_length - 1),
         chat_template=None if template is None else template.source,
         chat_template_digest=None if template is None else template.digest,
+        tool_format=None if template is None else tool_format_of(template.source),
         reproducibility=found.reproducibility,
         sampling=recommended_sampling(folder if adapter is None else adapter, folder),
     )
@@ -222,7 +224,9 @@ def load_codec(*folders: Path) -> TextCodec:
     """Tokenizer, template, if there is one, and end tokens of a model, each from the first folder that has it. Raises: ModelUnusable."""
     tokenizer = load_tokenizer(_first(folders, "tokenizer.json"))
     added = tokenizer.get_added_tokens_decoder()
-    special = frozenset(token_id for token_id, token in added.items() if token.special)
+    special = frozenset(
+        token_id for token_id, token in added.items() if token.special and token.content not in ANNOUNCING
+    )
     spells = set(_decoders(tokenizer))
     table = (metaspace_bytes if spells & {"Metaspace", "Replace"} else token_bytes)(
         tokenizer.get_vocab(with_added_tokens=False),

@@ -60,7 +60,7 @@ class TextEncoder:
         except ValueError as error:
             _log.warning("engine.control_tokens_in_texts_are_refused", reason=str(error)[:200])
 
-    def encode(self, messages: Messages, longest: int | None = None) -> list[int]:  # noqa: ARG002
+    def encode(self, messages: Messages, longest: int | None = None, tools: Messages = ()) -> list[int]:  # noqa: ARG002
         """The tokens of a conversation. Raises: PromptRejected, for there is no template."""
         raise PromptRejected(reason="the model has no chat template: it takes prompts as they stand, and no messages")
 
@@ -124,23 +124,23 @@ class PromptEncoder(TextEncoder):
         if not followed:
             _log.warning("engine.control_tokens_in_messages_are_refused")
 
-    def encode(self, messages: Messages, longest: int | None = None) -> list[int]:
+    def encode(self, messages: Messages, longest: int | None = None, tools: Messages = ()) -> list[int]:
         """The prompt's tokens. Raises: PromptRejected, PromptTooLong."""
-        plain = self._template.render(messages)
+        plain = self._template.render(messages, tools)
         _refuse_endless(self._tokenizer, plain, longest)
-        ids = self._as_text(messages, plain) if self.follows else None
+        ids = self._as_text(messages, tools, plain) if self.follows else None
         if ids is not None:
             return ids
-        if self._hold_controls(messages):
+        if self._hold_controls([*messages, *tools]):
             raise PromptRejected(
                 reason="a message holds control tokens, which this model's template would take for its own"
             )
         return _ids(self._tokenizer, plain)
 
-    def _as_text(self, messages: Messages, plain: str) -> list[int] | None:
+    def _as_text(self, messages: Messages, tools: Messages, plain: str) -> list[int] | None:
         """The tokens by way of the marks; None where the template did something else over marks than over its own text."""
         try:
-            marked = self._marked.render(messages)
+            marked = self._marked.render(messages, tools)
         except PromptRejected:
             return None
         return _ids(self._copy, marked) if self._copy is not None and self._marks.unmark(marked) == plain else None
@@ -151,7 +151,7 @@ class PromptEncoder(TextEncoder):
             plain = self._template.render(probe)
         except PromptRejected:
             return True  # not a conversation for this model
-        return self._as_text(probe, plain) == _ids(self._tokenizer, plain)
+        return self._as_text(probe, (), plain) == _ids(self._tokenizer, plain)
 
     def _hold_controls(self, messages: Messages) -> bool:
         """Whether a text of the messages has a control token to the plain tokenizer, or those of one name put together have."""

@@ -49,8 +49,9 @@ class Inference:
         self._claim = claim = await self._parts.dispatcher.claim(asked.model, self._sender, asked.task.name)
         placement, reading = claim.placement, asked.reading
         used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
-        self._body = asked.task.call(asked.given, used)
-        self._gather = asked.task.gather(asked.given, used)
+        given = asked.task.fitted(asked.given, used, placement.model)
+        self._body = asked.task.call(given, used)
+        self._gather = asked.task.gather(given, used)
         stated = placement.stated
         return Event(
             task=asked.task.name,
@@ -69,6 +70,7 @@ class Inference:
         asked, claim, gather = self._asked, self._claim, self._gather
         if claim is None or gather is None:
             raise RuntimeError("a request was admitted that was not prepared")
+        gather.begin(admitted.ticket.record.id)
         self._generation = generation = claim.start(Call(admitted.ticket.record.id, asked.task.name, self._body))
         try:
             async for piece in generation:

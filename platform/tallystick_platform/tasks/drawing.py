@@ -22,7 +22,7 @@ DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is le
 MAX_CHOICES = 16  # answers to one request, side by side
 MAX_TOP_LOGPROBS = 20
 
-Turn = Mapping[str, str]
+Turn = Mapping[str, Any]
 
 
 class Draw(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,12 +48,15 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class TextCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an engine computes texts from: the turns of a conversation, or a prompt as it stands, as text or as the model's own tokens.
 
+    `tools` are what the chat template is told of.
+
     `logit_bias` is added to the logits of tokens, by their ids. `logprobs` is how many alternatives each token comes with, None where none
     of it is wanted; `echo` has the prompt stand in front of the answer, with the same.
     """
 
     draw: Draw
     turns: tuple[Turn, ...] | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
     prompt: str | tuple[int, ...] | None = None
     structure: Structure | None = None
     logit_bias: Mapping[int, float] = {}

@@ -34,7 +34,7 @@ LIMITS = LLParserLimits(
 """What a form may cost. Beyond it a request ends with an error, and its worker goes on."""
 
 # One space or one new line with its indentation wherever JSON may have any: a model that likes them too much would write nothing else.
-_WRITTEN: JsonCompileOptions = {"whitespace_pattern": r"[ ]|\n[ \t]{0,64}", "lenient": False, "coerce_one_of": False}
+WRITTEN: JsonCompileOptions = {"whitespace_pattern": r"[ ]|\n[ \t]{0,64}", "lenient": False, "coerce_one_of": False}
 
 
 def structure_checked(structure: Structure | None) -> Structure | None:
@@ -53,9 +53,9 @@ def structure_checked(structure: Structure | None) -> Structure | None:
 def grammar_of(structure: Structure) -> str:
     """The form as llguidance takes it. Raises: RequestError for a schema that is none, nests too deeply, or refers outside of itself."""
     if structure.kind == "json_object":
-        return LLMatcher.grammar_from_json_schema('{"type":"object"}', overrides=_WRITTEN)
+        return LLMatcher.grammar_from_json_schema('{"type":"object"}', overrides=WRITTEN)
     if structure.kind == "json_schema":
-        return LLMatcher.grammar_from_json_schema(_schema(structure), overrides=_WRITTEN)
+        return LLMatcher.grammar_from_json_schema(_schema(structure), overrides=WRITTEN)
     if structure.kind == "regex":
         return LLMatcher.grammar_from_regex(structure.source)
     if structure.kind == "choice":

@@ -1,6 +1,6 @@
 """A task: what a request means, whichever wire it came by and whichever engine computes it.
 
-    Reading --given, effective--> what a model is given, parameters in full --call--> message for the engine
+    Reading --given, effective, fitted--> what a model is given, parameters in full --call--> message for the engine
     pieces of the engine --Gather--> parts that a wire delivers --> outputs of the record
 
 The reading comes from the auditor's package (`tallystick.tasks`), so that record, engine and an auditor's replay start from the same.
@@ -30,6 +30,9 @@ class Gather(ABC):
 
     A part is the task's own; where nothing is read out of pieces, the piece itself.
     """
+
+    def begin(self, record_id: bytes) -> None:  # noqa: B027  (most answers hold no identifiers)
+        """The request was admitted, and this is its record. Identifiers within an answer follow from it, so that a replay has the same."""
 
     def parts(self, piece: Piece) -> Iterable[Any]:
         """What this piece decides; what may still become something else is held back."""
@@ -74,6 +77,10 @@ class Task(ABC, Generic[G, P]):
 
         Raises: RequestError for what this release cannot give to one.
         """
+
+    def fitted(self, given: G, used: P, model: ModelInfo) -> G:  # noqa: ARG002
+        """What this model is given. Raises: ParameterOutOfRange for what it cannot be given."""
+        return given
 
     @abstractmethod
     def call(self, given: G, used: P) -> bytes:
