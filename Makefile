@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench faults format contracts contracts-tools vectors schema-check coverage clean
+.PHONY: help demo run test check bench structured faults format contracts contracts-tools vectors schema-check coverage clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -45,6 +45,9 @@ check: $(VENV)/.stamp-test contracts-tools   ## format, lint, types, layers, dep
 
 bench: $(VENV)/.stamp-test   ## the measured bars, as ratios in one run
 	$(BIN)/python scripts/bench.py $(BENCH_ARGS)
+
+structured: $(VENV)/.stamp-test   ## 200 JSON schemas, and every completed answer before another project's validator (the suite runs a few)
+	$(BIN)/python scripts/structured_output.py $(STRUCTURED_ARGS)
 
 faults: $(VENV)/.stamp-test contracts-tools  ## hundreds of kills (the suite runs a short version)
 	TALLYSTICK_FAULT_ROUNDS=$${TALLYSTICK_FAULT_ROUNDS:-200} $(BIN)/python -m pytest -m faults --timeout 0 tests
