@@ -1,4 +1,4 @@
-"""An engine without a model: every request gets the same words, and every text a vector made of its hash.
+"""An engine without a model: every request gets the same words, and every input of a list what is made of its hash (`constant_answers`).
 
 For tests, and for measuring everything around a model: the process boundary and the streaming path are the real ones. It
 names itself in every record as what it is, so a constant answer can never pass for a computed one.
@@ -7,8 +7,6 @@ names itself in every record as what it is, so a constant answer can never pass 
 from __future__ import annotations
 
 import hashlib
-import math
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from tallystick_platform.engine import constant_answers
+from tallystick_platform.engine.constant_answers import DIMENSIONS, Asked, count
 from tallystick_platform.engine.stops import StopScanner
 from tallystick_platform.protocol import (
     Call,
@@ -28,15 +28,12 @@ from tallystick_platform.protocol import (
     Started,
     StepEvent,
 )
-from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING, drawing, embedding
+from tallystick_platform.tasks import CHAT, COMPLETION, drawing
 
 ENGINE_NAME = "constant"
 DEFAULT_ANSWER = "The ledger holds what was asked, what was answered and what it cost."
-DIMENSIONS = 8
 MAX_PIECES_PER_STEP = 4_096
-VECTORS_PER_STEP = 64  # of one request
-
-Text = str | tuple[int, ...]
+INPUTS_PER_STEP = 64  # of one request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +56,13 @@ class ConstantConfig:
 
 @dataclass(slots=True)
 class _Job:
-    """A request. `words` is how many come, `inputs` what vectors are made of where those were asked for."""
+    """A request. `words` is how many come; where it is a list of inputs, `asked` has them."""
 
     request_id: bytes
     input_tokens: int
     words: int = 0
     stops: StopScanner | None = None
-    inputs: tuple[Text, ...] = ()
-    dimensions: int = 0
+    asked: Asked | None = None
     position: int = 0
     device_time_ns: int = 0
     started: bool = False
@@ -74,7 +70,8 @@ class _Job:
     @property
     def usage(self) -> dict[str, int]:
         """As records count it."""
-        return {"input_tokens": self.input_tokens, "vectors" if self.inputs else "output_tokens": self.position}
+        counted = "output_tokens" if self.asked is None else self.asked.counted
+        return {"input_tokens": self.input_tokens, **({} if counted is None else {counted: self.position})}
 
     @property
     def device_time_us(self) -> int:
@@ -104,7 +101,7 @@ class ConstantEngine:
             id=config.model_id,
             version=config.version or digest.hex()[:12],
             task=CHAT.name,
-            tasks=(CHAT.name, COMPLETION.name, EMBEDDING.name),
+            tasks=(CHAT.name, COMPLETION.name, *constant_answers.TASKS),
             weights_digest=digest,
             engine=ENGINE_NAME,
             engine_version="1",
@@ -131,21 +128,20 @@ class ConstantEngine:
             self._ended.append(Failed(call.request_id, "engine-failed", "the worker does not understand the request"))
             return
         limit = self.model.max_prompt_tokens
-        found = max(map(_count, job.inputs), default=job.input_tokens)
+        found = job.input_tokens if job.asked is None else max(map(count, job.asked.inputs), default=0)
         if found > limit:
             self._ended.append(Failed(call.request_id, "prompt-too-long", "the prompt is too long", limit, found))
         else:
             self._jobs[call.request_id] = job
 
     def _job(self, call: Call) -> _Job:
-        if call.task == EMBEDDING.name:
-            vectors = embedding.decode_call(call.body)
-            tokens = sum(map(_count, vectors.inputs))
-            return _Job(call.request_id, tokens, inputs=vectors.inputs, dimensions=vectors.dimensions)
+        inputs = constant_answers.asked_of(call)
+        if inputs is not None:
+            return _Job(call.request_id, sum(map(count, inputs.inputs)), asked=inputs)
         asked = drawing.decode_call(call.body)
         prompt = asked.prompt if asked.turns is None else " ".join(turn.get("content", "") for turn in asked.turns)
         words = max(1, min(asked.draw.max_tokens, len(self._words)))
-        return _Job(call.request_id, _count(prompt or ""), words, StopScanner(asked.draw.stop))
+        return _Job(call.request_id, count(prompt or ""), words, StopScanner(asked.draw.stop))
 
     def cancel(self, request_id: bytes) -> None:
         """End a request with what it has."""
@@ -174,7 +170,7 @@ class ConstantEngine:
             if not job.started:
                 job.started = True
                 events.append(Started(job.request_id, job.usage))
-            ended = self._say(job, job.stops, events) if job.stops is not None else self._embed(job, events)
+            ended = self._say(job, job.stops, events) if job.stops is not None else self._answer(job, job.asked, events)
             if ended is not None:
                 del self._jobs[job.request_id]
                 events.append(ended)
@@ -194,23 +190,13 @@ class ConstantEngine:
             events.append(Piece(job.request_id, text, job.usage, job.device_time_us))
         return None if reason is None else job.finished(reason)
 
-    def _embed(self, job: _Job, events: list[StepEvent]) -> Finished | None:
-        for text in job.inputs[job.position : job.position + VECTORS_PER_STEP]:
+    def _answer(self, job: _Job, asked: Asked | None, events: list[StepEvent]) -> Finished | None:
+        inputs = () if asked is None else asked.inputs
+        for given in inputs[job.position : job.position + INPUTS_PER_STEP]:
             job.position += 1
-            events.append(Piece(job.request_id, _vector(text, job.dimensions), job.usage, job.device_time_us))
-        return job.finished(None) if job.position == len(job.inputs) else None
-
-
-def _count(text: Text) -> int:
-    return len(text.split() if isinstance(text, str) else text)
-
-
-def _vector(text: Text, dimensions: int) -> bytes:
-    """A vector of unit length that only this text has."""
-    seed = text.encode() if isinstance(text, str) else struct.pack(f"<{len(text)}q", *text)
-    numbers = [at - 127.5 for at in hashlib.sha256(seed).digest()[:dimensions]]
-    length = math.hypot(*numbers)
-    return struct.pack(f"<{dimensions}f", *(number / length for number in numbers))
+            piece = asked.piece(given) if asked is not None else b""
+            events.append(Piece(job.request_id, piece, job.usage, job.device_time_us))
+        return job.finished(None) if job.position == len(inputs) else None
 
 
 def _words(answer: str) -> list[str]:
