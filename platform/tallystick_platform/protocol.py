@@ -55,6 +55,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
     left_out: tuple[str, ...] = ()
 
 
@@ -64,7 +66,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     `weights_digest` is docs/decisions/0005's; `chat_template_digest` is the SHA-256 of the template's UTF-8 bytes. `task` is what the
     model is for, `tasks` what requests it can be asked with. `dimensions` is the length of its vectors, None where it gives none.
     `defaults` are parameters of its tasks as the model's own files set them. `tool_format` is how it writes calls of
-    tools (`tasks/tool_calls.py`), None where it calls none.
+    tools (`tasks/tool_calls.py`), None where it calls none. `schema` says what the inputs and outputs of a model are that has such.
     """
 
     id: str
@@ -87,6 +89,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: int | None = None
     defaults: Mapping[str, Any] = {}
     tool_format: str | None = None
+    schema: Mapping[str, Any] | None = None
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):

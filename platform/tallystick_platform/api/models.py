@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -38,6 +38,8 @@ class DefaultsView(Struct, frozen=True, kw_only=True):
     top_p: float
     top_k: int
     max_tokens: int
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
     recommended_but_not_offered: Annotated[list[str], Meta(description="By the model's own files.")]
 
 
@@ -71,6 +73,13 @@ class ModelView(Struct, frozen=True, kw_only=True, tag_field="object", tag="mode
     device: str | None
     context_length: Count | None
     defaults: DefaultsView | None
+    tool_format: Annotated[
+        str | None,
+        Meta(description="How it writes calls of tools: hermes, llama3 or mistral; null for one that calls none."),
+    ]
+    schema: Annotated[
+        dict[str, Any] | None, Meta(description="The inputs and outputs of a model of tables, or what a voice takes.")
+    ] = None
     reproducibility: str | None
     provider: ProviderView
     loaded: Annotated[bool, Meta(description="Whether a worker has it; else the first request loads it.")]
@@ -96,6 +105,8 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             device=model.device,
             context_length=model.context_length,
             defaults=_defaults(model),
+            tool_format=model.tool_format,
+            schema=None if model.schema is None else dict(model.schema),
             reproducibility=model.reproducibility,
             provider=provider,
             loaded=True,
@@ -118,6 +129,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             device=None,
             context_length=version.context_length,
             defaults=None,
+            tool_format=None,
             reproducibility=None,
             provider=provider,
             loaded=services.models.is_served(version),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import msgspec
 from tallystick_platform.engine import constant_answers
 from tallystick_platform.engine.constant_answers import DIMENSIONS, Asked, count
 from tallystick_platform.engine.stops import StopScanner
+from tallystick_platform.errors import ParameterOutOfRange
 from tallystick_platform.protocol import (
     Call,
     Failed,
@@ -27,6 +28,7 @@ from tallystick_platform.protocol import (
     Piece,
     Started,
     StepEvent,
+    TokenEntry,
 )
 from tallystick_platform.tasks import CHAT, COMPLETION, drawing
 
@@ -56,12 +58,18 @@ class ConstantConfig:
 
 @dataclass(slots=True)
 class _Job:
-    """A request. `words` is how many come; where it is a list of inputs, `asked` has them."""
+    """A request. `words` is how many come in each of `choices` answers, after `echo`; where it is a list of inputs, `asked` has them.
+
+    `shown` is whether each word comes with its probability.
+    """
 
     request_id: bytes
     input_tokens: int
     words: int = 0
     stops: StopScanner | None = None
+    choices: int = 1
+    echo: str = ""
+    shown: bool = False
     asked: Asked | None = None
     position: int = 0
     device_time_ns: int = 0
@@ -70,7 +78,9 @@ class _Job:
     @property
     def usage(self) -> dict[str, int]:
         """As records count it."""
-        counted = "output_tokens" if self.asked is None else self.asked.counted
+        if self.asked is None:
+            return {"input_tokens": self.input_tokens, "output_tokens": self.position * self.choices}
+        counted = self.asked.counted
         return {"input_tokens": self.input_tokens, **({} if counted is None else {counted: self.position})}
 
     @property
@@ -80,7 +90,14 @@ class _Job:
 
     def finished(self, reason: FinishReason | None) -> Finished:
         """The last event."""
-        return Finished(self.request_id, reason, self.usage, self.device_time_us)
+        each = (reason,) * self.choices if self.choices > 1 and reason is not None else ()
+        return Finished(self.request_id, reason, self.usage, self.device_time_us, each)
+
+    def pieces(self, text: str) -> Iterator[Piece]:
+        """The same text for every answer: nothing else was probable."""
+        shown = [TokenEntry(text, text.encode(), 0.0)] if self.shown else None
+        for at in range(self.choices):
+            yield Piece(self.request_id, text, self.usage, self.device_time_us, at, shown)
 
 
 class ConstantEngine:
@@ -127,6 +144,9 @@ class ConstantEngine:
         except msgspec.DecodeError:
             self._ended.append(Failed(call.request_id, "engine-failed", "the worker does not understand the request"))
             return
+        except ParameterOutOfRange as error:
+            self._ended.append(Failed(call.request_id, "parameter-rejected", error.reason, param=error.param))
+            return
         limit = self.model.max_prompt_tokens
         found = job.input_tokens if job.asked is None else max(map(count, job.asked.inputs), default=0)
         if found > limit:
@@ -140,8 +160,18 @@ class ConstantEngine:
             return _Job(call.request_id, sum(map(count, inputs.inputs)), asked=inputs)
         asked = drawing.decode_call(call.body)
         prompt = asked.prompt if asked.turns is None else " ".join(turn.get("content", "") for turn in asked.turns)
-        words = max(1, min(asked.draw.max_tokens, len(self._words)))
-        return _Job(call.request_id, count(prompt or ""), words, StopScanner(asked.draw.stop))
+        if asked.structure is not None:
+            raise ParameterOutOfRange(param=asked.structure.param, reason="is no form that the constant answer has")
+        words = min(asked.draw.max_tokens, len(self._words))
+        return _Job(
+            call.request_id,
+            count(prompt or ""),
+            words,
+            StopScanner(asked.draw.stop),
+            choices=asked.draw.n,
+            echo=str(prompt) if asked.echo else "",
+            shown=asked.logprobs is not None,
+        )
 
     def cancel(self, request_id: bytes) -> None:
         """End a request with what it has."""
@@ -177,6 +207,10 @@ class ConstantEngine:
         return events
 
     def _say(self, job: _Job, stops: StopScanner, events: list[StepEvent]) -> Finished | None:
+        if not job.position and job.echo:
+            events.extend(job.pieces(job.echo))
+        if not job.words:
+            return job.finished("length")
         text = stops.push(self._words[job.position])
         job.position += 1
         reason: FinishReason | None = None
@@ -187,7 +221,7 @@ class ConstantEngine:
         if reason is not None:
             text += stops.flush()
         if text:
-            events.append(Piece(job.request_id, text, job.usage, job.device_time_us))
+            events.extend(job.pieces(text))
         return None if reason is None else job.finished(reason)
 
     def _answer(self, job: _Job, asked: Asked | None, events: list[StepEvent]) -> Finished | None:

@@ -18,10 +18,9 @@ GENERATION_CONFIG: Final = "generation_config.json"
 PROVENANCE: Final = "tallystick.json"
 MAX_TEMPERATURE: Final = 2.0
 MAX_TOP_K: Final = 1_048_576
+MAX_REPETITION_PENALTY: Final = 10.0
 
 _NOT_OFFERED: Final[Mapping[str, float]] = {
-    "repetition_penalty": 1.0,
-    "min_p": 0.0,
     "typical_p": 1.0,
     "no_repeat_ngram_size": 0,
 }
@@ -61,6 +60,11 @@ def _of_config(config: Mapping[str, Any]) -> Sampling:
         temperature=0.0 if config.get("do_sample") is False else temperature,
         top_p=_number(config.get("top_p"), lambda value: 0 <= value <= 1),
         top_k=top_k if type(top_k) is int and -1 <= top_k <= MAX_TOP_K else None,
+        # Stated only where they act: the others have values of the server's in their place.
+        min_p=_number(config.get("min_p"), lambda value: 0 < value <= 1),
+        repetition_penalty=_number(
+            config.get("repetition_penalty"), lambda value: 0 < value <= MAX_REPETITION_PENALTY and value != 1
+        ),
         left_out=tuple(
             name for name, neutral in _NOT_OFFERED.items() if config.get(name, neutral) not in (neutral, None)
         ),

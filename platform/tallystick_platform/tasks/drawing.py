@@ -94,7 +94,9 @@ def defaults(model: ModelInfo) -> dict[str, Any]:
     Each is filled in by itself, whatever else the sender gave.
     """
     own = model.sampling
+    acting = {"min_p": own.min_p, "repetition_penalty": own.repetition_penalty}
     return {
+        **{name: value for name, value in acting.items() if value is not None},
         "temperature": DEFAULT_TEMPERATURE if own.temperature is None else own.temperature,
         "top_p": DEFAULT_TOP_P if own.top_p is None else own.top_p,
         "top_k": DEFAULT_TOP_K if own.top_k is None else own.top_k,

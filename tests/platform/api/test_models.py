@@ -88,7 +88,7 @@ async def uploaded(client: httpx.AsyncClient, model: str, **members: object) -> 
 
 async def test_what_a_request_runs_with_that_says_nothing_is_shown() -> None:
     api = Api()
-    own = Sampling(temperature=0.2, left_out=("repetition_penalty",))
+    own = Sampling(temperature=0.2, repetition_penalty=1.1, left_out=("typical_p",))
     api.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, sampling=own))
     async with api.client() as client:
         shown = (await client.get(f"/v1/models/{MODEL.id}")).json()
@@ -98,7 +98,9 @@ async def test_what_a_request_runs_with_that_says_nothing_is_shown() -> None:
         "top_p": 1.0,
         "top_k": 0,
         "max_tokens": 1_024,
-        "recommended_but_not_offered": ["repetition_penalty"],
+        "min_p": 0.0,
+        "repetition_penalty": 1.1,
+        "recommended_but_not_offered": ["typical_p"],
     }
 
 

@@ -249,8 +249,8 @@ def test_device_time_is_shared_and_adds_up_to_what_was_measured(folder):
     )
     first, second = request(1, max_tokens=3), request(2, max_tokens=3)
     steps = run(engine, first, second)
-    # Each phase takes 1 ms on this clock: a prompt of one's own, and half of each of two shared steps.
-    assert [last_of(steps, one).device_time_us for one in (first, second)] == [2_000, 2_000]
+    # Each phase takes 1 ms on this clock: a prompt and three draws of one's own, and half of each of two shared steps.
+    assert [last_of(steps, one).device_time_us for one in (first, second)] == [5_000, 5_000]
 
 
 def test_logits_that_are_not_numbers_fail_the_request_and_not_the_engine(engine, monkeypatch):

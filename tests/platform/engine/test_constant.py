@@ -3,10 +3,12 @@ import struct
 
 import pytest
 
+from tallystick.tasks.structure import Structure
 from tallystick_platform.engine.constant import ConstantConfig, ConstantEngine
 from tallystick_platform.engine.hardware import probe_cpu
 from tallystick_platform.protocol import Call, Failed, Finished, Piece, Started
-from tests.support.tiny_model import completion, embedding, request
+from tallystick_platform.tasks.drawing import encode_call
+from tests.support.tiny_model import completion, draw, embedding, request
 
 ANSWER = "one two three four"
 
@@ -97,6 +99,32 @@ def test_a_completion_gets_the_same_words():
         {"input_tokens": 3, "output_tokens": 2},
         {"input_tokens": 2, "output_tokens": 4},
     ]
+
+
+def test_several_answers_are_the_same_words_and_count_each():
+    events = run(engine(), completion(1, "one two", max_tokens=2, n=3))
+    for at in range(3):
+        assert text_of([event for event in events if isinstance(event, Piece) and event.output == at]) == "one two"
+    assert events[-1].finish_reasons == ("length",) * 3
+    assert events[-1].usage == {"input_tokens": 2, "output_tokens": 6}
+
+
+def test_a_prompt_is_echoed_and_words_come_with_their_certainty():
+    body = encode_call(draw(max_tokens=1), prompt="say: ", echo=True, logprobs=2)
+    events = run(engine(), Call(b"1" * 16, "completion", body))
+    assert text_of(events) == "say: one"
+    assert [entry.logprob for event in events if isinstance(event, Piece) for entry in event.logprobs] == [0.0, 0.0]
+
+
+def test_no_word_is_said_where_none_is_wanted():
+    events = run(engine(), completion(1, "one two", max_tokens=0))
+    assert (text_of(events), events[-1].finish_reason, events[-1].usage["output_tokens"]) == ("", "length", 0)
+
+
+def test_a_form_of_the_answer_is_refused_by_name():
+    body = encode_call(draw(), prompt="x", structure=Structure(kind="regex", source="a", param="guided_regex"))
+    (failed,) = run(engine(), Call(b"1" * 16, "completion", body))
+    assert (failed.kind, failed.param) == ("parameter-rejected", "guided_regex")
 
 
 def vectors(inputs, dimensions=8, **changes):

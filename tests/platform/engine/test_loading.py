@@ -60,9 +60,9 @@ def test_bfloat16_is_statistical(folder):
 
 
 def test_what_the_makers_recommend_is_told(folder):
-    (folder / "generation_config.json").write_text('{"temperature": 0.3, "top_k": 7, "repetition_penalty": 1.1}')
+    (folder / "generation_config.json").write_text('{"temperature": 0.3, "top_k": 7, "repetition_penalty": 1.2}')
     engine, _ = load(folder)
-    assert engine.model.sampling == Sampling(temperature=0.3, top_k=7, left_out=("repetition_penalty",))
+    assert engine.model.sampling == Sampling(temperature=0.3, top_k=7, repetition_penalty=1.2)
 
 
 def test_end_tokens_come_from_both_configs(folder):

@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tallystick.encoding import decode_record, encode_record
 from tallystick.record import Gpu, Model, ProofOfCompute, Response, State
+from tallystick.tasks import read
 from tallystick.verify import ReplayRefused
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.replay import replay
@@ -89,6 +91,41 @@ def test_a_completion_comes_out_again(folder, prompt):
     found = replay(folder, record)
     assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
     assert [output.kind for output in found.outputs] == ["text"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n": 3},
+        {"presence_penalty": 0.5, "frequency_penalty": 1, "repetition_penalty": 1.3, "min_p": 0.02, "min_tokens": 4},
+        {"logprobs": 2, "echo": True, "n": 2},
+        {"stop_token_ids": [11], "ignore_eos": True},
+        {"guided_regex": "[a-z]{3} [0-9]+"},
+        {"guided_choice": ["left", "right"], "logprobs": 0},
+    ],
+    ids="-".join,
+)
+def test_every_parameter_of_drawing_comes_out_again(folder, parameters):
+    record = serve(folder, 2, prompt={"prompt": "the sun and"}, parameters=SAMPLED | parameters, task="completion")
+    found = replay(folder, record)
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
+    assert len(found.outputs) == parameters.get("n", 1)
+    assert (found.outputs[0].logprobs is not None) == ("logprobs" in parameters)
+
+
+def test_a_schema_is_followed_in_the_order_in_which_it_was_sent(folder):
+    """A record keeps no order of an object's members, and a request's body does."""
+    first, second = {"type": "boolean"}, {"type": "null"}
+    schema = {"type": "object", "properties": {"z": first, "a": second}, "required": ["z", "a"]}
+    body = {"model": "tiny", "prompt": "say", "guided_json": schema | {"additionalProperties": False}}
+    reading = read("completion/openai/1", "POST", "/v1/completions", None, json.dumps(body).encode())
+    record = serve(folder, prompt=reading.prompt, parameters=SAMPLED | {"max_tokens": 60}, task="completion")
+    (said,) = record.response.outputs
+    assert list(json.loads(said.content)) == ["z", "a"]
+    request = replace(record.request, reader="completion/openai/1", body=json.dumps(body).encode())
+    record = decode_record(encode_record(replace(record, request=request)))
+    assert list(record.prompt["guided_json"]["properties"]) == ["a", "z"]
+    assert replay(folder, record).outputs == record.response.outputs
 
 
 def test_vectors_come_out_again_to_the_last_bit(tmp_path):

@@ -88,7 +88,7 @@ async def test_a_whole_answer_becomes_one_completed_record() -> None:
 
 
 async def test_a_request_that_says_nothing_runs_with_what_the_models_makers_recommend() -> None:
-    own = Sampling(temperature=0.2, top_p=0.9, left_out=("repetition_penalty",))
+    own = Sampling(temperature=0.2, top_p=0.9, repetition_penalty=1.1)
     bench = Bench()
     bench.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, sampling=own))
     await bench.line(ask()).run()
@@ -96,6 +96,8 @@ async def test_a_request_that_says_nothing_runs_with_what_the_models_makers_reco
     used = [(record.parameters["temperature"], record.parameters["top_p"]) for record in bench.journal.records]
     assert used == [(0.2, 0.9), (1.5, 0.9)]
     assert [record.parameters["top_k"] for record in bench.journal.records] == [0, 0]
+    assert [record.parameters["repetition_penalty"] for record in bench.journal.records] == [1.1, 1.1]
+    assert all("min_p" not in record.parameters for record in bench.journal.records)  # what changes nothing
     sent = [(told.draw.temperature, told.draw.top_p, told.draw.top_k) for told in bench.dispatcher.texts]
     assert sent == [(0.2, 0.9, 0), (1.5, 0.9, 0)]
 

@@ -32,8 +32,14 @@ def test_drawing_switched_off_is_greedy(tmp_path: Path) -> None:
 
 
 def test_what_no_engine_can_do_is_named_where_it_would_act(tmp_path: Path) -> None:
-    found = recommended_sampling(folder(tmp_path / "m", repetition_penalty=1.05, min_p=0, typical_p=None))
-    assert found.left_out == ("repetition_penalty",)
+    found = recommended_sampling(folder(tmp_path / "m", no_repeat_ngram_size=3, min_p=0, typical_p=None))
+    assert found.left_out == ("no_repeat_ngram_size",)
+
+
+def test_penalties_are_recommended_where_they_act(tmp_path: Path) -> None:
+    acts = recommended_sampling(folder(tmp_path / "m", repetition_penalty=1.05, min_p=0.1))
+    idle = recommended_sampling(folder(tmp_path / "n", repetition_penalty=1, min_p=0.0))
+    assert (acts, idle) == (Sampling(repetition_penalty=1.05, min_p=0.1), Sampling())
 
 
 @pytest.mark.parametrize(
@@ -50,6 +56,9 @@ def test_what_no_engine_can_do_is_named_where_it_would_act(tmp_path: Path) -> No
         {"top_k": 1.5},
         {"top_k": -2},
         {"top_k": 2_000_000},
+        {"min_p": 1.5},
+        {"repetition_penalty": 0},
+        {"repetition_penalty": 11},
         {"eos_token_id": 2},
     ],
 )
