@@ -119,6 +119,13 @@ TRANSCRIPTION: Final[Mapping[str, Neutral]] = {
 }
 """Parameters of a transcription beside those that say how it is made and written. Long sound is cut into windows unasked."""
 
+PREDICTION: Final[Mapping[str, Neutral]] = {
+    "signature_name": Neutral(("serving_default",)),
+    "params": Neutral(({},)),
+    **_WHO_ASKS,
+}
+"""Parameters of a prediction beside the table."""
+
 MESSAGE: Final[Mapping[str, Neutral]] = {
     "name": _LABEL,
     "refusal": _NULL,
@@ -150,6 +157,10 @@ PART: Final[Mapping[str, Neutral]] = {
 """Members of a text part of a message beside its type and text."""
 
 
+ACTS: Final = "is not known here, or has a value that may change the answer"
+"""Why `require` refuses a member."""
+
+
 def acting(members: Mapping[str, Value], known: Mapping[str, Neutral], beside: Collection[str]) -> str | None:
     """The first member that may change something; None where all of them can be left out, those named in `beside` not counted."""
     for name, value in members.items():
@@ -164,6 +175,4 @@ def require(
     """Raises: RequestError, naming the first member that may change something, below `where`."""
     name = acting(members, known, beside)
     if name is not None:
-        raise RequestError(
-            f"{where}.{name}" if where else name, "is not known here, or has a value that may change the answer"
-        )
+        raise RequestError(f"{where}.{name}" if where else name, ACTS)

@@ -54,6 +54,22 @@ class ChatPart(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: list[TokenEntry] | None = None
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of a tool, as records hold it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer, as records hold it."""
+
+    role: str
+    content: str | None
+    tool_calls: list[Call]
+
+
 class Chat(TextTask[GivenTurns]):
     """Messages to a message."""
 

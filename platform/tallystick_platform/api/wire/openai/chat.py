@@ -5,19 +5,32 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tallystick.record import Output
+from tallystick.record import Usage as Counts
 from tallystick.tasks import chat, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.replies import encode_json
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
-from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Alternatives, Count, Spelling, TextAnswer, TextBody
+from tallystick_platform.api.wire.openai.texts import (
+    EVENTS_TYPE,
+    Alternatives,
+    Count,
+    Spelling,
+    TextAnswer,
+    TextBody,
+    TextEvents,
+)
 from tallystick_platform.exchange import Asked
-from tallystick_platform.tasks.chat import logprobs_of
+from tallystick_platform.store.entries import Ticket
+from tallystick_platform.tasks.chat import Message, logprobs_of
+from tallystick_platform.tasks.tool_calls import CallPiece
 
 MAX_MESSAGES = 4_096
 MAX_PARTS = 1_024
+CALLING_OPENING = b'"delta":{"role":"assistant","content":null}'
 
 
 class TextPart(Struct, frozen=True, kw_only=True):
@@ -46,13 +59,36 @@ class UserMessage(Struct, frozen=True, kw_only=True, tag_field="role", tag="user
     content: str | Parts
 
 
+class CalledFunction(Struct, frozen=True, kw_only=True):
+    """Which function is called, and its arguments as the model wrote them: JSON, if the model made no mistake."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct, frozen=True, kw_only=True):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
 class AssistantMessage(Struct, frozen=True, kw_only=True, tag_field="role", tag="assistant"):
-    """What the model said before; it may have said nothing."""
+    """What the model said before, and the tools that it called; it may have said nothing."""
 
     content: str | Parts | None = None
+    tool_calls: list[ToolCall] | None = None
 
 
-MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage)
+class ToolMessage(Struct, frozen=True, kw_only=True, tag_field="role", tag="tool"):
+    """What a call came to."""
+
+    content: str | Parts
+    tool_call_id: str
+
+
+MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
 
 
 class ChatBody(TextBody, frozen=True, kw_only=True):
@@ -62,12 +98,20 @@ class ChatBody(TextBody, frozen=True, kw_only=True):
     """
 
     messages: Annotated[
-        list[SystemMessage | DeveloperMessage | UserMessage | AssistantMessage],
+        list[SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage],
         Meta(min_length=1, max_length=MAX_MESSAGES),
     ]
+    tools: Annotated[list[dict[str, Any]], Meta(description="Functions that the model may call.")] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Alternatives | None = None
+
+    @property
+    def calls(self) -> bool:
+        """Whether the answer may call tools."""
+        return bool(self.tools) and self.tool_choice != "none"
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):
@@ -75,6 +119,7 @@ class ChatMessage(Struct, frozen=True, kw_only=True):
 
     role: Literal["assistant"]
     content: str | None
+    tool_calls: list[ToolCall] | UnsetType = UNSET
 
 
 class ChatChoice(Struct, frozen=True, kw_only=True):
@@ -91,18 +136,49 @@ class ChatCompletion(TextAnswer[ChatChoice], frozen=True, kw_only=True):
 
 
 def _check(asked: Asked) -> None:
-    if not any(turn["content"].strip() for turn in asked.given.turns):
+    if not any(turn["content"].strip() or turn.get("tool_calls") for turn in asked.given.turns):
         raise BadRequest("The prompt is empty: no message holds any text.", param="messages", code="empty_prompt")
 
 
 def _choice(index: int, output: Output) -> ChatChoice:
-    message = msgspec.convert(output.content, ChatMessage)
+    message = msgspec.convert(output.content, Message)
+    calls = [call_of(call.id, call.name, call.arguments) for call in message.tool_calls]
     return ChatChoice(
         index=index,
-        message=message,
+        message=ChatMessage(role="assistant", content=message.content, tool_calls=calls or UNSET),
         logprobs=output.logprobs,  # type: ignore[arg-type]  # as its task listed them
         finish_reason=output.finish_reason,
     )
+
+
+def call_of(call_id: str, name: str, arguments: str) -> ToolCall:
+    """A call as clients know it."""
+    return ToolCall(id=call_id, type="function", function=CalledFunction(name=name, arguments=arguments))
+
+
+class ChatEvents(TextEvents):
+    """The same of a chat that may call tools. A message without any text has null, so the opening says nothing of it."""
+
+    __slots__ = ()
+
+    def opening(self) -> bytes:
+        return b"".join(self._choice(at, CALLING_OPENING) for at in range(len(self._offsets)))
+
+    def piece(self, part: Any, counts: Counts) -> bytes:
+        self._count(counts)
+        said: str | CallPiece = part.said
+        if isinstance(said, str):
+            delta: dict[str, Any] = {"content": said} if said else {}
+        elif said.id is None:
+            delta = {"tool_calls": [{"index": said.index, "function": {"arguments": said.arguments}}]}
+        else:
+            call = call_of(said.id, said.name or "", said.arguments)
+            delta = {"tool_calls": [{"index": said.index, **msgspec.to_builtins(call)}]}
+        return self._choice(part.output, b'"delta":' + encode_json(delta), self._logprobs(part))
+
+
+def _events(body: ChatBody, ticket: Ticket) -> TextEvents:
+    return (ChatEvents if body.calls else TextEvents)(SPELLING, body, ticket)
 
 
 SPELLING = Spelling(
@@ -131,5 +207,5 @@ CHAT = OpenAiAddress(
     check=_check,
     answers=(ChatCompletion, EVENTS_TYPE),
     whole=SPELLING.whole,
-    events=SPELLING.events,
+    events=_events,
 )

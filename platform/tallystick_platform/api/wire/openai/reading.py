@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from tallystick.errors import RequestError
 from tallystick.record import Output, Response, Value
 from tallystick.tasks import Reading
-from tallystick.tasks.neutral import Neutral
+from tallystick.tasks.neutral import ACTS, Neutral
 from tallystick.tasks.reading import checked_object
 from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.error_table import ErrorAnswer
@@ -33,9 +33,11 @@ from tallystick_platform.errors import PromptRejected, PromptTooLong
 from tallystick_platform.exchange import Asked, Recorded
 from tallystick_platform.store.entries import Ticket
 from tallystick_platform.tasks import Task
+from tallystick_platform.tasks.each import AS_MUCH_AS_FITS
 
 MAX_MODEL_CHARS = 256
 MAX_USER_CHARS = 256
+MAX_TRUNCATED = 1_048_576
 
 _OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
 _MEMBER_WITHIN = re.compile(r"\w+\[\d+\]\.(content\[\d+\]\.)?(?P<name>.*)", re.DOTALL)
@@ -56,6 +58,15 @@ class Body(Struct, frozen=True, kw_only=True):
 
 Prompts = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
 """One or more texts, each by itself or as the ids of its tokens."""
+
+Truncated = Annotated[
+    int,
+    Meta(
+        ge=AS_MUCH_AS_FITS,
+        le=MAX_TRUNCATED,
+        description="So many tokens of a text are read, the first ones; -1: as many as the model reads. Without it nothing is cut.",
+    ),
+]
 
 B = TypeVar("B", bound=Body)
 
@@ -115,7 +126,7 @@ class OpenAiAddress(Wire, Generic[B]):
 
     def _refused(self, error: RequestError) -> BadRequest:
         where, member = quoted(error.param), _MEMBER_WITHIN.match(error.param)
-        if member:  # types are checked: what is left to refuse inside of the subject is what this member says
+        if member and error.reason == ACTS:
             return refusal(where, self.within.get(member["name"]))
         return BadRequest(
             f"Invalid value for '{where or 'body'}': it {error.reason}.", param=where or None, code="invalid_value"

@@ -222,7 +222,7 @@ class TextEvents(Events):
             + extra + self._counts + b"}\n\n"
         )  # fmt: skip
 
-    def _logprobs(self, piece: Piece) -> bytes:
+    def _logprobs(self, piece: Any) -> bytes:
         """The tokens of a piece, as the whole answer's would be cut there."""
         if piece.logprobs is None:
             return b"null"
