@@ -4,8 +4,8 @@ The service fills a record's prompt, system instructions and parameters with wha
 auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked. The part
 of a prompt that a model is given follows one rule for each task, for the service and for a replay alike.
 
-- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `exports`: one module for each
-  task: its reader, named `task/wire/version`, what a model is given, and the outputs of an answer.
+- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `prediction`,
+  `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the outputs of an answer.
 - `reading`: what a reader gives, and how it takes requests apart. `forms`: requests that are forms with files.
 - `answers`: what a client received, and how the pieces of a stream are joined. `media`: answers that are sounds or pictures.
 - `structure`: the form that an answer must have.
@@ -28,6 +28,7 @@ from tallystick.tasks import (
     embedding,
     entities,
     exports,
+    prediction,
     rerank,
     transcription,
     translation,
@@ -49,6 +50,7 @@ READERS: Final[Mapping[str, Reader]] = {
     entities.READER: entities.read,
     translation.READER: translation.read,
     transcription.READER: transcription.read,
+    prediction.READER: prediction.read,
     exports.EXPORT_READER: exports.read_export,
     exports.DOWNLOAD_READER: exports.read_download,
     exports.FILES_READER: exports.read_files,
@@ -61,6 +63,7 @@ _POSTED: Final[Mapping[str, Reader]] = {
     rerank.TARGET: rerank.read,
     classification.TARGET: classification.read,
     translation.TARGET: translation.read,
+    prediction.TARGET: prediction.read,
 }
 
 COMPLETION_OBJECT: Final = "text_completion"
@@ -72,6 +75,7 @@ _BY_OBJECT: Final[Mapping[str, Callable[[Mapping[str, object]], list[Output]]]] 
     entities.OBJECT: entities.outputs_received,
     translation.OBJECT: translation.outputs_received,
     transcription.OBJECT: transcription.outputs_received,
+    prediction.OBJECT: prediction.outputs_received,
 }
 """How answers that are sent whole are read, by their member `object`."""
 _BY_TYPE: Final[Mapping[str, Callable[[str], list[Output]]]] = {

@@ -73,7 +73,8 @@ class Kind(Protocol):
 
         None after each bounded piece of the work, then the results, once. A pass that nobody waits for any more is closed in between.
 
-        Raises: what `oneshot.COMPUTING` names; it costs the requests in the pass, and not the worker.
+        Raises: PromptRejected where what was given turns out to be nothing that the model takes; what `oneshot.COMPUTING` names. Either
+        costs the requests in the pass, and not the worker.
         """
         ...
 
@@ -83,7 +84,7 @@ class Loaded:
     """A kind with what records and clients are told of it. `exact`: the same machine gives the same bits again.
 
     `tasks` are what it can be asked with, none for its `task` alone. `longest` is the most tokens of one input, `context_length` unless it
-    is told. `rows` is how many short inputs share a pass. `dimensions` and `defaults` are `ModelInfo`'s.
+    is told. `rows` is how many short inputs share a pass. `dimensions`, `defaults` and `schema` are `ModelInfo`'s.
     """
 
     kind: Kind
@@ -97,6 +98,7 @@ class Loaded:
     rows: int = 1
     dimensions: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
 
 
 Loader = Callable[[Path, torch.dtype, torch.device], Loaded]

@@ -141,6 +141,7 @@ def _one_shot(
         reproducibility="reproducible" if loaded.exact else "statistical",
         dimensions=loaded.dimensions,
         defaults=loaded.defaults,
+        schema=loaded.schema,
     )
     progress("ready", 1.0)
     return OneShotEngine(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from tallystick_platform.engine import causal
+from tallystick_platform.engine.classical import load_classical, model_file
 from tallystick_platform.engine.kind import Loaded, Loader
 from tallystick_platform.engine.prompt import load_tokenizer
 from tallystick_platform.formats.report import Task
@@ -22,7 +23,7 @@ def media_loader(folder: Path) -> Loader | None:
 def _task(folder: Path) -> Task:
     config = folder / "config.json"
     if not config.is_file():
-        return Task.OTHER
+        return Task.OTHER if model_file(folder) is None else Task.CLASSICAL
     return task_of(causal.read_json(config, causal.MAX_CONFIG_BYTES), chat_template=False, sentence_encoder=False)
 
 
@@ -41,4 +42,8 @@ def _transcription(folder: Path, dtype: torch.dtype, device: torch.device) -> Lo
     )
 
 
-LOADERS: Mapping[Task, Loader] = {Task.TRANSCRIPTION: _transcription}
+def _classical(folder: Path, _dtype: torch.dtype, _device: torch.device) -> Loaded:
+    return load_classical(folder)
+
+
+LOADERS: Mapping[Task, Loader] = {Task.TRANSCRIPTION: _transcription, Task.CLASSICAL: _classical}

@@ -233,6 +233,10 @@ class OneShotEngine:
         began = self._timer_ns()
         try:
             results = next(one.work)
+        except PromptRejected as error:
+            for job in waiting:
+                self._end(job, Failed(job.call.request_id, "prompt-rejected", error.reason), events)
+            return False
         except COMPUTING as error:
             _log.error("engine.failed", requests=len(waiting), exc_info=error)
             for job in waiting:

@@ -38,6 +38,7 @@ _SERVED: Mapping[str, tuple[str, ...]] = {
     Task.EMBEDDING: ("embedding", "rerank"),
     Task.RERANK: ("rerank", "classification"),
     Task.SEQ2SEQ: ("translation",),
+    Task.CLASSICAL: ("prediction",),
 }
 _BY_ADAPTER = {
     "CAUSAL_LM": Task.CHAT,

@@ -1,7 +1,8 @@
 """What can be asked of a model: one module for each task. A task is the same on every wire and for every engine.
 
 - `task`: what a task is. Start reading there.
-- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`: the tasks.
+- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`,
+  `prediction`: the tasks.
 - `each`: shared by those that answer each input by itself.
 - `drawing`: shared by the tasks that answer with text: the parameters of drawing, and the engine's message.
 - `structure`: the form of an answer, refused where it cannot be kept to.
@@ -17,17 +18,19 @@ from tallystick_platform.tasks.classification import Classification
 from tallystick_platform.tasks.completion import Completion
 from tallystick_platform.tasks.embedding import Embedding
 from tallystick_platform.tasks.entities import Entities
+from tallystick_platform.tasks.prediction import Prediction
 from tallystick_platform.tasks.rerank import Rerank
 from tallystick_platform.tasks.task import Gather, Task
 from tallystick_platform.tasks.transcription import Transcription
 from tallystick_platform.tasks.translation import Translation
 
-CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION = Chat(), Completion(), Embedding(), Transcription()
+CHAT, COMPLETION, EMBEDDING = Chat(), Completion(), Embedding()
+TRANSCRIPTION, PREDICTION = Transcription(), Prediction()
 RERANK, CLASSIFICATION, ENTITIES, TRANSLATION = Rerank(), Classification(), Entities(), Translation()
 
 TASKS: Mapping[str, Task[Any, Any]] = {
     task.name: task
-    for task in (CHAT, COMPLETION, EMBEDDING, RERANK, CLASSIFICATION, ENTITIES, TRANSLATION, TRANSCRIPTION)
+    for task in (CHAT, COMPLETION, EMBEDDING, RERANK, CLASSIFICATION, ENTITIES, TRANSLATION, TRANSCRIPTION, PREDICTION)
 }
 """Every task that is served, by its name in records."""
 
@@ -41,6 +44,7 @@ __all__ = [
     "ENTITIES",
     "TRANSLATION",
     "TRANSCRIPTION",
+    "PREDICTION",
     "Task",
     "Gather",
 ]
