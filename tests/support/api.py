@@ -31,6 +31,8 @@ from tallystick_platform.jobs import UnknownExport
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord
+from tallystick_platform.tasks.rerank import SCORE
+from tallystick_platform.tasks.translation import Written
 from tests.support.exchange import (
     DOMAIN,
     LOG_ID,
@@ -57,6 +59,21 @@ CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
 ONCE = {"model": MODEL.id, "prompt": "Once"}
 WORDS = {"model": MODEL.id, "input": ["one", "two"]}
+RERANK, CLASSIFY, ENTITIES, TRANSLATE = "/v1/rerank", "/v1/classify", "/v1/entities", "/v1/translate"
+TEXTS = {
+    RERANK: {"model": MODEL.id, "query": "sun", "documents": ["a moon", "the sun"]},
+    CLASSIFY: {"model": MODEL.id, "inputs": "good day"},
+    ENTITIES: {"model": MODEL.id, "inputs": "Ann sings"},
+    TRANSLATE: {"model": MODEL.id, "text": "good day"},
+}
+ANN = {"entity": "PER", "score": 0.75, "start": 0, "end": 3, "word": "Ann"}
+TEXT_SCRIPTS = {
+    RERANK: Script(texts=(SCORE.pack(0.25), SCORE.pack(0.5)), finish_reason=None),
+    CLASSIFY: Script(texts=(msgspec.msgpack.encode([("bad", 0.25), ("good", 0.75)]),), finish_reason=None),
+    ENTITIES: Script(texts=(msgspec.msgpack.encode([ANN]),), finish_reason=None),
+    TRANSLATE: Script(texts=(msgspec.msgpack.encode(Written("guten Tag", "stop")),), finish_reason=None),
+}
+"""What is asked of each address for texts, and what the model does."""
 
 
 def events_of(text: str) -> list:

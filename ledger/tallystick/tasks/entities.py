@@ -7,7 +7,7 @@ points) from its beginning.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from tallystick.record import Output, Value
 from tallystick.tasks import neutral
@@ -19,7 +19,7 @@ NAME: Final = "entities"
 READER: Final = "entities/tallystick/1"
 TARGET: Final = "/v1/entities"
 OBJECT: Final = "entities"
-STRATEGIES: Final = ("none", "simple", "first", "average", "max")
+Strategy = Literal["none", "simple", "first", "average", "max"]
 """How tokens are put together: not at all, side by side of one kind, or by whole words that have their first token's, their mean, or their
 surest token's kind. Names are the transformers library's."""
 
@@ -28,7 +28,7 @@ __all__ = [
     "READER",
     "TARGET",
     "OBJECT",
-    "STRATEGIES",
+    "Strategy",
     "read",
     "read_members",
     "texts_of",

@@ -9,6 +9,7 @@ import msgspec
 
 from tallystick.record import Value
 from tallystick.tasks import entities
+from tallystick.tasks.entities import Strategy
 from tallystick.tasks.neutral import CLASSIFICATION
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.tasks.each import Each, check_truncation
@@ -16,9 +17,9 @@ from tallystick_platform.tasks.task import Gather, Task
 
 
 class Marking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How tokens are put together to entities (`tallystick.tasks.entities.STRATEGIES`)."""
+    """How tokens are put together to entities (`tallystick.tasks.entities.Strategy`)."""
 
-    aggregation_strategy: str
+    aggregation_strategy: Strategy
     truncate_prompt_tokens: int | None = None
 
 

@@ -71,8 +71,9 @@ async def test_a_client_computes_the_hash_of_what_it_received_in_either_form(enc
         (["one", "two"], ("one", "two")),
         ([5, 6], ((5, 6),)),
         ([[5, 6], [7]], ((5, 6), (7,))),
+        ([["Represent:", "one"], ["", "two"]], (("Represent:", "one"), ("", "two"))),
     ],
-    ids=["text", "texts", "tokens", "lists of tokens"],
+    ids=["text", "texts", "tokens", "lists of tokens", "instructions with texts"],
 )
 async def test_the_engine_gets_the_inputs_in_their_order(asked: object, inputs: tuple[object, ...]) -> None:
     async with (api := Api(SCRIPT)).client() as client:
@@ -80,7 +81,7 @@ async def test_the_engine_gets_the_inputs_in_their_order(asked: object, inputs: 
     assert reply.status_code == 200
     (call,) = api.dispatcher.calls
     told = decode_call(call.body)
-    assert (told.inputs, told.dimensions) == (inputs, 3)
+    assert (told.inputs, told.how.dimensions) == (inputs, 3)
     assert api.journal.only.prompt == {"input": asked}
 
 
@@ -148,7 +149,10 @@ def test_as_many_inputs_as_a_record_holds_are_taken_and_no_more() -> None:
         ({"dimensions": 1.5}, "dimensions", "invalid_type"),
         ({"user": "u" * 257}, "user", "invalid_value"),
         ({"add_special_tokens": False}, "add_special_tokens", "unsupported_value"),
-        ({"truncate_prompt_tokens": 5}, "truncate_prompt_tokens", "unsupported_parameter"),
+        ({"truncate_prompt_tokens": -2}, "truncate_prompt_tokens", "invalid_value"),
+        ({"truncate": True}, "truncate", "unsupported_value"),
+        ({"input": [["an instruction", ""]]}, "input", "invalid_value"),
+        ({"input": [["an instruction", "a text", "another"]]}, "input", "invalid_value"),
         ({"stream": True}, "stream", "unknown_parameter"),
         ({"temperature": 1}, "temperature", "unknown_parameter"),
         ({"prompt": "a"}, "prompt", "unknown_parameter"),

@@ -17,22 +17,34 @@ from tallystick_platform.api.application import answering_errors
 from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.wire import openai
+from tallystick_platform.api.wire import openai, texts
 from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange import Asked, Recorded
 from tallystick_platform.protocol import Piece
-from tests.support.api import AUTH, CHAT, COMPLETIONS, EMBEDDINGS, HI, MAX_BODY_BYTES, ONCE, WORDS, Api
+from tests.support.api import (
+    AUTH,
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    HI,
+    MAX_BODY_BYTES,
+    ONCE,
+    TEXT_SCRIPTS,
+    TEXTS,
+    WORDS,
+    Api,
+)
 from tests.support.exchange import MODEL, PLACEMENT, Script, said
 
-BODIES = {CHAT: HI, COMPLETIONS: ONCE, EMBEDDINGS: WORDS}
-SCRIPTS = {CHAT: Script(), COMPLETIONS: Script(), EMBEDDINGS: Script(texts=(bytes(16),) * 2)}
+BODIES = {CHAT: HI, COMPLETIONS: ONCE, EMBEDDINGS: WORDS, **TEXTS}
+SCRIPTS = {CHAT: Script(), COMPLETIONS: Script(), EMBEDDINGS: Script(texts=(bytes(16),) * 2), **TEXT_SCRIPTS}
 every_path = pytest.mark.parametrize("path", list(BODIES))
 
 
 def test_every_wire_is_tried_here() -> None:
-    assert {path for wire in openai.WIRES for path in wire.routes} == set(BODIES)
+    assert {path for wire in (*openai.WIRES, *texts.WIRES) for path in wire.routes} == set(BODIES)
 
 
 @every_path
@@ -57,12 +69,12 @@ async def test_a_compressed_body_is_recorded_as_it_was_meant(path: str) -> None:
 @every_path
 async def test_a_model_that_does_not_do_the_task_is_not_asked(path: str) -> None:
     api = Api()
-    api.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, tasks=("rerank",)))
+    api.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, tasks=("chess",)))
     async with api.client() as client:
         reply = await client.post(path, json=BODIES[path])
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["param"]) == (400, "task_not_served", "model")
-    assert "rerank" in error["message"]
+    assert "chess" in error["message"]
     assert api.journal.admitted == 0
 
 

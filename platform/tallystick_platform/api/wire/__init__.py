@@ -5,6 +5,7 @@
 - `wire`: what a wire is, and the handler that all of them share. Start reading there.
 - `answering`: the answer to a question: one line run to its record, and sent whole or as a stream.
 - `openai`: chat, completions and embeddings as OpenAI's clients spell them.
+- `texts`: rerank, classify, entities and translate, in the shapes of servers of such models.
 
 What a request means is not decided here: that is its task's (`tallystick_platform.tasks`, and `tallystick.tasks` of the auditor's package).
 """

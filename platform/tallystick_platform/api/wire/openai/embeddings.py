@@ -12,10 +12,11 @@ from msgspec import Meta, Struct
 from tallystick.tasks import embedding, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.proofs import Proof
-from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Prompts, outputs_of
+from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Truncated, outputs_of
 from tallystick_platform.exchange import Recorded
 
 MAX_DIMENSIONS = 65_536
+MAX_PROMPT_NAME_CHARS = 256
 
 Encoding = Annotated[
     Literal["float", "base64"], Meta(description="float if absent. base64 is of little-endian 32-bit floats.")
@@ -29,11 +30,25 @@ class EmbeddingBody(Body, frozen=True, kw_only=True):
     """
 
     input: Annotated[
-        Prompts, Meta(description="A text or the ids of its tokens, or a list of up to 2,048 of one of them.")
+        str | Annotated[list[str | int | list[int | str]], Meta(min_length=1)],
+        Meta(
+            description="A text or the ids of its tokens, or up to 2,048 of one of them, or of pairs: an instruction and a text."
+        ),
     ]
     encoding_format: Encoding | None = None
     dimensions: (
         Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS, description="So many of the first numbers of each vector.")] | None
+    ) = None
+    truncate_prompt_tokens: Truncated | None = None
+    prompt_name: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_PROMPT_NAME_CHARS,
+                description="One of the model's own prompts, to be put before each text.",
+            ),
+        ]
+        | None
     ) = None
 
 
