@@ -65,6 +65,7 @@ class ModelView(Struct, frozen=True, kw_only=True, tag_field="object", tag="mode
     created: Annotated[Count, Meta(description="Unix seconds.")]
     owned_by: str
     task: str
+    tasks: Annotated[list[str], Meta(description="What it can be asked with.")]
     version: str
     weights_digest: Hash
     engine: str | None
@@ -97,6 +98,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             created=model.created_at,
             owned_by=provider.id,
             task=model.task,
+            tasks=list(model.tasks),
             version=model.version,
             weights_digest=to_hex(model.weights_digest),
             engine=f"{model.engine} {model.engine_version}",
@@ -115,12 +117,13 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
         )
 
     def registered(version: ModelVersion, exports: ExportsView) -> ModelView:
-        provider = services.provider(version.model.id)
+        provider, shown = services.provider(version.model.id), shown_version(version)
         return ModelView(
             id=version.model.id,
             created=version.created_at // US_PER_S,
             owned_by=provider.id,
             task=version.task,
+            tasks=shown.tasks,
             version=version.version,
             weights_digest=to_hex(version.digest),
             engine=None,
@@ -134,7 +137,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             provider=provider,
             loaded=services.models.is_served(version),
             exports=exports,
-            registry=shown_version(version),
+            registry=shown,
         )
 
     @Endpoint("GET", "/v1/models", "The models that you may ask now", {200: Whole[ModelView]})

@@ -15,6 +15,7 @@ from tallystick_platform.cli.opening import opened
 from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.cli.progress import progress_bar
 from tallystick_platform.clock import SystemClock
+from tallystick_platform.exporter.offers import offers
 from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
@@ -65,12 +66,21 @@ def add(wanted: Wanted, *, as_json: bool) -> None:
             progress=progress,
         )
         noticed = () if version.format == UPSTREAM_FORMAT else registry.looks.facts(registry.path(version)).warnings
-    licence = version.licence or "not stated by its files"
+        exports = _exports(registry, version)
+    licence, shown = version.licence or "not stated by its files", shown_version(version, to_operator=True)
     text = f"{version.reference}\n{version.format}, {version.task}, {_size(version.size_bytes)}, licence: {licence}"
+    text += f"\nserves: {', '.join(shown.tasks) or 'nothing here'}\nexports: {exports}"
     text += "".join(f"\nnote: {notice}" for notice in noticed)
     if version.stage is Stage.STAGING:
         text += f"\nin staging: `tallystick-server model promote {version.reference}` offers it to everybody"
-    show(shown_version(version, to_operator=True), as_json=as_json, text=text)
+    show(shown, as_json=as_json, text=text)
+
+
+def _exports(registry: Registry, version: ModelVersion) -> str:
+    """The formats that a version can be exported to, in words."""
+    if version.format == UPSTREAM_FORMAT or version.base is not None:
+        return "as its base" if version.base is not None else "none"
+    return ", ".join(offers(registry.path(version), version.format).formats) or "none"
 
 
 def source_of(wanted: Wanted) -> Source:

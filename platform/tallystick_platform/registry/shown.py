@@ -8,8 +8,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from tallystick.ids import checksum_address, to_hex
+from tallystick_platform.formats.tasks import served_by
 from tallystick_platform.registry.entries import Model, ModelVersion, SignatureState, Stage, Visibility
 from tallystick_platform.shapes import Address, Count, Hash, Time
+from tallystick_platform.tasks import TASKS
 
 LOCAL_MEMBERS = frozenset(("path", "endpoint"))
 """Members of a source that only the operator should read: where things lie on this machine."""
@@ -37,6 +39,7 @@ class VersionView(Struct, frozen=True, kw_only=True):
     stage: Stage
     pinned: bool
     task: str
+    tasks: Annotated[list[str], Meta(description="What it can be asked with.")]
     format: str
     architecture: str | None
     licence: str | None
@@ -67,6 +70,7 @@ def shown_version(version: ModelVersion, *, to_operator: bool = False) -> Versio
         stage=version.stage,
         pinned=version.pinned,
         task=version.task,
+        tasks=[name for name in served_by(version.task) if name in TASKS],
         format=version.format,
         architecture=version.architecture,
         licence=version.licence,

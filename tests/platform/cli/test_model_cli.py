@@ -49,6 +49,15 @@ def result_of(*arguments: str) -> object:
     return json.loads(ran.stdout)
 
 
+def test_adding_a_model_tells_what_it_serves_and_can_be_exported_to(home: Path, tmp_path: Path) -> None:
+    config = json.dumps({"task": "rerank", "model_type": "bert", "architectures": ["BertForSequenceClassification"]})
+    told = run("add", str(write(tmp_path / "fits", FILES | {"config.json": config.encode()})))
+    assert told.exit_code == 0, told.output
+    assert "\nserves: rerank, classification\nexports: safetensors, onnx\n" in told.stdout
+    unknown = run("add", str(write(tmp_path / "chess", FILES | {"config.json": b'{"task": "other"}'})))
+    assert "\nserves: nothing here\n" in unknown.stdout
+
+
 def test_a_folder_becomes_a_version_in_staging(home: Path, folder: Path) -> None:
     added = result_of("add", str(folder))
     digest = hash_folder(folder).digest.hex()

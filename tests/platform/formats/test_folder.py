@@ -20,6 +20,7 @@ from tallystick_platform.formats import kinds, listing, weights
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.folder import FolderReport, ModelFormat, Task, inspect_folder
 from tallystick_platform.formats.limits import MAX_CONFIGS, MAX_JSON_BYTES, MAX_PATH_DEPTH
+from tallystick_platform.formats.tasks import served_by
 from tests.support.memory_peak import MIB, peak_below
 from tests.support.model_files import (
     EVIL_PICKLE,
@@ -87,6 +88,20 @@ def test_the_files_are_those_that_the_digest_covers(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("task", "served"),
+    [
+        (Task.EMBEDDING, ("embedding", "rerank")),
+        (Task.RERANK, ("rerank", "classification")),
+        (Task.CLASSIFICATION, ("classification",)),
+        (Task.SEQ2SEQ, ("translation",)),
+        ("other", ("other",)),
+    ],
+)
+def test_what_a_model_is_for_tells_what_it_can_be_asked_with(task, served):
+    assert served_by(task) == served
+
+
+@pytest.mark.parametrize(
     ("config", "task"),
     [
         ({"architectures": ["Qwen2ForCausalLM"]}, Task.COMPLETION),
@@ -94,6 +109,7 @@ def test_the_files_are_those_that_the_digest_covers(tmp_path):
         ({"architectures": ["BertModel"]}, Task.EMBEDDING),
         ({"architectures": ["BertForSequenceClassification"]}, Task.CLASSIFICATION),
         ({"architectures": ["BertForSequenceClassification"], "id2label": {"0": "x"}}, Task.RERANK),
+        ({"architectures": ["BertForTokenClassification"]}, Task.ENTITIES),
         ({"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper"}, Task.TRANSCRIPTION),
         ({"architectures": ["Wav2Vec2ForCTC"]}, Task.TRANSCRIPTION),
         ({"architectures": ["MarianMTModel"], "model_type": "marian"}, Task.TRANSLATION),
