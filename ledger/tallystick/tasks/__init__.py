@@ -4,8 +4,9 @@ The service fills a record's prompt, system instructions and parameters with wha
 auditor calls the same function on the request in the record and compares. So a record cannot say that something else was asked. The part
 of a prompt that a model is given follows one rule for each task, for the service and for a replay alike.
 
-- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `prediction`,
-  `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the outputs of an answer.
+- `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `speech`, `image`,
+  `prediction`, `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the outputs of an
+  answer.
 - `reading`: what a reader gives, and how it takes requests apart. `forms`: requests that are forms with files.
 - `answers`: what a client received, and how the pieces of a stream are joined. `media`: answers that are sounds or pictures.
 - `structure`: the form that an answer must have.
@@ -23,6 +24,8 @@ from tallystick.errors import AnswerError, RequestError
 from tallystick.record import Output
 from tallystick.tasks import (
     chat,
+    chat_anthropic,
+    chat_responses,
     classification,
     completion,
     embedding,
@@ -30,6 +33,7 @@ from tallystick.tasks import (
     exports,
     prediction,
     rerank,
+    speech,
     transcription,
     translation,
 )
@@ -43,6 +47,8 @@ Reader: TypeAlias = Callable[[str, str, "str | None", bytes], Reading]
 
 READERS: Final[Mapping[str, Reader]] = {
     chat.READER: chat.read,
+    chat_anthropic.READER: chat_anthropic.read,
+    chat_responses.READER: chat_responses.read,
     completion.READER: completion.read,
     embedding.READER: embedding.read,
     rerank.READER: rerank.read,
@@ -50,6 +56,7 @@ READERS: Final[Mapping[str, Reader]] = {
     entities.READER: entities.read,
     translation.READER: translation.read,
     transcription.READER: transcription.read,
+    speech.READER: speech.read,
     prediction.READER: prediction.read,
     exports.EXPORT_READER: exports.read_export,
     exports.DOWNLOAD_READER: exports.read_download,
@@ -70,6 +77,7 @@ COMPLETION_OBJECT: Final = "text_completion"
 EMBEDDING_OBJECT: Final = "embedding"
 _BY_OBJECT: Final[Mapping[str, Callable[[Mapping[str, object]], list[Output]]]] = {
     COMPLETION_OBJECT: completion.outputs_received,
+    chat_responses.OBJECT: chat_responses.outputs_received,
     rerank.OBJECT: rerank.outputs_received,
     classification.OBJECT: classification.outputs_received,
     entities.OBJECT: entities.outputs_received,
@@ -113,6 +121,8 @@ def holds_outcome(document: Mapping[str, object]) -> bool:
     """Whether an answer, or an event of a stream, is one of a task whose outcome `received_answer` or `received_stream` knows."""
     return (
         "choices" in document
+        or document.get("type") in (chat_anthropic.MESSAGE, *chat_anthropic.EVENTS)
+        or str(document.get("type")).startswith(chat_responses.EVENTS)
         or document.get("object") in tuple(_BY_OBJECT)
         or isinstance(document.get("error"), dict)
         or _holds_embeddings(document)
@@ -154,12 +164,19 @@ def received_stream(events: Sequence[object]) -> Received:
     Raises: AnswerError if they are no events of such a stream.
     Source: SPEC 7.
     """
+    kinds = {event.get("type") for event in events if isinstance(event, dict)}
+    if not kinds.isdisjoint(chat_anthropic.EVENTS):
+        return chat_anthropic.stream_received(events)
+    if any(str(kind).startswith(chat_responses.EVENTS) for kind in kinds):
+        return chat_responses.stream_received(events)
     completes = any(isinstance(event, dict) and event.get("object") == COMPLETION_OBJECT for event in events)
     return joined(events, completion.JoinedCompletion if completes else chat.JoinedChat)
 
 
 def _outputs(answer: Mapping[str, object]) -> list[Output]:
     named = answer.get("object")
+    if answer.get("type") == chat_anthropic.MESSAGE:
+        return chat_anthropic.outputs_received(answer)
     if isinstance(named, str) and named in _BY_OBJECT:
         return _BY_OBJECT[named](answer)
     if _holds_embeddings(answer):

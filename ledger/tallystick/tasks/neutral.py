@@ -45,7 +45,7 @@ _WHO_ASKS: Final[Mapping[str, Neutral]] = {
     "metadata": _HINT,
     # how the service goes about it
     "store": _OFF,
-    "service_tier": Neutral(("auto", "default")),
+    "service_tier": Neutral(("auto", "default", "standard_only")),
     "priority": _ZERO,
 }
 _DRAWN: Final[Mapping[str, Neutral]] = {
@@ -69,6 +69,8 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "functions": _NONE,
     "function_call": Neutral(("none", "auto")),
     "web_search_options": _NULL,
+    "mcp_servers": _NONE,
+    "thinking": Neutral(({"type": "disabled"},)),
     "prediction": _NULL,
     "prompt_cache_key": _LABEL,
     "prompt_cache_retention": _NULL,
@@ -118,6 +120,13 @@ TRANSCRIPTION: Final[Mapping[str, Neutral]] = {
     "user": _LABEL,
 }
 """Parameters of a transcription beside those that say how it is made and written. Long sound is cut into windows unasked."""
+
+SPEECH: Final[Mapping[str, Neutral]] = {
+    "instructions": Neutral(("",)),
+    "stream_format": Neutral(("audio",)),
+    **_WHO_ASKS,
+}
+"""Parameters of speech beside those that say how it sounds."""
 
 PREDICTION: Final[Mapping[str, Neutral]] = {
     "signature_name": Neutral(("serving_default",)),

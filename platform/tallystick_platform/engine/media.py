@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -35,10 +36,26 @@ def _transcription(folder: Path, dtype: torch.dtype, device: torch.device) -> Lo
     return Loaded(
         kind=kind,
         engine=transcriber.ENGINE_NAME,
-        engine_version=causal.engine_version(),
+        engine_version=causal.engine_version(None, f"av {version('av')}"),
         task=TRANSCRIPTION.name,
         exact=dtype is torch.float32 and device.type == "cpu",
         context_length=kind.longest_prompt,
+    )
+
+
+def _speech(folder: Path, dtype: torch.dtype, device: torch.device) -> Loaded:
+    from tallystick_platform.engine import speaker
+    from tallystick_platform.tasks import SPEECH
+
+    kind = speaker.load_speaker(folder, dtype, device)
+    return Loaded(
+        kind=kind,
+        engine=speaker.ENGINE_NAME,
+        engine_version=causal.engine_version(None, f"av {version('av')}"),
+        task=SPEECH.name,
+        exact=dtype is torch.float32 and device.type == "cpu",
+        context_length=speaker.MAX_SENTENCE_CHARS,
+        schema=kind.schema,
     )
 
 
@@ -46,4 +63,4 @@ def _classical(folder: Path, _dtype: torch.dtype, _device: torch.device) -> Load
     return load_classical(folder)
 
 
-LOADERS: Mapping[Task, Loader] = {Task.TRANSCRIPTION: _transcription, Task.CLASSICAL: _classical}
+LOADERS: Mapping[Task, Loader] = {Task.TRANSCRIPTION: _transcription, Task.SPEECH: _speech, Task.CLASSICAL: _classical}

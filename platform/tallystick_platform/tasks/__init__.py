@@ -2,7 +2,7 @@
 
 - `task`: what a task is. Start reading there.
 - `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`,
-  `prediction`: the tasks.
+  `prediction`, `speech`: the tasks.
 - `each`: shared by those that answer each input by itself.
 - `drawing`: shared by the tasks that answer with text: the parameters of drawing, and the engine's message.
 - `structure`: the form of an answer, refused where it cannot be kept to.
@@ -20,17 +20,29 @@ from tallystick_platform.tasks.embedding import Embedding
 from tallystick_platform.tasks.entities import Entities
 from tallystick_platform.tasks.prediction import Prediction
 from tallystick_platform.tasks.rerank import Rerank
+from tallystick_platform.tasks.speech import Speech
 from tallystick_platform.tasks.task import Gather, Task
 from tallystick_platform.tasks.transcription import Transcription
 from tallystick_platform.tasks.translation import Translation
 
 CHAT, COMPLETION, EMBEDDING = Chat(), Completion(), Embedding()
-TRANSCRIPTION, PREDICTION = Transcription(), Prediction()
+TRANSCRIPTION, PREDICTION, SPEECH = Transcription(), Prediction(), Speech()
 RERANK, CLASSIFICATION, ENTITIES, TRANSLATION = Rerank(), Classification(), Entities(), Translation()
 
 TASKS: Mapping[str, Task[Any, Any]] = {
     task.name: task
-    for task in (CHAT, COMPLETION, EMBEDDING, RERANK, CLASSIFICATION, ENTITIES, TRANSLATION, TRANSCRIPTION, PREDICTION)
+    for task in (
+        CHAT,
+        COMPLETION,
+        EMBEDDING,
+        RERANK,
+        CLASSIFICATION,
+        ENTITIES,
+        TRANSLATION,
+        TRANSCRIPTION,
+        PREDICTION,
+        SPEECH,
+    )
 }
 """Every task that is served, by its name in records."""
 
@@ -45,6 +57,7 @@ __all__ = [
     "TRANSLATION",
     "TRANSCRIPTION",
     "PREDICTION",
+    "SPEECH",
     "Task",
     "Gather",
 ]
