@@ -9,7 +9,7 @@ of a prompt that a model is given follows one rule for each task, for the servic
   answer.
 - `reading`: what a reader gives, and how it takes requests apart. `forms`: requests that are forms with files.
 - `answers`: what a client received, and how the pieces of a stream are joined. `media`: answers that are sounds or pictures.
-- `structure`: the form that an answer must have.
+- `hosted`: another wire of the same tasks. `structure`: the form that an answer must have.
 - `neutral`: what clients send that changes nothing, so that services take it and a replay runs without it.
 - `comparison`: where a record and a reading of its request disagree.
 """
@@ -31,6 +31,7 @@ from tallystick.tasks import (
     embedding,
     entities,
     exports,
+    hosted,
     prediction,
     rerank,
     speech,
@@ -58,6 +59,7 @@ READERS: Final[Mapping[str, Reader]] = {
     transcription.READER: transcription.read,
     speech.READER: speech.read,
     prediction.READER: prediction.read,
+    hosted.COMPLETION_READER: hosted.read,
     exports.EXPORT_READER: exports.read_export,
     exports.DOWNLOAD_READER: exports.read_download,
     exports.FILES_READER: exports.read_files,
@@ -123,6 +125,7 @@ def holds_outcome(document: Mapping[str, object]) -> bool:
         "choices" in document
         or document.get("type") in (chat_anthropic.MESSAGE, *chat_anthropic.EVENTS)
         or str(document.get("type")).startswith(chat_responses.EVENTS)
+        or "outputs" in document
         or document.get("object") in tuple(_BY_OBJECT)
         or isinstance(document.get("error"), dict)
         or _holds_embeddings(document)
@@ -169,6 +172,8 @@ def received_stream(events: Sequence[object]) -> Received:
         return chat_anthropic.stream_received(events)
     if any(str(kind).startswith(chat_responses.EVENTS) for kind in kinds):
         return chat_responses.stream_received(events)
+    if any(isinstance(event, dict) and "outputs" in event for event in events):
+        return hosted.received_events(events)
     completes = any(isinstance(event, dict) and event.get("object") == COMPLETION_OBJECT for event in events)
     return joined(events, completion.JoinedCompletion if completes else chat.JoinedChat)
 
@@ -179,6 +184,8 @@ def _outputs(answer: Mapping[str, object]) -> list[Output]:
         return chat_anthropic.outputs_received(answer)
     if isinstance(named, str) and named in _BY_OBJECT:
         return _BY_OBJECT[named](answer)
+    if "outputs" in answer:
+        return hosted.outputs_received(answer)
     if _holds_embeddings(answer):
         return embedding.outputs_received(answer)
     return chat.outputs_received(answer)

@@ -6,6 +6,7 @@
 - `answering`: the answer to a question: one line run to its record, and sent whole or as a stream.
 - `openai`: chat, completions and embeddings as OpenAI's clients spell them.
 - `texts`: rerank, classify, entities and translate, in the shapes of servers of such models.
+- `hosted`: predictions of a model that the address names.
 
 What a request means is not decided here: that is its task's (`tallystick_platform.tasks`, and `tallystick.tasks` of the auditor's package).
 """
