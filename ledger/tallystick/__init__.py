@@ -22,6 +22,7 @@ A tour, from the ground up. Each module imports only those above it.
     trust        whose logs a reader believes
     evidence_files  what a file is that somebody kept: a bundle, a receipt, a saved answer
     pull         fetching an export of a model, checked by digest
+    predicting   asking a hosted model: `from tallystick import predict`
     verify       numbered checks over a log, or over a bundle and the model that it names
     report, cli  the verdict for people and for programs: the command `tallystick`
 
@@ -33,3 +34,7 @@ Open a sealed record with its secret, and tie it to its leaf:
 
 `ledger/SPEC.md` has every byte; this package never imports the service that writes the records.
 """
+
+from tallystick.predicting import predict
+
+__all__ = ["predict"]

@@ -209,6 +209,15 @@ class PullBlocked(PullError):
         self.reason = reason
 
 
+class PredictError(TallystickError):
+    """A model was asked and did not answer; `status` is the HTTP status, 0 where there was none."""
+
+    def __init__(self, url: str, status: int, reason: str) -> None:
+        super().__init__(f"{url}: " + (f"HTTP {status}: {reason}" if status else reason))
+        self.status = status
+        self.reason = reason
+
+
 class ChainError(TallystickError):
     """The chain node did not give what was asked."""
 
