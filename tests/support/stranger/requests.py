@@ -179,6 +179,39 @@ def _embedding(method: str, _target: str, body: bytes) -> Read:
     return _placed(members, "input", ())
 
 
+def _one_of(members: dict[str, Any], *names: str) -> str:
+    found = [name for name in names if members.get(name) is not None]
+    if len(found) != 1:
+        raise _fail(names[0] if not found else names[1], f"exactly one of {names} is wanted")
+    return found[0]
+
+
+def _rerank(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    name = _one_of(members, "documents", "texts")
+    if not isinstance(members[name], list):
+        raise _fail(name, "is no list")
+    if not isinstance(members.get("query"), str):
+        raise _fail("query", "is no text")
+    found = _placed(members, name, ("query",))
+    return found._replace(prompt={**(found.prompt or {}), "query": members["query"]})
+
+
+def _labels(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    name = _one_of(members, "inputs", "input")
+    if not isinstance(members[name], str | list):
+        raise _fail(name, "is neither text nor a list")
+    return _placed(members, name, ())
+
+
+def _translation(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    if not isinstance(members.get("text"), str | list):
+        raise _fail("text", "is neither text nor a list")
+    return _placed(members, "text", ())
+
+
 def _export(method: str, target: str, body: bytes) -> Read:
     members = _posted(method, body)
     parts = _parts(target)
@@ -221,6 +254,10 @@ READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "chat/openai/1": _chat,
     "completion/openai/1": _completion,
     "embedding/openai/1": _embedding,
+    "rerank/tallystick/1": _rerank,
+    "classification/tallystick/1": _labels,
+    "entities/tallystick/1": _labels,
+    "translation/tallystick/1": _translation,
     "export/tallystick/1": _export,
     "download/tallystick/1": _download,
     "files/tallystick/1": _files,
@@ -317,6 +354,53 @@ def _error(document: dict[str, Any]) -> dict[str, str] | None:
     return None if error is None else {"code": error["code"], "message": error["message"]}
 
 
+def _output(kind: str, content: Any, finish_reason: Any = None) -> dict[str, Any]:
+    return {"kind": kind, "content": content, "finish_reason": finish_reason, "logprobs": None}
+
+
+def _indexed(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(listed, key=lambda one: one["index"])
+
+
+def _ranked(document: dict[str, Any]) -> list[dict[str, Any]]:
+    results = [{"index": one["index"], "score": float(one["relevance_score"])} for one in document["results"]]
+    return [_output("scores", results)]
+
+
+def _labelled(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _output("labels", [{"label": label["label"], "score": float(label["score"])} for label in one["labels"]])
+        for one in _indexed(document["data"])
+    ]
+
+
+def _marked(document: dict[str, Any]) -> list[dict[str, Any]]:
+    names = ("entity", "score", "start", "end", "word")
+    return [
+        _output(
+            "document",
+            {
+                "entities": [
+                    {name: float(e[name]) if name == "score" else e[name] for name in names} for e in one["entities"]
+                ]
+            },
+        )
+        for one in _indexed(document["data"])
+    ]
+
+
+def _translated(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_output("text", one["text"], one.get("finish_reason")) for one in _indexed(document["translations"])]
+
+
+TEXTS_READ: dict[Any, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
+    "rerank": _ranked,
+    "classification": _labelled,
+    "entities": _marked,
+    "translation": _translated,
+}
+
+
 def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]]]:
     """The error and the outputs of an answer that came whole."""
     document = json.loads(file)
@@ -324,6 +408,8 @@ def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
     if error is not None:
         return error, []
     told = document.get("object")
+    if told in TEXTS_READ:
+        return None, TEXTS_READ[told](document)
     if told == "list" and any(one.get("object") == "embedding" for one in document["data"]):
         return None, [_vector(one) for one in sorted(document["data"], key=lambda one: one["index"])]
     choices = sorted(document["choices"], key=lambda choice: choice["index"])
