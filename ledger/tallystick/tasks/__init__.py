@@ -167,10 +167,10 @@ def received_stream(events: Sequence[object]) -> Received:
     Raises: AnswerError if they are no events of such a stream.
     Source: SPEC 7.
     """
-    kinds = {event.get("type") for event in events if isinstance(event, dict)}
-    if not kinds.isdisjoint(chat_anthropic.EVENTS):
+    kinds = [str(event.get("type")) for event in events if isinstance(event, dict)]
+    if any(kind in chat_anthropic.EVENTS for kind in kinds):
         return chat_anthropic.stream_received(events)
-    if any(str(kind).startswith(chat_responses.EVENTS) for kind in kinds):
+    if any(kind.startswith(chat_responses.EVENTS) for kind in kinds):
         return chat_responses.stream_received(events)
     if any(isinstance(event, dict) and "outputs" in event for event in events):
         return hosted.received_events(events)

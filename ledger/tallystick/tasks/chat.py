@@ -61,7 +61,7 @@ def read_members(members: Mapping[str, Value]) -> Reading:
         raise RequestError("messages", "is not a list")
     reading = placed(members, "messages", (*DELIVERY, "max_completion_tokens", "stop"))
     asked = {**reading.asked, **_most_tokens(members), **stops_in(members)}
-    return replace(reading, system=_system(messages), asked=asked)
+    return replace(reading, system=system_in(messages), asked=asked)
 
 
 def turns_of(prompt: Mapping[str, Value]) -> tuple[dict[str, Value], ...]:
@@ -151,7 +151,8 @@ def _whole_call(call: object, where: str) -> Value:
     return {name: text_at(value, f"{where}.{name}") for name, value in found.items()}
 
 
-def _system(messages: Sequence[Value]) -> str | None:
+def system_in(messages: Sequence[Value]) -> str | None:
+    """The texts of the messages that instruct the model; None without any. Raises: RequestError for what is no message."""
     texts = []
     for at, message in enumerate(messages):
         where = f"messages[{at}]"

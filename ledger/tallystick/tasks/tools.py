@@ -105,15 +105,21 @@ def _call(call: Value, where: str) -> dict[str, Value]:
     members = _object(call, where, ("id", "type", _FUNCTION), neutral.CALL)
     _function_type(members, where)
     function = _object(members.get(_FUNCTION), f"{where}.function", ("name", "arguments"), {})
-    arguments = _text(function, "arguments", f"{where}.function")
-    try:
-        given = read_json(arguments.encode(), MAX_ARGUMENTS_BYTES) if arguments.strip() else {}
-    except JsonError as error:
-        raise RequestError(f"{where}.function.arguments", str(error)) from error
-    if not isinstance(given, dict):
-        raise RequestError(f"{where}.function.arguments", "is not a JSON object")
+    given = _arguments(function.get("arguments"), f"{where}.function.arguments")
     name = _text(function, "name", f"{where}.function")
     return {"id": _text(members, "id", where), "type": _FUNCTION, _FUNCTION: {"name": name, "arguments": given}}
+
+
+def _arguments(arguments: Value, where: str) -> Mapping[str, Value]:
+    """An object, or the text of one, as clients of OpenAI's API write it; an empty text is an empty object."""
+    if isinstance(arguments, str):
+        try:
+            arguments = read_json(arguments.encode(), MAX_ARGUMENTS_BYTES) if arguments.strip() else {}  # type: ignore[assignment]
+        except JsonError as error:
+            raise RequestError(where, str(error)) from error
+    if not isinstance(arguments, Mapping):
+        raise RequestError(where, "is not a JSON object")
+    return arguments
 
 
 def _tool(tool: Value, where: str) -> Tool:
