@@ -314,8 +314,10 @@ def _require_same_log(ctx: click.Context, domain: Domain, log_id: LogId, options
 
 def _put(verdicts: list[Verdict], code: int, *, as_json: bool) -> None:
     checked_at_s = int(time.time())
-    if not as_json:
-        for verdict in verdicts:
+    if not as_json:  # what decides the exit code is read last
+        for verdict in sorted(
+            verdicts, key=lambda one: (one.outcome is not Outcome.PROVEN, one.outcome.exit_code == code)
+        ):
             put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))
         return
     documents = [verdict_document(one, version=release(), checked_at_s=checked_at_s) for one in verdicts]
