@@ -78,7 +78,7 @@ class FakeAuthenticator:
         if token == OTHER_TOKEN:
             return OTHER
         if token == "tsk_expired":
-            raise TokenExpired(expired_at_us=1)
+            raise TokenExpired
         if token == "tsk_revoked":
             raise TokenRevoked
         raise TokenUnknown

@@ -16,11 +16,8 @@ from tallystick_platform.errors import PlatformError
 from tallystick_platform.shapes import Page
 
 
-class NoSuchBatch(PlatformError, status=404, code="batch_not_found"):
+class NoSuchBatch(PlatformError, status=404, code="batch_not_found", says="There is no such batch."):
     """The log has no batch of this number."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such batch.")
 
 
 class WhichBatch(Struct, frozen=True):

@@ -32,19 +32,13 @@ BLOB = "A large field of a record, encrypted: for whoever knows its digest, whic
 _BLOB_HEADERS = [(b"cache-control", b"public, max-age=31536000, immutable"), (b"x-content-type-options", b"nosniff")]
 
 
-class NoSuchRecord(PlatformError, status=404, code="record_not_found"):
+class NoSuchRecord(PlatformError, status=404, code="record_not_found", says="There is no such record of yours."):
     """There is no such record of the caller's."""
 
-    def __init__(self) -> None:
-        super().__init__("There is no such record of yours.")
 
-
-class NoSuchBlob(PlatformError, status=404, code="blob_not_found"):
+class NoSuchBlob(PlatformError, status=404, code="blob_not_found", says="There is no such blob."):
     """The same for an unknown record and an unknown digest: whoever knows the digest of encrypted bytes may have them, and nobody else
     learns what there is."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such blob.")
 
 
 class RecordView(Struct, frozen=True, kw_only=True, tag_field="object", tag="record"):

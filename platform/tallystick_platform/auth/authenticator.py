@@ -39,7 +39,7 @@ class Authenticator:
         if info.revoked_at is not None:
             raise TokenRevoked
         if info.expires_at is not None and info.expires_at <= self._clock.now_us():
-            raise TokenExpired(expired_at_us=info.expires_at)
+            raise TokenExpired
         return principal
 
     def _look_up(self, hashed: bytes) -> tuple[TokenInfo, Principal]:

@@ -41,11 +41,8 @@ class ServerStopped(platform.PlatformError, status=503, code="server_stopped"):
         super().__init__("the server stopped before the answer was whole")
 
 
-class Cancelled(platform.PlatformError, status=409, code="cancelled"):
+class Cancelled(platform.PlatformError, status=409, code="cancelled", says="the sender cancelled it"):
     """The sender asked for the work to be given up."""
-
-    def __init__(self) -> None:
-        super().__init__("the sender cancelled it")
 
 
 class WorkFailed(platform.PlatformError, status=500, code="work_failed"):
