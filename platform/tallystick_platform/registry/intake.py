@@ -49,19 +49,22 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What is said of a model that arrives. `facts` stands for what its files cannot say; `expected` are announced digests."""
+    """What is said of a model that arrives. `base` is the reference of an adapter's base.
+
+    `facts` stands for what its files cannot say; `expected` are the files' digests as somebody announced them.
+    """
 
     model: str
     owner: Address | None
     visibility: Visibility
     source: Mapping[str, object]
-    licence: str | None
-    price: Price | None
-    stage: Stage
-    pin: bool
-    base: str | None
-    facts: Facts | None
-    expected: Mapping[str, bytes] | None
+    licence: str | None = None
+    price: Price | None = None
+    stage: Stage = Stage.STAGING
+    pin: bool = False
+    base: str | None = None
+    facts: Facts | None = None
+    expected: Mapping[str, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class Intake:
     def __init__(
         self, database: Database, rows: Rows, folders: ModelFolders, clock: Clock, keeping: Keeping, *, quota_bytes: int
     ) -> None:
-        self.quota_bytes = quota_bytes
+        self._quota_bytes = quota_bytes
         self._database = database
         self._rows = rows
         self._lookup = Lookup(rows)
@@ -220,8 +223,8 @@ class Intake:
             raise RegistryFull(bound="versions of one model", limit=MAX_VERSIONS_PER_MODEL)
         if model.owner is not None:
             stored = self._rows.stored_bytes(connection, model.owner)
-            if stored + facts.size_bytes > self.quota_bytes:
-                raise RegistryFull(bound="bytes that one owner may store", limit=self.quota_bytes)
+            if stored + facts.size_bytes > self._quota_bytes:
+                raise RegistryFull(bound="bytes that one owner may store", limit=self._quota_bytes)
 
 
 def hashed(folder: Path, progress: Progress) -> Manifest:

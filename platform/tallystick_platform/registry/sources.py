@@ -23,7 +23,7 @@ from tallystick_platform.registry.copying import Found, Progress, copy_files, fi
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
-from tallystick_platform.registry.intake import BASE_FILE, WIDENED
+from tallystick_platform.registry.intake import BASE_FILE, WIDENED, Arrival
 from tallystick_platform.registry.names import MAX_ID_CHARS, parse_model_id
 from tallystick_platform.registry.registry import Registry, silent
 
@@ -267,8 +267,7 @@ def register(
     with registry.folders.stage() as staged:
         brought = source.bring(staged, registry, owner, progress)
         with full_disk(registry.folders, 0):
-            return registry.add(
-                staged,
+            arrival = Arrival(
                 model=name,
                 owner=owner,
                 visibility=visibility,
@@ -279,8 +278,8 @@ def register(
                 pin=pin,
                 base=brought.base,
                 facts=brought.facts,
-                progress=progress,
             )
+            return registry.add(staged, arrival, progress)
 
 
 def name_from(text: str) -> str:
