@@ -32,7 +32,7 @@ from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError, UnknownModel
-from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts, StopReason
+from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
 from tallystick_platform.jobs.errors import DownloadStalled, ExportNotFinished, FileChanged, UnknownExport, UnknownFile
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Published, version_files
@@ -238,7 +238,7 @@ class DownloadReply(WatchedReply):
         self._abort = scope.get(ABORT_KEY)  # type: ignore[assignment]  # put there by the server
         await super().__call__(scope, receive, send)
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: PlatformError) -> None:
         self._line.stop(reason)
 
     async def _work(self) -> None:

@@ -18,7 +18,6 @@ from tallystick_platform.exchange.faults import (
     Cancelled,
     ClientLeft,
     ServerStopped,
-    StopReason,
     WorkFailed,
 )
 from tallystick_platform.exchange.inference import Deliver
@@ -39,7 +38,6 @@ __all__ = [
     "Asked",
     "HttpFacts",
     "Parts",
-    "StopReason",
     "AnswerWithheld",
     "WorkFailed",
     "Cancelled",

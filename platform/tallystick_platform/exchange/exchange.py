@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.exchange.committing import recorded_at_once
-from tallystick_platform.exchange.faults import StopReason
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.inference import Deliver, Inference
 from tallystick_platform.exchange.line import Line, Recorded, Work
 from tallystick_platform.exchange.parts import Parts
@@ -87,7 +87,7 @@ class Exchange:
     def stop_all(self) -> int:
         """End everything under way early; each still gets its record. Says how many there were."""
         for line in list(self._under_way):
-            line.stop(StopReason.SERVER_STOPPED)
+            line.stop(ServerStopped())
         return len(self._under_way)
 
     def models(self) -> list[ModelInfo]:

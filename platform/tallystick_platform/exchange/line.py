@@ -20,9 +20,9 @@ from typing import Any, Protocol, TypeVar
 
 from tallystick.record import Record
 from tallystick_platform.auth import Principal
-from tallystick_platform.errors import PlatformError
+from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.exchange.committing import committed
-from tallystick_platform.exchange.faults import StopReason, failure_of
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Delivered, Event, terminal, would_be
 from tallystick_platform.exchange.request import HttpFacts
@@ -102,12 +102,12 @@ class Line:
         self._http = http
         self._work = work
         self._timeout_s = timeout_s
-        self._stopped: StopReason | None = None
+        self._stopped: PlatformError | None = None
         self._settled = False
         self._breakable: asyncio.Task[object] | None = None  # set while a wait may be broken off
 
-    def stop(self, reason: StopReason) -> None:
-        """End the request early, if its outcome is not settled yet. The first reason counts."""
+    def stop(self, reason: PlatformError) -> None:
+        """End the request early with this failure, if its outcome is not settled yet. The first reason counts."""
         if self._stopped is None and not self._settled:
             self._stopped = reason
             if self._breakable is not None:
@@ -120,7 +120,8 @@ class Line:
         nothing was admitted. AnswerWithheld: then nothing more of the answer may be released.
         """
         with self._parts.gate.enter(self._principal.token_id):
-            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
+            timed_out = RequestTimedOut(timeout_s=self._timeout_s)
+            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, timed_out)
             self._under_way.add(self)
             try:
                 event = await self._until_stopped(self._work.prepare())
@@ -168,10 +169,10 @@ class Line:
         )
 
     async def _until_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """What is awaited, unless `stop` breaks it off or did so before. Raises: then, what the stop's reason says."""
+        """What is awaited, unless `stop` breaks it off or did so before. Raises: then, the reason."""
         if self._stopped is not None:
             waiting.close()
-            raise failure_of(self._stopped, self._timeout_s)
+            raise self._stopped
         task = self._breakable = asyncio.current_task()
         try:
             result = await waiting
@@ -179,7 +180,7 @@ class Line:
                 return result
             reason = self._stopped  # which the work took no notice of
         except asyncio.CancelledError:
-            reason = self._stopped or StopReason.SERVER_STOPPED
+            reason = self._stopped or ServerStopped()
         except Exception:
             if self._stopped is None:
                 raise
@@ -188,4 +189,4 @@ class Line:
             self._breakable = None
             while task is not None and task.cancelling():
                 task.uncancel()  # the wait was broken off; the line itself goes on to its record
-        raise failure_of(reason, self._timeout_s)
+        raise reason

@@ -27,7 +27,7 @@ from tallystick.ids import Address, RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Draining, StateConflict, UnknownModel
-from tallystick_platform.exchange import Exchange, HttpFacts, ServerStopped, StopReason
+from tallystick_platform.exchange import Cancelled, Exchange, HttpFacts, ServerStopped
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.offers import Offers, offers
 from tallystick_platform.exporter.spec import Format
@@ -125,7 +125,7 @@ class ExportJobs:
         """Break off what is under way; each job goes on at the next start, and is recorded when it has ended."""
         self._settling.closing = True
         for live in list(self._live.values()):
-            live.stop(StopReason.SERVER_STOPPED)
+            live.stop(ServerStopped())
         tasks = [live.task for live in self._live.values() if live.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -213,7 +213,7 @@ class ExportJobs:
         return removed
 
     async def _give_up(self, live: LiveJob, job: ExportJob) -> ExportJob:
-        if not live.stop(StopReason.CANCELLED):
+        if not live.stop(Cancelled()):
             raise ExportBusy  # its work is done, and its record under way
         if live.task is not None:
             await asyncio.wait([live.task], timeout=GIVE_UP_LIMIT_S)

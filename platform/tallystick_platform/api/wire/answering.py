@@ -16,7 +16,7 @@ from tallystick_platform.api.proofs import Proof, RecordedProof, admitted_proof,
 from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded, StopReason
+from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded
 from tallystick_platform.protocol import Usage
 from tallystick_platform.store.entries import Ticket
 
@@ -74,7 +74,7 @@ class WireReply(WatchedReply):
         self._events: Events | None = None
         self._line = infer(None if question.events is None else partial(self._piece, question.events))
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: PlatformError) -> None:
         self._line.stop(reason)
 
     async def _work(self) -> None:
