@@ -83,7 +83,7 @@ def look_into(folder: Path) -> Contents:
         kinds, onnx = _kinds(folder, files)
         form = _format(folder, kinds, configs)
         gguf, skops = None, None
-        weights = Weights(elements={}, stored_bytes={}, largest=0)
+        weights = Weights()
         if Kind.SAFETENSORS in kinds.values():
             weights = safetensors_weights(folder, kinds)
         for name, kind in kinds.items():
@@ -94,8 +94,7 @@ def look_into(folder: Path) -> Contents:
         if form is ModelFormat.GGUF and gguf is not None:
             weights = gguf_weights(gguf)
         elif form is ModelFormat.ONNX:
-            largest = max(onnx.values(), key=lambda summary: summary.weights_bytes)
-            weights = Weights(elements=largest.weights, stored_bytes=largest.weights_by_bytes, largest=largest.largest)
+            weights = max((model.weights for model in onnx.values()), key=lambda found: found.total_bytes)
         if not weights.parameters and (gguf is not None or Kind.SAFETENSORS in kinds.values()):
             raise FormatError(path=folder, reason="its weights are none")
         config = top_object(configs, "config.json") or {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tallystick_platform.formats.errors import FormatError
@@ -23,17 +23,17 @@ _HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.|^output\.weight$")
 _ADAPTER = re.compile(r"^base_model\.model\.|\.(?:lora_[A-Za-z_]+|base_layer)\.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Weights:
-    """`elements` and `stored_bytes` by type; `largest` is the number of elements in the largest tensor.
+    """Tensors added up: `elements` and `stored_bytes` by type, `largest` the number of elements in the largest tensor.
 
     `embedding_rows` are those of the table that tokens are looked up in, `adapter_tensor` is a tensor that belongs to an adapter;
     both None where there is none. `has_head` says whether a head has a tensor of its own.
     """
 
-    elements: Mapping[str, int]
-    stored_bytes: Mapping[str, int]
-    largest: int
+    elements: dict[str, int] = field(default_factory=dict)
+    stored_bytes: dict[str, int] = field(default_factory=dict)
+    largest: int = 0
     embedding_rows: int | None = None
     has_head: bool = False
     adapter_tensor: str | None = None
@@ -53,17 +53,8 @@ class Weights:
         """The type that takes most of the bytes."""
         return max(self.stored_bytes, key=lambda name: self.stored_bytes[name], default=None)
 
-
-class _Tally:
-    def __init__(self) -> None:
-        self.elements: dict[str, int] = {}
-        self.stored_bytes: dict[str, int] = {}
-        self.largest = 0
-        self.embedding_rows: int | None = None
-        self.has_head = False
-        self.adapter_tensor: str | None = None
-
-    def name(self, tensor: str, shape: tuple[int, ...]) -> None:
+    def note_name(self, tensor: str, shape: tuple[int, ...]) -> None:
+        """What the name of a tensor tells of the model."""
         if _EMBEDDING.search(tensor) and shape:
             self.embedding_rows = max(shape[0], self.embedding_rows or 0)
         self.has_head = self.has_head or _HEAD.search(tensor) is not None
@@ -71,19 +62,10 @@ class _Tally:
             self.adapter_tensor = tensor
 
     def add(self, dtype: str, elements: int, stored_bytes: int) -> None:
+        """Count one tensor."""
         self.elements[dtype] = self.elements.get(dtype, 0) + elements
         self.stored_bytes[dtype] = self.stored_bytes.get(dtype, 0) + stored_bytes
         self.largest = max(self.largest, elements)
-
-    def total(self) -> Weights:
-        return Weights(
-            elements=self.elements,
-            stored_bytes=self.stored_bytes,
-            largest=self.largest,
-            embedding_rows=self.embedding_rows,
-            has_head=self.has_head,
-            adapter_tensor=self.adapter_tensor,
-        )
 
 
 def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
@@ -102,8 +84,7 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
     missing = sorted(sharded - set(files))
     if missing:
         raise FormatError(path=missing[0], reason="an index names it and it is not there")
-    tally = _Tally()
-    count = 0
+    weights, count = Weights(), 0
     for name in files:
         index = read_index(folder / name)
         count += len(index.tensors)
@@ -114,17 +95,17 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
                 _check_shard(name, index, shards[name])
         if name not in skipped and _is_read(name, sharded, files):
             for tensor, entry in index.tensors.items():
-                tally.name(tensor, entry.shape)
-                tally.add(entry.dtype, entry.elements, entry.end - entry.begin)
-    return tally.total()
+                weights.note_name(tensor, entry.shape)
+                weights.add(entry.dtype, entry.elements, entry.end - entry.begin)
+    return weights
 
 
 def gguf_weights(header: GgufHeader) -> Weights:
     """The tensors of one GGUF file."""
-    tally = _Tally()
+    weights = Weights()
     for tensor in header.tensors.values():
-        tally.add(tensor.type_name, tensor.elements, tensor.size_bytes)
-    return tally.total()
+        weights.add(tensor.type_name, tensor.elements, tensor.size_bytes)
+    return weights
 
 
 def _is_read(name: str, sharded: set[str], files: list[str]) -> bool:
