@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tallystick_platform.formats.report import Facts
 from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.desk import ModelDesk
-from tallystick_platform.registry.entries import Facts, ModelVersion, Stage, Visibility
+from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.folders import ModelFolders, free_bytes
 from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.registrations import Registrations

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -18,18 +17,9 @@ from tallystick_platform.formats.tar_file import CHUNK_BYTES, GZIP_MAGIC, Gunzip
 from tallystick_platform.formats.zip_file import open_zip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveLimits:
-    """How much an archive may become. Units: bytes, unpacked."""
-
-    max_files: int = MAX_FILES
-    max_bytes: int = MAX_FOLDER_BYTES
-
-
-DEFAULT_LIMITS = ArchiveLimits()
-
-
-def extract_tar(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> tuple[str, ...]:
+def extract_tar(
+    path: Path, target: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_FOLDER_BYTES
+) -> tuple[str, ...]:
     """Unpack a .tar or .tar.gz and give the files' names; permissions, owners and times of the archive are not kept.
 
     Requires: `target` is an empty folder. Raises: UnsafeArchive, FormatError, and OSError where the disk is full; whatever
@@ -44,8 +34,8 @@ def extract_tar(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS
             if member.is_folder and member.name in {"", "."}:
                 continue
             total += member.size
-            if count > limits.max_files or total > limits.max_bytes:
-                reason = f"more than {limits.max_files} members or {limits.max_bytes} bytes"
+            if count > max_files or total > max_bytes:
+                reason = f"more than {max_files} members or {max_bytes} bytes"
                 raise UnsafeArchive(name=path.name, reason=reason)
             fault = names.add_folder(member.name) if member.is_folder else names.add(member.name)
             if fault:
@@ -58,7 +48,9 @@ def extract_tar(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS
     return tuple(sorted(found))
 
 
-def extract_zip(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> tuple[str, ...]:
+def extract_zip(
+    path: Path, target: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_FOLDER_BYTES
+) -> tuple[str, ...]:
     """Unpack a .zip and give the files' names; permissions and times of the archive are not kept.
 
     Requires: `target` is an empty folder. Raises: UnsafeArchive, FormatError, and OSError where the disk is full; whatever
@@ -67,7 +59,7 @@ def extract_zip(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS
     found: list[str] = []
     with (
         _emptied_on_failure(target),
-        open_zip(path, max_files=limits.max_files, max_bytes=limits.max_bytes) as (archive, members),
+        open_zip(path, max_files=max_files, max_bytes=max_bytes) as (archive, members),
     ):
         for member in members:
             if member.is_dir():

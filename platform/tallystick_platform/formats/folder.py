@@ -19,11 +19,9 @@ from tallystick_platform.formats.limits import MAX_ONNX_FILES
 from tallystick_platform.formats.listing import Listed, list_folder
 from tallystick_platform.formats.onnx_file import OnnxSummary, read_model
 from tallystick_platform.formats.quantisation import is_leftover
-from tallystick_platform.formats.report import FolderReport, ModelFormat, Task
+from tallystick_platform.formats.report import Facts, ModelFormat, Task
 from tallystick_platform.formats.skops_file import SkopsSummary, read
 from tallystick_platform.formats.weights import Weights, gguf_weights, safetensors_weights
-
-__all__ = ["inspect_folder", "look_into", "Contents", "FolderReport", "ModelFormat", "Task"]
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NO_SKOPS_TRUST = "use estimators whose types skops trusts by itself, or convert it to ONNX (skl2onnx) and bring that"
@@ -47,7 +45,7 @@ class Contents:
     skops: SkopsSummary | None
 
 
-def inspect_folder(folder: Path) -> FolderReport:
+def inspect_folder(folder: Path) -> Facts:
     """Look at every file's name, kind and header; nothing is loaded, nothing is followed out of the folder.
 
     Raises: FormatError where the files contradict themselves or are no model, UnsafeModel with the remedy where they could run
@@ -59,19 +57,16 @@ def inspect_folder(folder: Path) -> FolderReport:
     licence = licence_of(folder, names) or (
         short_text(found.gguf.metadata.get("general.license")) if found.gguf else None
     )
-    adapter = found.configs.get(ADAPTER_CONFIG) if found.format is ModelFormat.ADAPTER else None
-    return FolderReport(
-        format=found.format,
-        task=task,
+    return Facts(
+        format=found.format.value,
+        task=task.value,
         architecture=_architecture(found),
         licence=licence,
         dtype=(found.gguf.file_type if found.gguf else None) or found.weights.dtype,
         parameters=None if _packed(found) else found.weights.parameters,
         context_length=_context_length(found),
         size_bytes=sum(item.size for item in found.files),
-        files=tuple(item.name for item in found.files),
         warnings=tuple(_warnings(found, licence, task)),
-        base_model=short_text(adapter.get("base_model_name_or_path")) if adapter else None,
     )
 
 

@@ -17,10 +17,10 @@ from tallystick.ids import Address
 from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
 from tallystick_platform.clock import Clock
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.report import ModelFormat
+from tallystick_platform.formats.report import Facts, ModelFormat
 from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.copying import files_below, link_files
-from tallystick_platform.registry.entries import Facts, Model, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.entries import Model, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import (
     ContentDiffers,
     ModelTaken,

@@ -15,12 +15,13 @@ import rfc8785
 
 from tallystick.ids import Address
 from tallystick_platform.errors import kind_of
-from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
+from tallystick_platform.formats.archive import extract_tar, extract_zip
 from tallystick_platform.formats.gguf_file import read_header
 from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, PACKAGED
+from tallystick_platform.formats.report import Facts
 from tallystick_platform.registry.conversion import converted, packaged_file
 from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
-from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
 from tallystick_platform.registry.intake import BASE_FILE, WIDENED, Arrival
@@ -133,9 +134,8 @@ class Archive:
         registry.folders.need(size)
         progress("unpacking", 0.0)
         with full_disk(registry.folders, size):
-            limits = ArchiveLimits(max_bytes=registry.folders.available_bytes())
             extract = extract_zip if self.path.suffix.lower() == ".zip" else extract_tar
-            extract(self.path, staged.folder, limits)
+            extract(self.path, staged.folder, max_bytes=registry.folders.available_bytes())
         _unwrap(staged.folder)
         return Brought(source={"kind": "archive", "file": self.path.name})
 
