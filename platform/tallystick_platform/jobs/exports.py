@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -31,7 +30,7 @@ from tallystick_platform.exchange import Cancelled, Exchange, HttpFacts, ServerS
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.offers import Offers, offers
 from tallystick_platform.exporter.spec import Format
-from tallystick_platform.jobs.attempt import Attempt, Workshop, needed_bytes, whole
+from tallystick_platform.jobs.attempt import Attempt, Workshop, needed_bytes
 from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportQueueFull,
@@ -39,13 +38,14 @@ from tallystick_platform.jobs.errors import (
     TooManyExports,
     UnknownExport,
 )
-from tallystick_platform.jobs.facts import ExportFacts, new_job
+from tallystick_platform.jobs.facts import ExportFacts
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.jobs.published import Published, export_files
 from tallystick_platform.jobs.recording import JobRecords
 from tallystick_platform.jobs.settling import Settling
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
@@ -88,7 +88,7 @@ class ExportJobs:
         self._live: dict[str, LiveJob] = {}
         self._settling = Settling(store=store, folders=folders, clock=clock)
         self._records = JobRecords(
-            exchange=exchange, records=records, facts=facts, closing=lambda: self._settling.closing
+            exchange=exchange, journal=records, facts=facts, closing=lambda: self._settling.closing
         )
         self.folders = folders
         self._shop = Workshop(
@@ -108,13 +108,13 @@ class ExportJobs:
         Raises: RowTampered
         """
         store, folders = self._shop.store, self.folders
-        for job in await whole(store.unfinished):
+        for job in await in_thread(store.unfinished):
             if await self._records.was_accepted(job):
                 await self._settling.settle_left(job, await self._records.end_of(job))
             else:
-                await whole(partial(store.remove, job.id, UNFINISHED))  # nobody was told of it
-        swept = await whole(lambda: folders.sweep(store.ids()))
-        again = await whole(store.unfinished)
+                await in_thread(store.remove, job.id, UNFINISHED)  # nobody was told of it
+        swept = await in_thread(lambda: folders.sweep(store.ids()))
+        again = await in_thread(store.unfinished)
         for job in again:
             live = self._live[job.id] = LiveJob(job.owner)
             live.task = asyncio.create_task(self._conclude(live, job), name=f"export {job.id}")
@@ -143,24 +143,32 @@ class ExportJobs:
         Raises: UnknownModel, ExportUnsupported, DiskFull, TooManyExports, ExportQueueFull, AnswerWithheld, and what the gate and the
         journal refuse with
         """
-        version = await whole(lambda: self._shop.models.resolve(reference, principal.address))
-        offered, size_bytes = await whole(lambda: (self.offers(version), self._needed(version)))
+        version = await in_thread(self._shop.models.resolve, reference, principal.address)
+        offered, size_bytes = await in_thread(lambda: (self.offers(version), self._needed(version)))
         try:
             offered.require(format, quantization)
         except ExportRefused as error:
             raise ExportUnsupported(reference=version.reference, reason=error.reason) from error
         self.folders.need(size_bytes)
-        if await whole(lambda: self._shop.store.kept(principal.address)) >= MAX_KEPT_PER_OWNER:
+        if await in_thread(self._shop.store.kept, principal.address) >= MAX_KEPT_PER_OWNER:
             raise TooManyExports(limit=MAX_KEPT_PER_OWNER)
         self._check_room(principal.address)
-        job = new_job(
-            f"exp_{self._random(ID_BYTES).hex()}",
-            principal,
-            version,
-            (format, quantization),
-            http.path,
-            now_us=self._clock.now_us(),
-            limit_us=int(self._limit_s * US_PER_S),
+        now_us = self._clock.now_us()
+        job = ExportJob(
+            id=f"exp_{self._random(ID_BYTES).hex()}",
+            owner=principal.address,
+            model_owner=version.model.owner,
+            token_id=principal.token_id,
+            path=http.path,
+            model=version.model.id,
+            version=version.version,
+            source_digest=version.digest,
+            dtype=version.dtype,
+            format=format,
+            quantization=quantization,
+            record_id=RecordId(bytes(16)),  # it is known once the record is
+            created_at=now_us,
+            due_by=now_us + int(self._limit_s * US_PER_S),
         )
         live = self._live[job.id] = LiveJob(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")
@@ -182,7 +190,7 @@ class ExportJobs:
 
         Raises: UnknownExport, also for what is somebody else's; RowTampered.
         """
-        job = await whole(lambda: self._shop.store.get(job_id))
+        job = await in_thread(self._shop.store.get, job_id)
         if job is None or not job.visible_to(viewer):
             raise UnknownExport
         return self._as_it_is(job)
@@ -193,7 +201,7 @@ class ExportJobs:
 
     async def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
         """What exists for a viewer, newest first. Raises: RowTampered."""
-        page = await whole(lambda: self._shop.store.page(viewer, cursor=cursor, limit=limit))
+        page = await in_thread(self._shop.store.page, viewer, cursor=cursor, limit=limit)
         return replace(page, jobs=[self._as_it_is(job) for job in page.jobs])
 
     async def cancel(self, viewer: Address, job_id: str) -> ExportJob:
@@ -206,10 +214,10 @@ class ExportJobs:
         if live is not None:
             return await self._give_up(live, job)
         try:
-            removed = await whole(lambda: self._shop.store.remove(job_id, [s for s in JobState if s not in UNFINISHED]))
+            removed = await in_thread(self._shop.store.remove, job_id, [s for s in JobState if s not in UNFINISHED])
         except StateConflict as error:  # it ended, or was removed, in between
             raise ExportBusy from error
-        await whole(lambda: self.folders.discard(job_id))
+        await in_thread(self.folders.discard, job_id)
         return removed
 
     async def _give_up(self, live: LiveJob, job: ExportJob) -> ExportJob:
@@ -244,7 +252,7 @@ class ExportJobs:
 
         async def write_down(record_id: RecordId) -> None:
             nonlocal job
-            job = await whole(lambda: self._written(replace(job, record_id=record_id)))
+            job = await in_thread(self._written, replace(job, record_id=record_id))
 
         try:
             taken = await self._records.accept(job, principal, http, write_down)

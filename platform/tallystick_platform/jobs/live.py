@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -31,19 +31,17 @@ class Submitted:
     entry: JournalEntry
 
 
+@dataclass(slots=True, eq=False)
 class LiveJob:
     """One job. `settled` once its work is over; `task` is everything about it, `work` the attempt alone."""
 
-    __slots__ = ("accepted", "attempt", "owner", "settled", "stopped", "task", "work")
-
-    def __init__(self, owner: Address) -> None:
-        self.owner = owner
-        self.accepted: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
-        self.attempt: Attempt | None = None
-        self.stopped: PlatformError | None = None
-        self.settled = False
-        self.task: asyncio.Task[None] | None = None
-        self.work: asyncio.Task[None] | None = None
+    owner: Address
+    accepted: asyncio.Future[Submitted] = field(default_factory=asyncio.Future)
+    attempt: Attempt | None = None
+    stopped: PlatformError | None = None
+    settled: bool = False
+    task: asyncio.Task[None] | None = None
+    work: asyncio.Task[None] | None = None
 
     def stop(self, reason: PlatformError) -> bool:
         """Break the work off with this failure; says whether that came in time. The first reason counts."""

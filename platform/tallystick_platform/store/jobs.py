@@ -55,11 +55,11 @@ class ExportJob:
     """One export: who asked for what, and what became of it. Units: microseconds UTC; `progress` from 0 to 1.
 
     `record_id` is the record that accepted it, to be ended by `due_by`, and `ended_by` the one that says what became of it. `files` are
-    what `digest` covers; `signature` is the one file beside them. `number` grows with every job and orders them.
+    what `digest` covers; `signature` is the one file beside them. `number` grows with every job and orders them; it comes with the row.
     """
 
     id: str
-    number: int
+    number: int = 0
     owner: Address
     model_owner: Address | None
     token_id: str
@@ -70,20 +70,20 @@ class ExportJob:
     dtype: str | None
     format: str
     quantization: str | None
-    state: JobState
-    stage: str | None
-    progress: float
-    attempts: int
+    state: JobState = JobState.QUEUED
+    stage: str | None = None
+    progress: float = 0.0
+    attempts: int = 0
     record_id: RecordId
-    ended_by: RecordId | None
-    error: JobFault | None
-    files: tuple[StoredFile, ...]
-    signature: StoredFile | None
-    digest: bytes | None
-    parity: Mapping[str, Any] | None
+    ended_by: RecordId | None = None
+    error: JobFault | None = None
+    files: tuple[StoredFile, ...] = ()
+    signature: StoredFile | None = None
+    digest: bytes | None = None
+    parity: Mapping[str, Any] | None = None
     created_at: int
     due_by: int
-    finished_at: int | None
+    finished_at: int | None = None
 
     def visible_to(self, viewer: Address) -> bool:
         """Whether it exists for `viewer`: who asked for it, and whose model it is."""
