@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from tallystick.bundle import Bundle, Evidence, parse_bundle, sign_evidence
+from tallystick.bundle.evidence import Bundle, Evidence, sign_evidence
+from tallystick.bundle.reading import parse_bundle
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.keys import EpochKey, Wallet
-from tallystick.receipts import Receipt, sign_receipt
+from tallystick.receipts.messages import Receipt
+from tallystick.receipts.signed import sign_receipt
 from tallystick.record import Output, Record, Response
 from tallystick.sealing import open_sealed, seal
 

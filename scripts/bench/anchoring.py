@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry  # noqa: E402
 from tallystick.chain import HttpTransport, LedgerReader  # noqa: E402
 from tallystick.ids import new_record_id  # noqa: E402
 from tallystick.keys import AuditorKey, Wallet  # noqa: E402
-from tallystick.receipts import Domain  # noqa: E402
+from tallystick.receipts.messages import Domain  # noqa: E402
 from tallystick.record import RecordTime, State  # noqa: E402
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap  # noqa: E402
 from tallystick_platform.clock import SystemClock  # noqa: E402

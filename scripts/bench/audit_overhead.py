@@ -40,7 +40,7 @@ from tallystick.encoding import encode_fields, encode_record  # noqa: E402
 from tallystick.hashing import keccak256  # noqa: E402
 from tallystick.ids import Address, LogId  # noqa: E402
 from tallystick.keys import AuditorKey, Wallet  # noqa: E402
-from tallystick.receipts import Domain  # noqa: E402
+from tallystick.receipts.messages import Domain  # noqa: E402
 from tallystick.record import FIELD_NAMES  # noqa: E402
 from tallystick.sealing import pad  # noqa: E402
 from tallystick_platform.admission import Gate  # noqa: E402

@@ -30,7 +30,8 @@ from tallystick.ids import Epoch, Head  # noqa: E402
 from tallystick.keys import EpochKey  # noqa: E402
 from tallystick.record import Record  # noqa: E402
 from tallystick.sealing import decrypt, record_secret, sealed_header  # noqa: E402
-from tallystick.verify import Outcome, Step, VerifyOptions, verify_log  # noqa: E402
+from tallystick.verify.verdict import Outcome, Step  # noqa: E402
+from tallystick.verify.whole_log import VerifyOptions, verify_log  # noqa: E402
 from tests.support.synthetic_log import (  # noqa: E402
     ALICE,
     AUDITOR,

@@ -7,7 +7,7 @@ import pytest
 
 from tallystick.ids import to_hex
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import sign_admission, sign_erasure, sign_head, sign_receipt
+from tallystick.receipts.signed import sign_admission, sign_erasure, sign_head, sign_receipt
 from tests.support.dishonest.auditors import ANSWERER, MAKER, WRITER
 from tests.support.dishonest.clients import answer
 from tests.support.dishonest.writers import append_with_blobs, begun

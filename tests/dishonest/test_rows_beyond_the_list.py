@@ -8,7 +8,7 @@ from tallystick.heads import MODE_COMMIT
 from tallystick.ids import Head
 from tallystick.keys import EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import leaf_hash
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import sign_receipt
 from tallystick.record import State, charge_micros
 from tests.support.dishonest.clients import answer, told
 from tests.support.dishonest.writers import answering, asking, begun, pass_the_promise, signed_by_its_sender

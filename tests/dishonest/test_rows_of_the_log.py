@@ -5,7 +5,7 @@ from dataclasses import replace
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet, wrap_epoch_key
-from tallystick.receipts import sign_admission, sign_erasure, sign_receipt
+from tallystick.receipts.signed import sign_admission, sign_erasure, sign_receipt
 from tallystick.record import State
 from tests.support.dishonest.clients import told
 from tests.support.dishonest.writers import answering, append_with_blobs, begun, pass_the_promise

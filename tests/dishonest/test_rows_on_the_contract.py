@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import sign_receipt
 from tests.support.dishonest.contracts import SUCCESSOR, on_contract
 from tests.support.dishonest.writers import answering
 from tests.support.synthetic_log import STRANGER

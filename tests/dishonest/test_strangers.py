@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import sign_evidence
+from tallystick.bundle.evidence import sign_evidence
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import sign_receipt
 from tests.support.dishonest.writers import begun
 from tests.support.synthetic_log import CHAIN_ID, CONTRACT, TERMS, WRITER
 from tests.support.synthetic_server import served

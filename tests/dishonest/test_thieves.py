@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.errors import OpenError
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import sign_receipt
 from tallystick.sealing import decrypt, record_secret, sealed_header
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tests.support.dishonest.writers import answering, begun

@@ -4,20 +4,13 @@ import json
 import pytest
 import rfc8785
 
-from tallystick.bundle import (
-    MAX_BUNDLE_BYTES,
-    Bundle,
-    attester,
-    check_attestation,
-    evidence_digest,
-    parse_bundle,
-    sign_evidence,
-)
+from tallystick.bundle.evidence import Bundle, attester, check_attestation, evidence_digest, sign_evidence
+from tallystick.bundle.reading import MAX_BUNDLE_BYTES, parse_bundle
 from tallystick.errors import BundleError, DisclosureError, EncodingError, OpenError, RecordError, SignatureError
 from tallystick.hashing import keccak256
 from tallystick.heads import derive_log_id
 from tallystick.ids import LogId
-from tallystick.receipts import bundle_digest
+from tallystick.receipts.messages import bundle_digest
 from tallystick.sealing import check_commitments, check_disclosure, open_sealed, seal
 from tests.support.largest_record import largest_record
 from tests.support.vectors.bundles import bundles, formattings

@@ -8,20 +8,22 @@ from eth_account.messages import encode_typed_data
 from tallystick.errors import ReceiptFormatError
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, LogId, checksum_address, to_hex
-from tallystick.receipts import (
+from tallystick.receipts.messages import (
     AdmissionReceipt,
     Domain,
     Erasure,
     HeadStatement,
     Receipt,
     SenderRequest,
+    bundle_digest,
+    message_digest,
+    sender_request,
+)
+from tallystick.receipts.signed import (
     SignedAdmission,
     SignedErasure,
     SignedHead,
     SignedReceipt,
-    bundle_digest,
-    message_digest,
-    sender_request,
     sender_request_signer,
     sign_admission,
     sign_erasure,

@@ -16,7 +16,8 @@ import msgspec
 import uvicorn
 
 from tallystick.ids import Address, Head, Index, RecordId, to_hex
-from tallystick.receipts import HeadStatement, sign_head
+from tallystick.receipts.messages import HeadStatement
+from tallystick.receipts.signed import sign_head
 from tallystick.record import State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers

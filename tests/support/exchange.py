@@ -15,7 +15,8 @@ from tallystick.encoding import encode_fields, encode_record
 from tallystick.heads import MODE_APPEND, LogTerms
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf
 from tallystick.keys import Wallet
-from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, sign_admission, sign_receipt
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, sign_admission, sign_receipt
 from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import Reading, chat, completion, embedding

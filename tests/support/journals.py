@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tallystick.ids import Address, LogId, new_record_id
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.record import (
     Gpu,
     HttpExchange,

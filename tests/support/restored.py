@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from tallystick.chain import LedgerReader
 from tallystick.keys import AuditorKey
-from tallystick.receipts import Domain
-from tallystick.verify import Verdict, VerifyOptions, verify_log
+from tallystick.receipts.messages import Domain
+from tallystick.verify.verdict import Verdict
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tallystick_platform.anchor.adoption import Adopted, Adoption
 from tallystick_platform.anchor.anchorer import Anchorer
 from tallystick_platform.anchor.policy import IDLE_MS

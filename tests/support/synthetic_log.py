@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash
-from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
+from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
 from tallystick.chain import LedgerReader, LogState, load_artifact, words
 from tallystick.chain.events import (
     BATCH_APPENDED,
@@ -47,12 +47,8 @@ from tallystick.heads import (
 from tallystick.ids import Address, Epoch, Head, Leaf, LogId, Root, new_record_id, to_hex
 from tallystick.keys import AuditorKey, EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import inclusion_path, tree_root
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Erasure,
-    HeadStatement,
-    Receipt,
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Erasure, HeadStatement, Receipt
+from tallystick.receipts.signed import (
     SignedAdmission,
     SignedErasure,
     SignedHead,

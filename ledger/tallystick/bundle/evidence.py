@@ -13,7 +13,8 @@ from tallystick.hashing import keccak256
 from tallystick.heads import LogTerms
 from tallystick.ids import Address, FieldsRoot, Head, LogId, Root, checksum_address, to_hex
 from tallystick.keys import Wallet, recover
-from tallystick.receipts import Domain, SignedReceipt, bundle_digest
+from tallystick.receipts.messages import Domain, bundle_digest
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.sealing import Disclosure
 
 FORMAT: Final = "tallystick/bundle/v2"

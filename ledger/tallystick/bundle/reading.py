@@ -22,7 +22,8 @@ from tallystick.ids import (
 )
 from tallystick.keys import SECRET_BYTES, SIGNATURE_BYTES
 from tallystick.merkle import HEADER_BYTES, MAX_BATCH_RECORDS, MAX_PATH_LENGTH, MIN_CIPHERTEXT_BYTES
-from tallystick.receipts import Domain, SignedReceipt
+from tallystick.receipts.messages import Domain
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import MAX_SEALED_BYTES, SALT_BYTES, DisclosedField, Disclosure
 from tallystick.strict_json import read_json

@@ -35,7 +35,7 @@ from tallystick.cli.program import COULD_NOT_CHECK, release
 from tallystick.errors import ChainError, KeyFileError, TrustError
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import WRAP_BYTES
-from tallystick.trust import read_trust
+from tallystick.trust.file import read_trust
 from tallystick.verify.whole_log import DEFAULT_MAX_AGE_S, MAX_CLOCK_AHEAD_S
 
 EXAMPLES: Final = """\b

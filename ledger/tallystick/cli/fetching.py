@@ -23,7 +23,7 @@ from tallystick.ids import Address, LogId, RecordId, format_record_id
 from tallystick.keys import AuditorKey
 from tallystick.pull import BlobFolder, Fetched, fetch_blobs
 from tallystick.record import LARGE_FIELDS, BlobRef, Record
-from tallystick.verify import find_record
+from tallystick.verify.one_record import find_record
 
 SERVICE_ENV: Final = "TALLYSTICK_SERVICE"
 EXAMPLES: Final = """\b

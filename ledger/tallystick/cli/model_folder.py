@@ -18,7 +18,8 @@ from tallystick.cli.output import progress, read_file
 from tallystick.errors import ManifestError
 from tallystick.manifest import DIGEST_BYTES, SIGNATURE_NAME, Manifest, hash_folder
 from tallystick.record import Record
-from tallystick.verify import FileList, ModelFolder, Replay, Replayed, read_file_list
+from tallystick.verify.file_lists import FileList, read_file_list
+from tallystick.verify.model_checks import ModelFolder, Replay, Replayed
 
 F = TypeVar("F", bound=Callable[..., Any])
 Run = Callable[[Path, Record, Path | None], Replayed]

@@ -14,7 +14,7 @@ from tallystick.chain.rpc import HttpTransport
 from tallystick.errors import IdError, KeyFileError
 from tallystick.ids import Address, LogId, parse_address, parse_hash
 from tallystick.keys import AuditorKey, read_secret_file
-from tallystick.trust import default_path
+from tallystick.trust.file import default_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from tallystick.bundle import Bundle
+from tallystick.bundle.evidence import Bundle
 from tallystick.chain import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
 from tallystick.cli.options import (
@@ -26,10 +26,12 @@ from tallystick.cli.trusting import open_log
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import AuditorKey
 from tallystick.record import FIELD_NAMES, Record
-from tallystick.report import found_record_document, record_document, render_record, shown_fields_document
+from tallystick.report.documents import found_record_document, record_document, shown_fields_document
+from tallystick.report.text import render_record
 from tallystick.sealing import Disclosure, OpenedRecord, open_sealed
 from tallystick.sealing import disclose as disclose_fields
-from tallystick.verify import FoundRecord, find_record, verify_bundle
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.one_record import FoundRecord, find_record
 from tallystick.verify.shown_fields import read_shown_fields
 
 SHOW_EXAMPLES: Final = """\b

@@ -17,9 +17,12 @@ from tallystick.cli.output import put_json
 from tallystick.errors import TrustError
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, LogId, checksum_address, to_hex
-from tallystick.report import printable
-from tallystick.trust import SeenHead, Trust, TrustedLog, change_trust, read_trust
-from tallystick.verify import LogSubject, Standing, Verdict, Vouch
+from tallystick.report.printable import printable
+from tallystick.trust.file import change_trust, read_trust
+from tallystick.trust.logs import SeenHead, Trust, TrustedLog
+from tallystick.verify.log_walk import Standing
+from tallystick.verify.verdict import LogSubject, Verdict
+from tallystick.verify.vouching import Vouch
 
 ADD_EXAMPLES: Final = """\b
 Examples:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from tallystick.bundle import Bundle
+from tallystick.bundle.evidence import Bundle
 from tallystick.chain import LedgerReader, Transport, load_artifact
 from tallystick.cli.evidence_files import kind_of, load, load_erasures, load_head, load_messages
 from tallystick.cli.model_folder import open_model
@@ -26,29 +26,19 @@ from tallystick.cli.verify_options import verify_options
 from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.pull import BlobFolder
-from tallystick.receipts import Domain
-from tallystick.report import render_verdict, verdict_document
+from tallystick.receipts.messages import Domain
+from tallystick.report.documents import verdict_document
+from tallystick.report.text import render_verdict
 from tallystick.tasks import usual_target
-from tallystick.trust import TrustedLog
-from tallystick.verify import (
-    BundleSubject,
-    LogSubject,
-    Message,
-    ModelFolder,
-    Outcome,
-    SentRequest,
-    Step,
-    Verdict,
-    VerifyOptions,
-    Vouch,
-    default_max_age_s,
-    verify_answer,
-    verify_bundle,
-    verify_log,
-    verify_signed,
-)
+from tallystick.trust.logs import TrustedLog
 from tallystick.verify.binding_checks import Blobs, without_blobs
-from tallystick.verify.promise_checks import log_of
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.model_checks import ModelFolder
+from tallystick.verify.promise_checks import Message, log_of
+from tallystick.verify.signed_checks import SentRequest, verify_answer, verify_signed
+from tallystick.verify.verdict import BundleSubject, LogSubject, Outcome, Step, Verdict
+from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, default_max_age_s, verify_log
 
 LOG_ONLY: Final = frozenset(("auditor_keys", "first_index", "last_index", "receipts", "at_block", "heads", "erasures"))
 EXAMPLES: Final = """\b

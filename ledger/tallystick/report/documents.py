@@ -11,7 +11,8 @@ from tallystick.errors import VerificationError
 from tallystick.ids import checksum_address, format_record_id, to_hex
 from tallystick.record import BlobRef, ProofOfCompute, Record, Request
 from tallystick.report.summary import remedies, summary
-from tallystick.verify import BlockRef, BundleSubject, Check, FoundRecord, LogSubject, Verdict
+from tallystick.verify.one_record import FoundRecord
+from tallystick.verify.verdict import BlockRef, BundleSubject, Check, LogSubject, Verdict
 
 FORMAT: Final = "tallystick/verdict/v2"
 

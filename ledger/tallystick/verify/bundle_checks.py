@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from tallystick.bundle import Anchor, Bundle, attester
+from tallystick.bundle.evidence import Anchor, Bundle, attester
 from tallystick.chain import Transport
 from tallystick.encoding import decode_with_fields
 from tallystick.errors import (
@@ -29,7 +29,7 @@ from tallystick.errors import (
 from tallystick.heads import MODE_COMMIT, EntryKind, HeadError, batch_body, next_head
 from tallystick.ids import Address, Leaf, to_hex
 from tallystick.merkle import leaf_hash, root_from_path
-from tallystick.receipts import signer
+from tallystick.receipts.signed import signer
 from tallystick.record import FIELD_NAMES, Record
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, check_disclosure, decrypt, sealed_header
 from tallystick.verify.binding_checks import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.bundle import Anchor, Evidence
+from tallystick.bundle.evidence import Anchor, Evidence
 from tallystick.chain import LedgerReader, LogState, Transport
 from tallystick.chain.authorship import NotAuthored, TransactionWithheld
 from tallystick.errors import (

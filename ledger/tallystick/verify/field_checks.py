@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from tallystick.errors import PriceArithmeticError, SenderProofError, SignatureError, TimesError
 from tallystick.ids import LogId, RecordId, checksum_address
-from tallystick.receipts import Domain, sender_request, sender_request_signer
+from tallystick.receipts.messages import Domain, sender_request
+from tallystick.receipts.signed import sender_request_signer
 from tallystick.record import HttpExchange, Price, RecordTime, Request, Sender, Usage, charge_micros
 
 US: Final = 1_000_000

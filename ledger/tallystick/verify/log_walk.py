@@ -38,7 +38,7 @@ from tallystick.heads import (
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES
 from tallystick.merkle import leaf_hash, tree_root
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Gap, Step
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from tallystick.errors import SenderProofError, VerificationError
 from tallystick.ids import LogId
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.record import BlobRef, Record
 from tallystick.verify.binding_checks import BLOBS_REMEDY
 from tallystick.verify.claims import SENDER

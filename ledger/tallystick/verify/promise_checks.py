@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 from tallystick.errors import ReceiptFormatError, ReceiptsError, RequestBindingError, ResponseBindingError
 from tallystick.ids import Address, Leaf, LogId, checksum_address, to_hex
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
 from tallystick.verify.tally import Tally
 
 Message = SignedReceipt | SignedAdmission | SignedHead | SignedErasure

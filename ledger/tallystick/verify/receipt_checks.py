@@ -12,16 +12,8 @@ from typing import Final, TypeVar
 
 from tallystick.errors import ReceiptsError, SignatureError, VerificationError
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
-    signer,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
 from tallystick.verify.claims import Claims
 from tallystick.verify.promise_checks import (
     Arrived,

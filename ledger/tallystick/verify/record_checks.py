@@ -19,7 +19,7 @@ from tallystick.errors import (
 )
 from tallystick.ids import FieldsRoot, Leaf, LogId
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, decrypt, record_secret
 from tallystick.verify.binding_checks import (
     Blobs,

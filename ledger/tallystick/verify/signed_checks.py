@@ -18,7 +18,7 @@ from tallystick.errors import (
 )
 from tallystick.evidence_files import SavedAnswer, request_hash_sent, response_hash_received
 from tallystick.ids import Address, to_hex
-from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
 from tallystick.verify.promise_checks import Message, check_pairs, log_of, require_same_log
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Verdict

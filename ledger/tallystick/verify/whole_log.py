@@ -21,7 +21,7 @@ from tallystick.chain.faults import OtherChain
 from tallystick.errors import HeadsError, Party
 from tallystick.ids import Address, LogId, checksum_address, to_hex
 from tallystick.keys import AuditorKey
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.sealing import sealed_header
 from tallystick.verify.author_checks import AuthorChecks
 from tallystick.verify.binding_checks import NO_RECEIPT, Blobs, without_blobs

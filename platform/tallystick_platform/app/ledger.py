@@ -10,14 +10,15 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
+from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
 from tallystick.chain import LedgerReader
 from tallystick.errors import ChainError
 from tallystick.heads import MODE_APPEND, MODE_COMMIT, LogTerms
 from tallystick.ids import Head, checksum_address, to_hex
 from tallystick.keys import Wallet
 from tallystick.merkle import inclusion_path
-from tallystick.receipts import Domain, HeadStatement, sign_head
+from tallystick.receipts.messages import Domain, HeadStatement
+from tallystick.receipts.signed import sign_head
 from tallystick.sealing import record_secret, sealed_header
 from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService

@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from tallystick.chain import HttpTransport, LedgerReader
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess

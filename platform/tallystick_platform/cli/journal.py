@@ -11,7 +11,7 @@ import click
 
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.errors import ChainError
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick_platform.anchor.adoption import Adopted, Adoption, adoption_margin
 from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.app.chain_process import ChainNotInstalled, ChainNotStarted

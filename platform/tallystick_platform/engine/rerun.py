@@ -13,7 +13,7 @@ from typing import get_args
 
 from tallystick.errors import RequestError
 from tallystick.record import Record
-from tallystick.verify import Replayed, ReplayRefused
+from tallystick.verify.model_checks import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal, encoder
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_engine

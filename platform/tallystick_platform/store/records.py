@@ -10,7 +10,8 @@ from typing import Any, cast
 from sqlalchemy import Connection, Select, select
 
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf, LogId, RecordId
-from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, SignedReceipt
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import State
 from tallystick_platform.errors import RowTampered
 from tallystick_platform.store.database import Database

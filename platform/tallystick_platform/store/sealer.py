@@ -12,15 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tallystick.ids import Epoch, Index, LogId
 from tallystick.keys import KEY_ID_BYTES, AuditorPublicKey, EpochKey, Wallet, hkdf_expand, wrap_epoch_key
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedReceipt,
-    sign_admission,
-    sign_receipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, sign_admission, sign_receipt
 from tallystick.record import Record
 from tallystick.sealing import SealedRecord, seal
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from tallystick.errors import TallystickError
 from tallystick.ids import Epoch, Index, RecordId
-from tallystick.receipts import AdmissionReceipt, Receipt, SignedAdmission, SignedReceipt
+from tallystick.receipts.messages import AdmissionReceipt, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, State
 from tallystick.sealing import SealedRecord
 from tallystick_platform.errors import CannotFollow

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import sign_evidence
+from tallystick.bundle.evidence import sign_evidence
 from tallystick.cli import verifying
 from tallystick.errors import ChainError
 from tallystick.keys import Wallet

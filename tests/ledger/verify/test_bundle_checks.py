@@ -2,18 +2,19 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import parse_bundle, sign_evidence
+from tallystick.bundle.evidence import sign_evidence
+from tallystick.bundle.reading import parse_bundle
 from tallystick.chain.events import WRITER_ROTATED
 from tallystick.chain.faults import EventsWithheld, NodeBehind, OtherChain, OtherCode
 from tallystick.errors import BundleError, Party
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import sign_receipt
 from tallystick.record import FIELD_NAMES
-from tallystick.verify import Outcome, Status, Step, Vouch, verify_bundle
-from tallystick.verify.bundle_checks import CLOSED, ONE_RECORD, UNANCHORED
+from tallystick.verify.bundle_checks import CLOSED, ONE_RECORD, UNANCHORED, verify_bundle
 from tallystick.verify.receipt_checks import NOT_DUE
-from tallystick.verify.vouching import NOBODY
+from tallystick.verify.verdict import Outcome, Status, Step
+from tallystick.verify.vouching import NOBODY, Vouch
 from tests.support.synthetic_log import PROMISE_S, WRITER, SyntheticLog
 
 SOMEBODY = Wallet(b"\x0a" * 32)

@@ -16,7 +16,7 @@ from tallystick.errors import (
 )
 from tallystick.heads import MODE_COMMIT
 from tallystick.keys import Wallet
-from tallystick.verify import RecordAbsent, RecordOffChain, find_record
+from tallystick.verify.one_record import RecordAbsent, RecordOffChain, find_record
 from tests.support.forgery import forge
 from tests.support.synthetic_log import AUDITOR, CONTRACT, STRANGER, TERMS, SyntheticLog
 

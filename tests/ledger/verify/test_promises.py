@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tallystick.keys import Wallet
-from tallystick.receipts import sign_admission, sign_head, sign_receipt
-from tallystick.verify import Outcome, Step, VerifyOptions, verify_log
+from tallystick.receipts.signed import sign_admission, sign_head, sign_receipt
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.synthetic_log import AUDITOR, PROMISE_S, SKEW_S, WRITER, SyntheticLog
 
 NEW_WRITER = Wallet(b"\x07" * 32)

@@ -1,9 +1,8 @@
 import pytest
 
 from tallystick.errors import HeadsError, LeavesError, ModelDigestError, Party, PriceArithmeticError, ReceiptsError
-from tallystick.verify import BundleSubject, Gap, Outcome, Status, Step
 from tallystick.verify.tally import MAX_FAILURES_REPORTED, MAX_REASONS_REPORTED, Tally
-from tallystick.verify.verdict import LEDGER_STEPS, STEP_ERRORS
+from tallystick.verify.verdict import LEDGER_STEPS, STEP_ERRORS, BundleSubject, Gap, Outcome, Status, Step
 from tests.support.synthetic_log import CHAIN_ID, CONTRACT, LOG
 
 SUBJECT = BundleSubject(

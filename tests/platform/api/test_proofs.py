@@ -11,7 +11,7 @@ import pytest
 
 from tallystick.binding import request_digest, request_hash, response_digest, response_hash
 from tallystick.ids import format_record_id, parse_hex, to_hex
-from tallystick.receipts import SignedAdmission, SignedReceipt, signer
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
 from tallystick.sealing import response_salt
 from tallystick.tasks import disagreements, read, received_answer, received_stream
 from tallystick_platform.api.proofs import recorded_proof

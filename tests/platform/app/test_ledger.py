@@ -12,7 +12,8 @@ import pytest
 
 from tallystick.errors import ChainUnavailable
 from tallystick.ids import Head
-from tallystick.receipts import HeadStatement, SignedHead
+from tallystick.receipts.messages import HeadStatement
+from tallystick.receipts.signed import SignedHead
 from tallystick_platform.app.ledger import LOOK_AGAIN_NS, LedgerDesk
 from tallystick_platform.settings import Settings
 from tests.support.clocks import FixedClock

@@ -14,12 +14,12 @@ import httpx
 import psutil
 import pytest
 
-from tallystick.bundle import parse_bundle
+from tallystick.bundle.reading import parse_bundle
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash, root_from_path
-from tallystick.receipts import SignedHead, SignedReceipt, signer
+from tallystick.receipts.signed import SignedHead, SignedReceipt, signer
 from tallystick.record import State
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api

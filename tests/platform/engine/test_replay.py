@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tallystick.record import Gpu, Model, ProofOfCompute, Response, State
-from tallystick.verify import ReplayRefused
+from tallystick.verify.model_checks import ReplayRefused
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.replay import replay
 from tallystick_platform.engine.rerun import call_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash, response_digest, response_hash
 from tallystick.ids import format_record_id, to_hex
-from tallystick.receipts import SignedAdmission, SignedReceipt, sign_receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, sign_receipt
 from tallystick.record import Record, Request, Response
 from tallystick.sealing import SealedRecord, response_salt
 from tests.support.synthetic_log import SyntheticLog

@@ -9,15 +9,8 @@ from tallystick.binding import record_request_hash
 from tallystick.hashing import keccak256
 from tallystick.ids import LogId
 from tallystick.keys import AuditorKey, EpochKey, Wallet, wrap_epoch_key
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedReceipt,
-    sign_admission,
-    sign_receipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, sign_admission, sign_receipt
 from tallystick.record import Record, Request
 from tallystick.sealing import SealedRecord, seal
 from tests.support.chains import PROMISE_S, SKEW_S, DeployedLedger, deployed_ledger

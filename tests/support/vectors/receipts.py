@@ -8,18 +8,20 @@ from typing import Any
 from tallystick.binding import record_request_hash, response_digest, response_hash
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
-from tallystick.receipts import (
+from tallystick.receipts.messages import (
     AdmissionReceipt,
     Erasure,
     HeadStatement,
     Receipt,
+    bundle_digest,
+    message_digest,
+    sender_request,
+)
+from tallystick.receipts.signed import (
     SignedAdmission,
     SignedErasure,
     SignedHead,
     SignedReceipt,
-    bundle_digest,
-    message_digest,
-    sender_request,
     sign_admission,
     sign_erasure,
     sign_head,

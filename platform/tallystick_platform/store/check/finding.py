@@ -10,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Select, select
 
 from tallystick.ids import Address, Epoch, LogId
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick_platform.store.inventory import Inventory
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, row_name
 from tallystick_platform.store.tables import MARKED

@@ -11,7 +11,7 @@ from tallystick.errors import OpenError, SignatureError
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash
-from tallystick.receipts import signer
+from tallystick.receipts.signed import signer
 from tallystick.sealing import sealed_header
 from tallystick_platform.store.check.finding import Finding, Subject, rows_of
 from tallystick_platform.store.records import receipt_of

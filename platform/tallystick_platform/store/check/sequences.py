@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tallystick.errors import KeyFileError, SignatureError
 from tallystick.ids import Epoch, to_hex
-from tallystick.receipts import signer
+from tallystick.receipts.signed import signer
 from tallystick.record import Record
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
 from tallystick_platform.store.check.finding import Finding, Subject, rows_of

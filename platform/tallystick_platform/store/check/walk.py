@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick_platform.store.check.batches import check_batches, check_entries, check_epochs, earlier_writers
 from tallystick_platform.store.check.finding import ChainStanding, Checked, Finding, Reveal, Subject, check_macs
 from tallystick_platform.store.check.inventory import check_chain, check_inventory
