@@ -19,15 +19,21 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick.ids import to_hex
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint
 from tallystick_platform.api.error_table import describe, describe_recorded
 from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import AdmittedHeaders, admitted_proof, recorded_proof, withheld_headers
+from tallystick_platform.api.proofs import (
+    AdmittedHeaders,
+    admitted_headers,
+    recorded_headers,
+    recorded_proof,
+    withheld_headers,
+)
 from tallystick_platform.api.ranges import Conditions, conditions_of
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import OtherContent, RangeRefused
-from tallystick_platform.api.replies import Header, Reply, json_reply, send_error, send_start
+from tallystick_platform.api.replies import Header, Reply, encode_json, json_reply, send_error, send_start
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.auth import Principal
@@ -103,8 +109,12 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=AdmittedHeaders,
         errors=(*REFUSED, UnknownExport, UnknownFile, ExportNotFinished),
     )
-    async def download_file(request: Request, export_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def download_file(
+        request: Request,  # type: ignore[type-arg]
+        principal: Caller,
+        export_id: FromPath[str],
+        name: FromPath[str],
+    ) -> ASGIApp:
         published = await services.exports.published(principal.address, export_id)
         return answer(request, principal, part_of(published, name.removeprefix("/")))
 
@@ -117,8 +127,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=AdmittedHeaders,
         errors=(*REFUSED, UnknownExport, ExportNotFinished),
     )
-    async def download_archive(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def download_archive(request: Request, principal: Caller, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         return answer(request, principal, archive_of(await services.exports.published(principal.address, export_id)))
 
     @Endpoint(
@@ -128,8 +137,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: FilesView},
         errors=(UnknownModel, BadReference, NoFiles),
     )
-    async def list_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_files(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(listed(version_files(await services.models.files(model_id_of(request), principal.address))))
 
     @Endpoint(
@@ -141,8 +149,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=AdmittedHeaders,
         errors=(*REFUSED, UnknownModel, BadReference, NoFiles, UnknownFile),
     )
-    async def download_original(request: Request, name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def download_original(request: Request, principal: Caller, name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         found = version_files(await services.models.files(model_id_of(request), principal.address))
         return answer(request, principal, part_of(found, name.removeprefix("/")))
 
@@ -251,7 +258,7 @@ class DownloadReply(WatchedReply):
             failure = recorded.failure
             if failure is not None and not self._started:
                 proof = recorded_proof(recorded.ticket, recorded.entry)
-                headers, tallystick = proof.headers(), proof.tallystick()
+                headers, tallystick = recorded_headers(proof), encode_json(proof)
         except PlatformError as error:  # it was not admitted, or its record could not be stored
             failure, headers = error, withheld_headers(error)
         if failure is None:
@@ -265,7 +272,7 @@ class DownloadReply(WatchedReply):
             self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
 
     async def _start(self, admitted: Admitted) -> None:
-        headers = [*self._headers, *admitted_proof(admitted.ticket).headers()]
+        headers = [*self._headers, *admitted_headers(admitted.ticket)]
         self._started = True
         kind = (TAR if self._part.file is None else FILE).encode()
         await send_start(self._send, self._status, kind, headers, length=self._part.length)

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.error_table import ErrorBody, describe
 from tallystick_platform.api.model_paths import model_id_of, model_paths
@@ -98,8 +98,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         body=RegisterBody,
         errors=(BadReference, ModelTaken, SourceUnusable, RegistryFull, Overloaded),
     )
-    async def register(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def register(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         body = await read_json(request, services, RegisterBody)
         if not body.source.startswith(HUB_PREFIX):
             raise BadRequest(NOT_FROM_HERE, param="source", code="invalid_value")
@@ -121,34 +120,29 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: RegistrationView},
         errors=(NoSuchRegistration,),
     )
-    async def get_registration(request: Request, registration_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def get_registration(principal: Caller, registration_id: FromPath[str]) -> ASGIApp:
         found = desk.registration(registration_id, principal.address)
         if found is None:
             raise NoSuchRegistration
         return json_reply(registration_view(found))
 
     @Endpoint("GET", model_paths("/versions"), VERSIONS, {200: Whole[VersionView]}, errors=OF_ONE)
-    async def list_versions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_versions(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         found = await desk.versions(model_id_of(request), principal.address)
         return json_reply(Whole(data=[shown_version(version) for version in found]))
 
     @Endpoint(
         "POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, SignatureRefused)
     )
-    async def promote(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def promote(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(shown_version(await desk.promote(model_id_of(request), principal.address)))
 
     @Endpoint("POST", model_paths("/retire"), RETIRE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, InUse))
-    async def retire(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def retire(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(shown_version(await desk.retire(model_id_of(request), principal.address)))
 
     @Endpoint("DELETE", model_paths(), REMOVE, {200: VersionRemoved}, errors=(*OF_ONE, NotTheOwner, InUse))
-    async def remove(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def remove(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         removed = await desk.remove(model_id_of(request), principal.address)
         return json_reply(VersionRemoved(reference=removed.reference, deleted=True))
 

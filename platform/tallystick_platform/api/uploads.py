@@ -16,7 +16,7 @@ from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick_platform.api.body import announced_bytes
-from tallystick_platform.api.credentials import Headers, principal_of
+from tallystick_platform.api.credentials import Caller, Headers
 from tallystick_platform.api.endpoint import FILE, Endpoint
 from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.query import read_query
@@ -118,8 +118,7 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         body=UploadBody,
         errors=(UnknownModel, BadReference, ModelTaken, UploadRefused, RegistryFull, DiskFull),
     )
-    async def open_upload(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def open_upload(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         body = await read_json(request, services, UploadBody)
         upload = await desk.open_upload(
             model_id_of(request), announcement(body), address=principal.address, token_id=principal.token_id
@@ -129,14 +128,12 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
     @Endpoint(
         "GET", model_paths("/uploads"), "Your uploads to this model", {200: Whole[UploadView]}, errors=(BadReference,)
     )
-    async def list_uploads(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_uploads(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         found = await desk.uploads(model_id_of(request), principal.address)
         return json_reply(Whole(data=[upload_view(upload) for upload in found]))
 
     @Endpoint("GET", one, "An upload, and what is missing", {200: UploadView}, errors=(UploadUnknown,))
-    async def get_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def get_upload(request: Request, principal: Caller, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(upload_view(await desk.upload(model_id_of(request), upload_id, principal.address)))
 
     @Endpoint(
@@ -149,9 +146,8 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         headers=PartHeaders,
         errors=(UploadUnknown, UploadRefused, DiskFull),
     )
-    async def put_part(request: Request, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+    async def put_part(request: Request, principal: Caller, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         headers = request.scope["headers"]
-        principal = await principal_of(headers, services.authenticator)
         number = read_query(request, PartQuery).part
         claimed = claimed_digest(headers)
         if any(name == b"content-encoding" for name, _ in headers):
@@ -171,14 +167,12 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: VersionView},
         errors=(UploadUnknown, UploadIncomplete, ContentDiffers, VersionExists, TaskDiffers, *NO_MODEL, DiskFull),
     )
-    async def complete_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def complete_upload(request: Request, principal: Caller, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         version = await desk.complete_upload(model_id_of(request), upload_id, principal.address)
         return json_reply(shown_version(version))
 
     @Endpoint("DELETE", one, "Give an upload up", {200: UploadRemoved}, errors=(UploadUnknown,))
-    async def give_up_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def give_up_upload(request: Request, principal: Caller, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         await desk.give_up_upload(model_id_of(request), upload_id, principal.address)
         return json_reply(UploadRemoved(id=upload_id, deleted=True))
 

@@ -187,6 +187,6 @@ async def test_two_requests_never_share_a_salt() -> None:
 
 def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
     answer = asyncio.run(Bench().line().run())
-    shown = msgspec.to_builtins(recorded_proof(answer.ticket, answer.entry).shown)
+    shown = msgspec.to_builtins(recorded_proof(answer.ticket, answer.entry))
     assert shown["receipt"] == answer.entry.receipt.to_json()
     assert shown["admission"] == answer.ticket.admission.to_json()

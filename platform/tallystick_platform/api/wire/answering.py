@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
-from tallystick_platform.api.proofs import Proof, RecordedProof, admitted_proof, recorded_proof, withheld_headers
-from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, send_start, send_whole
+from tallystick_platform.api.proofs import Proof, admitted_headers, recorded_headers, recorded_proof, withheld_headers
+from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, encode_json, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded
@@ -92,16 +92,16 @@ class WireReply(WatchedReply):
             if failure is None:
                 await self._send_answer(recorded, proof)
             else:
-                await self._send_error(describe_recorded(failure), proof.headers(), proof.tallystick())
+                await self._send_error(describe_recorded(failure), recorded_headers(proof), encode_json(proof))
 
-    async def _send_answer(self, recorded: Recorded, proof: RecordedProof) -> None:
+    async def _send_answer(self, recorded: Recorded, proof: Proof) -> None:
         """Send the recorded answer, or what of it was not sent yet."""
         if self._question.events is None:
-            headers = [*proof.headers(), (b"server-timing", server_timing(recorded))]
-            await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, proof.shown))
+            headers = [*recorded_headers(proof), (b"server-timing", server_timing(recorded))]
+            await send_whole(self._send, 200, JSON, headers, self._question.whole(recorded, proof))
         else:
-            events = self._events or await self._begin(self._question.events(recorded.ticket), proof.headers())
-            await self._send_part(events.last(recorded, proof.tallystick()), more=False)
+            events = self._events or await self._begin(self._question.events(recorded.ticket), recorded_headers(proof))
+            await self._send_part(events.last(recorded, encode_json(proof)), more=False)
 
     async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
         """Send an error, with the proof of its record if there is one."""
@@ -116,7 +116,7 @@ class WireReply(WatchedReply):
     ) -> None:
         events = self._events
         if events is None:
-            events = await self._begin(begun(admitted.ticket), admitted_proof(admitted.ticket).headers())
+            events = await self._begin(begun(admitted.ticket), admitted_headers(admitted.ticket))
         await self._send_part(events.piece(piece, counts), more=True)
 
     async def _begin(self, events: Events, headers: list[Header]) -> Events:
