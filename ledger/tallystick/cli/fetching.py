@@ -14,6 +14,7 @@ from tallystick.cli.options import (
     json_option,
     load_auditor_keys,
     node_options,
+    path_option,
     trust_options,
 )
 from tallystick.cli.output import put_json
@@ -39,13 +40,7 @@ Examples:
 @click.option(
     "--service", required=True, envvar=SERVICE_ENV, show_envvar=True, metavar="URL", help="The service's address."
 )
-@click.option(
-    "--blobs",
-    "blob_folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where to keep them; else the folder blobs beside a bundle.",
-)
+@path_option("--blobs", "blob_folder", metavar="DIR", help="Where to keep them; else the folder blobs beside a bundle.")
 @node_options
 @trust_options
 @auditor_key_option

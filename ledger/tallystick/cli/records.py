@@ -19,6 +19,7 @@ from tallystick.cli.options import (
     load_auditor_keys,
     node_options,
     open_reader,
+    path_option,
     trust_options,
 )
 from tallystick.cli.output import put_json, put_page
@@ -88,13 +89,7 @@ def show(
 @click.option(
     "--fields", "names", required=True, metavar="NAME,NAME", help=f"Which fields to show: {', '.join(FIELD_NAMES)}."
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to write the bundle; else standard output.",
-)
+@path_option("-o", "--output", help="Where to write the bundle; else standard output.")
 @json_option
 def disclose(record: Path, names: str, output: Path | None, as_json: bool) -> None:
     """Make a bundle that shows some fields of a record and cannot open the rest.
