@@ -17,6 +17,7 @@ from tallystick.cli.output import put_json
 from tallystick.errors import TrustError
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, LogId, checksum_address, to_hex
+from tallystick.report.documents import plain
 from tallystick.report.printable import printable
 from tallystick.trust.file import change_trust, read_trust
 from tallystick.trust.logs import SeenHead, Trust, TrustedLog
@@ -255,15 +256,4 @@ def _lines(log: TrustedLog) -> list[str]:
 
 
 def _document(log: TrustedLog) -> dict[str, object]:
-    seen = log.seen
-    return {
-        "name": log.name,
-        "chain_id": log.chain_id,
-        "contract": checksum_address(log.contract),
-        "code_hash": to_hex(log.code_hash),
-        "log_id": to_hex(log.log_id),
-        "writers": [checksum_address(writer) for writer in log.writers],
-        "added": log.added.isoformat(),
-        "how": log.how,
-        "seen": None if seen is None else {"entries": seen.entries, "size": seen.size, "head": to_hex(seen.head)},
-    }
+    return {**plain(log), "added": log.added.isoformat()}

@@ -103,8 +103,8 @@ class Reason:
     `blocks` where it was asked for: then nothing counts as proven, and `remedy` says what would make it possible.
     """
 
-    text: str
     count: int
+    text: str
     blocks: bool
     remedy: str | None = None
 
@@ -194,8 +194,8 @@ class BundleSubject:
     index: int | None
     signer: Address | None
     vouched: str | None
-    disclosed: tuple[str, ...]
     opened: bool
+    disclosed: tuple[str, ...]
     head_block: BlockRef | None
     model_digest: bytes | None = None
     exported: Exported | None = None
