@@ -23,6 +23,7 @@ MODULE = "tallystick_platform.engine.converting"
 MAX_LINE_CHARS = 65_536
 
 Progress = Callable[[str, float], None]
+"""Told what is being done, and how much of it, from 0 to 1."""
 
 
 def converted(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -150,15 +149,8 @@ class ModelDesk:
     async def part(self, model: str, upload_id: str, address: Address, name: str, number: int) -> AsyncIterator[Part]:
         """Room for one part; see `Uploads.part`. Write to it with `in_thread`. Raises: UploadUnknown, UploadRefused, DiskFull"""
         await self._check_upload(model, upload_id, address)
-        room = self._uploads.part(upload_id, address, name, number)
-        part = await in_thread(room.__enter__)
-        try:
-            yield part
-        except BaseException:
-            if not room.__exit__(*sys.exc_info()):
-                raise
-        else:
-            room.__exit__(None, None, None)
+        with ExitStack() as room:
+            yield await in_thread(room.enter_context, self._uploads.part(upload_id, address, name, number))
 
     async def complete_upload(self, model: str, upload_id: str, address: Address) -> ModelVersion:
         """Raises: what `Uploads.complete` does."""

@@ -6,7 +6,7 @@ The order, and what a crash at each step means, stands in folders.py.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
 from tallystick_platform.clock import Clock
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.report import Facts, ModelFormat
-from tallystick_platform.registry.conversion import Looks
+from tallystick_platform.registry.conversion import Looks, Progress
 from tallystick_platform.registry.copying import files_below, link_files
 from tallystick_platform.registry.entries import Model, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import (
@@ -42,9 +42,6 @@ MAX_VERSIONS_PER_MODEL = 1_000
 WIDENED = 4  # four bits a weight become sixteen
 BASE_FILE = "tallystick-base.json"
 """The file of an adapter's folder that names its base by digest: added here, so that the version's digest covers the base."""
-
-Progress = Callable[[str, float], None]
-"""Told what is being done, and how much of it, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

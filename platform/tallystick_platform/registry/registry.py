@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
-from tallystick_platform.registry.conversion import Looks
+from tallystick_platform.registry.conversion import Looks, Progress
 from tallystick_platform.registry.entries import (
     UPSTREAM_FORMAT,
     Model,
@@ -34,7 +34,7 @@ from tallystick_platform.registry.errors import (
     SignatureRefused,
 )
 from tallystick_platform.registry.folders import ModelFolders, Staged
-from tallystick_platform.registry.intake import Arrival, Intake, Progress, apart_from, hashed
+from tallystick_platform.registry.intake import Arrival, Intake, apart_from, hashed
 from tallystick_platform.registry.keeping import Keeping
 from tallystick_platform.registry.lookup import Lookup, parsed
 from tallystick_platform.registry.names import parse_model_id

@@ -19,8 +19,8 @@ from tallystick_platform.formats.archive import extract_tar, extract_zip
 from tallystick_platform.formats.gguf_file import read_header
 from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, PACKAGED
 from tallystick_platform.formats.report import Facts
-from tallystick_platform.registry.conversion import converted, packaged_file
-from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
+from tallystick_platform.registry.conversion import Progress, converted, packaged_file
+from tallystick_platform.registry.copying import Found, copy_files, files_below, full_disk, link_files
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
@@ -168,21 +168,15 @@ class GgufFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adapter:
+class Adapter(LocalFolder):
     """A PEFT adapter for a registered model."""
 
-    path: Path
     base: str
-
-    @property
-    def name(self) -> str:
-        """The folder's."""
-        return name_from(self.path.absolute().name)
 
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:
         """Copy it, and write down which content it belongs to: the adapter's digest covers its base's."""
         registry.find(self.base, viewer)
-        brought = LocalFolder(path=self.path).bring(staged, registry, viewer, progress)
+        brought = LocalFolder.bring(self, staged, registry, viewer, progress)
         base = mark_base(registry, staged, self.base, viewer)
         return Brought(source={**brought.source, "kind": "adapter"}, base=base)
 
