@@ -34,7 +34,7 @@ from tallystick.trust.logs import TrustedLog
 from tallystick.verify.binding_checks import Blobs, without_blobs
 from tallystick.verify.bundle_checks import verify_bundle
 from tallystick.verify.model_checks import ModelFolder
-from tallystick.verify.promise_checks import Message, log_of
+from tallystick.verify.promise_checks import Message
 from tallystick.verify.signed_checks import SentRequest, verify_answer, verify_signed
 from tallystick.verify.verdict import BundleSubject, LogSubject, Outcome, Step, Verdict
 from tallystick.verify.vouching import Vouch
@@ -199,7 +199,7 @@ def _verify_file(
         blobs = _blobs(options, beside=path)
         return [verify_bundle(found, transport, folder, vouch=vouch, blobs=blobs), *verdicts]
     messages = load_messages(path)
-    domain, log_id = messages[0].domain, log_of(messages[0])
+    domain, log_id = messages[0].domain, messages[0].message.log_id
     _require_same_log(ctx, domain, log_id, options)
     vouch = known.vouch(log_id, domain.chain_id)
     verdicts = []

@@ -42,16 +42,23 @@ class _SignedMessage:
     known_signer: Address | None = field(default=None, init=False, repr=False, compare=False)
     """Who signed, where that is known already; a changed copy knows nothing."""
 
+    @property
+    def message(self) -> Message:
+        """What was signed."""
+        message: Message = getattr(self, self.MEMBER)
+        return message
+
     def digest(self) -> bytes:
         """The 32 bytes that were signed."""
-        return message_digest(self.domain, getattr(self, self.MEMBER))
+        return message_digest(self.domain, self.message)
 
     def to_json(self) -> dict[str, object]:
         """The JSON form. Source: SPEC 7."""
-        message = getattr(self, self.MEMBER)
         return {
             "domain": domain_to_json(self.domain),
-            self.MEMBER: {name: _JSON[kind][0](getattr(message, name)) for name, kind in STRUCTS[self.KIND].members},
+            self.MEMBER: {
+                name: _JSON[kind][0](getattr(self.message, name)) for name, kind in STRUCTS[self.KIND].members
+            },
             "signature": to_hex(self.signature),
             "signer": checksum_address(self.known_signer or recover(self.digest(), self.signature)),
         }

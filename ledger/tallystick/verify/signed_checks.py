@@ -18,8 +18,8 @@ from tallystick.errors import (
 )
 from tallystick.evidence_files import SavedAnswer, request_hash_sent, response_hash_received
 from tallystick.ids import Address, to_hex
-from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
-from tallystick.verify.promise_checks import Message, check_pairs, log_of, require_same_log
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
+from tallystick.verify.promise_checks import Message, check_pairs, require_same_log
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Verdict
 from tallystick.verify.vouching import Vouch, gap_of
@@ -52,7 +52,7 @@ def verify_signed(messages: Sequence[Message], vouch: Vouch | None = None) -> Ve
     tally = Tally()
     first = messages[0]
     for signed in messages[1:]:
-        require_same_log(signed, first.domain, log_of(first))
+        require_same_log(signed, first.domain, first.message.log_id)
     who = _check_signatures(tally, messages, vouch)
     tally.block(Step.RECEIPTS, NOT_HELD)
     return _verdict(tally, first, who, vouch)
@@ -84,7 +84,7 @@ def verify_answer(
         return None
     tally = Tally()
     for signed in messages[1:]:
-        require_same_log(signed, messages[0].domain, log_of(messages[0]))
+        require_same_log(signed, messages[0].domain, messages[0].message.log_id)
     who = _check_signatures(tally, messages, vouch)
     if not held_against_log:
         tally.block(Step.RECEIPTS, NOT_HELD)
@@ -162,22 +162,15 @@ def _check_response(tally: Tally, answer: SavedAnswer) -> None:
 
 
 def _verdict(tally: Tally, signed: Message, who: Address | None, vouch: Vouch | None) -> Verdict:
-    index, kind = None, "admission"
-    if isinstance(signed, SignedReceipt):
-        index, kind = signed.receipt.index, "receipt"
-    elif isinstance(signed, SignedErasure):
-        index, kind = signed.erasure.index, "erasure"
-    elif isinstance(signed, SignedHead):
-        kind = "head"
     for step in LEDGER_STEPS:
         if not tally.held[step] and not tally.is_blocked(step) and not tally.failed(step):
             tally.skip(step, OFFLINE)
     subject = BundleSubject(
-        kind=kind,
+        kind=signed.MEMBER,
         chain_id=signed.domain.chain_id,
         contract=signed.domain.contract,
-        log_id=log_of(signed),
-        index=index,
+        log_id=signed.message.log_id,
+        index=getattr(signed.message, "index", None),
         signer=who,
         vouched=None if vouch is None or tally.is_blocked(Step.AUTHORSHIP) else vouch.how,
         disclosed=(),
