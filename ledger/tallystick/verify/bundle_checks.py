@@ -44,9 +44,8 @@ from tallystick.verify.binding_checks import (
 )
 from tallystick.verify.bundle_on_chain import BundleOnChain
 from tallystick.verify.claims import note_shown
-from tallystick.verify.field_checks import Window, check_device_time, check_price, check_times
+from tallystick.verify.field_checks import NO_PRICE, Window, check_price, check_record_times, check_sender
 from tallystick.verify.model_checks import ModelFolder, check_model, exported_in, leave_model
-from tallystick.verify.opened_checks import NO_PRICE, check_sender
 from tallystick.verify.promise_checks import Arrived, check_deadline, check_promise, check_receipt
 from tallystick.verify.shown_fields import read_shown_fields
 from tallystick.verify.tally import Tally
@@ -361,14 +360,7 @@ class _BundleVerification:
                 window = Window(self._batch_time, terms.promise, terms.skew, self._created_at)
             record_id = record.id if "id" in shown else None
             work_admitted_at = 0 if "follows" not in shown or record.follows is not None else None
-            try:
-                check_times(where, record.time, record_id, window, work_admitted_at)
-                if record.price is not None:
-                    check_device_time(where, record.time, record.price)
-            except VerificationError as failure:
-                tally.fail(failure)
-            else:
-                tally.held[Step.TIMES] += 1
+            tally.hold(Step.TIMES, check_record_times, where, record, record_id, window, work_admitted_at)
         else:
             tally.skip(Step.TIMES, NOT_SHOWN.format("time"))
         # 16 price-arithmetic

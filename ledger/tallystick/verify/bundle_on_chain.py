@@ -10,9 +10,7 @@ from typing import Final
 
 from tallystick.bundle.evidence import Anchor, Evidence
 from tallystick.chain import LedgerReader, LogState, Transport
-from tallystick.chain.authorship import NotAuthored, TransactionWithheld
 from tallystick.errors import (
-    AuthorshipError,
     HeadsError,
     IndexContinuityError,
     LeavesError,
@@ -20,11 +18,9 @@ from tallystick.errors import (
     ReceiptsError,
     RootsError,
     TimesError,
-    VerificationError,
 )
 from tallystick.ids import Address, Leaf, checksum_address, to_hex
-from tallystick.verify.author_checks import WITHHELD_REMEDY
-from tallystick.verify.contract_code import check_code
+from tallystick.verify.author_checks import counted
 from tallystick.verify.one_record import SealedOnChain, find_sealed, require_writer, writer_spans
 from tallystick.verify.promise_checks import check_deadline
 from tallystick.verify.receipt_checks import NOT_DUE, WriterSpan
@@ -48,7 +44,8 @@ class BundleOnChain:
         anchor = evidence.anchor
         self._head = self._reader.require_block(0 if anchor is None else anchor.block_number)
         # 1 contract-code
-        check_code(tally, self._reader, self._head.number)
+        self._reader.require_contract(block=self._head.number)
+        tally.held[Step.CONTRACT_CODE] += 1
         self._state: LogState = self._reader.log_state(self._head.number)
         self._spans = self._known_writers()
         self.created_at = self._reader.log_terms(self._head.number).created_at
@@ -59,14 +56,8 @@ class BundleOnChain:
     def _known_writers(self) -> list[WriterSpan]:
         # 6 authorship, of each writer after the first
         evidence, tally, terms = self._evidence, self._tally, self._evidence.terms
-        try:
+        with counted(tally):
             return writer_spans(self._reader, evidence.domain.chain_id, terms, self._head.number)
-        except TransactionWithheld as error:
-            tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
-        except NotAuthored as error:
-            tally.fail(AuthorshipError(error.where, error.expected, error.found))
-        except VerificationError as failure:
-            tally.fail(failure)
         return [WriterSpan(writer=terms.writer, since_s=0)]
 
     @property
@@ -98,19 +89,11 @@ class BundleOnChain:
 
     def _find(self, batch: int) -> SealedOnChain | None:
         # 6 authorship, of the record's batch
-        tally = self._tally
-        try:
+        with counted(self._tally, f"batch {batch}: "):
             chain_id = self._evidence.domain.chain_id
             found = find_sealed(self._reader, chain_id, self._evidence.index, batch, self._head.number)
             require_writer(found, self._spans)
-        except TransactionWithheld as error:
-            tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
-        except NotAuthored as error:
-            tally.fail(AuthorshipError(f"batch {batch}: {error.where}", error.expected, error.found))
-        except VerificationError as failure:
-            tally.fail(failure)
-        else:
-            tally.held[Step.AUTHORSHIP] += 1
+            self._tally.held[Step.AUTHORSHIP] += 1
             return found
         return None
 

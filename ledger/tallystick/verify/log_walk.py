@@ -14,7 +14,6 @@ from tallystick.chain import (
     BatchAppended,
     BatchCommitted,
     EpochOpened,
-    LedgerEvent,
     LogCreated,
     LogState,
     NumbersVoided,
@@ -242,11 +241,6 @@ def body_of(event: Entry) -> bytes:
     if isinstance(event, WriterRotated):
         return writer_body(event.previous, event.writer, event.size, event.last_admission)
     return void_body(event.first, event.last)
-
-
-def is_entry(event: LedgerEvent) -> bool:
-    """Whether an event is an entry of the head chain; the log's creation is the chain's beginning."""
-    return not isinstance(event, LogCreated)
 
 
 _SAME: Final = ("", "", "")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tallystick.chain import BatchAppended, BatchCommitted, LedgerReader, MalformedAnswer, WriterRotated
-from tallystick.chain.authorship import signer_of
 from tallystick.chain.events import WRITER_ROTATED
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
 from tallystick.errors import (
@@ -27,6 +26,7 @@ from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import OpenedRecord, check_commitments, open_sealed, record_secret, sealed_header
+from tallystick.verify.author_checks import author_of
 from tallystick.verify.receipt_checks import WriterSpan
 
 BatchEvent = BatchAppended | BatchCommitted
@@ -86,19 +86,12 @@ def find_sealed(reader: LedgerReader, chain_id: int, index: int, batch: int, blo
     if event.root != kept.root:
         raise RootsError(f"batch {batch}", f"{to_hex(kept.root)}, as the contract keeps", to_hex(event.root))
     previous = _previous_head(reader, event)
-    author = signer_of(
-        reader.transport,
-        chain_id=chain_id,
-        contract=reader.contract,
-        log_id=reader.log_id,
-        previous_head=previous,
-        event=event,
-    )
+    author = author_of(reader, chain_id, previous, event)
     packed = leaf = None
     if isinstance(event, BatchAppended):
         packed, leaf = _record_in(reader, event, index)
     return SealedOnChain(
-        event=event, previous_head=previous, batch_time=kept.time, packed=packed, leaf=leaf, author=author.signer
+        event=event, previous_head=previous, batch_time=kept.time, packed=packed, leaf=leaf, author=author
     )
 
 
@@ -141,17 +134,10 @@ def _named_by_keeper(reader: LedgerReader, chain_id: int, keeper: Address, block
     for event in reader.events_of(WRITER_ROTATED, reader.creation_block(), block):
         if not isinstance(event, WriterRotated):
             continue
-        author = signer_of(
-            reader.transport,
-            chain_id=chain_id,
-            contract=reader.contract,
-            log_id=reader.log_id,
-            previous_head=_previous_head(reader, event),
-            event=event,
-        )
-        if author.signer != keeper:
+        author = author_of(reader, chain_id, _previous_head(reader, event), event)
+        if author != keeper:
             expected = f"a transaction of the log's keeper {checksum_address(keeper)}"
-            raise AuthorshipError(f"entry {event.entry}", expected, f"one of {checksum_address(author.signer)}")
+            raise AuthorshipError(f"entry {event.entry}", expected, f"one of {checksum_address(author)}")
         named.append(event.writer)
     return named
 

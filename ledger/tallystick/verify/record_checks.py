@@ -31,11 +31,7 @@ from tallystick.verify.binding_checks import (
 )
 from tallystick.verify.claims import Claims
 from tallystick.verify.completeness import Voids
-from tallystick.verify.field_checks import (
-    US,
-    Window,
-)
-from tallystick.verify.opened_checks import check_fields
+from tallystick.verify.field_checks import US, Window, check_fields
 from tallystick.verify.promise_checks import Arrived
 from tallystick.verify.receipt_checks import Promises
 from tallystick.verify.sequence_checks import SequenceChecks

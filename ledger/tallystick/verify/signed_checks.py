@@ -29,7 +29,6 @@ NOT_HELD: Final = Gap(
     "not held against the log: what it promises was not looked for",
     "--rpc, with --contract and --log or --trust NAME: is it in the log as it says?",
 )
-NO_PROOFS: Final = Gap("that hold neither receipt nor admission", "an answer that the service signed something for")
 BROKEN_OFF: Final = Gap(
     "of a stream that broke off: what came cannot be compared as a whole",
     "the record's bundle from the service shows whether what came is a beginning of its answer",
