@@ -9,13 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tallystick.errors import (
-    AnswerError,
-    Party,
-    ReceiptsError,
-    ResponseBindingError,
-    SignatureError,
-)
+from tallystick import errors
+from tallystick.errors import Party
 from tallystick.evidence_files import SavedAnswer, request_hash_sent, response_hash_received
 from tallystick.ids import Address, to_hex
 from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
@@ -98,8 +93,8 @@ def _check_signatures(tally: Tally, messages: Sequence[Message], vouch: Vouch | 
     for signed in messages:
         try:
             by_signer.setdefault(signer(signed), []).append(signed)
-        except SignatureError as error:
-            tally.fail(ReceiptsError("the signature", "one that leads to an address", error.reason, Party.MAKER))
+        except errors.SignatureError as error:
+            tally.fail(errors.ReceiptsError("the signature", "one that leads to an address", error.reason, Party.MAKER))
     # 6 authorship
     gaps = [gap for who in by_signer if (gap := gap_of(vouch, None, who)) is not None]
     if gaps:
@@ -121,7 +116,7 @@ def _check_request(tally: Tally, answer: SavedAnswer, sent: SentRequest) -> None
     # 12 request-binding: what was sent is what receipt and admission were signed for
     try:
         found = request_hash_sent(answer, sent.method, sent.target, sent.content_type, sent.body)
-    except AnswerError as error:
+    except errors.AnswerError as error:
         tally.block(Step.REQUEST_BINDING, Gap(f"not compared: {error}", SALT_REMEDY))
         return
     signed = [("the receipt", answer.receipt.receipt.request_hash)] if answer.receipt is not None else []
@@ -151,13 +146,13 @@ def _check_response(tally: Tally, answer: SavedAnswer) -> None:
     where = f"the saved answer of record {receipt.receipt.index}"
     try:
         found = response_hash_received(answer)
-    except AnswerError as error:
-        tally.fail(ResponseBindingError(where, expected, str(error), Party.ANSWERER))
+    except errors.AnswerError as error:
+        tally.fail(errors.ResponseBindingError(where, expected, str(error), Party.ANSWERER))
         return
     if found == receipt.receipt.response_hash:
         tally.held[Step.RESPONSE_BINDING] += 1
     else:
-        tally.fail(ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.ANSWERER))
+        tally.fail(errors.ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.ANSWERER))
 
 
 def _verdict(tally: Tally, signed: Message, who: Address | None, vouch: Vouch | None) -> Verdict:
