@@ -59,11 +59,5 @@ def check_journal(
                 yield from check(subject)
             except (ArithmeticError, TypeError, ValueError, TallystickError) as error:
                 # a value of a kind or size that the service never writes; its row's MAC was a finding before
-                yield Finding(
-                    check=check.__name__.removeprefix("check_"),
-                    table="journal",
-                    row="-",
-                    columns=(),
-                    expected="values that can be checked",
-                    found=f"{type(error).__name__}: {error}",
-                )
+                name, found = check.__name__.removeprefix("check_"), f"{type(error).__name__}: {error}"
+                yield Finding(name, "journal", "-", (), "values that can be checked", found)
