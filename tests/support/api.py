@@ -16,8 +16,8 @@ import msgspec
 import uvicorn
 
 from tallystick.ids import Address, Head, Index, RecordId, to_hex
+from tallystick.receipts import signed
 from tallystick.receipts.messages import HeadStatement
-from tallystick.receipts.signed import sign_head
 from tallystick.record import State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers
@@ -161,7 +161,7 @@ class FakeLedger:
             size=3,
             entries=4,
             head=to_hex(b"\x01" * 32),
-            signed_head=msgspec.convert(sign_head(WRITER, DOMAIN, HEAD).to_json(), SignedHead),
+            signed_head=msgspec.convert(signed.SignedHead.sign(WRITER, DOMAIN, HEAD).to_json(), SignedHead),
             journal_size=3,
             journal_depth=0,
             anchor_lag_ms=0,

@@ -16,7 +16,7 @@ from tallystick.heads import MODE_APPEND, LogTerms
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf
 from tallystick.keys import Wallet
 from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
-from tallystick.receipts.signed import SignedAdmission, sign_admission, sign_receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import Reading, chat, completion, embedding
@@ -212,7 +212,7 @@ def sign_promise(record: Record) -> SignedAdmission:
         admitted_at=admitted_at,
         record_by=admitted_at + PROMISE_S,
     )
-    return sign_admission(WRITER, DOMAIN, admission)
+    return SignedAdmission.sign(WRITER, DOMAIN, admission)
 
 
 def entry_of(record: Record, index: int) -> JournalEntry:
@@ -236,7 +236,7 @@ def entry_of(record: Record, index: int) -> JournalEntry:
         epoch=Epoch(1),
         fields_root=FieldsRoot(b"\x55" * 32),
         leaf=receipt.leaf,
-        receipt=sign_receipt(WRITER, DOMAIN, receipt),
+        receipt=SignedReceipt.sign(WRITER, DOMAIN, receipt),
         record_secret=RECORD_SECRET,
     )
 

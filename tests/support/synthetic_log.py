@@ -48,16 +48,7 @@ from tallystick.ids import Address, Epoch, Head, Leaf, LogId, Root, new_record_i
 from tallystick.keys import AuditorKey, EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import inclusion_path, tree_root
 from tallystick.receipts.messages import AdmissionReceipt, Domain, Erasure, HeadStatement, Receipt
-from tallystick.receipts.signed import (
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
-    sign_admission,
-    sign_erasure,
-    sign_head,
-    sign_receipt,
-)
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
 from tallystick.record import (
     Gpu,
     HttpExchange,
@@ -409,7 +400,7 @@ class SyntheticLog:
             issued_at=issued_at,
             anchor_by=record.time.admitted_at // 1_000_000 + PROMISE_S,
         )
-        return sign_receipt(self.writer, self.domain, receipt)
+        return SignedReceipt.sign(self.writer, self.domain, receipt)
 
     def admission(self, record: Record) -> SignedAdmission:
         """The admission that the writer gave for a record."""
@@ -424,19 +415,19 @@ class SyntheticLog:
             admitted_at=admitted_at,
             record_by=admitted_at + PROMISE_S,
         )
-        return sign_admission(self.writer, self.domain, admission)
+        return SignedAdmission.sign(self.writer, self.domain, admission)
 
     def signed_head(self, **changes: object) -> SignedHead:
         """The head as it stands, signed by the writer."""
         statement = HeadStatement(
             log_id=self.log_id, entries=self.entries, size=self.size, head=self.head, time=self.next_block_time
         )
-        return sign_head(self.writer, self.domain, replace(statement, **changes))  # type: ignore[arg-type]
+        return SignedHead.sign(self.writer, self.domain, replace(statement, **changes))  # type: ignore[arg-type]
 
     def erasure(self, index: int) -> SignedErasure:
         """The writer's word that a record's secret is gone."""
         erasure = Erasure(log_id=self.log_id, index=index, leaf=self.sealed[index].leaf, erased_at=self.next_block_time)
-        return sign_erasure(self.writer, self.domain, erasure)
+        return SignedErasure.sign(self.writer, self.domain, erasure)
 
     def bundle(self, index: int, *, secret: bool = True, anchored: bool = True, receipt: bool = True) -> Bundle:
         """The evidence of one record."""

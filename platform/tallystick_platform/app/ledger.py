@@ -17,8 +17,8 @@ from tallystick.heads import MODE_APPEND, MODE_COMMIT, LogTerms
 from tallystick.ids import Head, checksum_address, to_hex
 from tallystick.keys import Wallet
 from tallystick.merkle import inclusion_path
+from tallystick.receipts import signed
 from tallystick.receipts.messages import Domain, HeadStatement
-from tallystick.receipts.signed import sign_head
 from tallystick.sealing import record_secret, sealed_header
 from tallystick_platform.anchor import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService
@@ -192,7 +192,7 @@ class LedgerDesk:
             head=tip.head,
             time=self._clock.now_us() // US_PER_S,
         )
-        return msgspec.convert(sign_head(self._wallet, self._domain, statement).to_json(), SignedHead)
+        return msgspec.convert(signed.SignedHead.sign(self._wallet, self._domain, statement).to_json(), SignedHead)
 
     async def _chain_look(self) -> ChainLook | None:
         """The newest look at the chain; None while it does not answer."""
