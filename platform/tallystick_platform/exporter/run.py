@@ -78,10 +78,10 @@ def _export(spec: ExportSpec, progress: Progress) -> tuple[ParityReport, tuple[F
 
         return export_safetensors(spec, progress)
     if spec.format == "gguf":
-        from tallystick_platform.exporter.gguf import export_gguf
+        from tallystick_platform.exporter.gguf.export import export_gguf
 
         return export_gguf(spec, progress), ()
-    from tallystick_platform.exporter.onnx import export_onnx
+    from tallystick_platform.exporter.onnx.export import export_onnx
 
     return export_onnx(spec, progress), ()
 

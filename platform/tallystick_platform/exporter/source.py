@@ -19,7 +19,7 @@ from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.formats.folder import inspect_folder
 from tallystick_platform.formats.json_text import read_json_object
-from tallystick_platform.formats.quantisation import read_config
+from tallystick_platform.formats.weights import read_config
 
 CONFIG = "config.json"
 

@@ -37,9 +37,13 @@ class Weights:
     """The tensors of some files of a folder, by name, in the order of the files and of their places in them."""
 
     folder: Path
-    files: tuple[str, ...]
     places: Mapping[str, Place]
     metadata: Mapping[str, str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors that are there."""
+        return frozenset(self.places)
 
     @classmethod
     def of(cls, folder: Path, files: tuple[str, ...]) -> Weights:
@@ -58,16 +62,12 @@ class Weights:
             if len(places) > MAX_TENSORS:
                 raise ExportRefused(reason=f"the model has more than {MAX_TENSORS} tensors")
             metadata = {**index.metadata, **metadata}
-        return cls(folder=folder, files=files, places=places, metadata=metadata)
+        return cls(folder=folder, places=places, metadata=metadata)
 
     @classmethod
     def of_model(cls, folder: Path) -> Weights:
         """The tensors that a loader would take: of the one file, else of the numbered ones. Raises: as `of`."""
         return cls.of(folder, weight_files(folder))
-
-    def read(self, name: str) -> bytearray:
-        """A tensor's bytes. Raises: ExportFailed, OSError."""
-        return self.read_rows(name, 0, _rows(self.places[name]))
 
     def read_rows(self, name: str, first: int, count: int) -> bytearray:
         """The bytes of some rows of a tensor; a scalar has one row. Raises: ExportFailed, OSError."""

@@ -18,10 +18,9 @@ from tallystick_platform.formats.kinds import Kind, kind_of, may_hold_tensors
 from tallystick_platform.formats.limits import MAX_ONNX_FILES
 from tallystick_platform.formats.listing import Listed, list_folder
 from tallystick_platform.formats.onnx_file import OnnxSummary, read_model
-from tallystick_platform.formats.quantisation import is_leftover
 from tallystick_platform.formats.report import Facts, ModelFormat, Task
 from tallystick_platform.formats.skops_file import SkopsSummary, read
-from tallystick_platform.formats.weights import Weights, gguf_weights, safetensors_weights
+from tallystick_platform.formats.weights import Weights, gguf_weights, is_leftover, safetensors_weights
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NO_SKOPS_TRUST = "use estimators whose types skops trusts by itself, or convert it to ONNX (skl2onnx) and bring that"

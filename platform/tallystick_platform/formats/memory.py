@@ -10,8 +10,8 @@ from types import MappingProxyType
 from tallystick_platform.formats.folder import Contents, look_into, task_in
 from tallystick_platform.formats.json_text import whole_number
 from tallystick_platform.formats.limits import MIB
-from tallystick_platform.formats.quantisation import is_leftover
 from tallystick_platform.formats.report import ModelFormat, Task
+from tallystick_platform.formats.weights import is_leftover
 
 PROCESS_BYTES = 640 * MIB  # interpreter, torch, tokenizer, the file's pages and one forward pass, as measured
 WIDTH_BYTES = 4  # of a number as it is computed with

@@ -1,20 +1,29 @@
-"""The weights of a folder, added up from their headers, shard by shard."""
+"""The weights of a folder, added up from their headers, shard by shard.
+
+A configuration may name a quantisation that the weights do not have. Tools that dequantise a model, or merge an adapter into one, often
+leave the entry `quantization_config` behind. Loaders then refuse plain weights, or quantise them anew. The files decide: where every
+tensor is plain, the entry counts for nothing, and whoever writes the model out again leaves it away.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.gguf_file import GgufHeader
-from tallystick_platform.formats.json_text import parse_json_object
+from tallystick_platform.formats.json_text import parse_json_object, read_json_object
 from tallystick_platform.formats.limits import MAX_CONFIGS, MAX_INDEX_BYTES, MAX_INDEX_TENSORS
 from tallystick_platform.formats.names import name_fault, shown
 from tallystick_platform.formats.reading import read_whole
 from tallystick_platform.formats.safetensors_file import TensorIndex, read_index
 
+ENTRY = "quantization_config"
+# Whole numbers of 64 bits are positions, not weights.
+PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16", "I64", "BOOL"})
 INDEX_SUFFIX = ".safetensors.index.json"
 SINGLE = "model.safetensors"
 # Names of the transformers library, and of the models that it takes over.
@@ -106,6 +115,22 @@ def gguf_weights(header: GgufHeader) -> Weights:
     for tensor in header.tensors.values():
         weights.add(tensor.type_name, tensor.elements, tensor.size_bytes)
     return weights
+
+
+def is_leftover(config: Mapping[str, Any], types: Iterable[str]) -> bool:
+    """Whether a configuration names a quantisation, and tensors of these types are none."""
+    kinds = set(types)
+    return ENTRY in config and bool(kinds) and kinds <= PLAIN_TYPES
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's config.json without an entry that its weights contradict. Raises: FormatError."""
+    config = read_json_object(folder / "config.json")
+    if ENTRY in config:
+        names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        if is_leftover(config, safetensors_weights(folder, names).elements):
+            del config[ENTRY]
+    return config
 
 
 def _is_read(name: str, sharded: set[str], files: list[str]) -> bool:
