@@ -28,7 +28,7 @@ from tallystick_platform.api.services import BatchView, LedgerView, ProviderView
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.exporter.offers import Offers
-from tallystick_platform.jobs import UnknownExport
+from tallystick_platform.jobs.errors import UnknownExport
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord

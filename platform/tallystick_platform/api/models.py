@@ -19,7 +19,7 @@ from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import ProviderView, Services
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.exporter.spec import FORMATS
-from tallystick_platform.jobs import ExportJobs
+from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.errors import BadReference
@@ -120,7 +120,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             defaults=None,
             reproducibility=None,
             provider=provider,
-            loaded=services.models.is_served(version),
+            loaded=services.models.served(version),
             exports=exports,
             registry=shown_version(version),
         )

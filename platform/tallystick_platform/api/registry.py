@@ -121,7 +121,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         errors=(NoSuchRegistration,),
     )
     async def get_registration(principal: Caller, registration_id: FromPath[str]) -> ASGIApp:
-        found = desk.registration(registration_id, principal.address)
+        found = desk.registrations.find(registration_id, principal.address)
         if found is None:
             raise NoSuchRegistration
         return json_reply(registration_view(found))

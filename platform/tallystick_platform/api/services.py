@@ -13,8 +13,8 @@ from tallystick_platform.api.proofs import SignedHead
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange import Exchange
-from tallystick_platform.jobs import ExportJobs
 from tallystick_platform.jobs.downloads import Downloads
+from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.shapes import Address as AddressText

@@ -16,8 +16,11 @@ from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.clock import Clock
 from tallystick_platform.engine.cpu import probe_cpu
 from tallystick_platform.exchange import Exchange
-from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, ExportJobs
 from tallystick_platform.jobs.downloads import Downloads
+from tallystick_platform.jobs.exports import ExportJobs
+from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.settings import Mode, Settings, longest_work_s

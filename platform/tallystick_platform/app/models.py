@@ -46,7 +46,7 @@ def start_models(
         sweeping.cancel()
         with suppress(asyncio.CancelledError):
             await sweeping
-        await desk.stop()
+        await desk.registrations.stop()
 
     stack.push_async_callback(stop)
     return desk

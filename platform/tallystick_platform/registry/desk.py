@@ -54,16 +54,12 @@ class ModelDesk:
         self._uploads = uploads
         self.registrations = registrations
         self._operator = operator
-        self._served = served
+        self.served = served
         self._changed = changed
 
     def viewer(self, address: Address) -> Address | None:
         """Whom the registry should take a caller for."""
         return None if address == self._operator else address
-
-    def is_served(self, version: ModelVersion) -> bool:
-        """Whether a worker has it loaded."""
-        return self._served(version)
 
     async def offered(self, address: Address) -> Sequence[ModelVersion]:
         """Of every model that the caller may ask, the version that would answer."""
@@ -91,7 +87,7 @@ class ModelDesk:
 
     async def remove(self, reference: str, address: Address) -> ModelVersion:
         """Raises: UnknownModel, NotTheOwner, InUse"""
-        loaded = self._served(await self.find(reference, address))  # workers are asked in the event loop alone
+        loaded = self.served(await self.find(reference, address))  # workers are asked in the event loop alone
         return await self._change(self._registry.remove, reference, self.viewer(address), served=lambda _: loaded)
 
     async def register(
@@ -124,10 +120,6 @@ class ModelDesk:
             return version
 
         return self.registrations.start(address, model, bring)
-
-    def registration(self, registration_id: str, address: Address) -> Registration | None:
-        """One of the caller's."""
-        return self.registrations.find(registration_id, address)
 
     async def open_upload(self, model: str, announced: Announcement, *, address: Address, token_id: str) -> Upload:
         """Raises: what `Uploads.open` does."""
@@ -172,10 +164,6 @@ class ModelDesk:
             except (PlatformError, OSError) as error:
                 _log.warning("models.not_swept", reason=str(error))
             await asyncio.sleep(SWEEP_EVERY_S)
-
-    async def stop(self) -> None:
-        """Break off what is under way."""
-        await self.registrations.stop()
 
     async def _change(self, work: Callable[P, ModelVersion], *arguments: P.args, **options: P.kwargs) -> ModelVersion:
         version = await in_thread(work, *arguments, **options)

@@ -64,15 +64,6 @@ class Arrival:
     expected: Mapping[str, bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """What was found of it."""
-
-    manifest: Manifest
-    facts: Facts
-    signature: Signature
-
-
 class Intake:
     """Takes models in. `quota_bytes` bounds what one owner may store."""
 
@@ -117,7 +108,7 @@ class Intake:
         progress("storing", 0.0)
         settle(staged.folder)
         with self._folders.exclusive():
-            version = self._publish(staged, arrival, Examined(manifest=manifest, facts=facts, signature=signature))
+            version = self._publish(staged, arrival, manifest, facts, signature)
         progress("registered", 1.0)
         return version
 
@@ -139,15 +130,17 @@ class Intake:
                 entry.unlink()
         link_files(files_below(folder), staged.folder)
 
-    def _publish(self, staged: Staged, arrival: Arrival, examined: Examined) -> ModelVersion:
+    def _publish(
+        self, staged: Staged, arrival: Arrival, manifest: Manifest, facts: Facts, signature: Signature
+    ) -> ModelVersion:
         """Steps 3 and 4 of folders.py. Requires: `exclusive`. The row's transaction ends after the rename: its failure undoes both."""
-        digest = examined.manifest.digest
+        digest = manifest.digest
         staged.announce(digest)
         existed = self._folders.path(digest).is_dir()
         try:
             with self._database.writing() as connection:
-                version = self._record(connection, arrival, examined)
-                self._keeping.keep(examined.manifest, examined.signature)
+                version = self._record(connection, arrival, manifest, facts, signature)
+                self._keeping.keep(manifest, signature)
                 protect(self._folders.publish(staged, digest))
         except BaseException:
             if not existed:
@@ -155,9 +148,11 @@ class Intake:
             raise
         return version
 
-    def _record(self, connection: Connection, arrival: Arrival, examined: Examined) -> ModelVersion:
+    def _record(
+        self, connection: Connection, arrival: Arrival, manifest: Manifest, facts: Facts, signature: Signature
+    ) -> ModelVersion:
         """Insert the rows of a version. Raises: VersionExists; UnknownModel where its base was removed meanwhile"""
-        facts, digest = examined.facts, examined.manifest.digest
+        digest = manifest.digest
         model = self._named(connection, arrival, facts)
         self._admit(connection, model, facts)
         if arrival.base is not None:
@@ -182,10 +177,10 @@ class Intake:
             dtype=facts.dtype,
             parameters=facts.parameters,
             context_length=facts.context_length,
-            size_bytes=examined.manifest.size,
-            signature=examined.signature.state,
-            signature_digest=examined.signature.digest,
-            signer=examined.signature.signer,
+            size_bytes=manifest.size,
+            signature=signature.state,
+            signature_digest=signature.digest,
+            signer=signature.signer,
             price=arrival.price,
             stage=arrival.stage,
             pinned=arrival.pin,
