@@ -7,7 +7,6 @@ from typing import Final
 
 import click
 
-from tallystick.chain import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
 from tallystick.cli.options import (
     auditor_key_option,
@@ -18,13 +17,11 @@ from tallystick.cli.options import (
     trust_options,
 )
 from tallystick.cli.output import put_json
-from tallystick.cli.records import is_index, open_bundle
+from tallystick.cli.records import find, is_index, open_bundle
 from tallystick.cli.trusting import open_log
 from tallystick.ids import Address, LogId, RecordId, format_record_id
-from tallystick.keys import AuditorKey
 from tallystick.pull import BlobFolder, Fetched, fetch_blobs
 from tallystick.record import LARGE_FIELDS, BlobRef, Record
-from tallystick.verify.one_record import find_record
 
 SERVICE_ENV: Final = "TALLYSTICK_SERVICE"
 EXAMPLES: Final = """\b
@@ -68,7 +65,7 @@ def fetch(
         if is_index(record):
             if blob_folder is None:
                 raise click.UsageError("--blobs says where to keep the blobs of a record that is named by its index")
-            opened = _find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
+            opened = find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys).opened.record
             folder = blob_folder
         else:
             opened = open_bundle(load_bundle(Path(record)))
@@ -81,12 +78,6 @@ def digests(record: Record) -> list[bytes]:
     """The blobs that a record names, by the digests of their sealed forms."""
     references = [getattr(record, name) for name in LARGE_FIELDS]
     return [reference.sealed_digest for reference in references if isinstance(reference, BlobRef)]
-
-
-def _find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> Record:
-    if not keys:
-        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
-    return find_record(reader, index, keys).opened.record
 
 
 def _put(done: list[tuple[Record, Path, Fetched]], *, as_json: bool) -> None:

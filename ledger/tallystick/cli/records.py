@@ -74,7 +74,7 @@ def show(
     keys = load_auditor_keys(auditor_keys)
     if is_index(record):
         document = found_record_document(
-            _find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
+            find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
         )
     else:
         document = _from_bundle(load_bundle(Path(record)), rpc, keys)
@@ -122,6 +122,13 @@ def is_index(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_INDEX_DIGITS and not Path(text).exists()
 
 
+def find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> FoundRecord:
+    """The record of an index in a log, opened. Raises: UsageError without a key, else as `find_record`."""
+    if not keys:
+        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
+    return find_record(reader, index, keys)
+
+
 def open_bundle(bundle: Bundle) -> Record:
     """The record that a bundle opens, once the bundle was found sound.
 
@@ -145,12 +152,6 @@ def _open(bundle: Bundle, secret: bytes) -> OpenedRecord:
     )
 
 
-def _find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> FoundRecord:
-    if not keys:
-        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
-    return find_record(reader, index, keys)
-
-
 def _from_bundle(bundle: Bundle, rpc: str | None, keys: list[AuditorKey]) -> dict[str, object]:
     _require_sound(bundle)
     evidence = bundle.evidence
@@ -169,7 +170,7 @@ def _from_bundle(bundle: Bundle, rpc: str | None, keys: list[AuditorKey]) -> dic
             "the bundle carries neither the record secret nor disclosed fields; --rpc and --auditor-key together can open it"
         )
     return found_record_document(
-        _find(open_reader(rpc, evidence.domain.contract, evidence.log_id), evidence.index, keys)
+        find(open_reader(rpc, evidence.domain.contract, evidence.log_id), evidence.index, keys)
     )
 
 
