@@ -96,7 +96,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         status = 200 if part.span is None else 206
         headers = described(part, etag)
         if head_only:
-            return HeadReply(status, headers, part)
+            return Reply(b"", content_type=kind_of(part), status=status, headers=headers, length=part.length)
         http = received(scope, b"", reader=part.of.reader, streamed=True)
         return DownloadReply(services.downloads, principal, part, http, status, headers)
 
@@ -167,6 +167,11 @@ def listed(of: Published) -> FilesView:
     )
 
 
+def kind_of(part: Part) -> bytes:
+    """The media type of a delivery."""
+    return (TAR if part.file is None else FILE).encode()
+
+
 def etag_of(part: Part) -> str:
     """A file's content is named by its SHA-256; an archive's by the digest of all that it holds."""
     if part.file is None:
@@ -202,22 +207,6 @@ def described(part: Part, etag: str) -> list[Header]:
         else:
             headers.append((b"content-range", part.span.encode()))
     return headers
-
-
-class HeadReply:
-    """The headers of a file without the file."""
-
-    def __init__(self, status: int, headers: list[Header], part: Part) -> None:
-        self._status = status
-        self._headers = headers
-        self._part = part
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        part = self._part
-        await send_start(
-            send, self._status, (TAR if part.file is None else FILE).encode(), self._headers, length=part.length
-        )
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class DownloadReply(WatchedReply):
@@ -274,8 +263,7 @@ class DownloadReply(WatchedReply):
     async def _start(self, admitted: Admitted) -> None:
         headers = [*self._headers, *admitted_headers(admitted.ticket)]
         self._started = True
-        kind = (TAR if self._part.file is None else FILE).encode()
-        await send_start(self._send, self._status, kind, headers, length=self._part.length)
+        await send_start(self._send, self._status, kind_of(self._part), headers, length=self._part.length)
 
     async def _chunk(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

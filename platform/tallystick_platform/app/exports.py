@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -30,17 +29,8 @@ from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exporting:
-    """The two halves: making exports, and handing them out."""
-
-    jobs: ExportJobs
-    downloads: Downloads
-
-
 async def start_exports(
     settings: Settings,
-    *,
     keys: Keyring,
     exchange: Exchange,
     journal: Journal,
@@ -50,8 +40,8 @@ async def start_exports(
     clock: Clock,
     promise_s: int,
     stack: AsyncExitStack,
-) -> Exporting:
-    """Take up what an earlier process left, and be ready for more. `promise_s` is the log's.
+) -> tuple[ExportJobs, Downloads]:
+    """Take up what an earlier process left, and be ready for more: what makes exports, and what hands them out. `promise_s` is the log's.
 
     Requires: the journal has recovered.
     """
@@ -74,7 +64,7 @@ async def start_exports(
     stack.callback(downloads.close)
     stack.push_async_callback(jobs.stop)
     await jobs.start()
-    return Exporting(jobs=jobs, downloads=downloads)
+    return jobs, downloads
 
 
 def signing_key(settings: Settings) -> Path | None:

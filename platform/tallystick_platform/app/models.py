@@ -23,7 +23,6 @@ from tallystick_platform.store.row_macs import RowMacs
 
 def start_models(
     settings: Settings,
-    *,
     keys: Keyring,
     registry: Registry,
     dispatcher: Dispatcher,

@@ -41,8 +41,8 @@ class Service:
             records=running.journal,
             ledger=self._desk,
             models=running.models,
-            exports=running.exporting.jobs,
-            downloads=running.exporting.downloads,
+            exports=running.exports,
+            downloads=running.downloads,
             loading=LoadingDesk(running.dispatcher, running.registry, running.keys.operator.address),
             readiness=self.readiness,
             metrics=running.metrics,
@@ -81,7 +81,7 @@ class Service:
         gate = self.running.gate
         gate.drain()
         _log.info("service.draining", in_flight=gate.in_flight)
-        await self.running.exporting.jobs.stop()  # they take longer than any drain, and go on at the next start
+        await self.running.exports.stop()  # they take longer than any drain, and go on at the next start
         if not await gate.idle(self.running.settings.drain_timeout_s):
             _log.warning("service.drain_bound_reached", ended=self.running.exchange.stop_all())
             await gate.idle(RECORD_LIMIT_S)

@@ -85,22 +85,26 @@ class WorkersCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The figures."""
-        fleet, loaded = self._fleet, self._fleet.loaded()
-        yield CounterMetricFamily("tallystick_worker_restarts", "Workers started again.", value=self._pool.restarts)
-        yield GaugeMetricFamily("tallystick_models_loaded", "Versions beside the standing model.", value=len(loaded))
-        yield GaugeMetricFamily(
-            "tallystick_models_memory_bytes",
-            "Memory that they were estimated to take.",
-            value=sum(version.needed_bytes for version in loaded),
+        pool, fleet, loaded = self._pool, self._fleet, self._fleet.loaded()
+        memory_bytes, side_by_side = (
+            sum(one.needed_bytes for one in loaded),
+            sum(link.max_active for link in pool.links),
         )
-        yield GaugeMetricFamily(
-            "tallystick_requests_side_by_side",
-            "Requests that the workers can compute at once.",
-            value=sum(link.max_active for link in self._pool.links),
-        )
-        yield CounterMetricFamily("tallystick_model_loads", "Versions loaded.", value=fleet.loads)
-        yield CounterMetricFamily("tallystick_model_load_failures", "Loads that failed.", value=fleet.failures)
-        yield CounterMetricFamily("tallystick_model_unloads", "Versions unloaded.", value=fleet.unloads)
+        for family, name, text, value in (
+            (CounterMetricFamily, "worker_restarts", "Workers started again.", pool.restarts),
+            (GaugeMetricFamily, "models_loaded", "Versions beside the standing model.", len(loaded)),
+            (GaugeMetricFamily, "models_memory_bytes", "Memory that they were estimated to take.", memory_bytes),
+            (
+                GaugeMetricFamily,
+                "requests_side_by_side",
+                "Requests that the workers can compute at once.",
+                side_by_side,
+            ),
+            (CounterMetricFamily, "model_loads", "Versions loaded.", fleet.loads),
+            (CounterMetricFamily, "model_load_failures", "Loads that failed.", fleet.failures),
+            (CounterMetricFamily, "model_unloads", "Versions unloaded.", fleet.unloads),
+        ):
+            yield family(f"tallystick_{name}", text, value=value)
 
 
 class Registrar:
