@@ -39,15 +39,17 @@ from tallystick.ids import Address
 from tallystick.keys import Wallet
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import pad
-from tallystick_platform.admission import Gate
+from tallystick_platform.admission.gate import Gate
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.api.wire.openai import CHAT
 from tallystick_platform.app.economy import RandomPool, settle_memory
-from tallystick_platform.auth import Authenticator
+from tallystick_platform.auth.authenticator import Authenticator
 from tallystick_platform.clock import SystemClock
-from tallystick_platform.dispatch import Claim, Dispatcher, Link
-from tallystick_platform.exchange import Exchange, Parts
+from tallystick_platform.dispatch.dispatcher import Dispatcher
+from tallystick_platform.dispatch.link import Claim, Link
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.logs import configure_logs
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.protocol import (

@@ -25,7 +25,7 @@ from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.openapi import ErrorAnswered, address, document
 from tallystick_platform.api.proofs import SignedHead
 from tallystick_platform.api.services import BatchView, LedgerView, ProviderView, Readiness, TermsView
-from tallystick_platform.auth import Principal
+from tallystick_platform.auth.authenticator import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.exporter.offers import Offers
 from tallystick_platform.jobs.errors import UnknownExport

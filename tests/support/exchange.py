@@ -21,8 +21,9 @@ from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import Reading, chat, completion, embedding
 from tallystick_platform.anchor import LedgerLocation
-from tallystick_platform.auth import Principal
-from tallystick_platform.dispatch import Placement, Progress, ProviderInfo
+from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.dispatch.generation import Progress
+from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.errors import (
     CannotFollow,
     JournalUnavailable,
@@ -31,9 +32,13 @@ from tallystick_platform.errors import (
     TaskNotServed,
     UnknownModel,
 )
-from tallystick_platform.exchange import Asked, Deliver, Exchange, HttpFacts, Line, Parts, Recorded
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.inference import Deliver
+from tallystick_platform.exchange.line import Line, Recorded
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.exchange.request import Asked, HttpFacts
 from tallystick_platform.metrics import Metrics
-from tallystick_platform.protocol import Call, GpuInfo, ModelInfo
+from tallystick_platform.protocol import Call, GpuInfo, ModelInfo, ProviderInfo
 from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING
 from tallystick_platform.tasks.drawing import TextCall, decode_call

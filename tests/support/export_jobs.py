@@ -13,7 +13,7 @@ from pathlib import Path
 from tallystick.ids import Address, RecordId
 from tallystick.record import Gpu, Provider, Record, State
 from tallystick_platform.errors import UnknownModel
-from tallystick_platform.exchange import HttpFacts
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.jobs.facts import ExportFacts
 from tallystick_platform.jobs.folders import ExportFolders

@@ -16,7 +16,7 @@ from litestar import Litestar, Request, post
 from litestar.types import ASGIApp
 
 from tallystick.record import Response
-from tallystick_platform.admission import Gate
+from tallystick_platform.admission.gate import Gate
 from tallystick_platform.api import Services
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
@@ -28,7 +28,7 @@ from tallystick_platform.api.wire.openai import CHAT
 from tallystick_platform.api.wire.wire import timeout_of
 from tallystick_platform.app.listening import ApiServer, bind
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.protocol import Call
 

@@ -36,9 +36,11 @@ from tallystick_platform.api.refusals import OtherContent, RangeRefused
 from tallystick_platform.api.replies import Header, Reply, encode_json, json_reply, send_error, send_start
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
-from tallystick_platform.auth import Principal
+from tallystick_platform.auth.authenticator import Principal
 from tallystick_platform.errors import PlatformError, UnknownModel
-from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts
+from tallystick_platform.exchange.faults import ClientLeft
+from tallystick_platform.exchange.line import Admitted
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
 from tallystick_platform.jobs.errors import DownloadStalled, ExportNotFinished, FileChanged, UnknownExport, UnknownFile
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Published, version_files

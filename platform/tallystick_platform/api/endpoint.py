@@ -35,7 +35,7 @@ from tallystick_platform.errors import (
     PlatformError,
     RequestUnrecordable,
 )
-from tallystick_platform.exchange import AnswerWithheld
+from tallystick_platform.exchange.faults import AnswerWithheld
 from tallystick_platform.shapes import MAX_NUMBER, Hash
 
 ENDPOINT_KEY = "endpoint"

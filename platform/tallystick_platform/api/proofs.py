@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from tallystick.ids import format_record_id, to_hex
 from tallystick.record import Request
 from tallystick_platform.api.replies import Header, encode_json
-from tallystick_platform.exchange import AnswerWithheld
+from tallystick_platform.exchange.faults import AnswerWithheld
 from tallystick_platform.shapes import Address, Count, Hash, Salt, Signature, Uuid, as_headers
 from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.store.records import Progress

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from tallystick.ids import Address
 from tallystick_platform.api.proofs import SignedHead
-from tallystick_platform.auth import Authenticator
+from tallystick_platform.auth.authenticator import Authenticator
 from tallystick_platform.clock import Clock
-from tallystick_platform.exchange import Exchange
+from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.metrics import Metrics

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from litestar.types import Receive, Scope, Send
 
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import ClientLeft, ServerStopped
+from tallystick_platform.exchange.faults import ClientLeft, ServerStopped
 
 
 class WatchedReply(ABC):

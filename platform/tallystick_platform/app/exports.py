@@ -14,7 +14,7 @@ from tallystick.record import Provider
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.clock import Clock
 from tallystick_platform.engine.cpu import probe_cpu
-from tallystick_platform.exchange import Exchange
+from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.jobs.facts import ExportFacts

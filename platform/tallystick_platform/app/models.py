@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from tallystick.ids import Address
 from tallystick_platform.api.services import LoadState
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.registry.desk import ModelDesk

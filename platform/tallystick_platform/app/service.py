@@ -16,7 +16,7 @@ from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.ledger import LedgerDesk
 from tallystick_platform.app.models import LoadingDesk
 from tallystick_platform.app.starting import RECORD_LIMIT_S, Running
-from tallystick_platform.auth import Authenticator
+from tallystick_platform.auth.authenticator import Authenticator
 from tallystick_platform.errors import NoProvider
 from tallystick_platform.settings import redacted
 from tallystick_platform.store.epoch_keys import EpochKeyFiles

@@ -20,7 +20,7 @@ import structlog
 
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.receipts.messages import Domain
-from tallystick_platform.admission import Gate
+from tallystick_platform.admission.gate import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.economy import RandomPool
@@ -28,10 +28,11 @@ from tallystick_platform.app.exports import start_exports
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import MAX_HELD_S, Clock, SystemClock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.dispatch.pool import Show, unseen
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.exchange import Exchange, Parts
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.keyring import Keyring, ensure_client, open_keyring

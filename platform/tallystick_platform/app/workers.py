@@ -16,13 +16,18 @@ from prometheus_client.registry import Collector
 from tallystick.ids import checksum_address
 from tallystick_platform.app.catalog import RegistryCatalog
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool, needed_bytes
-from tallystick_platform.dispatch.pool import Show, unseen
+from tallystick_platform.dispatch.dispatcher import Dispatcher
+from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.link import Link
+from tallystick_platform.dispatch.place import PoolConfig
+from tallystick_platform.dispatch.pool import Show, WorkerPool, unseen
+from tallystick_platform.dispatch.versions import needed_bytes
 from tallystick_platform.engine.cpu import available_bytes
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.metrics import Metrics
+from tallystick_platform.protocol import ProviderInfo
 from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import GgufFile, LocalFolder, Source, packaged_source, register

@@ -2,7 +2,3 @@
 
 How tokens are kept is `store/tokens.py`; how they reach the server in headers is the API's business.
 """
-
-from tallystick_platform.auth.authenticator import Authenticator, Principal
-
-__all__ = ["Authenticator", "Principal"]

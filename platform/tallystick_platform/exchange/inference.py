@@ -8,7 +8,9 @@ import msgspec
 
 from tallystick.ids import Address
 from tallystick.record import Instructions
-from tallystick_platform.dispatch import Claim, Generation, Placement
+from tallystick_platform.dispatch.generation import Generation
+from tallystick_platform.dispatch.link import Claim
+from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange.line import Admitted
 from tallystick_platform.exchange.parts import Parts

@@ -8,9 +8,9 @@ import structlog
 
 from tallystick.ids import RecordId, format_record_id
 from tallystick.record import Record, State
-from tallystick_platform.admission import Gate
+from tallystick_platform.admission.gate import Gate
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store.journal import Journal
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick_platform.clock import Clock
-from tallystick_platform.exchange import Delivered
+from tallystick_platform.exchange.records import Delivered
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.jobs.errors import DiskFailed
 from tallystick_platform.jobs.facts import export_output

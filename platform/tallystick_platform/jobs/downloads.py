@@ -13,10 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tallystick.ids import Address
-from tallystick_platform.auth import Principal
+from tallystick_platform.auth.authenticator import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Overloaded
-from tallystick_platform.exchange import Admitted, Delivered, Event, Exchange, HttpFacts, Line
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.line import Admitted, Line
+from tallystick_platform.exchange.records import Delivered, Event
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.errors import DownloadStalled, FileChanged
 from tallystick_platform.jobs.facts import ExportFacts, download_output
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Archive, Published

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from tallystick_platform.errors import Overloaded, PlatformError, kind_of
-from tallystick_platform.exchange import WorkFailed
+from tallystick_platform.exchange.faults import WorkFailed
 
 
 class UnknownExport(PlatformError, status=404, code="export_not_found", says="there is no such export of yours"):

@@ -23,10 +23,12 @@ from pathlib import Path
 import structlog
 
 from tallystick.ids import Address, RecordId
-from tallystick_platform.auth import Principal
+from tallystick_platform.auth.authenticator import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Draining, StateConflict, UnknownModel
-from tallystick_platform.exchange import Cancelled, Exchange, HttpFacts, ServerStopped
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import Cancelled, ServerStopped
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.offers import Offers, offers
 from tallystick_platform.exporter.spec import Format

@@ -8,7 +8,8 @@ from importlib.metadata import version
 
 from tallystick.ids import RecordId, to_hex
 from tallystick.record import Gpu, Model, Output, Price, Provider, Value
-from tallystick_platform.exchange import Event, HttpFacts
+from tallystick_platform.exchange.records import Event
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.published import Published
 from tallystick_platform.store.jobs import ExportJob, StoredFile
 

@@ -10,7 +10,7 @@ import structlog
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError, RequestTimedOut
-from tallystick_platform.exchange import ServerStopped
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.jobs.attempt import Attempt
 from tallystick_platform.jobs.errors import Interrupted
 from tallystick_platform.jobs.settling import MAX_ATTEMPTS

@@ -22,7 +22,7 @@ from tallystick.errors import ManifestError
 from tallystick.manifest import FileEntry, Manifest
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, clip_text
 from tallystick_platform.errors import kind_of
-from tallystick_platform.exchange import WorkFailed
+from tallystick_platform.exchange.faults import WorkFailed
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.jobs.errors import ExporterFailed
 from tallystick_platform.store.jobs import StoredFile

@@ -13,9 +13,13 @@ import structlog
 
 from tallystick.errors import TallystickError
 from tallystick.ids import RecordId
-from tallystick_platform.auth import Principal
+from tallystick_platform.auth.authenticator import Principal
 from tallystick_platform.errors import AdmissionClosed, CannotFollow
-from tallystick_platform.exchange import AnswerWithheld, Delivered, Exchange, HttpFacts, Recorded
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import AnswerWithheld
+from tallystick_platform.exchange.line import Recorded
+from tallystick_platform.exchange.records import Delivered
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.errors import Unrecordable
 from tallystick_platform.jobs.facts import ExportFacts, no_request
 from tallystick_platform.registry.desk import in_thread

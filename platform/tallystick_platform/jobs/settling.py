@@ -11,8 +11,7 @@ import structlog
 from tallystick.record import State
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import Cancelled, ServerStopped
-from tallystick_platform.exchange.faults import fault_of
+from tallystick_platform.exchange.faults import Cancelled, ServerStopped, fault_of
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import ExportFault
 from tallystick_platform.registry.desk import in_thread

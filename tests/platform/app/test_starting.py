@@ -26,7 +26,7 @@ from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running, _check_promise, started
 from tallystick_platform.errors import SettingsError, StoreLocked
-from tallystick_platform.exchange import ServerStopped
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.settings import Settings
 from tests.support.exchange import HTTP, LOCATION, PRINCIPAL, ask
 

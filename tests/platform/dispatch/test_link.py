@@ -10,8 +10,9 @@ import pytest
 from tallystick.record import State
 from tallystick_platform import errors
 from tallystick_platform.clock import MAX_WAIT_S
-from tallystick_platform.dispatch import Link, WorkerPool
+from tallystick_platform.dispatch.link import Link
 from tallystick_platform.dispatch.place import Place, PlaceConfig
+from tallystick_platform.dispatch.pool import WorkerPool
 from tallystick_platform.protocol import Call, Cancel, Failed, Finished, Hello, Piece, StepReport, Submit
 from tests.support.clocks import FixedClock
 from tests.support.exchange import MODEL, PLACEMENT, Bench

@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import WorkerPool
 from tallystick_platform.dispatch import place as place_module
 from tallystick_platform.dispatch import pool as pool_module
+from tallystick_platform.dispatch.pool import WorkerPool
 from tallystick_platform.protocol import PROTOCOL_VERSION, Hello, Loading, encode
 from tests.support.catalogs import registered
 from tests.support.clocks import FixedClock

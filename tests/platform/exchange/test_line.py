@@ -30,7 +30,7 @@ from tallystick_platform.errors import (
     UnknownModel,
     WorkerDied,
 )
-from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped
+from tallystick_platform.exchange.faults import AnswerWithheld, ClientLeft, ServerStopped
 from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
 from tallystick_platform.protocol import Sampling
 from tallystick_platform.tasks.embedding import EmbeddingCall

@@ -8,7 +8,9 @@ import pytest
 
 from tallystick.record import State
 from tallystick_platform.errors import ModelTooLarge, ParameterOutOfRange, PlatformError, RequestTimedOut
-from tallystick_platform.exchange import ClientLeft, Exchange, Parts, ServerStopped
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import ClientLeft, ServerStopped
+from tallystick_platform.exchange.parts import Parts
 from tests.support.catalogs import registered, rigged
 from tests.support.exchange import MODEL, Bench, Script, ask, said, unavailable
 from tests.support.workers import reader

@@ -16,18 +16,10 @@ from tallystick_platform.errors import (
     RequestTimedOut,
     RequestUnrecordable,
 )
-from tallystick_platform.exchange import (
-    AnswerWithheld,
-    Cancelled,
-    ClientLeft,
-    Delivered,
-    Event,
-    Line,
-    Recorded,
-    ServerStopped,
-    WorkFailed,
-)
 from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import AnswerWithheld, Cancelled, ClientLeft, ServerStopped, WorkFailed
+from tallystick_platform.exchange.line import Line, Recorded
+from tallystick_platform.exchange.records import Delivered, Event
 from tests.support.exchange import HTTP, PRINCIPAL, SENDER, START_US, WRITER, Bench, unavailable
 
 MODEL = Model(

@@ -16,7 +16,10 @@ from tallystick_platform.api.proofs import Proof, admitted_headers, recorded_hea
 from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, encode_json, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded
+from tallystick_platform.exchange.faults import ClientLeft
+from tallystick_platform.exchange.inference import Deliver
+from tallystick_platform.exchange.line import Admitted, Line, Recorded
+from tallystick_platform.exchange.request import Asked
 from tallystick_platform.protocol import Usage
 from tallystick_platform.store.entries import Ticket
 

@@ -13,7 +13,7 @@ from tallystick_platform import tasks
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
 from tallystick_platform.api.wire.openai.texts import EVENTS_TYPE, Count, Spelling, TextAnswer, TextBody
-from tallystick_platform.exchange import Asked
+from tallystick_platform.exchange.request import Asked
 
 MAX_MESSAGES = 4_096
 MAX_PARTS = 1_024
