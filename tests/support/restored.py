@@ -21,7 +21,8 @@ from tallystick_platform.anchor.policy import IDLE_MS
 from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.check import Finding, check_journal
+from tallystick_platform.store.check import check_journal
+from tallystick_platform.store.check.finding import Finding
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.jobs import JobStore

@@ -15,51 +15,32 @@ Two errors matter to a caller: `ChainUnavailable`, nothing was learned and the q
 `ChainRejected`, the node or the contract said no; `ContractReverted` then names the contract's error and its arguments.
 """
 
-from tallystick.chain.artifact import ContractArtifact, load_artifact
-from tallystick.chain.authorship import Author, Mismatch, NotAuthored, TransactionWithheld, signer_of
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.events import (
     BatchAppended,
     BatchCommitted,
     EpochOpened,
-    LedgerEntry,
     LedgerEvent,
     LogCreated,
     LogPosition,
     NumbersVoided,
     WriterRotated,
 )
-from tallystick.chain.faults import (
-    ChainMoved,
-    ContractMissing,
-    EventsWithheld,
-    LogMissing,
-    NodeBehind,
-    OtherChain,
-    OtherCode,
-)
-from tallystick.chain.packing import PackedRecord, PackingError, pack_records, packed_size, unpack_records
-from tallystick.chain.reader import Block, ChainTip, LedgerReader
+from tallystick.chain.faults import ContractMissing, LogMissing
+from tallystick.chain.packing import unpack_records
+from tallystick.chain.reader import Block, LedgerReader
 from tallystick.chain.reverts import ContractReverted
-from tallystick.chain.rpc import HttpTransport, Transport, node_name
-from tallystick.chain.scan import Page
-from tallystick.chain.transaction import contract_address
-from tallystick.chain.views import BatchInfo, LogState, LogTermsOnChain, WriterSpan
-from tallystick.chain.wire import AnswerTooLarge, AnswerTooSlow, MalformedAnswer, RateLimited
+from tallystick.chain.rpc import HttpTransport, Transport
+from tallystick.chain.views import LogState
+from tallystick.chain.wire import MalformedAnswer
 
 __all__ = [
     "HttpTransport",
     "Transport",
-    "node_name",
     "LedgerReader",
     "Block",
-    "ChainTip",
     "LogState",
-    "LogTermsOnChain",
-    "BatchInfo",
-    "WriterSpan",
-    "Page",
     "LedgerEvent",
-    "LedgerEntry",
     "LogPosition",
     "LogCreated",
     "BatchAppended",
@@ -67,29 +48,10 @@ __all__ = [
     "EpochOpened",
     "WriterRotated",
     "NumbersVoided",
-    "PackedRecord",
-    "PackingError",
-    "pack_records",
-    "packed_size",
     "unpack_records",
-    "signer_of",
-    "Author",
-    "Mismatch",
-    "contract_address",
-    "ContractArtifact",
     "load_artifact",
-    "AnswerTooLarge",
-    "AnswerTooSlow",
-    "ChainMoved",
     "ContractMissing",
     "ContractReverted",
-    "EventsWithheld",
     "LogMissing",
     "MalformedAnswer",
-    "NodeBehind",
-    "NotAuthored",
-    "OtherChain",
-    "OtherCode",
-    "RateLimited",
-    "TransactionWithheld",
 ]

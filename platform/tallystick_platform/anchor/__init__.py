@@ -9,13 +9,11 @@
 - `policy`: settings and bounds. `errors`: what can keep a record from the chain.
 """
 
-from tallystick_platform.anchor.anchorer import Anchorer, Pause
+from tallystick_platform.anchor.anchorer import Anchorer
 from tallystick_platform.anchor.bootstrap import Promises, bootstrap, create_log
-from tallystick_platform.anchor.errors import AnchorError, AnchorHalted, BootstrapError
 from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.anchor.policy import AnchorPolicy
 from tallystick_platform.anchor.service import AnchorService
-from tallystick_platform.anchor.status import AnchorStatus
 
 __all__ = [
     "bootstrap",
@@ -25,9 +23,4 @@ __all__ = [
     "Anchorer",
     "AnchorPolicy",
     "AnchorService",
-    "AnchorStatus",
-    "Pause",
-    "AnchorError",
-    "AnchorHalted",
-    "BootstrapError",
 ]

@@ -9,17 +9,9 @@ imports it before a client is made.
 """
 
 from tallystick_platform.ledger_chain.client import LedgerClient, TransactionReceipt, contract_address
-from tallystick_platform.ledger_chain.errors import SignerRefused, SignerUnavailable, TransactionTooLarge
-from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS
+from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES
 from tallystick_platform.ledger_chain.keys import read_key_file
-from tallystick_platform.ledger_chain.signers import (
-    Fees,
-    KeySigner,
-    RemoteSigner,
-    SignedTransaction,
-    Signer,
-    Unsigned,
-)
+from tallystick_platform.ledger_chain.signers import Fees, KeySigner, RemoteSigner, SignedTransaction, Signer, Unsigned
 
 __all__ = [
     "LedgerClient",
@@ -32,10 +24,5 @@ __all__ = [
     "TransactionReceipt",
     "contract_address",
     "read_key_file",
-    "MAX_TRANSACTION_BYTES",
-    "MAX_TRANSACTION_GAS",
     "MAX_CALLDATA_BYTES",
-    "TransactionTooLarge",
-    "SignerUnavailable",
-    "SignerRefused",
 ]

@@ -15,17 +15,16 @@ from tallystick.ids import Epoch, FieldsRoot, Hash32, Head
 from tallystick.keys import WRAP_BYTES, Wallet
 from tallystick_platform.ledger_chain import (
     MAX_CALLDATA_BYTES,
-    MAX_TRANSACTION_BYTES,
     Fees,
     KeySigner,
     LedgerClient,
     SignedTransaction,
-    TransactionTooLarge,
     Unsigned,
     contract_address,
 )
 from tallystick_platform.ledger_chain.client import DEFAULT_FEE_CAP_WEI
-from tallystick_platform.ledger_chain.gas import OVERHEAD_BYTES
+from tallystick_platform.ledger_chain.errors import TransactionTooLarge
+from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_BYTES, OVERHEAD_BYTES
 from tests.support import calldata
 from tests.support.anchoring import LOG, TERMS, sealed_bytes
 from tests.support.chains import DeployedLedger, deployed_ledger, direct_chain
