@@ -77,7 +77,6 @@ class EpochKeyMissing(PlatformError):
 
     def __init__(self, *, epoch: int) -> None:
         super().__init__(f"the key of epoch {epoch} is not held by this server any more")
-        self.epoch = epoch
 
 
 class DraftUnreadable(PlatformError):
@@ -172,7 +171,6 @@ class CannotFollow(PlatformError):
 
     def __init__(self, *, record_id: bytes, reason: str) -> None:
         super().__init__(f"no record can follow {record_id.hex()}: {reason}")
-        self.record_id = record_id
 
 
 # -- authentication
@@ -299,7 +297,6 @@ class WorkerDied(PlatformError, status=503, code="worker_died"):
 
     def __init__(self, *, worker: str, reason: str) -> None:
         super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
-        self.reason = reason
 
 
 class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", param="messages"):
@@ -357,7 +354,6 @@ class TaskNotServed(PlatformError, status=400, code="task_not_served", param="mo
 
     def __init__(self, *, model: str, task: str, tasks: Sequence[str]) -> None:
         super().__init__(f"the model {model!r} does not do {task}; what it does: {', '.join(tasks)}")
-        self.model = model
         self.task = task
         self.tasks = tasks
 

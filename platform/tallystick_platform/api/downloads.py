@@ -20,9 +20,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import Caller
-from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint
+from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint, model_id_of, model_paths
 from tallystick_platform.api.error_table import describe, describe_recorded
-from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.proofs import (
     AdmittedHeaders,
     admitted_headers,

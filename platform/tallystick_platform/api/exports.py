@@ -18,8 +18,7 @@ from tallystick.ids import format_record_id, to_hex
 from tallystick.tasks import exports
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import Caller
-from tallystick_platform.api.endpoint import RECORDED, Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.endpoint import RECORDED, Endpoint, model_id_of, model_paths
 from tallystick_platform.api.proofs import Proof, RecordedHeaders, recorded_headers, recorded_proof
 from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.received import received

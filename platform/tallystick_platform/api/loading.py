@@ -9,8 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.credentials import Caller
-from tallystick_platform.api.endpoint import Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import LoadState, Services
 from tallystick_platform.errors import (

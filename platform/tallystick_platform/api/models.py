@@ -13,8 +13,7 @@ from msgspec import Meta, Struct
 
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import Caller
-from tallystick_platform.api.endpoint import Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import ProviderView, Services
 from tallystick_platform.errors import UnknownModel

@@ -13,11 +13,9 @@ from msgspec import Meta, Struct
 
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import Caller
-from tallystick_platform.api.endpoint import Endpoint
+from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
 from tallystick_platform.api.error_table import ErrorBody, describe
-from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.registry_body import RegisterBody
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.strict_json import converted, read_object
@@ -39,6 +37,11 @@ from tallystick_platform.shapes import Whole
 
 B = TypeVar("B", bound=msgspec.Struct)
 
+MAX_REFERENCE_CHARS = 256
+MAX_LICENCE_CHARS = 128
+
+Licence = Annotated[str, Meta(min_length=1, max_length=MAX_LICENCE_CHARS)]
+
 NOT_FROM_HERE = (
     "Over HTTP a model comes from a hub, as 'hf:owner/name' or 'hf:owner/name@revision', or as an upload to "
     "/v1/models/{id}/uploads. A path on the server's own disk is registered with `tallystick-server model add`."
@@ -58,6 +61,17 @@ PROMOTE = "Offer a version to everybody who may see the model"
 RETIRE = "Withdraw a version: it answers nothing new and stays on disk"
 REMOVE = "Forget a version and give its space back"
 OF_ONE = (UnknownModel, BadReference)
+
+
+class RegisterBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What is to be brought. `source` is `hf:owner/name` or `hf:owner/name@revision`."""
+
+    source: Annotated[
+        str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS, extra_json_schema={"pattern": "^hf:[^/]+/[^/]+$"})
+    ]
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS)] | None = None
+    visibility: Literal["public", "private"] = "private"
+    licence: Licence | None = None
 
 
 class NoSuchRegistration(PlatformError, status=404, code="registration_not_found"):

@@ -39,7 +39,6 @@ class ChainNotStarted(PlatformError):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"the embedded chain did not start: {reason}")
-        self.reason = reason
 
 
 class ChainNotInstalled(PlatformError):

@@ -42,11 +42,6 @@ class LoadedVersion:
     needed_bytes: int
 
     @property
-    def serving(self) -> bool:
-        """Whether its worker is there; otherwise it is being started again."""
-        return self.place.link is not None
-
-    @property
     def requests(self) -> int:
         """Places taken in its worker: a cancelled request counts until the worker has confirmed the end."""
         link = self.place.link

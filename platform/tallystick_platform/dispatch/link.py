@@ -58,8 +58,7 @@ class Claim:
 class Link:
     """One worker that said hello, at a standing place or at one opened for a version. `send` hands one message to it.
 
-    `max_active` requests are computed side by side, `rows` of them in one pass. Units: `used_ns` monotonic nanoseconds, when a
-    place was last taken or freed.
+    `max_active` requests are computed side by side. Units: `used_ns` monotonic nanoseconds, when a place was last taken or freed.
     """
 
     __slots__ = (
@@ -74,7 +73,6 @@ class Link:
         "max_requests",
         "pid",
         "placement",
-        "rows",
         "standing",
         "used_ns",
     )
@@ -94,7 +92,6 @@ class Link:
         self.placement = Placement(model=hello.model, provider=provider, gpu=hello.gpu, worker=worker_id)
         self.max_requests = hello.max_requests
         self.max_active = hello.max_active
-        self.rows = hello.rows
         self.pid = hello.pid
         self.used_ns = clock.monotonic_ns()
         self._send = send
