@@ -147,6 +147,7 @@ def _walk(
         raise click.UsageError(f"{trusted.name} is a log of chain {trusted.chain_id}, not of chain {known.chain_id}")
     given = options["max_age_s"]
     chosen = given if _was_given("max_age_s") else default_max_age_s(reader.chain_id())
+    second = options["second_rpc"]
     settings = VerifyOptions(
         auditor_keys=load_auditor_keys(options["auditor_keys"]),
         messages=messages,
@@ -161,17 +162,13 @@ def _walk(
         vouched=vouch is not None,
         now_s=time.time(),
         max_age_s=chosen,
-        second=_second(reader, options["second_rpc"]),
+        second=None if second is None else open_reader(second, reader.contract, reader.log_id),
     )
     with progress("verifying") as tell:
         verdict = verify_log(reader, settings, tell)
     if trusted is not None and verdict.outcome is Outcome.PROVEN and options["at_block"] is None:
         remember(known.trust_file, verdict)
     return verdict
-
-
-def _second(reader: LedgerReader, second_rpc: str | None) -> LedgerReader | None:
-    return None if second_rpc is None else LedgerReader(open_transport(second_rpc), reader.contract, reader.log_id)
 
 
 def _verify_file(

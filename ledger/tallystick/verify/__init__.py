@@ -17,7 +17,6 @@ Only the last keeps a verdict from reading as proven.
 
 `whole_log.py` puts them in order for a log, `bundle_checks.py` and `bundle_on_chain.py` for a bundle, `signed_checks.py` for the rest;
 `one_record.py` fetches and opens a single record. `vouching.py` says whose log it is; `blocks.py` holds the blocks of a walk;
-`sequences.py` and `memories.py` hold what a walk remembers, within bounds. `promise_checks.py` holds one signed message against a record or
-another message, `claims.py` counts statements of a record that nothing can prove or contradict. `verdict.py` is the result, `tally.py`
-collects it.
+`sequences.py` holds what a walk remembers, within bounds. `promise_checks.py` holds one signed message against a record or another
+message, `claims.py` counts statements of a record that nothing can prove or contradict. `verdict.py` is the result, `tally.py` collects it.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from tallystick import errors
@@ -283,11 +283,8 @@ def _closed(placed: Placed) -> Arrived:
 
 def _arrived(placed: Placed, opened: OpenedRecord) -> Arrived:
     record = opened.record
-    return Arrived(
-        placed.index,
-        placed.leaf,
-        placed.batch_time,
-        placed.header.admission_seq,
+    return replace(
+        _closed(placed),
         opened=True,
         sender=record.sender.address,
         sender_seq=record.sender_seq,
