@@ -29,6 +29,7 @@ from tallystick_platform.keyring import Keyring
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.protocol import ProviderInfo
 from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import GgufFile, LocalFolder, Source, packaged_source, register
 from tallystick_platform.settings import Settings
@@ -167,15 +168,8 @@ class Registrar:
                 source = packaged_source(self._model)
             elif self._model.endswith(".gguf"):
                 source = GgufFile(model=self._model)
-            register(
-                self._registry,
-                source,
-                model=model_id,
-                owner=None,
-                visibility=Visibility.PUBLIC,
-                stage=Stage.PRODUCTION,
-                progress=self._progress,
-            )
+            arrival = Arrival(model=model_id, owner=None, visibility=Visibility.PUBLIC, stage=Stage.PRODUCTION)
+            register(self._registry, source, arrival, self._progress)
             return True
         return False
 

@@ -43,10 +43,10 @@ class Facts:
 
     format: str
     task: str
-    architecture: str | None
-    licence: str | None
-    dtype: str | None
-    parameters: int | None
-    context_length: int | None
+    architecture: str | None = None
+    licence: str | None = None
+    dtype: str | None = None
+    parameters: int | None = None
+    context_length: int | None = None
     size_bytes: int
     warnings: tuple[str, ...] = ()

@@ -55,7 +55,7 @@ def read(path: Path) -> SkopsSummary:
                     _check_array(archive, member, path)
     except UnsafeArchive as error:
         raise FormatError(path=path, reason=f"{error.name}: {error.reason}") from error
-    if not any(isinstance(value, dict) and "__class__" in value for _, _, value in walk(schema)):
+    if not any(isinstance(value, dict) and "__class__" in value for _, value in walk(schema)):
         raise FormatError(path=path, reason="it is no skops file: its schema names no type")
     arrays_bytes = _check_files(schema, sizes, path)
     _check_visits(schema, path)
@@ -117,7 +117,7 @@ def _check_npy(head: bytes, size: int, name: str, path: Path) -> None:
 def _check_files(schema: dict[str, Any], sizes: dict[str, int], path: Path) -> int:
     """Bytes of all arrays that the schema names, counted once for every node that would hold a copy."""
     total = 0
-    for _, _, value in walk(schema):
+    for _, value in walk(schema):
         file = value.get("file") if isinstance(value, dict) and "__loader__" in value else None
         if not isinstance(file, str):
             continue
@@ -133,7 +133,7 @@ def _check_files(schema: dict[str, Any], sizes: dict[str, int], path: Path) -> i
 def _check_visits(schema: dict[str, Any], path: Path) -> None:
     """The library visits a part again wherever the schema refers to it, parts of parts too: that number is bounded."""
     places: dict[int, list[dict[str, Any]]] = {}
-    for _, _, value in walk(schema):
+    for _, value in walk(schema):
         identity = value.get("__id__") if isinstance(value, dict) else None
         if identity is not None and type(identity) is not int:
             raise FormatError(path=path, reason="a part of its schema is named by no number")

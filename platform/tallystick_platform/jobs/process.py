@@ -39,8 +39,6 @@ CODES: Mapping[str, str] = {
     "UnsafeModel": "export_refused",
     "FormatError": "export_refused",
     "ParityFailed": "parity_failed",
-    "ExportFailed": "export_failed",
-    "ExportCancelled": "export_failed",  # nobody here asked for it
 }
 """Kinds of the exporter's own errors, as records and jobs name them; any other is `export_failed`."""
 

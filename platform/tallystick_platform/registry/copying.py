@@ -115,12 +115,8 @@ def _details(name: str, path: Path, links_within: Path | None) -> Found:
 
 def _copied(source: Path, target: Path) -> Iterator[int]:
     read = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with os.fdopen(read, "rb"):
         write = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
+        with os.fdopen(write, "wb"):
             while count := os.sendfile(write, read, None, CHUNK_BYTES):
                 yield count
-        finally:
-            os.close(write)
-    finally:
-        os.close(read)

@@ -11,7 +11,9 @@ import structlog
 
 from tallystick.ids import Address
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.registry.conversion import Progress
 from tallystick_platform.registry.entries import ModelVersion, Stage, VersionFiles, Visibility
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registrations import Registration, Registrations
 from tallystick_platform.registry.registry import Registry
@@ -104,18 +106,10 @@ class ModelDesk:
         owner = self.viewer(address)
         model = parse_model_id(name or source.name)
         await asyncio.to_thread(self._registry.check_name, model, owner)
+        arrival = Arrival(model=model, owner=owner, visibility=visibility, licence=licence, stage=stage)
 
-        def bring(progress: Callable[[str, float], None]) -> ModelVersion:
-            version = register(
-                self._registry,
-                source,
-                model=model,
-                owner=owner,
-                visibility=visibility,
-                licence=licence,
-                stage=stage,
-                progress=progress,
-            )
+        def bring(progress: Progress) -> ModelVersion:
+            version = register(self._registry, source, arrival, progress)
             self._changed()
             return version
 
@@ -125,12 +119,9 @@ class ModelDesk:
         """Raises: what `Uploads.open` does."""
         return await in_thread(self._uploads.open, model, announced, owner=address, token_id=token_id)
 
-    async def upload(self, model: str, upload_id: str, address: Address) -> Upload:
+    async def upload(self, model: str, upload_id: str, address: Address, *, with_missing: bool = True) -> Upload:
         """Raises: UploadUnknown"""
-        return await asyncio.to_thread(self._uploads.find, upload_id, address, model=model)
-
-    async def _check_upload(self, model: str, upload_id: str, address: Address) -> None:
-        await asyncio.to_thread(self._uploads.find, upload_id, address, model=model, with_missing=False)
+        return await asyncio.to_thread(self._uploads.find, upload_id, address, model=model, with_missing=with_missing)
 
     async def uploads(self, model: str, address: Address) -> Sequence[Upload]:
         """The caller's uploads to a model, oldest first."""
@@ -140,18 +131,18 @@ class ModelDesk:
     @asynccontextmanager
     async def part(self, model: str, upload_id: str, address: Address, name: str, number: int) -> AsyncIterator[Part]:
         """Room for one part; see `Uploads.part`. Write to it with `in_thread`. Raises: UploadUnknown, UploadRefused, DiskFull"""
-        await self._check_upload(model, upload_id, address)
+        await self.upload(model, upload_id, address, with_missing=False)
         with ExitStack() as room:
             yield await in_thread(room.enter_context, self._uploads.part(upload_id, address, name, number))
 
     async def complete_upload(self, model: str, upload_id: str, address: Address) -> ModelVersion:
         """Raises: what `Uploads.complete` does."""
-        await self._check_upload(model, upload_id, address)
+        await self.upload(model, upload_id, address, with_missing=False)
         return await self._change(self._uploads.complete, upload_id, address)
 
     async def give_up_upload(self, model: str, upload_id: str, address: Address) -> None:
         """Raises: UploadUnknown, UploadRefused"""
-        await self._check_upload(model, upload_id, address)
+        await self.upload(model, upload_id, address, with_missing=False)
         await in_thread(self._uploads.give_up, upload_id, address)
 
     async def sweep_forever(self) -> None:

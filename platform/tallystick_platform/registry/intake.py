@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -54,7 +54,7 @@ class Arrival:
     model: str
     owner: Address | None
     visibility: Visibility
-    source: Mapping[str, object]
+    source: Mapping[str, object] = field(default_factory=dict)
     licence: str | None = None
     price: Price | None = None
     stage: Stage = Stage.STAGING

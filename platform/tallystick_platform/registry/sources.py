@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, PACKAGED
 from tallystick_platform.formats.report import Facts
 from tallystick_platform.registry.conversion import Progress, converted, packaged_file
 from tallystick_platform.registry.copying import Found, copy_files, files_below, full_disk, link_files
-from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
 from tallystick_platform.registry.intake import BASE_FILE, WIDENED, Arrival
@@ -218,16 +218,7 @@ class Upstream:
             }
         )
         (staged.folder / UPSTREAM_FILE).write_bytes(text)
-        facts = Facts(
-            format=UPSTREAM_FORMAT,
-            task=self.task,
-            architecture=None,
-            licence=None,
-            dtype=None,
-            parameters=None,
-            context_length=None,
-            size_bytes=len(text),
-        )
+        facts = Facts(format=UPSTREAM_FORMAT, task=self.task, size_bytes=len(text))
         return Brought(source=json.loads(text), facts=facts)
 
 
@@ -240,39 +231,17 @@ def mark_base(registry: Registry, staged: Staged, base: str, viewer: Address | N
     return found.reference
 
 
-def register(
-    registry: Registry,
-    source: Source,
-    *,
-    model: str | None,
-    owner: Address | None,
-    visibility: Visibility,
-    licence: str | None = None,
-    price: Price | None = None,
-    stage: Stage = Stage.STAGING,
-    pin: bool = False,
-    progress: Progress = silent,
-) -> ModelVersion:
-    """Bring a model and make it a version: the whole way, or nothing.
+def register(registry: Registry, source: Source, arrival: Arrival, progress: Progress = silent) -> ModelVersion:
+    """Bring a model and make it a version: the whole way, or nothing. What its source knows of it counts where `arrival` is silent.
 
     Raises: what `Source.bring` and `Registry.add` raise
     """
-    name = parse_model_id(model or source.name)
+    parse_model_id(arrival.model)
     with registry.folders.stage() as staged:
-        brought = source.bring(staged, registry, owner, progress)
+        brought = source.bring(staged, registry, arrival.owner, progress)
+        licence = arrival.licence or brought.licence
+        arrival = replace(arrival, source=brought.source, licence=licence, base=brought.base, facts=brought.facts)
         with full_disk(registry.folders, 0):
-            arrival = Arrival(
-                model=name,
-                owner=owner,
-                visibility=visibility,
-                source=brought.source,
-                licence=licence or brought.licence,
-                price=price,
-                stage=stage,
-                pin=pin,
-                base=brought.base,
-                facts=brought.facts,
-            )
             return registry.add(staged, arrival, progress)
 
 

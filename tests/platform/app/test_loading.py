@@ -15,6 +15,7 @@ from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import started
 from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.sources import Adapter, LocalFolder, register
 from tallystick_platform.settings import Settings
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
@@ -44,7 +45,8 @@ async def serving(home: Path, **changes: object):
 
 
 def add(running, source, model: str, *, stage: Stage = Stage.PRODUCTION, owner=None):
-    return register(running.registry, source, model=model, owner=owner, visibility=Visibility.PUBLIC, stage=stage)
+    arrival = Arrival(model=model, owner=owner, visibility=Visibility.PUBLIC, stage=stage)
+    return register(running.registry, source, arrival)
 
 
 async def recorded(running, client, answer: httpx.Response):
@@ -128,7 +130,7 @@ async def test_an_owner_and_the_operator_load_and_unload_and_nobody_else(tmp_pat
         refused = await client.delete("/v1/models/me/mine")
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_in_use")
         secret = LocalFolder(path=write_tiny_model(tmp_path / "c", seed=3))
-        register(running.registry, secret, model="hidden", owner=None, visibility=Visibility.PRIVATE)
+        register(running.registry, secret, Arrival(model="hidden", owner=None, visibility=Visibility.PRIVATE))
         for action in ("load", "unload"):
             known = await client.post(f"/v1/models/theirs/{action}")
             assert (known.status_code, known.json()["error"]["code"]) == (403, "not_the_owner")

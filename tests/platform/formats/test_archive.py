@@ -28,13 +28,19 @@ def target(tmp_path):
     assert {entry.name for entry in tmp_path.iterdir()} <= {"beside", "target", "a.tar", "a.zip"}
 
 
+def files_in(folder) -> tuple[str, ...]:
+    """The files that lie in a folder, by name."""
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+
 @pytest.fixture
 def untar(tmp_path, target):
     """Unpacks bytes as a tar file."""
 
     def unpack(data: bytes, **limits):
         (tmp_path / "a.tar").write_bytes(data)
-        return extract_tar(tmp_path / "a.tar", target, **limits)
+        extract_tar(tmp_path / "a.tar", target, **limits)
+        return files_in(target)
 
     return unpack
 
@@ -45,7 +51,8 @@ def unzip(tmp_path, target):
 
     def unpack(data: bytes, **limits):
         (tmp_path / "a.zip").write_bytes(data)
-        return extract_zip(tmp_path / "a.zip", target, **limits)
+        extract_zip(tmp_path / "a.zip", target, **limits)
+        return files_in(target)
 
     return unpack
 
