@@ -27,7 +27,6 @@ class ModelTaken(PlatformError, status=409, code="model_taken", param="model"):
 
     def __init__(self, *, model: str) -> None:
         super().__init__(f"the name {model!r} belongs to somebody else; choose another")
-        self.model = model
 
 
 class TaskDiffers(PlatformError, status=409, code="task_differs"):
