@@ -89,8 +89,8 @@ class _BundleVerification:
             tally.held[Step.AUTHORSHIP] += 1
         else:
             tally.block(Step.AUTHORSHIP, gap, 0)
-            tally.writer_is = Party.MAKER
-        self._check_structure(leaf, gap is None)
+            tally.writer_is = Party.MAKER  # who is accused below wherever the writer is named
+        self._check_structure(leaf)
         self._check_receipt(leaf, on_chain)
         if on_chain is None:
             for step in (Step.CONTRACT_CODE, Step.COMPLETENESS):
@@ -135,42 +135,41 @@ class _BundleVerification:
             self._tally.fail(errors.ReceiptsError("attestation", "a signature", error.reason, Party.MAKER))
             return None
 
-    def _check_structure(self, leaf: Leaf, vouched: bool) -> None:
+    def _check_structure(self, leaf: Leaf) -> None:
         evidence, tally = self._evidence, self._tally
-        accused = Party.WRITER if vouched else Party.MAKER
         try:
             self._header = sealed_header(evidence.sealed)
         except errors.OpenError as error:
             # 3 leaves
-            tally.fail(errors.LeavesError(self._where, "a sealed record", error.reason, accused))
+            tally.fail(errors.LeavesError(self._where, "a sealed record", error.reason, Party.WRITER))
         else:
             tally.held[Step.LEAVES] += 1
         if evidence.anchor is None:
             for step in (Step.INDEX_CONTINUITY, Step.ROOTS, Step.HEADS):
                 tally.skip(step, UNANCHORED)
             return
-        tally.hold(Step.INDEX_CONTINUITY, self._check_place, evidence.anchor, accused)
-        tally.hold(Step.ROOTS, self._check_root, evidence.anchor, leaf, accused)
-        tally.hold(Step.HEADS, self._check_head, evidence.anchor, accused)
+        tally.hold(Step.INDEX_CONTINUITY, self._check_place, evidence.anchor)
+        tally.hold(Step.ROOTS, self._check_root, evidence.anchor, leaf)
+        tally.hold(Step.HEADS, self._check_head, evidence.anchor)
 
-    def _check_place(self, anchor: Anchor, accused: Party) -> None:
+    def _check_place(self, anchor: Anchor) -> None:
         # 2 index-continuity
         index = self._evidence.index
         if not anchor.first_index <= index < anchor.first_index + anchor.count:
             expected = f"a batch of {anchor.count} records from {anchor.first_index} that holds this one"
-            raise errors.IndexContinuityError(self._where, expected, f"index {index}", accused)
+            raise errors.IndexContinuityError(self._where, expected, f"index {index}", Party.WRITER)
 
-    def _check_root(self, anchor: Anchor, leaf: Leaf, accused: Party) -> None:
+    def _check_root(self, anchor: Anchor, leaf: Leaf) -> None:
         # 4 roots
         where, expected = f"batch {anchor.batch}, {self._where}", to_hex(anchor.root)
         try:
             root = root_from_path(leaf, self._evidence.index - anchor.first_index, anchor.count, anchor.path)
         except errors.MerkleError as error:
-            raise errors.RootsError(where, expected, error.reason, accused) from error
+            raise errors.RootsError(where, expected, error.reason, Party.WRITER) from error
         if root != anchor.root:
-            raise errors.RootsError(where, expected, to_hex(root), accused)
+            raise errors.RootsError(where, expected, to_hex(root), Party.WRITER)
 
-    def _check_head(self, anchor: Anchor, accused: Party) -> None:
+    def _check_head(self, anchor: Anchor) -> None:
         # 5 heads
         where, expected = f"batch {anchor.batch}", to_hex(anchor.head)
         kind = EntryKind.COMMIT if self._evidence.terms.mode == MODE_COMMIT else EntryKind.BATCH
@@ -178,9 +177,9 @@ class _BundleVerification:
             body = batch_body(self._evidence.epoch, anchor.first_index, anchor.count, anchor.root)
             head = next_head(anchor.previous_head, kind, anchor.entry, body)
         except HeadError as error:
-            raise errors.HeadsError(where, expected, str(error), accused) from error
+            raise errors.HeadsError(where, expected, str(error), Party.WRITER) from error
         if head != anchor.head:
-            raise errors.HeadsError(where, expected, to_hex(head), accused)
+            raise errors.HeadsError(where, expected, to_hex(head), Party.WRITER)
 
     def _check_receipt(self, leaf: Leaf, on_chain: BundleOnChain | None) -> None:
         # 8 receipts: the receipt in the bundle is about this record, and keeps to the log's promise

@@ -99,30 +99,29 @@ class BundleOnChain:
 
     def _compare(self, found: SealedOnChain, leaf: Leaf, anchor: Anchor | None) -> None:
         tally, receipt = self._tally, self._evidence.receipt
-        accused = tally.writer_is
         if found.leaf is not None:
-            tally.hold(Step.LEAVES, self._check_leaf, found, leaf, accused)
+            tally.hold(Step.LEAVES, self._check_leaf, found, leaf)
         if anchor is not None:
-            tally.hold(Step.INDEX_CONTINUITY, self._check_place, found, anchor, accused)
-            tally.hold(Step.ROOTS, self._check_root, found, anchor, accused)
-            tally.hold(Step.HEADS, self._check_head, found, anchor, accused)
+            tally.hold(Step.INDEX_CONTINUITY, self._check_place, found, anchor)
+            tally.hold(Step.ROOTS, self._check_root, found, anchor)
+            tally.hold(Step.HEADS, self._check_head, found, anchor)
             # 15 times: the block's time is the one that the bundle says
             if found.batch_time != anchor.block_time:
                 expected = f"{found.batch_time}, as the contract keeps"
                 found_time = str(anchor.block_time)
-                tally.fail(TimesError(f"batch {anchor.batch}", expected, found_time, accused, timed=True))
+                tally.fail(TimesError(f"batch {anchor.batch}", expected, found_time, Party.WRITER, timed=True))
         if receipt is not None:
             # 8 receipts
             where = f"receipt for {self._where}"
             tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, found.batch_time)
 
-    def _check_leaf(self, found: SealedOnChain, leaf: Leaf, accused: Party) -> None:
+    def _check_leaf(self, found: SealedOnChain, leaf: Leaf) -> None:
         # 3 leaves
         if found.leaf is not None and found.leaf != leaf:
             expected = f"the leaf {to_hex(found.leaf)} on the chain"
-            raise LeavesError(self._where, expected, f"the bundle's leaf {to_hex(leaf)}", accused)
+            raise LeavesError(self._where, expected, f"the bundle's leaf {to_hex(leaf)}", Party.WRITER)
 
-    def _check_place(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+    def _check_place(self, found: SealedOnChain, anchor: Anchor) -> None:
         # 2 index-continuity
         event = found.event
         kept = (event.entry, event.batch, event.first_index, event.count, event.epoch)
@@ -131,25 +130,27 @@ class BundleOnChain:
             names = ("entry", "batch", "first_index", "count", "epoch")
             expected = ", ".join(f"{name} {value}" for name, value in zip(names, kept, strict=True))
             shown = ", ".join(f"{name} {value}" for name, value in zip(names, said, strict=True))
-            raise IndexContinuityError(self._where, f"{expected}, as on the chain", shown, accused)
+            raise IndexContinuityError(self._where, f"{expected}, as on the chain", shown, Party.WRITER)
 
-    def _check_root(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+    def _check_root(self, found: SealedOnChain, anchor: Anchor) -> None:
         # 4 roots
         if found.event.root != anchor.root:
             expected = f"{to_hex(found.event.root)}, as the contract keeps"
-            raise RootsError(f"batch {anchor.batch}", expected, to_hex(anchor.root), accused)
+            raise RootsError(f"batch {anchor.batch}", expected, to_hex(anchor.root), Party.WRITER)
 
-    def _check_head(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+    def _check_head(self, found: SealedOnChain, anchor: Anchor) -> None:
         # 5 heads, and where the batch stands
         event, where = found.event, f"batch {anchor.batch}"
         if (event.head, found.previous_head) != (anchor.head, anchor.previous_head):
             expected = f"{to_hex(event.head)} after {to_hex(found.previous_head)}, as on the chain"
-            raise HeadsError(where, expected, f"{to_hex(anchor.head)} after {to_hex(anchor.previous_head)}", accused)
+            raise HeadsError(
+                where, expected, f"{to_hex(anchor.head)} after {to_hex(anchor.previous_head)}", Party.WRITER
+            )
         position = event.position
         kept = (position.block_number, position.block_hash, position.tx_hash)
         if kept != (anchor.block_number, anchor.block_hash, anchor.tx_hash):
             expected = f"transaction {to_hex(position.tx_hash)} in block {position.block_number}, as on the chain"
-            raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in block {anchor.block_number}", accused)
+            raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in block {anchor.block_number}", Party.WRITER)
 
     def _check_absent(self, anchor: Anchor | None) -> None:
         """The log has no such record yet: see whether it should have."""
