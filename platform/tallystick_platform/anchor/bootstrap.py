@@ -244,7 +244,9 @@ class _Setup:
     def deploy(self, contract: Address) -> None:
         """Step 2."""
         transaction = self._client.build_deploy(self._client.nonce())
-        self._send_until(transaction, lambda: self.is_deployed(contract), "the contract's deployment")
+        send_until(
+            self._client, transaction, lambda: self.is_deployed(contract), "the contract's deployment", self._sleep
+        )
 
     def create_log(self, location: LedgerLocation) -> None:
         """Step 3, unless the log is there."""
@@ -252,10 +254,7 @@ class _Setup:
         if _has_log(reader):
             return
         transaction = self._client.build_create_log(self._client.nonce(), location.contract, location.terms)
-        self._send_until(transaction, lambda: _has_log(reader), "the log's creation")
-
-    def _send_until(self, transaction: SignedTransaction, is_done: Callable[[], bool], what: str) -> None:
-        send_until(self._client, transaction, is_done, what, self._sleep)
+        send_until(self._client, transaction, lambda: _has_log(reader), "the log's creation", self._sleep)
 
 
 def send_until(

@@ -150,7 +150,7 @@ class Courier:
         return True
 
     def _opening_fees(self) -> Fees:
-        return _capped(self._sender.fees(), self._policy.max_fee_per_gas_wei)
+        return self._sender.fees().capped(self._policy.max_fee_per_gas_wei)
 
     def _is_overdue(self, attempts: _Attempts) -> bool:
         since = attempts.waits_since_ms
@@ -248,10 +248,3 @@ def describe(row: Row) -> str:
     if isinstance(row, Epoch):
         return f"the opening of epoch {row.number}"
     return f"the void numbers {row.first} to {row.last}"
-
-
-def _capped(fees: Fees, cap_wei: int) -> Fees:
-    return Fees(
-        max_fee_per_gas=min(fees.max_fee_per_gas, cap_wei),
-        max_priority_fee_per_gas=min(fees.max_priority_fee_per_gas, cap_wei),
-    )

@@ -22,6 +22,7 @@ from tallystick.keys import WRAP_BYTES, EpochKey
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, LandingNotFound
+from tallystick_platform.anchor.landing import mined_in
 from tallystick_platform.ledger_chain import LedgerClient
 from tallystick_platform.store.adoption import AdoptionStore, ForeignRecord, ForeignRotation, Span
 from tallystick_platform.store.rows import Batch, Epoch, Mined, Rotation, Row, Tip, Void
@@ -209,14 +210,8 @@ class ForeignEntries:
             raise HeadMismatch(entries=entry + 1, expected=ours, found=theirs)
 
     def _mined(self, event: BatchAppended | EpochOpened | NumbersVoided) -> Mined:
-        place, what = event.position, f"entry {event.entry}"
+        place = event.position
         receipt, block = self._sender.receipt(place.tx_hash), self._reader.block(place.block_number)
         if receipt is None or block.hash != place.block_hash:
-            raise LandingNotFound(what=what)
-        return Mined(
-            tx_hash=place.tx_hash,
-            block_number=block.number,
-            block_hash=block.hash,
-            block_time=block.timestamp,
-            gas_used=receipt.gas_used,
-        )
+            raise LandingNotFound(what=f"entry {event.entry}")
+        return mined_in(block, receipt)

@@ -35,6 +35,13 @@ class Fees:
             max_priority_fee_per_gas=self.max_priority_fee_per_gas * 9 // 8 + 1,
         )
 
+    def capped(self, cap_wei: int) -> Fees:
+        """The same offer where it is below `cap_wei`."""
+        return Fees(
+            max_fee_per_gas=min(self.max_fee_per_gas, cap_wei),
+            max_priority_fee_per_gas=min(self.max_priority_fee_per_gas, cap_wei),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsigned:

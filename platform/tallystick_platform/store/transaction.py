@@ -32,22 +32,6 @@ _DELETE_DRAFT = "DELETE FROM draft WHERE admission_seq = ?"
 class Transaction:
     """Rows in the making. Nothing is written before `write`, and nothing stands before the connection's commit."""
 
-    __slots__ = (
-        "_admissions",
-        "_blobs",
-        "_drafts",
-        "_followed",
-        "_macs",
-        "_marks",
-        "_monotonic_ns",
-        "_now_us",
-        "_promise_s",
-        "_records",
-        "_sealer",
-        "admitted",
-        "done",
-    )
-
     def __init__(
         self, sealer: Sealer, macs: RowMacs, *, now_us: int, promise_s: int, monotonic_ns: Callable[[], int]
     ) -> None:
