@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
@@ -210,24 +211,19 @@ def described(part: Part, etag: str) -> list[Header]:
     return headers
 
 
+@dataclass(eq=False)
 class DownloadReply(WatchedReply):
     """One delivery, from its admission to its record."""
 
-    def __init__(
-        self,
-        downloads: Downloads,
-        principal: Principal,
-        part: Part,
-        http: HttpFacts,
-        status: int,
-        headers: list[Header],
-    ) -> None:
-        self._downloads = downloads
-        self._principal = principal
-        self._part = part
-        self._status = status
-        self._headers = headers
-        self._line = downloads.line(principal, part, http, self._start, self._chunk)
+    downloads: Downloads
+    principal: Principal
+    part: Part
+    http: HttpFacts
+    status: int
+    headers: list[Header]
+
+    def __post_init__(self) -> None:
+        self._line = self.downloads.line(self.principal, self.part, self.http, self._start, self._chunk)
         self._started = False
         self._abort: Callable[[], None] | None = None
 
@@ -243,7 +239,7 @@ class DownloadReply(WatchedReply):
         tallystick: bytes | None = None
         failure: BaseException | None
         try:
-            with self._downloads.place(self._principal.address):
+            with self.downloads.place(self.principal.address):
                 recorded = await self._line.run()
             failure = recorded.failure
             if failure is not None and not self._started:
@@ -262,9 +258,9 @@ class DownloadReply(WatchedReply):
             self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
 
     async def _start(self, admitted: Admitted) -> None:
-        headers = [*self._headers, *admitted_headers(admitted.ticket)]
+        headers = [*self.headers, *admitted_headers(admitted.ticket)]
         self._started = True
-        await send_start(self._send, self._status, kind_of(self._part), headers, length=self._part.length)
+        await send_start(self._send, self.status, kind_of(self.part), headers, length=self.part.length)
 
     async def _chunk(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 
 from tallystick.ids import Address
 from tallystick_platform.api.services import LoadState
@@ -51,34 +52,34 @@ def start_models(
     return desk
 
 
+@dataclass(frozen=True, slots=True)
 class LoadingDesk:
     """Implements `api.services.Loading`, for a model's owner and the operator."""
 
-    def __init__(self, dispatcher: Dispatcher, registry: Registry, operator: Address) -> None:
-        self._dispatcher = dispatcher
-        self._registry = registry
-        self._operator = operator
+    dispatcher: Dispatcher
+    registry: Registry
+    operator: Address
 
     async def load(self, reference: str, address: Address) -> LoadState:
         """Load a version. Raises: UnknownModel, NotTheOwner, and whatever keeps it from being loaded."""
-        version = await asyncio.to_thread(self._registry.owned, reference, self._viewer(address))
+        version = await asyncio.to_thread(self.registry.owned, reference, self._viewer(address))
         if version.stage is Stage.RETIRED:
             raise UnknownModel(model=reference)
-        await self._dispatcher.load(version.reference, address)
+        await self.dispatcher.load(version.reference, address)
         return self._state(version)
 
     async def unload(self, reference: str, address: Address) -> LoadState:
         """Unload a version. Raises: UnknownModel, NotTheOwner, ModelPinned, ModelBusy."""
-        version = await asyncio.to_thread(self._registry.owned, reference, self._viewer(address))
-        await self._dispatcher.unload(version.reference, None)
+        version = await asyncio.to_thread(self.registry.owned, reference, self._viewer(address))
+        await self.dispatcher.unload(version.reference, None)
         return self._state(version)
 
     def _viewer(self, address: Address) -> Address | None:
-        return None if address == self._operator else address
+        return None if address == self.operator else address
 
     def _state(self, version: ModelVersion) -> LoadState:
-        beside = [one for one in self._dispatcher.loaded() if one.servable.reference == version.reference]
-        stands = not beside and self._dispatcher.serves(version.model.id, version.digest)
+        beside = [one for one in self.dispatcher.loaded() if one.servable.reference == version.reference]
+        stands = not beside and self.dispatcher.serves(version.model.id, version.digest)
         return LoadState(
             id=version.model.id,
             version=version.version,

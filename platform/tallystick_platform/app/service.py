@@ -143,7 +143,7 @@ def _desk(running: Running, transport: HttpTransport) -> LedgerDesk:
         reader=LedgerReader(transport, running.location.contract, running.location.log_id),
         location=running.location,
         wallet=running.keys.operator,
-        batches=running.batches,
+        stored=running.batches,
         anchoring=running.anchoring,
         epoch_keys=EpochKeyFiles(running.settings.paths.epoch_keys_dir, running.location.log_id),
         journal_size=lambda: running.journal.counts().size,

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -113,6 +114,7 @@ class WorkersCollector(Collector):
             yield family(f"tallystick_{name}", text, value=value)
 
 
+@dataclass(eq=False)
 class Registrar:
     """Registers what the standing workers serve, once one of them has said what that is.
 
@@ -120,13 +122,12 @@ class Registrar:
     What cannot be registered is served all the same: it is the operator's own choice.
     """
 
-    def __init__(self, model: str, registry: Registry, catalog: RegistryCatalog, show: Show = unseen) -> None:
-        self._model = model
-        self._registry = registry
-        self._catalog = catalog
-        self._show = show
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = threading.Event()
+    model: str
+    registry: Registry
+    catalog: RegistryCatalog
+    show: Show = unseen
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def hear(self, link: Link) -> None:
         """A worker serves."""
@@ -153,30 +154,30 @@ class Registrar:
         reference = f"{model.id}@{model.version}"
         try:
             if await asyncio.to_thread(self._add, model.id, reference, Path(link.folder or "")):
-                self._show("registration", "registered", 1.0)
-                self._catalog.forget()
+                self.show("registration", "registered", 1.0)
+                self.catalog.forget()
                 _log.info("model.registered", model=reference)
         except (PlatformError, OSError) as error:
             _log.warning("model.not_registered", model=reference, reason=str(error))
 
     def _add(self, model_id: str, reference: str, folder: Path) -> bool:
         try:
-            self._registry.find(reference, None)
+            self.registry.find(reference, None)
         except UnknownModel:
             source: Source = LocalFolder(path=folder)
-            if self._model in PACKAGED:
-                source = packaged_source(self._model)
-            elif self._model.endswith(".gguf"):
-                source = GgufFile(model=self._model)
+            if self.model in PACKAGED:
+                source = packaged_source(self.model)
+            elif self.model.endswith(".gguf"):
+                source = GgufFile(model=self.model)
             arrival = Arrival(model=model_id, owner=None, visibility=Visibility.PUBLIC, stage=Stage.PRODUCTION)
-            register(self._registry, source, arrival, self._progress)
+            register(self.registry, source, arrival, self._progress)
             return True
         return False
 
     def _progress(self, stage: str, fraction: float) -> None:
         if self._stopping.is_set():
             raise Stopped
-        self._show("registration", stage, fraction)
+        self.show("registration", stage, fraction)
 
 
 class Stopped(PlatformError):

@@ -39,7 +39,9 @@ class Exchange:
 
     def line(self, *, principal: Principal, http: HttpFacts, work: Work, timeout_s: float) -> Line:
         """The line of any other work."""
-        return Line(self._parts, self._under_way, principal=principal, http=http, work=work, timeout_s=timeout_s)
+        return Line(
+            parts=self._parts, under_way=self._under_way, principal=principal, http=http, work=work, timeout_s=timeout_s
+        )
 
     async def accept(
         self,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from tallystick.record import Record
@@ -71,40 +71,19 @@ class Work(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Line:
     """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
 
-    __slots__ = (
-        "_breakable",
-        "_http",
-        "_parts",
-        "_principal",
-        "_settled",
-        "_stopped",
-        "_timeout_s",
-        "_under_way",
-        "_work",
-    )
-
-    def __init__(
-        self,
-        parts: Parts,
-        under_way: set[Line],
-        *,
-        principal: Principal,
-        http: HttpFacts,
-        work: Work,
-        timeout_s: float,
-    ) -> None:
-        self._parts = parts
-        self._under_way = under_way
-        self._principal = principal
-        self._http = http
-        self._work = work
-        self._timeout_s = timeout_s
-        self._stopped: PlatformError | None = None
-        self._settled = False
-        self._breakable: asyncio.Task[object] | None = None  # set while a wait may be broken off
+    parts: Parts
+    under_way: set[Line] = field(repr=False)
+    principal: Principal
+    http: HttpFacts
+    work: Work
+    timeout_s: float
+    _stopped: PlatformError | None = field(default=None, init=False)
+    _settled: bool = field(default=False, init=False)
+    _breakable: asyncio.Task[object] | None = field(default=None, init=False)  # set while a wait may be broken off
 
     def stop(self, reason: PlatformError) -> None:
         """End the request early with this failure, if its outcome is not settled yet. The first reason counts."""
@@ -119,44 +98,44 @@ class Line:
         Raises: what the work's `prepare` raises; Overloaded, Draining, AdmissionClosed, RequestUnrecordable, JournalUnavailable: then
         nothing was admitted. AnswerWithheld: then nothing more of the answer may be released.
         """
-        with self._parts.gate.enter(self._principal.token_id):
-            timed_out = RequestTimedOut(timeout_s=self._timeout_s)
-            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, timed_out)
-            self._under_way.add(self)
+        with self.parts.gate.enter(self.principal.token_id):
+            timed_out = RequestTimedOut(timeout_s=self.timeout_s)
+            timer = asyncio.get_running_loop().call_later(self.timeout_s, self.stop, timed_out)
+            self.under_way.add(self)
             try:
-                event = await self._until_stopped(self._work.prepare())
+                event = await self._until_stopped(self.work.prepare())
                 admitted = await self._admit(event)
                 failure = await self._carry_out(admitted)
                 return await self._commit(admitted, failure)
             finally:
-                self._work.close()
-                self._under_way.discard(self)
+                self.work.close()
+                self.under_way.discard(self)
                 timer.cancel()
 
     async def _admit(self, event: Event) -> Admitted:
-        parts = self._parts
+        parts = self.parts
         began_ns = parts.clock.monotonic_ns()
-        draft = would_be(parts, self._principal, self._http, event)
-        ticket = await parts.journal.admit(draft, token_id=self._principal.token_id)
+        draft = would_be(parts, self.principal, self.http, event)
+        ticket = await parts.journal.admit(draft, token_id=self.principal.token_id)
         return Admitted(ticket=ticket, admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000)
 
     async def _carry_out(self, admitted: Admitted) -> BaseException | None:
         """Have the work done; says why it failed, None if it did not."""
         try:
-            await self._until_stopped(self._work.carry_out(admitted))
+            await self._until_stopped(self.work.carry_out(admitted))
         except PlatformError as error:
             return error
         except Exception as error:  # noqa: BLE001  (an admitted request needs its record, whatever broke)
-            self._parts.log_defect(error, admitted.ticket.record.id)
+            self.parts.log_defect(error, admitted.ticket.record.id)
             return error
         finally:
             self._settled = True
         return None
 
     async def _commit(self, admitted: Admitted, failure: BaseException | None) -> Recorded:
-        parts = self._parts
+        parts = self.parts
         began_ns = parts.clock.monotonic_ns()
-        done = self._work.delivered(failure)
+        done = self.work.delivered(failure)
         record = terminal(admitted.ticket.record, failure, done, parts.clock.now_us())
         entry = await committed(parts, record, admitted.ticket)
         return Recorded(

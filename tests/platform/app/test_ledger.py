@@ -74,7 +74,7 @@ class Desk:
             reader=cast(Any, self.chain),
             location=LOCATION,
             wallet=WRITER,
-            batches=cast(Any, self.batches),
+            stored=cast(Any, self.batches),
             anchoring=stand_ins,
             epoch_keys=cast(Any, None),
             journal_size=lambda: self.journal_size,
