@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -13,20 +14,20 @@ from typing import Final, NamedTuple
 
 import click
 
-from tallystick.chain import EpochOpened, LedgerReader, load_artifact
-from tallystick.chain.events import EPOCH_OPENED
+from tallystick.chain.artifact import load_artifact
+from tallystick.chain.events import EPOCH_OPENED, EpochOpened
+from tallystick.chain.reader import LedgerReader
 from tallystick.cli.model_folder import NO_WORKER, REPLAY_GROUP
 from tallystick.cli.options import (
     AUDITOR_KEY_ENV,
     CONTRACT_ENV,
     LOG_ENV,
     RPC_ENV,
-    auditor_key_option,
+    LogOptions,
     json_option,
     load_auditor_keys,
-    node_options,
+    log_options,
     open_transport,
-    trust_options,
     trust_path,
 )
 from tallystick.cli.output import put_json
@@ -74,30 +75,22 @@ class Finding(NamedTuple):
 
 
 @click.command(epilog=EXAMPLES, short_help="Say what is missing.")
-@node_options
-@trust_options
-@auditor_key_option
+@log_options
 @json_option
 @click.pass_context
 def doctor(
     ctx: click.Context,
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    trust_file: Path | None,
-    trust_name: str | None,
-    auditor_keys: tuple[Path, ...],
+    log: LogOptions,
     as_json: bool,
 ) -> None:
     """Say what is missing for a verification: packages, node, contract, log, clock, keys.
 
     Ends with 0 if nothing is missing, else with 2.
     """
-    if trust_name is not None:
-        trusted = read_trust(trust_path(trust_file)).named(trust_name)
-        contract, log_id = contract or trusted.contract, log_id or trusted.log_id
-    findings = [*_packages(), _replay(), *_keys(auditor_keys), _trust(trust_file, log_id)]
-    findings += _node(rpc, contract, log_id, auditor_keys, time.time)
+    if log.trust_name is not None:
+        trusted = read_trust(trust_path(log.trust_file)).named(log.trust_name)
+        log = replace(log, contract=log.contract or trusted.contract, log_id=log.log_id or trusted.log_id)
+    findings = [*_packages(), _replay(), *_keys(log.auditor_keys), _trust(log.trust_file, log.log_id), *_node(log)]
     missing = sum(finding.state is State.MISSING for finding in findings)
     if as_json:
         put_json({"version": release(), "missing": missing, "findings": [finding._asdict() for finding in findings]})
@@ -156,33 +149,29 @@ def _trust(trust_file: Path | None, log_id: LogId | None) -> Finding:
     return Finding("trust file", State.OK if known.logs else State.NOTE, detail)
 
 
-def _node(
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    auditor_keys: tuple[Path, ...],
-    now_s: Callable[[], float],
-) -> Iterator[Finding]:
-    if rpc is None:
+def _node(log: LogOptions) -> Iterator[Finding]:
+    if log.rpc is None:
         detail = f"none given (--rpc or {RPC_ENV}): only files can be checked, by themselves"
         yield Finding("chain node", State.NOTE, detail)
         return
     try:
-        reader = LedgerReader(open_transport(rpc), contract or Address(bytes(20)), log_id or LogId(bytes(32)))
+        reader = LedgerReader(
+            open_transport(log.rpc), log.contract or Address(bytes(20)), log.log_id or LogId(bytes(32))
+        )
         chain_id, block = reader.chain_id(), reader.latest_block()
     except ChainError as error:
         yield Finding("chain node", State.MISSING, str(error))
         return
     yield Finding("chain node", State.OK, f"chain {chain_id}, block {block.number}")
-    yield _clock(block.timestamp, now_s())
-    if contract is None:
+    yield _clock(block.timestamp, time.time())
+    if log.contract is None:
         yield Finding("contract", State.MISSING, f"none given (--contract or {CONTRACT_ENV})")
         return
     yield _contract(reader)
-    if log_id is None:
+    if log.log_id is None:
         yield Finding("log", State.MISSING, f"none given (--log or {LOG_ENV})")
         return
-    yield from _log(reader, auditor_keys)
+    yield from _log(reader, log.auditor_keys)
 
 
 def _clock(block_time: int, now_s: float) -> Finding:

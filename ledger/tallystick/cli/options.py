@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 
@@ -91,6 +93,29 @@ node_options: Final = all_of(
     click.option("--contract", type=address, envvar=CONTRACT_ENV, help="The contract's address.", **_FROM_ENVIRONMENT),
     click.option("--log", "log_id", type=log_identifier, envvar=LOG_ENV, help="The log's id.", **_FROM_ENVIRONMENT),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """Which log a command is about, and the keys that open its records, as the options say."""
+
+    rpc: str | None
+    contract: Address | None
+    log_id: LogId | None
+    trust_file: Path | None
+    trust_name: str | None
+    auditor_keys: tuple[Path, ...]
+
+
+def log_options(command: F) -> F:
+    """Add the options that name a log and its keys; the command takes them together, as `log`."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        log = LogOptions(**{field.name: options.pop(field.name) for field in fields(LogOptions)})
+        return command(*arguments, log=log, **options)
+
+    return all_of(node_options, trust_options, auditor_key_option)(cast(F, run))
 
 
 def trust_path(given: Path | None) -> Path:

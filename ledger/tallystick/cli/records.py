@@ -11,20 +11,12 @@ from typing import Final
 import click
 
 from tallystick.bundle.evidence import Bundle
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
-from tallystick.cli.options import (
-    auditor_key_option,
-    json_option,
-    load_auditor_keys,
-    node_options,
-    open_reader,
-    path_option,
-    trust_options,
-)
+from tallystick.cli.options import LogOptions, json_option, load_auditor_keys, log_options, open_reader, path_option
 from tallystick.cli.output import put_json, put_page
 from tallystick.cli.trusting import open_log
-from tallystick.ids import Address, LogId, to_hex
+from tallystick.ids import to_hex
 from tallystick.keys import AuditorKey
 from tallystick.record import FIELD_NAMES, Record
 from tallystick.report.documents import found_record_document, record_document, shown_fields_document
@@ -52,18 +44,11 @@ MAX_INDEX_DIGITS: Final = 100
 
 @click.command(epilog=SHOW_EXAMPLES, short_help="Show what a record says.")
 @click.argument("record", metavar="RECORD")
-@node_options
-@trust_options
-@auditor_key_option
+@log_options
 @json_option
 def show(
     record: str,
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    trust_file: Path | None,
-    trust_name: str | None,
-    auditor_keys: tuple[Path, ...],
+    log: LogOptions,
     as_json: bool,
 ) -> None:
     """Show what a record says, once it is checked that the record is the one that was sealed.
@@ -71,13 +56,13 @@ def show(
     RECORD is a bundle file, or a record's index in the log that --rpc, --contract and --log name. A bundle without a record
     secret shows the fields that it discloses; with a node and an auditor's key it is opened all the same.
     """
-    keys = load_auditor_keys(auditor_keys)
+    keys = load_auditor_keys(log.auditor_keys)
     if is_index(record):
         document = found_record_document(
-            find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
+            find(open_log(log.rpc, log.contract, log.log_id, log.trust_file, log.trust_name), int(record), keys)
         )
     else:
-        document = _from_bundle(load_bundle(Path(record)), rpc, keys)
+        document = _from_bundle(load_bundle(Path(record)), log.rpc, keys)
     if as_json:
         put_json(document)
     else:

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.cli.options import json_option, node_options, open_reader, trust_file_option, trust_path
 from tallystick.cli.output import put_json
 from tallystick.errors import TrustError

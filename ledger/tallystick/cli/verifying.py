@@ -11,7 +11,9 @@ import click
 from click.core import ParameterSource
 
 from tallystick.bundle.evidence import Bundle
-from tallystick.chain import LedgerReader, Transport, load_artifact
+from tallystick.chain.artifact import load_artifact
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
 from tallystick.cli.evidence_files import kind_of, load, load_erasures, load_head, load_messages
 from tallystick.cli.model_folder import open_model
 from tallystick.cli.options import (
