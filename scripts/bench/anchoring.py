@@ -21,14 +21,20 @@ from pathlib import Path
 from harness import ROOT, options
 from prometheus_client import CollectorRegistry
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.ids import new_record_id
 from tallystick.keys import AuditorKey, Wallet
 from tallystick.receipts.messages import Domain
 from tallystick.record import RecordTime, State
-from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
+from tallystick_platform.anchor.anchorer import Anchorer
+from tallystick_platform.anchor.bootstrap import bootstrap
+from tallystick_platform.anchor.location import LedgerLocation
+from tallystick_platform.anchor.policy import AnchorPolicy
+from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.clock import SystemClock
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import KeySigner
 from tallystick_platform.settings import load_settings
 from tallystick_platform.store import settlement
 from tallystick_platform.store.batches import Batches

@@ -39,12 +39,12 @@ from tallystick.ids import Address
 from tallystick.keys import Wallet
 from tallystick.record import FIELD_NAMES
 from tallystick.sealing import pad
-from tallystick_platform.admission.gate import Gate
+from tallystick_platform.admission import Gate
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.api.wire.openai import CHAT
 from tallystick_platform.app.economy import RandomPool, settle_memory
-from tallystick_platform.auth.authenticator import Authenticator
+from tallystick_platform.auth import Authenticator
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.dispatch.link import Claim, Link
@@ -159,7 +159,7 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             max_body_bytes=1_048_576,
             request_timeout_s=TIMEOUT_S,
         )
-        plain = PlainSide(services=services, dispatcher=dispatcher, gate=gate, clock=clock, random=parts.random)
+        plain = PlainSide(services=services, dispatcher=dispatcher, gate=gate)
         yield Sides(plain=plain_api(plain), ledger=create_api(services), token=token, journal=journal)
 
 

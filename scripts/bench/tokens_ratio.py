@@ -83,13 +83,7 @@ async def compare(home: Path, rounds: int, max_tokens: int) -> list[tuple[float,
         running = service.running
         await running.dispatcher.wait_ready()
         model = running.dispatcher.models()[0].id
-        side = PlainSide(
-            services=service.services,
-            dispatcher=running.dispatcher,
-            gate=running.gate,
-            clock=running.clock,
-            random=service.services.random,
-        )
+        side = PlainSide(services=service.services, dispatcher=running.dispatcher, gate=running.gate)
         async with served(plain_api(side)) as off_port, served(create_api(service.services)) as on_port:
             await measure(off_port, token, model, 16)
             await measure(on_port, token, model, 16)

@@ -19,8 +19,11 @@ from pathlib import Path
 
 from harness import in_child, judged, options
 
-from tallystick.chain import BatchAppended, LedgerReader, LogState, unpack_records
 from tallystick.chain.answers import MAX_ANSWER_BYTES
+from tallystick.chain.events import BatchAppended
+from tallystick.chain.packing import unpack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.chain.wire import AnswerTooLarge
 from tallystick.encoding import decode_record
 from tallystick.hashing import keccak256

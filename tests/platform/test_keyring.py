@@ -12,7 +12,7 @@ from eth_keyfile import create_keyfile_json
 from tallystick.errors import KeyFileError
 from tallystick.ids import checksum_address, parse_address, parse_hex
 from tallystick.keys import AuditorKey, Wallet, write_secret_file
-from tallystick_platform.auth.authenticator import Authenticator
+from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import SettingsError
 from tallystick_platform.keyring import ensure_client, open_keyring
 from tallystick_platform.settings import Settings, load_settings, redacted

@@ -22,10 +22,11 @@ from tallystick.record import State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
+from tallystick_platform.api.ledger_desk import BatchView, LedgerView, TermsView
 from tallystick_platform.api.openapi import ErrorAnswered, address, document
 from tallystick_platform.api.proofs import SignedHead
-from tallystick_platform.api.services import BatchView, LedgerView, ProviderView, Readiness, TermsView
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.api.services import ProviderView, Readiness
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.exporter.offers import Offers
 from tallystick_platform.jobs.errors import UnknownExport

@@ -20,8 +20,8 @@ from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import Reading, chat, completion, embedding
-from tallystick_platform.anchor import LedgerLocation
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.anchor.location import LedgerLocation
+from tallystick_platform.auth import Principal
 from tallystick_platform.dispatch.generation import Progress
 from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.errors import (

@@ -7,7 +7,7 @@ the model and encodes the answer, whole or as a stream. There is no admission, n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from litestar import Litestar, Request, post
 from litestar.types import ASGIApp
 
 from tallystick.record import Response
-from tallystick_platform.admission.gate import Gate
+from tallystick_platform.admission import Gate
 from tallystick_platform.api import Services
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import principal_of
@@ -27,7 +27,6 @@ from tallystick_platform.api.wire.answering import SEND_LIMIT_S, Question
 from tallystick_platform.api.wire.openai import CHAT
 from tallystick_platform.api.wire.wire import timeout_of
 from tallystick_platform.app.listening import ApiServer, bind
-from tallystick_platform.clock import Clock
 from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.protocol import Call
@@ -40,8 +39,6 @@ class PlainSide:
     services: Services
     dispatcher: Dispatcher
     gate: Gate
-    clock: Clock
-    random: Callable[[int], bytes]
 
 
 class PlainReply(WatchedReply):
@@ -62,8 +59,8 @@ class PlainReply(WatchedReply):
     async def _work(self) -> None:
         self._task = asyncio.current_task()
         side, question = self._side, self._question
-        time = SimpleNamespace(admitted_at=side.clock.now_us())
-        record = SimpleNamespace(id=side.random(16), time=time, response=None, usage=None)
+        time = SimpleNamespace(admitted_at=side.services.clock.now_us())
+        record = SimpleNamespace(id=side.services.random(16), time=time, response=None, usage=None)
         with side.gate.enter(self._token_id):
             timed_out = RequestTimedOut(timeout_s=self._timeout_s)
             timer = asyncio.get_running_loop().call_later(self._timeout_s, self._stop, timed_out)
@@ -110,7 +107,7 @@ class PlainReply(WatchedReply):
         return events
 
     def _draw_seed(self) -> int:
-        return int.from_bytes(self._side.random(8)) >> 1
+        return int.from_bytes(self._side.services.random(8)) >> 1
 
 
 def plain_api(side: PlainSide) -> ASGIApp:

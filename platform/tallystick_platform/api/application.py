@@ -32,7 +32,7 @@ from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
 from tallystick_platform.api.wire import openai
 from tallystick_platform.api.wire.wire import wire_handler
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 
 _log = structlog.get_logger(__name__)
 

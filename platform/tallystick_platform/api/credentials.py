@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from tallystick.errors import IdError
 from tallystick.ids import parse_address
 from tallystick_platform.api.refusals import CredentialsConflict, SenderMismatch
-from tallystick_platform.auth.authenticator import Authenticator, Principal
+from tallystick_platform.auth import Authenticator, Principal
 from tallystick_platform.errors import CredentialMalformed, CredentialMissing
 
 MAX_CREDENTIAL_BYTES = 512

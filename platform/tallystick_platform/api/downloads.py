@@ -36,7 +36,7 @@ from tallystick_platform.api.refusals import OtherContent, RangeRefused
 from tallystick_platform.api.replies import Header, Reply, encode_json, json_reply, send_error, send_start
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.exchange.faults import ClientLeft
 from tallystick_platform.exchange.line import Admitted

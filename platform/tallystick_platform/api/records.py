@@ -23,7 +23,7 @@ from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.ranges import conditions_of
 from tallystick_platform.api.replies import Reply, json_reply
 from tallystick_platform.api.services import Services
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.shapes import Address, Count, Hash, Page, Uuid
 from tallystick_platform.store.records import Progress, StoredRecord

@@ -7,16 +7,17 @@ from contextlib import suppress
 
 import structlog
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.ids import checksum_address, to_hex
 from tallystick_platform.api import Services
+from tallystick_platform.api.ledger_desk import LedgerDesk
 from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.economy import RandomPool
-from tallystick_platform.app.ledger import LedgerDesk
 from tallystick_platform.app.models import LoadingDesk
 from tallystick_platform.app.starting import RECORD_LIMIT_S, Running
-from tallystick_platform.auth.authenticator import Authenticator
+from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider
 from tallystick_platform.settings import redacted
 from tallystick_platform.store.epoch_keys import EpochKeyFiles

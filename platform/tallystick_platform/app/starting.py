@@ -18,10 +18,15 @@ from pathlib import Path
 
 import structlog
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.receipts.messages import Domain
-from tallystick_platform.admission.gate import Gate
-from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
+from tallystick_platform.admission import Gate
+from tallystick_platform.anchor.anchorer import Anchorer
+from tallystick_platform.anchor.bootstrap import bootstrap
+from tallystick_platform.anchor.location import LedgerLocation
+from tallystick_platform.anchor.policy import AnchorPolicy
+from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.exports import start_exports
@@ -36,7 +41,8 @@ from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient, RemoteSigner, Signer
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import KeySigner, RemoteSigner, Signer
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.registry import Registry, open_registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tallystick.ids import RecordId
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.exchange.committing import recorded_at_once
 from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.inference import Deliver, Inference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -22,17 +23,17 @@ Deliver = Callable[[Admitted, "str | bytes", Usage], Awaitable[None]]
 """Hands a piece of the answer to the transport, with what was counted until now; returns when the transport has taken it."""
 
 
+@dataclass(eq=False)
 class Inference:
     """Implements `Work`. `deliver` gets each piece of a stream; None keeps the answer until it is recorded."""
 
-    __slots__ = ("_asked", "_body", "_claim", "_deliver", "_gather", "_generation", "_handed_over", "_parts", "_sender")
+    parts: Parts
+    asked: Asked
+    sender: Address
+    deliver: Deliver | None
 
-    def __init__(self, parts: Parts, asked: Asked, sender: Address, deliver: Deliver | None) -> None:
-        self._parts = parts
-        self._asked = asked
-        self._sender = sender
-        self._deliver = deliver
-        self._gather = asked.task.gather()
+    def __post_init__(self) -> None:
+        self._gather = self.asked.task.gather()
         self._handed_over = False
         self._claim: Claim | None = None
         self._generation: Generation | None = None
@@ -43,10 +44,10 @@ class Inference:
 
         Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, and why a model is not loaded.
         """
-        asked = self._asked
-        self._claim = claim = await self._parts.dispatcher.claim(asked.model, self._sender, asked.task.name)
+        asked = self.asked
+        self._claim = claim = await self.parts.dispatcher.claim(asked.model, self.sender, asked.task.name)
         placement, reading = claim.placement, asked.reading
-        used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
+        used = asked.task.effective(reading.asked, placement.model, self.parts.draw_seed)
         self._body = asked.task.call(asked.given, used)
         stated = placement.stated
         return Event(
@@ -63,16 +64,16 @@ class Inference:
 
     async def carry_out(self, admitted: Admitted) -> None:
         """Have it computed, and hand it over as it comes. Raises: why it was not computed to its end."""
-        asked, claim = self._asked, self._claim
+        asked, claim = self.asked, self._claim
         if claim is None:
             raise RuntimeError("a request was admitted that was not prepared")
         self._generation = generation = claim.start(Call(admitted.ticket.record.id, asked.task.name, self._body))
         try:
             async for piece in generation:
-                if self._deliver is not None and piece:
-                    await self._deliver(admitted, piece, generation.progress.usage)
+                if self.deliver is not None and piece:
+                    await self.deliver(admitted, piece, generation.progress.usage)
                 self._gather.add(piece)
-                self._handed_over = self._deliver is not None
+                self._handed_over = self.deliver is not None
         finally:
             generation.cancel()  # which does nothing to one that has ended
         if generation.finish_reason == "cancelled":

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from tallystick.record import Record
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.exchange.committing import committed
 from tallystick_platform.exchange.faults import ServerStopped

@@ -23,7 +23,7 @@ from tallystick.record import (
     Value,
     charged,
 )
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.exchange.faults import fault_of, state_of
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.request import HttpFacts

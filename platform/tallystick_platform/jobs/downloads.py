@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tallystick.ids import Address
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Overloaded
 from tallystick_platform.exchange.exchange import Exchange

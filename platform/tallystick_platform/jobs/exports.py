@@ -23,7 +23,7 @@ from pathlib import Path
 import structlog
 
 from tallystick.ids import Address, RecordId
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Draining, StateConflict, UnknownModel
 from tallystick_platform.exchange.exchange import Exchange

@@ -13,7 +13,7 @@ import structlog
 
 from tallystick.errors import TallystickError
 from tallystick.ids import RecordId
-from tallystick_platform.auth.authenticator import Principal
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import AdmissionClosed, CannotFollow
 from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.exchange.faults import AnswerWithheld

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tallystick_platform.admission.gate import Gate
+from tallystick_platform.admission import Gate
 from tallystick_platform.anchor.status import AnchorStatus
 from tallystick_platform.app import service as service_module
 from tallystick_platform.app.service import Service

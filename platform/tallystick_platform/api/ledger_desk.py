@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta, Struct
 
 from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import ChainError
 from tallystick.heads import MODE_APPEND, MODE_COMMIT, LogTerms
 from tallystick.ids import Head, checksum_address, to_hex
@@ -20,12 +21,12 @@ from tallystick.merkle import inclusion_path
 from tallystick.receipts import signed
 from tallystick.receipts.messages import Domain, HeadStatement
 from tallystick.sealing import record_secret, sealed_header
-from tallystick_platform.anchor import LedgerLocation
+from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.api.proofs import SignedHead
-from tallystick_platform.api.services import BatchView, LedgerView, TermsView
 from tallystick_platform.clock import Clock
 from tallystick_platform.settings import Settings
+from tallystick_platform.shapes import Address, Count, Hash
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.records import StoredRecord
@@ -37,6 +38,68 @@ US_PER_S = 1_000_000
 MODE_NAMES: Mapping[int, Literal["append", "commit"]] = {MODE_APPEND: "append", MODE_COMMIT: "commit"}
 
 T = TypeVar("T")
+
+
+class TermsView(Struct, frozen=True, kw_only=True):
+    """What the log promises for life, and who can name its writers. Units: seconds. Source: SPEC 6."""
+
+    creator: Address
+    writer: Annotated[Address, Meta(description="The first one.")]
+    keeper: Annotated[Address, Meta(description="Who alone can name another writer.")]
+    format: Count
+    mode: Annotated[
+        Literal["append", "commit"], Meta(description="Whether sealed records or only roots stand on the chain.")
+    ]
+    promise: Annotated[int, Meta(ge=0, description="From an admission to its record's block, at most.")]
+    skew: Annotated[int, Meta(ge=0, description="That the writer's clock may be from the chain's.")]
+    salt: Hash
+
+
+class LedgerView(Struct, frozen=True, kw_only=True):
+    """The log as it is now. `size`, `entries` and `head` are the chain's, null while it does not answer.
+
+    `signed_head` is the writer's word for how far the log goes for good: of what the writer itself put on the chain, never of what a
+    node says alone; null before its first final entry. `mode` is how the service runs. Units: milliseconds.
+    """
+
+    chain_id: Count
+    rpc_url: str | None
+    contract: Address
+    log_id: Hash
+    writer: Address
+    terms: TermsView
+    size: Annotated[Count | None, Meta(description="Records on the chain.")]
+    entries: Annotated[
+        Count | None, Meta(description="Entries of the head chain: batches, epochs, writers, void numbers.")
+    ]
+    head: Hash | None
+    signed_head: SignedHead | None
+    journal_size: Annotated[int, Meta(ge=0, description="Records in the journal.")]
+    journal_depth: Annotated[int, Meta(ge=0, description="Of these, how many no mined batch holds.")]
+    anchor_lag_ms: Annotated[int, Meta(ge=0, description="Age of the oldest of them.")]
+    anchor_error: str | None
+    custody: str
+    mode: Literal["development", "production"]
+    epoch: Count | None
+
+
+class BatchView(Struct, frozen=True, kw_only=True):
+    """One batch on its way to the chain or on it. Units: block_time in Unix seconds."""
+
+    number: Count
+    entry: Annotated[int, Meta(ge=0, description="Its number in the head chain.")]
+    first_index: Count
+    count: Count
+    epoch: Count
+    root: Hash
+    head: Hash
+    state: Literal["planned", "sent", "mined", "final"]
+    tx_hash: Hash | None
+    block_number: Count | None
+    block_hash: Hash | None
+    block_time: Count | None
+    confirmations: Count | None
+    gas_used: Count | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

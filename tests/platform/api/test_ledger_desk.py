@@ -14,7 +14,7 @@ from tallystick.errors import ChainUnavailable
 from tallystick.ids import Head
 from tallystick.receipts.messages import HeadStatement
 from tallystick.receipts.signed import SignedHead
-from tallystick_platform.app.ledger import LOOK_AGAIN_NS, LedgerDesk
+from tallystick_platform.api.ledger_desk import LOOK_AGAIN_NS, LedgerDesk
 from tallystick_platform.settings import Settings
 from tests.support.clocks import FixedClock
 from tests.support.exchange import LOCATION, WRITER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick_platform.admission.gate import Gate
+from tallystick_platform.admission import Gate
 from tallystick_platform.clock import MAX_WAIT_S, MIN_WAIT_S
 from tallystick_platform.errors import Draining, Overloaded, TokenBusy
 from tests.support.clocks import FixedClock

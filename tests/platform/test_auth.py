@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick_platform.auth.authenticator import Authenticator
+from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import CredentialMalformed, TokenExpired, TokenRevoked, TokenUnknown
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.tokens import TokenInfo, TokenStore

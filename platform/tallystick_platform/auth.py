@@ -1,4 +1,7 @@
-"""From a token to the sender it stands for, remembered for less than a second."""
+"""Whose request it is: a bearer token gives a `Principal`, the sender whose records these are, remembered for less than a second.
+
+How tokens are kept is `store/tokens.py`; how they reach the server in headers is the API's business.
+"""
 
 from __future__ import annotations
 
