@@ -71,17 +71,15 @@ class RunningModel:
         said: list[int] = []
         with torch.inference_mode():
             answer = self._model(torch.tensor([list(ids)]), use_cache=True)
-            while getattr(answer, "past_key_values", None) is None:
-                said.append(int(answer.logits[0, -1].argmax()))
-                if len(said) == count:
-                    return said
-                answer = self._model(torch.tensor([[*ids, *said]]), use_cache=False)
             while True:
                 said.append(int(answer.logits[0, -1].argmax()))
                 if len(said) == count:
                     return said
-                step = torch.tensor([said[-1:]])
-                answer = self._model(step, past_key_values=answer.past_key_values, use_cache=True)
+                cache = getattr(answer, "past_key_values", None)
+                if cache is None:
+                    answer = self._model(torch.tensor([[*ids, *said]]), use_cache=False)
+                else:
+                    answer = self._model(torch.tensor([said[-1:]]), past_key_values=cache, use_cache=True)
 
 
 class StreamedModel(RunningModel):
