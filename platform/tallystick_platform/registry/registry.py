@@ -201,9 +201,9 @@ class Registry:
                 )
             if last:
                 self.folders.withdraw(version.digest, trash)
-                self._keeping.forget_manifest(version.digest)
+                self._keeping.manifest_path(version.digest).unlink(missing_ok=True)
             if unsigned and version.signature_digest:
-                self._keeping.forget_signature(version.signature_digest)
+                self._keeping.signature_path(version.signature_digest).unlink(missing_ok=True)
         return version
 
     def verify(self, reference: str, viewer: Address | None, progress: Progress = silent) -> Verification:
