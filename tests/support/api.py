@@ -186,7 +186,7 @@ class FakeLedger:
 class NoModels:
     """A service in which nothing is registered."""
 
-    def is_served(self, version: object) -> bool:
+    def served(self, version: object) -> bool:
         return False
 
     async def offered(self, address: Address) -> list[object]:
