@@ -78,26 +78,25 @@ def memory(name: str, done: Exported) -> bool:
 
 
 def language(folder: Path, *, short: bool) -> list[bool]:
-    """The demonstration model in every form."""
-    source, held = real_model(), []
-    done = export(source, folder, "onnx", None, "chat")
-    held.append(judge("ONNX fp32, largest logit difference", done.parity["max_logit_difference"], BAR_LANGUAGE))
-    held.append(judge("ONNX fp32, greedy tokens equal to torch's", done.parity["greedy_equal"], BAR_TOKENS, least=True))
-    held.append(memory("ONNX fp32", done))
-    for quantization in () if short else ("int8", "int4"):
-        done = export(source, folder, "onnx", quantization, "chat")
-        bound = done.parity["bound"]["perplexity_difference"]
-        difference = done.parity["perplexity_difference"]
-        held.append(judge(f"ONNX {quantization}, perplexity difference", difference, bound))
-        held.append(memory(f"ONNX {quantization}", done))
-    done = export(source, folder, "gguf", "F16", "chat")
-    held.append(judge("GGUF F16, greedy tokens equal to torch's", done.parity["greedy_equal"], BAR_TOKENS, least=True))
-    held.append(memory("GGUF F16", done))
-    if not short:
-        done = export(source, folder, "gguf", "Q8_0", "chat")
-        difference = done.parity["perplexity_difference"]
-        held.append(judge("GGUF Q8_0, perplexity difference", difference, BAR_PERPLEXITY))
-        held.append(memory("GGUF Q8_0", done))
+    """The demonstration model in every form: what is looked at of each, and its bar, where that is not the bound in the report itself."""
+    perplexity, greedy = "perplexity_difference", "greedy_equal"
+    logits = ("max_logit_difference", "largest logit difference", BAR_LANGUAGE)
+    forms: list[tuple[str, str | None, str, list[tuple[str, str, float | None]]]] = [
+        ("onnx", None, "ONNX fp32", [logits, (greedy, "greedy tokens equal to torch's", BAR_TOKENS)]),
+        ("onnx", "int8", "ONNX int8", [(perplexity, "perplexity difference", None)]),
+        ("onnx", "int4", "ONNX int4", [(perplexity, "perplexity difference", None)]),
+        ("gguf", "F16", "GGUF F16", [(greedy, "greedy tokens equal to torch's", BAR_TOKENS)]),
+        ("gguf", "Q8_0", "GGUF Q8_0", [(perplexity, "perplexity difference", BAR_PERPLEXITY)]),
+    ]
+    held = []
+    for format_, quantization, name, looks in forms:
+        if short and quantization not in {None, "F16"}:
+            continue
+        done = export(real_model(), folder, format_, quantization, "chat")
+        for figure, told, bar in looks:
+            limit = done.parity["bound"][figure] if bar is None else bar
+            held.append(judge(f"{name}, {told}", done.parity[figure], limit, least=figure == greedy))
+        held.append(memory(name, done))
     return held
 
 

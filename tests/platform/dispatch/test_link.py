@@ -90,7 +90,7 @@ async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool)
     bench.parts.dispatcher = dispatcher_over(pool)
     submitted = []
     for link in pool.links:
-        link._send = lambda message, link=link: submitted.append((link, message.call.request_id))
+        link.send = lambda message, link=link: submitted.append((link, message.call.request_id))
     lines = [asyncio.create_task(bench.line().run()) for _ in range(300)]
     async with asyncio.timeout(30):
         while len(submitted) < WORKERS * PLACES:
