@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.keys import AuditorKey
 from tallystick.receipts.messages import Domain
 from tallystick.verify.verdict import Verdict

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.keys import AuditorKey
 from tallystick.receipts.messages import Domain
 from tallystick.verify.verdict import Verdict

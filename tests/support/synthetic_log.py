@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash
 from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
-from tallystick.chain import LedgerReader, LogState, load_artifact, words
+from tallystick.chain import words
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.events import (
     BATCH_APPENDED,
     BATCH_COMMITTED,
@@ -27,8 +28,9 @@ from tallystick.chain.events import (
     WRITER_ROTATED,
 )
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reader import LedgerReader
 from tallystick.chain.transaction import Rlp, encode_rlp
-from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT
+from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT, LogState
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import (

@@ -150,6 +150,14 @@ def _signature(r: int, s: int, parity: int) -> bytes:
     return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((27 + parity,))
 
 
+def contract_address(creator: Address, nonce: int) -> Address:
+    """The address of the contract that this transaction of `creator` deploys.
+
+    Source: Yellow Paper, section 7.
+    """
+    return Address(keccak256(encode_rlp([creator, nonce]))[12:])
+
+
 Rlp = bytes | int | list["Rlp"]
 
 

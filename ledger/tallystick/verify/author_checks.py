@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tallystick.chain import LedgerReader, WriterRotated
 from tallystick.chain.authorship import NotAuthored, TransactionWithheld, signer_of
-from tallystick.chain.events import LedgerEntry
+from tallystick.chain.events import LedgerEntry, WriterRotated
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import AuthorshipError, VerificationError
 from tallystick.ids import Address, Head, checksum_address
 from tallystick.verify.log_walk import Entry

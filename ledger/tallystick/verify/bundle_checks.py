@@ -7,7 +7,7 @@ from typing import Final
 
 from tallystick import errors
 from tallystick.bundle.evidence import Anchor, Bundle, attester
-from tallystick.chain import Transport
+from tallystick.chain.rpc import Transport
 from tallystick.encoding import decode_with_fields
 from tallystick.errors import Party
 from tallystick.heads import MODE_COMMIT, EntryKind, HeadError, batch_body, next_head

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.bundle.evidence import Anchor, Evidence
-from tallystick.chain import LedgerReader, LogState, Transport
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
+from tallystick.chain.views import LogState
 from tallystick.errors import (
     HeadsError,
     IndexContinuityError,

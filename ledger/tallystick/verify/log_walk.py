@@ -10,16 +10,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tallystick.chain import (
-    BatchAppended,
-    BatchCommitted,
-    EpochOpened,
-    LogCreated,
-    LogState,
-    NumbersVoided,
-    WriterRotated,
-)
+from tallystick.chain.events import BatchAppended, BatchCommitted, EpochOpened, LogCreated, NumbersVoided, WriterRotated
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.chain.views import LogState
 from tallystick.errors import HeadsError, IndexContinuityError, LeavesError, RootsError
 from tallystick.heads import (
     MAX_NUMBER,

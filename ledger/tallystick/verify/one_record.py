@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tallystick import errors
-from tallystick.chain import BatchAppended, BatchCommitted, LedgerReader, MalformedAnswer, WriterRotated
-from tallystick.chain.events import WRITER_ROTATED
+from tallystick.chain.events import WRITER_ROTATED, BatchAppended, BatchCommitted, WriterRotated
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.wire import MalformedAnswer
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key

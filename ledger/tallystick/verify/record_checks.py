@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from tallystick import errors
-from tallystick.chain import EpochOpened
+from tallystick.chain.events import EpochOpened
 from tallystick.encoding import decode_with_fields
 from tallystick.ids import FieldsRoot, Leaf, LogId
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key

@@ -6,18 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tallystick.chain import (
-    BatchAppended,
-    BatchCommitted,
-    Block,
-    EpochOpened,
-    LedgerReader,
-    LogCreated,
-    LogState,
-    NumbersVoided,
-    WriterRotated,
-)
+from tallystick.chain.events import BatchAppended, BatchCommitted, EpochOpened, LogCreated, NumbersVoided, WriterRotated
 from tallystick.chain.faults import OtherChain, OtherCode
+from tallystick.chain.reader import Block, LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.errors import HeadsError, Party
 from tallystick.ids import Address, Hash32, LogId, checksum_address, to_hex
 from tallystick.keys import AuditorKey

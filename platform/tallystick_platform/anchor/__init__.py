@@ -8,19 +8,3 @@
 - `adoption`, `foreign`: taking a log over with a journal that was restored from a backup.
 - `policy`: settings and bounds. `errors`: what can keep a record from the chain.
 """
-
-from tallystick_platform.anchor.anchorer import Anchorer
-from tallystick_platform.anchor.bootstrap import Promises, bootstrap, create_log
-from tallystick_platform.anchor.location import LedgerLocation
-from tallystick_platform.anchor.policy import AnchorPolicy
-from tallystick_platform.anchor.service import AnchorService
-
-__all__ = [
-    "bootstrap",
-    "create_log",
-    "Promises",
-    "LedgerLocation",
-    "Anchorer",
-    "AnchorPolicy",
-    "AnchorService",
-]

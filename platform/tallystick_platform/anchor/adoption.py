@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tallystick.chain import LedgerReader, LogCreated, LogState
+from tallystick.chain.events import LogCreated
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.heads import MAX_NUMBER
 from tallystick.ids import Index, checksum_address
 from tallystick_platform.anchor.errors import (
@@ -32,7 +34,7 @@ from tallystick_platform.anchor.errors import (
 from tallystick_platform.anchor.foreign import EpochKeys, ForeignEntries, Found
 from tallystick_platform.anchor.landing import find_landing, search_from
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import LedgerClient
+from tallystick_platform.ledger_chain.client import LedgerClient
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.adoption import AdoptionStore, Span, Taking, gaps
 from tallystick_platform.store.batches import Batches

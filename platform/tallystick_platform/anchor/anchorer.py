@@ -28,8 +28,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tallystick.chain import Block, LedgerReader
 from tallystick.chain.packing import append_size
+from tallystick.chain.reader import Block, LedgerReader
 from tallystick.errors import ChainRejected
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.anchor.courier import Courier
@@ -37,8 +37,8 @@ from tallystick_platform.anchor.errors import AdoptedEntryGone, EpochMissing, Re
 from tallystick_platform.anchor.landing import find_landing, reconcile, search_from
 from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES, LedgerClient
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row, Tip, Void
 

@@ -19,8 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.chain import ContractMissing, LedgerReader, LogMissing, Transport, load_artifact
-from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.artifact import load_artifact
+from tallystick.chain.faults import ContractMissing, EventsWithheld, LogMissing
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
+from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import FORMAT, MODE_APPEND, LogTerms
@@ -40,7 +43,8 @@ from tallystick_platform.anchor.errors import (
 )
 from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, read_location, write_location
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.ledger_chain import LedgerClient, SignedTransaction, Signer, contract_address
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import SignedTransaction, Signer
 from tallystick_platform.settings import Settings
 
 LOG_SALT = keccak256(b"tallystick/v2/log")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from tallystick.chain import ContractReverted
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reverts import ContractReverted
 from tallystick.errors import ChainRejected
 from tallystick.ids import Head, checksum_address
 from tallystick_platform.anchor.errors import (
@@ -22,8 +22,8 @@ from tallystick_platform.anchor.errors import (
 )
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import Fees, LedgerClient, SignedTransaction
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.signers import Fees, SignedTransaction
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed, Void
 

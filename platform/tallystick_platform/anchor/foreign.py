@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tallystick.chain import (
-    BatchAppended,
-    EpochOpened,
-    LedgerEvent,
-    LedgerReader,
-    NumbersVoided,
-    WriterRotated,
-)
+from tallystick.chain.events import BatchAppended, EpochOpened, LedgerEvent, NumbersVoided, WriterRotated
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import EncodingError, OpenError, RecordError
 from tallystick.heads import EntryKind, next_head, writer_body
 from tallystick.ids import Address, Head, Index, RecordId
@@ -23,7 +17,7 @@ from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, LandingNotFound
 from tallystick_platform.anchor.landing import mined_in
-from tallystick_platform.ledger_chain import LedgerClient
+from tallystick_platform.ledger_chain.client import LedgerClient
 from tallystick_platform.store.adoption import AdoptionStore, ForeignRecord, ForeignRotation, Span
 from tallystick_platform.store.rows import Batch, Epoch, Mined, Rotation, Row, Tip, Void
 

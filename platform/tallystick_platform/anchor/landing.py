@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tallystick.chain import Block, LedgerReader, LogState
 from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.reader import Block, LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.ids import Address, checksum_address, to_hex
 from tallystick_platform.anchor.courier import describe
 from tallystick_platform.anchor.errors import (
@@ -22,7 +23,7 @@ from tallystick_platform.anchor.errors import (
     OtherLog,
     WriterChanged,
 )
-from tallystick_platform.ledger_chain import LedgerClient, TransactionReceipt
+from tallystick_platform.ledger_chain.client import LedgerClient, TransactionReceipt
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import Batch, Mined, Row
 

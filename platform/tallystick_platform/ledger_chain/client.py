@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from tallystick.chain import MalformedAnswer, Transport, load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.reverts import explain
+from tallystick.chain.rpc import Transport
+from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainError, ChainRejected
 from tallystick.heads import LogTerms
-from tallystick.ids import Address, Epoch, Hash32, Head, LogId, checksum_address, parse_address, to_hex
+from tallystick.ids import Address, Epoch, Hash32, Head, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES
 from tallystick_platform.ledger_chain.errors import TransactionTooLarge
 from tallystick_platform.ledger_chain.gas import (
@@ -237,15 +239,6 @@ class LogOnChain:
 
     contract: Address
     log_id: LogId
-
-
-def contract_address(creator: Address, nonce: int) -> Address:
-    """The address of the contract that this transaction of `creator` deploys."""
-    from eth_typing import HexAddress, HexStr
-    from web3.types import Nonce
-    from web3.utils import get_create_address
-
-    return parse_address(get_create_address(HexAddress(HexStr(to_hex(creator))), Nonce(nonce)))
 
 
 def _count(value: object) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tallystick.chain import Transport
+from tallystick.chain.rpc import Transport
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, Hash32, checksum_address, parse_address, to_hex

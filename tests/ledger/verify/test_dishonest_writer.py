@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.encoding import encode_record
 from tallystick.errors import Party
 from tallystick.ids import new_record_id

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import ChainError, Party
 from tallystick.heads import MAX_NUMBER, MODE_COMMIT
 from tallystick.ids import to_hex

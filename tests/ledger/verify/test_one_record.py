@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
 from tallystick.chain.authorship import TransactionWithheld
 from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import (
     AuthorshipError,
     DecryptionError,

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader, load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.faults import ContractMissing, EventsWithheld, LogMissing, OtherChain, OtherCode
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import ReceiptFormatError
 from tallystick.heads import MODE_COMMIT
 from tallystick.ids import Head, LogId

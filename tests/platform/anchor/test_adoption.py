@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.chain import BatchAppended, EpochOpened, NumbersVoided
-from tallystick.chain.events import BATCH_APPENDED
+from tallystick.chain.events import BATCH_APPENDED, BatchAppended, EpochOpened, NumbersVoided
 from tallystick.chain.packing import unpack_records
 from tallystick.errors import OpenError
 from tallystick.ids import to_hex

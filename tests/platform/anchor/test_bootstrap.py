@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.ids import checksum_address, to_hex
 from tallystick.keys import Wallet
@@ -33,7 +34,8 @@ from tallystick_platform.anchor.errors import (
 )
 from tallystick_platform.anchor.location import LedgerLocation, read_location, write_location
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient, contract_address
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import KeySigner
 from tallystick_platform.settings import load_settings
 from tests.support.anchoring import KEEPER, LOCATION, TERMS, WALLET, client_of, with_log
 from tests.support.chains import direct_chain

@@ -8,8 +8,8 @@ from tallystick.ids import Epoch, FieldsRoot, Head, Index, Leaf
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.anchor.anchorer import fill, plan
 from tallystick_platform.anchor.errors import RecordTooLarge
-from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES, Fees
-from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_BYTES
+from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES, MAX_TRANSACTION_BYTES
+from tallystick_platform.ledger_chain.signers import Fees
 from tallystick_platform.store.rows import PendingRecord, Tip
 from tests.support.anchoring import LOG, client_of
 

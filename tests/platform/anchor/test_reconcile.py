@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LogState
+from tallystick.chain.views import LogState
 from tallystick.ids import Epoch, Head, Index, LogId, Root, checksum_address, to_hex
 from tallystick.keys import Wallet
 from tallystick_platform.anchor.errors import ChainAhead, HeadMismatch, OtherLog, WriterChanged

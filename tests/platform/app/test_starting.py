@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from tallystick.bundle.reading import parse_bundle
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash, root_from_path
