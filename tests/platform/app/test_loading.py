@@ -105,7 +105,7 @@ async def test_changed_files_never_answer(tmp_path: Path) -> None:
 async def test_what_does_not_fit_is_refused_with_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(tmp_path / "home") as (running, client):
         add(running, LocalFolder(path=write_tiny_model(tmp_path / "tiny")), "Acme/Tiny")
-        monkeypatch.setattr(running.dispatcher._fleet, "_available", lambda: 1_048_576)
+        monkeypatch.setattr(running.dispatcher._fleet, "available", lambda: 1_048_576)
         answer = await client.post("/v1/chat/completions", json=question("Acme/Tiny"))
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model_too_large")
         assert "and 1 MiB (1048576 bytes) can be had" in answer.json()["error"]["message"]

@@ -37,7 +37,7 @@ async def test_a_registered_version_is_loaded_when_it_is_asked_for_and_serves_un
         assert (provider.price_per_hour_micros, provider.currency) == (7, "EUR")
         await rig.claim("Acme/One")
         (loaded,) = rig.dispatcher.loaded()
-        assert (loaded.servable, loaded.serving, loaded.requests) == (one, True, 2)
+        assert (loaded.servable, loaded.place.link is not None, loaded.requests) == (one, True, 2)
         assert await reader(text_of(claim.start(request(max_tokens=100))))
         assert rig.dispatcher.loaded()[0].requests == 1
         assert {model.id for model in rig.dispatcher.models()} == {"constant", "Acme/One"}
