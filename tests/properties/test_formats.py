@@ -91,7 +91,8 @@ def unpacked(extract, suffix):
         target = path.parent / "target"
         target.mkdir()
         try:
-            return extract(path, target)
+            extract(path, target)
+            return sorted(target.rglob("*"))
         except REFUSALS:
             assert list(target.iterdir()) == []
             raise
