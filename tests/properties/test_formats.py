@@ -92,7 +92,7 @@ def unpacked(extract, suffix):
         target.mkdir()
         try:
             extract(path, target)
-            return sorted(target.rglob("*"))
+            return [file.relative_to(target).as_posix() for file in target.rglob("*") if file.is_file()]
         except REFUSALS:
             assert list(target.iterdir()) == []
             raise
