@@ -111,8 +111,6 @@ class Inventory:
 class InventoryBox:
     """Encrypts and opens inventories. `random(n)` gives n unpredictable bytes."""
 
-    __slots__ = ("_count", "_key", "_other", "_own", "_salt")
-
     def __init__(self, macs: RowMacs, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._key = macs.inventory_key
         self._salt = random(SALT_BYTES)
