@@ -27,7 +27,6 @@ class CompileError(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"cannot compile the contract: {reason}")
-        self.reason = reason
 
 
 def limits_source() -> str:

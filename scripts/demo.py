@@ -32,7 +32,7 @@ from rich.text import Text
 from tallystick.binding import request_digest, request_hash, response_digest, response_hash
 from tallystick.ids import checksum_address, parse_hex, to_hex
 from tallystick.keys import Wallet, read_secret_file
-from tallystick.receipts import SignedAdmission, SignedReceipt, signer
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
 from tallystick.sealing import response_salt
 from tallystick.tasks import received_answer
 

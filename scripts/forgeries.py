@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from tallystick.bundle import Bundle, Evidence, parse_bundle, sign_evidence
+from tallystick.bundle.evidence import Bundle, Evidence, sign_evidence
+from tallystick.bundle.reading import parse_bundle
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.keys import EpochKey, Wallet
-from tallystick.receipts import Receipt, sign_receipt
+from tallystick.receipts.messages import Receipt
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.record import Output, Record, Response
 from tallystick.sealing import open_sealed, seal
 
@@ -84,7 +86,7 @@ def _signed(true: Bundle, record: Record, writer: Wallet, terms: LogTerms) -> by
         epoch=evidence.epoch,
         fields_root=sealed.fields_root,
         sealed=sealed.sealed,
-        receipt=sign_receipt(writer, domain, receipt),
+        receipt=SignedReceipt.sign(writer, domain, receipt),
         anchor=None,
     )
     return Bundle(evidence=forged, attestation=sign_evidence(writer, forged), record_secret=sealed.secret).to_bytes()

@@ -10,6 +10,14 @@ class TallystickError(Exception):
     """The root of everything that this package raises on purpose."""
 
 
+class _ForAReason(TallystickError):
+    """An error that says its reason and no more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class IdError(TallystickError):
     """A text is not the identifier, hash or address that it should be."""
 
@@ -58,20 +66,12 @@ class EncodingError(TallystickError):
         self.offset = offset
 
 
-class MerkleError(TallystickError):
+class MerkleError(_ForAReason):
     """A tree, path or position that cannot exist."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
-
-class SignatureError(TallystickError):
+class SignatureError(_ForAReason):
     """Bytes are not a strict signature, or not the signature of who is named."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class KeyFileError(TallystickError):
@@ -92,12 +92,8 @@ class KeyFormatError(TallystickError, ValueError):
         self.reason = reason
 
 
-class OpenError(TallystickError):
+class OpenError(_ForAReason):
     """A sealed record, blob or epoch wrap does not open."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class DisclosureError(TallystickError):
@@ -136,12 +132,8 @@ class AnswerError(TallystickError):
         self.reason = reason
 
 
-class EvidenceFileError(TallystickError):
+class EvidenceFileError(_ForAReason):
     """A file is none of the things that can be verified. It accuses nobody."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class TrustError(TallystickError):
@@ -293,7 +285,10 @@ class _StepError(VerificationError):
 
     STEP: ClassVar[int]
     NAME: ClassVar[str]
-    ACCUSED: ClassVar[Party] = Party.WRITER
+    ACCUSED: ClassVar[Party]
+
+    def __init_subclass__(cls, *, step: int, name: str, accused: Party = Party.WRITER) -> None:
+        cls.STEP, cls.NAME, cls.ACCUSED = step, name, accused
 
     def __init__(
         self,
@@ -309,125 +304,80 @@ class _StepError(VerificationError):
         super().__init__(self.STEP, self.NAME, where, expected, found, accused, signed=signed, timed=timed)
 
 
-class ContractCodeError(_StepError):
+class ContractCodeError(_StepError, step=1, name="contract-code", accused=Party.NODE):
     """Check 1: the code at the address is not the published contract."""
 
-    STEP, NAME = 1, "contract-code"
-    ACCUSED = Party.NODE
 
-
-class IndexContinuityError(_StepError):
+class IndexContinuityError(_StepError, step=2, name="index-continuity", accused=Party.NODE):
     """Check 2: an entry or index is missing, repeated or out of order."""
 
-    STEP, NAME = 2, "index-continuity"
-    ACCUSED = Party.NODE
 
-
-class LeavesError(_StepError):
+class LeavesError(_StepError, step=3, name="leaves", accused=Party.NODE):
     """Check 3: a leaf does not follow from its record."""
 
-    STEP, NAME = 3, "leaves"
-    ACCUSED = Party.NODE
 
-
-class RootsError(_StepError):
+class RootsError(_StepError, step=4, name="roots", accused=Party.NODE):
     """Check 4: a batch root does not follow from its leaves."""
 
-    STEP, NAME = 4, "roots"
-    ACCUSED = Party.NODE
 
-
-class HeadsError(_StepError):
+class HeadsError(_StepError, step=5, name="heads", accused=Party.NODE):
     """Check 5: a head does not follow from the head before it."""
 
-    STEP, NAME = 5, "heads"
-    ACCUSED = Party.NODE
 
-
-class AuthorshipError(_StepError):
+class AuthorshipError(_StepError, step=6, name="authorship", accused=Party.NODE):
     """Check 6: an entry is not signed by who may make it."""
 
-    STEP, NAME = 6, "authorship"
-    ACCUSED = Party.NODE
 
-
-class CompletenessError(_StepError):
+class CompletenessError(_StepError, step=7, name="completeness"):
     """Check 7: an admission number is missing, came twice, or came too late."""
 
-    STEP, NAME = 7, "completeness"
 
-
-class ReceiptsError(_StepError):
+class ReceiptsError(_StepError, step=8, name="receipts"):
     """Check 8: what the writer signed contradicts the log, the log's terms, or something else that it signed."""
 
-    STEP, NAME = 8, "receipts"
 
-
-class DecryptionError(_StepError):
+class DecryptionError(_StepError, step=9, name="decryption"):
     """Check 9: a sealed record or a blob does not open with the key of its epoch."""
 
-    STEP, NAME = 9, "decryption"
 
-
-class CanonicalEncodingError(_StepError):
+class CanonicalEncodingError(_StepError, step=10, name="canonical-encoding"):
     """Check 10: an opened record is not canonically encoded."""
 
-    STEP, NAME = 10, "canonical-encoding"
 
-
-class FieldCommitmentsError(_StepError):
+class FieldCommitmentsError(_StepError, step=11, name="field-commitments"):
     """Check 11: an opened record does not give the fields root in its leaf."""
 
-    STEP, NAME = 11, "field-commitments"
 
-
-class RequestBindingError(_StepError):
+class RequestBindingError(_StepError, step=12, name="request-binding"):
     """Check 12: a record's prompt, instructions or parameters are not those of its request, or its header is not its own."""
 
-    STEP, NAME = 12, "request-binding"
 
-
-class ResponseBindingError(_StepError):
+class ResponseBindingError(_StepError, step=13, name="response-binding"):
     """Check 13: a record's response is not the one that was promised, or contradicts its state."""
 
-    STEP, NAME = 13, "response-binding"
 
-
-class SequencesError(_StepError):
+class SequencesError(_StepError, step=14, name="sequences"):
     """Check 14: a sender's numbers have a hole or a repetition, a record id came twice, or accepted work did not end."""
 
-    STEP, NAME = 14, "sequences"
 
-
-class TimesError(_StepError):
+class TimesError(_StepError, step=15, name="times"):
     """Check 15: a record's times contradict each other, the block's, or other records' on the same device."""
 
-    STEP, NAME = 15, "times"
 
-
-class PriceArithmeticError(_StepError):
+class PriceArithmeticError(_StepError, step=16, name="price-arithmetic"):
     """Check 16: a charge does not follow from its basis."""
 
-    STEP, NAME = 16, "price-arithmetic"
 
-
-class SenderProofError(_StepError):
+class SenderProofError(_StepError, step=17, name="sender-proof"):
     """Check 17: the sender did not sign what the record says."""
 
-    STEP, NAME = 17, "sender-proof"
 
-
-class ModelDigestError(_StepError):
+class ModelDigestError(_StepError, step=18, name="model-digest", accused=Party.FOLDER):
     """Check 18: the files of a model folder are not those that the record names."""
 
-    STEP, NAME = 18, "model-digest"
-    ACCUSED = Party.FOLDER
 
-
-class ReplayError(_StepError):
+class ReplayError(_StepError, step=19, name="replay"):
     """Check 19: the model computes another answer from the record's prompt and parameters."""
-
-    STEP, NAME = 19, "replay"
 
 
 def _shortened(text: str, limit: int = 80) -> str:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from tallystick.binding import request_digest, request_hash, response_digest, response_hash
-from tallystick.bundle import FORMAT, MAX_BUNDLE_BYTES, Bundle, bundle_from
+from tallystick.bundle.evidence import FORMAT, Bundle
+from tallystick.bundle.reading import MAX_BUNDLE_BYTES, bundle_from
 from tallystick.errors import AnswerError, EvidenceFileError, IdError, JsonError, RecordError
 from tallystick.ids import parse_hex
 from tallystick.keys import SECRET_BYTES
-from tallystick.receipts import SIGNED_KINDS, Signed, SignedAdmission, SignedReceipt
+from tallystick.receipts.signed import SIGNED_KINDS, Signed, SignedAdmission, SignedReceipt
 from tallystick.record import REQUEST_SALT_BYTES
 from tallystick.sealing import response_salt
 from tallystick.strict_json import read_json, without_bom

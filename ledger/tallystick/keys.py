@@ -273,7 +273,7 @@ def write_secret_file(path: Path, text: str) -> None:
             os.link(partial, path)  # unlike a rename, refuses to replace
         finally:
             partial.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise KeyFileError(str(path), "exists already; it is never overwritten") from error
     except OSError as error:
@@ -346,7 +346,8 @@ def _decode(text: str, kind: str) -> bytes:
     return data
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make durable what a folder names. Raises: OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

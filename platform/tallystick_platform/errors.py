@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 INTERNAL_CODE = "internal_error"
 _ABSOLUTE_PATH = re.compile(r"(?<![\w:/.{}\[\]-])/(?!v1/|schema\b)(?:[^/\s'\"`:,;()]+/)+([^/\s'\"`:,;()]*)")
@@ -20,22 +19,26 @@ class PlatformError(Exception):
     """Root of everything that the service raises on purpose.
 
     `status` is the HTTP status, `code` the kind of error for programs, in answers and in records, `param` the part of the request at
-    fault. A class inherits what it does not say. One that never gets a code is the server's own affair: it is answered as an internal
-    error, without its text.
+    fault, `says` the message of a class that always says the same. A class inherits what it does not say. One that never gets a code is
+    the server's own affair: it is answered as an internal error, without its text.
     """
 
     status: int = 500
     code: str = INTERNAL_CODE
     param: str | None = None
+    says: str = ""
     retry_after_s: int | None = None
 
     def __init_subclass__(
-        cls, *, status: int | None = None, code: str | None = None, param: str | None = None, **others: Any
+        cls, *, status: int | None = None, code: str | None = None, param: str | None = None, says: str | None = None
     ) -> None:
-        super().__init_subclass__(**others)
-        cls.status = cls.status if status is None else status
-        cls.code = cls.code if code is None else code
-        cls.param = cls.param if param is None else param
+        super().__init_subclass__()
+        for name, said in (("status", status), ("code", code), ("param", param), ("says", says)):
+            if said is not None:
+                setattr(cls, name, said)
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(self.says if message is None else message)
 
     @property
     def shown(self) -> str | None:
@@ -74,7 +77,6 @@ class EpochKeyMissing(PlatformError):
 
     def __init__(self, *, epoch: int) -> None:
         super().__init__(f"the key of epoch {epoch} is not held by this server any more")
-        self.epoch = epoch
 
 
 class DraftUnreadable(PlatformError):
@@ -152,11 +154,8 @@ class JournalUnavailable(PlatformError, status=503, code="journal_unavailable"):
         self.retry_after_s = retry_after_s
 
 
-class JournalClosed(PlatformError, status=503, code="journal_unavailable"):
+class JournalClosed(PlatformError, status=503, code="journal_unavailable", says="the journal is closed"):
     """The journal does not take work: it was not started, or it was closed."""
-
-    def __init__(self) -> None:
-        super().__init__("the journal is closed")
 
 
 class NotAdmitted(PlatformError):
@@ -172,7 +171,6 @@ class CannotFollow(PlatformError):
 
     def __init__(self, *, record_id: bytes, reason: str) -> None:
         super().__init__(f"no record can follow {record_id.hex()}: {reason}")
-        self.record_id = record_id
 
 
 # -- authentication
@@ -196,26 +194,16 @@ class CredentialMalformed(AuthenticationError):
         super().__init__(f"the API token is malformed: {reason}")
 
 
-class TokenUnknown(AuthenticationError):
+class TokenUnknown(AuthenticationError, says="the API token is not known"):
     """The token is well formed and unknown."""
 
-    def __init__(self) -> None:
-        super().__init__("the API token is not known")
+
+class TokenExpired(AuthenticationError, status=401, code="expired_api_key", says="the API token has expired"):
+    """The token's time is over."""
 
 
-class TokenExpired(AuthenticationError, status=401, code="expired_api_key"):
-    """The token's time is over. Units: microseconds UTC."""
-
-    def __init__(self, *, expired_at_us: int) -> None:
-        super().__init__("the API token has expired")
-        self.expired_at_us = expired_at_us
-
-
-class TokenRevoked(AuthenticationError, status=401, code="revoked_api_key"):
+class TokenRevoked(AuthenticationError, status=401, code="revoked_api_key", says="the API token has been revoked"):
     """The token was withdrawn."""
-
-    def __init__(self) -> None:
-        super().__init__("the API token has been revoked")
 
 
 class NoSuchToken(PlatformError):
@@ -309,7 +297,6 @@ class WorkerDied(PlatformError, status=503, code="worker_died"):
 
     def __init__(self, *, worker: str, reason: str) -> None:
         super().__init__(f"the worker {worker} ended while it computed the answer: {reason}")
-        self.reason = reason
 
 
 class PromptTooLong(PlatformError, status=400, code="context_length_exceeded", param="messages"):
@@ -368,7 +355,6 @@ class TaskNotServed(PlatformError, status=400, code="task_not_served", param="mo
 
     def __init__(self, *, model: str, task: str, tasks: Sequence[str]) -> None:
         super().__init__(f"the model {model!r} does not do {task}; what it does: {', '.join(tasks)}")
-        self.model = model
         self.task = task
         self.tasks = tasks
 

@@ -6,6 +6,8 @@ records that are in the journal and not in a mined batch; *lag* is the age of th
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -18,35 +20,31 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
 
-        self.requests = Counter(
-            "tallystick_requests", "Requests answered, by path and HTTP status.", ["path", "status"], registry=registry
+        self.requests = counter(
+            "tallystick_requests", "Requests answered, by path and HTTP status.", ["path", "status"]
         )
-        self.request_seconds = Histogram(
-            "tallystick_request_seconds",
-            "Time from request to last byte.",
-            ["path"],
-            buckets=_REQUEST_SECONDS,
-            registry=registry,
+        self.request_seconds = histogram(
+            "tallystick_request_seconds", "Time from request to last byte.", ["path"], buckets=_REQUEST_SECONDS
         )
-        self.refused = Counter(
-            "tallystick_refused", "Requests refused before admission, by reason.", ["reason"], registry=registry
-        )
-        self.in_flight = Gauge("tallystick_requests_in_flight", "Requests that hold a slot.", registry=registry)
-        self.records = Counter("tallystick_records", "Records journaled, by final state.", ["state"], registry=registry)
-        self.tokens = Counter("tallystick_tokens", "Tokens, by direction.", ["direction"], registry=registry)
+        self.refused = counter("tallystick_refused", "Requests refused before admission, by reason.", ["reason"])
+        self.in_flight = gauge("tallystick_requests_in_flight", "Requests that hold a slot.")
+        self.records = counter("tallystick_records", "Records journaled, by final state.", ["state"])
+        self.tokens = counter("tallystick_tokens", "Tokens, by direction.", ["direction"])
 
-        self.journal_size = Gauge("tallystick_journal_records", "Records in the journal.", registry=registry)
-        self.journal_open = Gauge("tallystick_journal_open", "Admissions without a record.", registry=registry)
-        self.journal_queue = Gauge("tallystick_journal_queue", "Calls that wait for the journal.", registry=registry)
-        self.journal_group = Histogram(
-            "tallystick_journal_group_size", "Calls that shared a commit.", buckets=_GROUP_SIZES, registry=registry
+        self.journal_size = gauge("tallystick_journal_records", "Records in the journal.")
+        self.journal_open = gauge("tallystick_journal_open", "Admissions without a record.")
+        self.journal_queue = gauge("tallystick_journal_queue", "Calls that wait for the journal.")
+        self.journal_group = histogram(
+            "tallystick_journal_group_size", "Calls that shared a commit.", buckets=_GROUP_SIZES
         )
-        self.journal_commit_seconds = Histogram(
-            "tallystick_journal_commit_seconds", "Time of a group commit.", buckets=_SECONDS, registry=registry
+        self.journal_commit_seconds = histogram(
+            "tallystick_journal_commit_seconds", "Time of a group commit.", buckets=_SECONDS
         )
-        self.journal_failures = Counter("tallystick_journal_failures", "Group commits that failed.", registry=registry)
+        self.journal_failures = counter("tallystick_journal_failures", "Group commits that failed.")
 
-        self.workers_ready = Gauge("tallystick_workers_ready", "Workers with a loaded model.", registry=registry)
-        self.worker_queue = Gauge("tallystick_worker_queue", "Requests that workers hold.", registry=registry)
-        self.device_seconds = Counter("tallystick_device_seconds", "Device time measured.", registry=registry)
+        self.workers_ready = gauge("tallystick_workers_ready", "Workers with a loaded model.")
+        self.worker_queue = gauge("tallystick_worker_queue", "Requests that workers hold.")
+        self.device_seconds = counter("tallystick_device_seconds", "Device time measured.")

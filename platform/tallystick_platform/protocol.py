@@ -10,6 +10,7 @@ one message below. A worker speaks once per engine step and puts everything that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -264,8 +265,6 @@ ToWorker = Submit | Cancel | Stop
 _Message = TypeVar("_Message")
 
 _encoder = msgspec.msgpack.Encoder()
-_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
-_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 
 
 def encode(message: FromWorker | ToWorker) -> bytes:
@@ -273,23 +272,20 @@ def encode(message: FromWorker | ToWorker) -> bytes:
     return _encoder.encode(message)
 
 
-def decode_from_worker(frame: bytes) -> FromWorker:
-    """What a worker said. Raises: ProtocolFault."""
-    return _decode(_from_worker, frame)
-
-
-def decode_to_worker(frame: bytes) -> ToWorker:
-    """What the API said. Raises: ProtocolFault."""
-    return _decode(_to_worker, frame)
-
-
 def _decode(decoder: msgspec.msgpack.Decoder[_Message], frame: bytes) -> _Message:
+    """What one frame says. Raises: ProtocolFault."""
     if len(frame) > MAX_FRAME_BYTES:
         raise ProtocolFault(f"a frame of {len(frame)} bytes; the bound is {MAX_FRAME_BYTES}")
     try:
         return decoder.decode(frame)
     except msgspec.DecodeError as error:
         raise ProtocolFault(str(error)) from error
+
+
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+decode_from_worker = partial(_decode, _from_worker)
+decode_to_worker = partial(_decode, _to_worker)
 
 
 class VersionConfig(msgspec.Struct, frozen=True, kw_only=True):

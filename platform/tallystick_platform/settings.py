@@ -53,75 +53,22 @@ class Mode(StrEnum):
 class Paths:
     """Where things lie under TALLYSTICK_HOME."""
 
-    __slots__ = ("home",)
-
     def __init__(self, home: Path) -> None:
-        self.home = home.expanduser().absolute()
-
-    @property
-    def keys_dir(self) -> Path:
-        """Key files, mode 0700; nothing else is ever written here."""
-        return self.home / "keys"
-
-    @property
-    def epoch_keys_dir(self) -> Path:
-        """One file per epoch whose key the server still holds."""
-        return self.keys_dir / "epochs"
-
-    @property
-    def operator_key(self) -> Path:
-        """The generated operator wallet of development mode."""
-        return self.keys_dir / "operator.key"
-
-    @property
-    def keeper_key(self) -> Path:
-        """The generated key of development mode that may name another writer."""
-        return self.keys_dir / "keeper.key"
-
-    @property
-    def auditor_key(self) -> Path:
-        """The generated auditor key of development mode."""
-        return self.keys_dir / "auditor.key"
-
-    @property
-    def auditor_public(self) -> Path:
-        """Its public half."""
-        return self.keys_dir / "auditor.pub"
-
-    @property
-    def client_file(self) -> Path:
-        """The development client: base URL, token and wallet."""
-        return self.keys_dir / "client.json"
-
-    @property
-    def journal_path(self) -> Path:
-        """The journal's SQLite database."""
-        return self.home / "journal" / "journal.sqlite"
-
-    @property
-    def chain_path(self) -> Path:
-        """The embedded chain's folder."""
-        return self.home / "chain"
-
-    @property
-    def models_dir(self) -> Path:
-        """Converted models, cached."""
-        return self.home / "models"
-
-    @property
-    def exports_dir(self) -> Path:
-        """Published exports, and those being written."""
-        return self.home / "exports"
-
-    @property
-    def export_key(self) -> Path:
-        """The generated key that signs exports in development mode; its public half lies beside it as `.pub`."""
-        return self.keys_dir / "export.pem"
-
-    @property
-    def run_dir(self) -> Path:
-        """Sockets to the workers."""
-        return self.home / "run"
+        self.home = home = home.expanduser().absolute()
+        self.keys_dir = keys = home / "keys"  # mode 0700; nothing but key files is ever written here
+        self.epoch_keys_dir = keys / "epochs"  # a file for each epoch whose key the server still holds
+        self.journal_path = home / "journal" / "journal.sqlite"
+        self.chain_path = home / "chain"  # the embedded chain's folder
+        self.models_dir = home / "models"  # converted models, cached
+        self.exports_dir = home / "exports"  # published exports, and those being written
+        self.run_dir = home / "run"  # sockets to the workers
+        # What development mode generates:
+        self.operator_key = keys / "operator.key"
+        self.keeper_key = keys / "keeper.key"  # may name another writer
+        self.auditor_key = keys / "auditor.key"
+        self.auditor_public = keys / "auditor.pub"
+        self.client_file = keys / "client.json"  # base URL, token and wallet of a client
+        self.export_key = keys / "export.pem"  # signs exports; its public half lies beside it as `.pub`
 
 
 class Settings(BaseSettings):

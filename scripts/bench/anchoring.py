@@ -6,7 +6,6 @@ The chain makes at most one block a second, so what counts is how much a block t
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -19,27 +18,31 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
+from harness import ROOT, options
+from prometheus_client import CollectorRegistry
 
-from prometheus_client import CollectorRegistry  # noqa: E402
-
-from tallystick.chain import HttpTransport, LedgerReader  # noqa: E402
-from tallystick.ids import new_record_id  # noqa: E402
-from tallystick.keys import AuditorKey, Wallet  # noqa: E402
-from tallystick.receipts import Domain  # noqa: E402
-from tallystick.record import RecordTime, State  # noqa: E402
-from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap  # noqa: E402
-from tallystick_platform.clock import SystemClock  # noqa: E402
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient  # noqa: E402
-from tallystick_platform.settings import load_settings  # noqa: E402
-from tallystick_platform.store import settlement  # noqa: E402
-from tallystick_platform.store.batches import Batches  # noqa: E402
-from tallystick_platform.store.database import Database  # noqa: E402
-from tallystick_platform.store.journal import Journal  # noqa: E402
-from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
-from tallystick_platform.store.sealer import Sealer  # noqa: E402
-from tests.support.typical_record import typical_record  # noqa: E402
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
+from tallystick.ids import new_record_id
+from tallystick.keys import AuditorKey, Wallet
+from tallystick.receipts.messages import Domain
+from tallystick.record import RecordTime, State
+from tallystick_platform.anchor.anchorer import Anchorer
+from tallystick_platform.anchor.bootstrap import bootstrap
+from tallystick_platform.anchor.location import LedgerLocation
+from tallystick_platform.anchor.policy import AnchorPolicy
+from tallystick_platform.anchor.service import AnchorService
+from tallystick_platform.clock import SystemClock
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import KeySigner
+from tallystick_platform.settings import load_settings
+from tallystick_platform.store import settlement
+from tallystick_platform.store.batches import Batches
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.journal import Journal
+from tallystick_platform.store.row_macs import RowMacs
+from tallystick_platform.store.sealer import Sealer
+from tests.support.typical_record import typical_record
 
 RECORDS = 2_000
 SHORT_RECORDS = 300
@@ -137,9 +140,8 @@ def measure(count: int, in_flight: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--short", action="store_true", help=f"{SHORT_RECORDS} records instead of {RECORDS}")
-    count = SHORT_RECORDS if parser.parse_args().short else RECORDS
+    given = options(__doc__, f"{SHORT_RECORDS} records instead of {RECORDS}").parse_args()
+    count = SHORT_RECORDS if given.short else RECORDS
     for in_flight in IN_FLIGHT:
         rate = measure(count, in_flight)
         print(f"anchoring, {count} chat records, {in_flight} in flight: {rate:,.0f} records/s")

@@ -23,24 +23,20 @@ from pathlib import Path
 import psutil
 import uvloop
 from aiohttp import web
+from harness import in_client, judged, options, whole_service
 from litestar import Litestar, get
 from litestar.response import File
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
-
-
-from tallystick.ids import RecordId, parse_address  # noqa: E402
-from tallystick.manifest import hash_folder  # noqa: E402
-from tallystick_platform.api import create_api  # noqa: E402
-from tallystick_platform.app.service import Service  # noqa: E402
-from tallystick_platform.app.starting import Running, started  # noqa: E402
-from tallystick_platform.logs import configure_logs  # noqa: E402
-from tallystick_platform.settings import load_settings  # noqa: E402
-from tallystick_platform.store.database import Database  # noqa: E402
-from tallystick_platform.store.jobs import ExportJob, JobState, JobStore, StoredFile  # noqa: E402
-from tallystick_platform.store.row_macs import RowMacs  # noqa: E402
-from tests.support.plain_side import served  # noqa: E402
+from tallystick.ids import parse_address
+from tallystick.manifest import hash_folder
+from tallystick_platform.api import create_api
+from tallystick_platform.app.starting import Running
+from tallystick_platform.logs import configure_logs
+from tallystick_platform.store.database import Database
+from tallystick_platform.store.jobs import ExportJob, JobState, JobStore, StoredFile
+from tallystick_platform.store.row_macs import RowMacs
+from tests.support.job_rows import a_job
+from tests.support.plain_side import served
 
 SPEED_BAR = 0.80
 MEMORY_BAR_MIB = 64
@@ -52,13 +48,7 @@ READ_BYTES = 1_048_576
 
 async def measure(port: int, path: str, token: str | None) -> float:
     """MiB per second of one download by another process."""
-    given = {"port": port, "path": path, "token": token}
-    fetching = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--fetch", json.dumps(given), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await fetching.communicate()
-    assert fetching.returncode == 0
-    found = json.loads(out)
+    found = await in_client(__file__, "--fetch", {"port": port, "path": path, "token": token})
     return float(found["bytes"] / MIB / found["seconds"])
 
 
@@ -96,39 +86,16 @@ def publish(running: Running, size: int) -> ExportJob:
             file.write(block)
     manifest = hash_folder(folder)
     assert running.client_file is not None
-    owner = parse_address(json.loads(running.client_file.read_text())["address"])
-    database = Database.open(home.journal_path)
-    with closing(database):
-        return JobStore(database, RowMacs(running.keys.operator.secret)).insert(
-            ExportJob(
-                id=folder.name,
-                number=0,
-                owner=owner,
-                model_owner=None,
-                token_id="",
-                path="/",
-                model="bench",
-                version="0" * 12,
-                source_digest=bytes(32),
-                dtype=None,
-                format="safetensors",
-                quantization=None,
-                state=JobState.FINISHED,
-                stage=None,
-                progress=1.0,
-                attempts=1,
-                record_id=RecordId(bytes(16)),
-                ended_by=None,
-                error=None,
-                files=tuple(StoredFile(name=e.name, size=e.size, sha256=e.sha256) for e in manifest.files),
-                signature=None,
-                digest=manifest.digest,
-                parity=None,
-                created_at=1,
-                due_by=1,
-                finished_at=1,
-            )
-        )
+    job = a_job(
+        id=folder.name,
+        owner=parse_address(json.loads(running.client_file.read_text())["address"]),
+        state=JobState.FINISHED,
+        files=tuple(StoredFile(name=e.name, size=e.size, sha256=e.sha256) for e in manifest.files),
+        digest=manifest.digest,
+        finished_at=1,
+    )
+    with closing(Database.open(home.journal_path)) as database:
+        return JobStore(database, RowMacs(running.keys.operator.secret)).insert(job)
 
 
 def plain_server(path: Path) -> Litestar:
@@ -182,41 +149,34 @@ async def compare(home: Path, rounds: int, size: int) -> tuple[dict[str, list[fl
     """Speeds in MiB/s of each side by round, and the growth of the process at each download of ours."""
     speeds: dict[str, list[float]] = {"plain": [], "ours": [], "sendfile": []}
     growth: list[float] = []
-    settings = load_settings(home=home, chain_port=0, model="constant", batch_max_age_ms=200)
-    async with started(settings, base_url="http://127.0.0.1:1") as running:
-        job = publish(running, size)
-        path = settings.paths.exports_dir / job.id / NAME
-        assert running.client_file is not None
-        token = json.loads(running.client_file.read_text())["token"]
-        with closing(Service(running)) as service:
-            async with (
-                served(plain_server(path)) as plain,
-                served(create_api(service.services)) as ours,
-                sendfile_server(path) as sendfile,
-            ):
-                sides = {
-                    "plain": (plain, "/file", None),
-                    "ours": (ours, f"/v1/exports/{job.id}/files/{NAME}", token),
-                    "sendfile": (sendfile, "/file", None),
-                }
-                for name, side in sides.items():  # the first of ours counts for memory, not for speed
+    async with whole_service(home, "constant") as (service, token):
+        job = publish(service.running, size)
+        path = service.running.settings.paths.exports_dir / job.id / NAME
+        async with (
+            served(plain_server(path)) as plain,
+            served(create_api(service.services)) as ours,
+            sendfile_server(path) as sendfile,
+        ):
+            sides = {
+                "plain": (plain, "/file", None),
+                "ours": (ours, f"/v1/exports/{job.id}/files/{NAME}", token),
+                "sendfile": (sendfile, "/file", None),
+            }
+            for name, side in sides.items():  # the first of ours counts for memory, not for speed
+                async with watched_memory(growth if name == "ours" else []):
+                    await measure(*side)
+            for number in range(rounds):
+                order = list(sides) if number % 2 == 0 else list(sides)[::-1]
+                for name in order:
                     async with watched_memory(growth if name == "ours" else []):
-                        await measure(*side)
-                for number in range(rounds):
-                    order = list(sides) if number % 2 == 0 else list(sides)[::-1]
-                    for name in order:
-                        async with watched_memory(growth if name == "ours" else []):
-                            speeds[name].append(await measure(*sides[name]))
-                    latest = ", ".join(f"{name} {found[-1]:.0f}" for name, found in speeds.items())
-                    print(
-                        f"  round {number + 1}: {latest} MiB/s; ours grew by {max(growth):.1f} MiB at most", flush=True
-                    )
+                        speeds[name].append(await measure(*sides[name]))
+                latest = ", ".join(f"{name} {found[-1]:.0f}" for name, found in speeds.items())
+                print(f"  round {number + 1}: {latest} MiB/s; ours grew by {max(growth):.1f} MiB at most", flush=True)
     return speeds, growth
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="a smaller file, fewer rounds")
+    parser = options(__doc__, "a smaller file, fewer rounds")
     parser.add_argument("--fetch", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.fetch:
@@ -228,9 +188,9 @@ def main() -> int:
         speeds, growth = uvloop.run(compare(Path(home), rounds, size))
     ratio = statistics.median(ours / plain for ours, plain in zip(speeds["ours"], speeds["plain"], strict=True))
     beside = statistics.median(speeds["sendfile"])
-    fast, small = ratio >= SPEED_BAR, max(growth) <= MEMORY_BAR_MIB
-    print(f"download over a plain file server: {ratio:.2f} (bar: {SPEED_BAR:.2f}) {'ok' if fast else 'MISSED'}")
-    print(f"memory of a download: {max(growth):.1f} MiB (bar: {MEMORY_BAR_MIB}) {'ok' if small else 'MISSED'}")
+    fast = judged(f"download over a plain file server: {ratio:.2f} (bar: {SPEED_BAR:.2f})", ratio >= SPEED_BAR)
+    most = max(growth)
+    small = judged(f"memory of a download: {most:.1f} MiB (bar: {MEMORY_BAR_MIB})", most <= MEMORY_BAR_MIB)
     print(f"for orientation, sendfile: {beside:.0f} MiB/s")
     return 0 if fast and small else 1
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
+import harness  # noqa: F401  (it says where the packages lie)
 
-from tallystick_platform.engine.cpu import share_cores  # noqa: E402
+from tallystick_platform.engine.cpu import share_cores
 
 share_cores()
 import torch  # noqa: E402

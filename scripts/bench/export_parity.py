@@ -8,12 +8,8 @@ write and trace take 400 to 600 MB before they open a model, so the small encode
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
+from harness import exported, judged, options
 
-from tests.support.exports import spec_for  # noqa: E402
-from tests.support.real_model import real_model  # noqa: E402
+from tests.support.exports import spec_for
+from tests.support.real_model import real_model
 
 BAR_LANGUAGE = 1e-3
 BAR_ENCODER = 1e-4
@@ -61,31 +56,19 @@ def export(source: Path, folder: Path, format_: str, quantization: str | None, t
         source, target, format=format_, quantization=quantization, task=task, parity_tokens=BAR_TOKENS, command="bench"
     )
     began = time.perf_counter()
-    with (folder / "lines").open("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tallystick_platform.exporter", spec.to_json()],
-            stdout=output,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:3])},
-        )
-        _, _, usage = os.wait4(process.pid, 0)
-        output.seek(0)
-        last = json.loads(output.read().splitlines()[-1])
+    last, peak_bytes = exported(spec, folder)
     seconds = time.perf_counter() - began
     if "result" not in last:
         raise SystemExit(f"the export as {format_} {quantization or ''} failed: {last}")
     size = max(sum(path.stat().st_size for path in place.rglob("*") if path.is_file()) for place in (source, target))
     shutil.rmtree(target)
-    return Exported(
-        parity=last["result"]["parity"], peak_bytes=usage.ru_maxrss * 1024, model_bytes=size, seconds=seconds
-    )
+    return Exported(parity=last["result"]["parity"], peak_bytes=peak_bytes, model_bytes=size, seconds=seconds)
 
 
 def judge(name: str, figure: float, bar: float, *, unit: str = "", least: bool = False) -> bool:
-    """Print one line and say whether the bar held."""
-    held = figure >= bar if least else figure <= bar
+    """One figure against its bar."""
     sign = "at least " if least else ""
-    print(f"{name}: {figure:.4g}{unit} (bar: {sign}{bar:g}{unit}) {'ok' if held else 'MISSED'}", flush=True)
-    return held
+    return judged(f"{name}: {figure:.4g}{unit} (bar: {sign}{bar:g}{unit})", figure >= bar if least else figure <= bar)
 
 
 def memory(name: str, done: Exported) -> bool:
@@ -95,26 +78,25 @@ def memory(name: str, done: Exported) -> bool:
 
 
 def language(folder: Path, *, short: bool) -> list[bool]:
-    """The demonstration model in every form."""
-    source, held = real_model(), []
-    done = export(source, folder, "onnx", None, "chat")
-    held.append(judge("ONNX fp32, largest logit difference", done.parity["max_logit_difference"], BAR_LANGUAGE))
-    held.append(judge("ONNX fp32, greedy tokens equal to torch's", done.parity["greedy_equal"], BAR_TOKENS, least=True))
-    held.append(memory("ONNX fp32", done))
-    for quantization in () if short else ("int8", "int4"):
-        done = export(source, folder, "onnx", quantization, "chat")
-        bound = done.parity["bound"]["perplexity_difference"]
-        difference = done.parity["perplexity_difference"]
-        held.append(judge(f"ONNX {quantization}, perplexity difference", difference, bound))
-        held.append(memory(f"ONNX {quantization}", done))
-    done = export(source, folder, "gguf", "F16", "chat")
-    held.append(judge("GGUF F16, greedy tokens equal to torch's", done.parity["greedy_equal"], BAR_TOKENS, least=True))
-    held.append(memory("GGUF F16", done))
-    if not short:
-        done = export(source, folder, "gguf", "Q8_0", "chat")
-        difference = done.parity["perplexity_difference"]
-        held.append(judge("GGUF Q8_0, perplexity difference", difference, BAR_PERPLEXITY))
-        held.append(memory("GGUF Q8_0", done))
+    """The demonstration model in every form: what is looked at of each, and its bar, where that is not the bound in the report itself."""
+    perplexity, greedy = "perplexity_difference", "greedy_equal"
+    logits = ("max_logit_difference", "largest logit difference", BAR_LANGUAGE)
+    forms: list[tuple[str, str | None, str, list[tuple[str, str, float | None]]]] = [
+        ("onnx", None, "ONNX fp32", [logits, (greedy, "greedy tokens equal to torch's", BAR_TOKENS)]),
+        ("onnx", "int8", "ONNX int8", [(perplexity, "perplexity difference", None)]),
+        ("onnx", "int4", "ONNX int4", [(perplexity, "perplexity difference", None)]),
+        ("gguf", "F16", "GGUF F16", [(greedy, "greedy tokens equal to torch's", BAR_TOKENS)]),
+        ("gguf", "Q8_0", "GGUF Q8_0", [(perplexity, "perplexity difference", BAR_PERPLEXITY)]),
+    ]
+    held = []
+    for format_, quantization, name, looks in forms:
+        if short and quantization not in {None, "F16"}:
+            continue
+        done = export(real_model(), folder, format_, quantization, "chat")
+        for figure, told, bar in looks:
+            limit = done.parity["bound"][figure] if bar is None else bar
+            held.append(judge(f"{name}, {told}", done.parity[figure], limit, least=figure == greedy))
+        held.append(memory(name, done))
     return held
 
 
@@ -133,9 +115,7 @@ def encoder(folder: Path, *, short: bool) -> list[bool]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="without the quantised forms, for CI")
-    arguments = parser.parse_args()
+    arguments = options(__doc__, "without the quantised forms, for CI").parse_args()
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as name:
         held = encoder(Path(name), short=arguments.short) + language(Path(name), short=arguments.short)
     return 0 if all(held) else 1

@@ -14,23 +14,20 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
+from harness import exported, in_child, judged, options
 
-from tallystick_platform.exporter.run import run  # noqa: E402
-from tests.support.exports import spec_for, write_signing_key  # noqa: E402
-from tests.support.real_model import real_model  # noqa: E402
+from tallystick_platform.exporter.run import run
+from tests.support.exports import spec_for, write_signing_key
+from tests.support.real_model import real_model
 
 BAR_TIME = 1.5
 BAR_MEMORY = 2.5
 MIB = 1_048_576
-LIMIT_S = 1_200
 
 
 def copy_and_hash(source: Path, target: Path) -> float:
@@ -79,24 +76,15 @@ def peak_bytes(source: Path, folder: Path, format_: str, quantization: str | Non
     """The largest resident size of a process that exports the model once."""
     target = folder / f"{format_}-{quantization}"
     spec = spec_for(source, target, format=format_, quantization=quantization, parity_tokens=tokens)
-    command = [sys.executable, "-m", "tallystick_platform.exporter", spec.to_json()]
-    path = os.pathsep.join(sys.path[:3])
-    with (folder / "lines").open("w+") as output:
-        process = subprocess.Popen(
-            command, stdout=output, env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        output.seek(0)
-        last = json.loads(output.read().splitlines()[-1])
+    last, peak = exported(spec, folder, OMP_NUM_THREADS="1")
     shutil.rmtree(target, ignore_errors=True)
-    if status or not last.get("result", {}).get("parity", {}).get("passed"):
+    if not last.get("result", {}).get("parity", {}).get("passed"):
         raise SystemExit(f"the export as {format_} {quantization} did not pass: {last}")
-    return usage.ru_maxrss * 1024
+    return peak
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="fewer rounds and formats, for CI")
+    parser = options(__doc__, "fewer rounds and formats, for CI")
     parser.add_argument("--time", nargs=2, metavar=("FOLDER", "ROUNDS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.time:
@@ -107,9 +95,7 @@ def main() -> int:
     print(f"model: {size / MIB:.0f} MiB in {sum(1 for _ in source.iterdir())} files")
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as name:
         folder = Path(name)
-        command = [sys.executable, __file__, "--time", name, "5" if arguments.short else "9"]
-        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=LIMIT_S)
-        times = json.loads(found.stdout)
+        times = json.loads(in_child(__file__, "--time", name, "5" if arguments.short else "9"))
         kinds: list[tuple[str, str | None]] = [("safetensors", None), ("gguf", "F16")]
         if not arguments.short:
             kinds.append(("gguf", "Q8_0"))
@@ -120,16 +106,12 @@ def main() -> int:
     )
     print(f"running both models for the parity report, one token: {times['runs_s']:.1f} s")
     ratio = times["files_s"] / times["plain_s"]
-    fast = ratio <= BAR_TIME
-    print(f"safetensors export, times copy and hash: {ratio:.2f} (bar: {BAR_TIME}) {'ok' if fast else 'MISSED'}")
-    small = True
+    held = [judged(f"safetensors export, times copy and hash: {ratio:.2f} (bar: {BAR_TIME})", ratio <= BAR_TIME)]
     for (format_, quantization), peak in peaks.items():
-        held = peak <= BAR_MEMORY * size
-        small = small and held
         what = f"{format_} {quantization}" if quantization else format_
-        figure = f"{peak / size:.2f} times the model (bar: {BAR_MEMORY}) {'ok' if held else 'MISSED'}"
-        print(f"memory of an export as {what}: {peak / MIB:.0f} MiB, {figure}")
-    return 0 if fast and small else 1
+        figure = f"memory of an export as {what}: {peak / MIB:.0f} MiB, {peak / size:.2f} times the model"
+        held.append(judged(f"{figure} (bar: {BAR_MEMORY})", peak <= BAR_MEMORY * size))
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":

@@ -6,31 +6,27 @@ the dearest there are; those of the last are a typical chat request and its answ
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
+from harness import judged, options
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
-
-from tallystick.chain.packing import append_size  # noqa: E402
-from tallystick.encoding import encode_record  # noqa: E402
-from tallystick.ids import LogId  # noqa: E402
-from tallystick.keys import EpochKey  # noqa: E402
-from tallystick.merkle import HEADER_BYTES  # noqa: E402
-from tallystick.record import Record  # noqa: E402
-from tallystick.sealing import seal  # noqa: E402
-from tests.support.evm import packed, sealed_like  # noqa: E402
-from tests.support.gas import floor_gas, measure_append_gas, measure_commit_gas  # noqa: E402
-from tests.support.typical_record import typical_record  # noqa: E402
+from tallystick.chain.packing import append_size
+from tallystick.encoding import encode_record
+from tallystick.ids import LogId
+from tallystick.keys import EpochKey
+from tallystick.merkle import HEADER_BYTES
+from tallystick.record import Record
+from tallystick.sealing import seal
+from tests.support.evm import packed, sealed_like
+from tests.support.gas import floor_gas, measure_append_gas, measure_commit_gas
+from tests.support.typical_record import typical_record
 
 SIZES = (512, 1_024)
 BATCHES = (1, 4, 16, 64, 115)
@@ -61,16 +57,12 @@ def report_gas() -> bool:
             figures = measure_append_gas(count, record_bytes)
             line = f"gas per record, {count} x {record_bytes} B: {figures.gas_per_record:,.0f}, {figures.ratio:.4f} of the floor"
             if count >= AT_FLOOR[record_bytes]:
-                ok = figures.ratio <= FLOOR_BAR
-                held &= ok
-                line += f" (bar: {FLOOR_BAR}) {'ok' if ok else 'MISSED'}"
-            print(line)
+                held &= judged(f"{line} (bar: {FLOOR_BAR})", figures.ratio <= FLOOR_BAR)
+            else:
+                print(line)
     commit = measure_commit_gas(COMMITTED)
-    ok = commit.gas_per_record <= COMMIT_BAR_GAS
-    print(
-        f"gas per record, a root for {COMMITTED}: {commit.gas_per_record:,.0f} (bar: {COMMIT_BAR_GAS}) {'ok' if ok else 'MISSED'}"
-    )
-    return held and ok
+    line = f"gas per record, a root for {COMMITTED}: {commit.gas_per_record:,.0f} (bar: {COMMIT_BAR_GAS})"
+    return judged(line, commit.gas_per_record <= COMMIT_BAR_GAS) and held
 
 
 def report_additions() -> bool:
@@ -116,9 +108,7 @@ def report_additions() -> bool:
         print(f"  {name}: {gas:,.0f} ({gas - before:+,.0f})")
         before = gas
     measured = measure_append_gas(COMPARED_RECORDS, HEADER_BYTES + COMPARED_BYTES).gas_per_record
-    ok = abs(measured / before - 1) < FLOOR_BAR - 1
-    print(f"  as measured: {measured:,.0f} {'ok' if ok else 'MISSED'}")
-    return ok
+    return judged(f"  as measured: {measured:,.0f}", abs(measured / before - 1) < FLOOR_BAR - 1)
 
 
 def report_bytes() -> None:
@@ -138,9 +128,7 @@ def report_bytes() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="the same: this part takes seconds")
-    parser.parse_args()
+    options(__doc__, "the same: this part takes seconds").parse_args()
     held = report_gas()
     held &= report_additions()
     report_bytes()

@@ -15,22 +15,16 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 import uvloop
+from harness import in_client, judged, options, whole_service
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger"), str(ROOT / "platform")]
-
-
-from tallystick_platform.api import create_api  # noqa: E402
-from tallystick_platform.api.wire.openai import CHAT  # noqa: E402
-from tallystick_platform.app.service import Service  # noqa: E402
-from tallystick_platform.app.starting import Running, started  # noqa: E402
-from tallystick_platform.logs import configure_logs  # noqa: E402
-from tallystick_platform.settings import load_settings  # noqa: E402
-from tests.support.plain_side import PlainSide, plain_api, served  # noqa: E402
+from tallystick_platform.api import create_api
+from tallystick_platform.api.wire.openai import CHAT
+from tallystick_platform.app.starting import Running
+from tallystick_platform.logs import configure_logs
+from tests.support.plain_side import PlainSide, plain_api, served
 
 BAR = 0.98
 STREAMS = 8
@@ -41,12 +35,7 @@ QUESTION = "Tell a long story about a miller, a debt and a stick that was split 
 async def measure(port: int, token: str, model: str, max_tokens: int) -> float:
     """Tokens per second of one round of streams."""
     given = {"port": port, "token": token, "model": model, "max_tokens": max_tokens}
-    asking = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--ask", json.dumps(given), stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await asking.communicate()
-    assert asking.returncode == 0
-    found = json.loads(out)
+    found = await in_client(__file__, "--ask", given)
     return float(found["tokens"] / found["seconds"])
 
 
@@ -90,38 +79,28 @@ async def settled(running: Running) -> None:
 async def compare(home: Path, rounds: int, max_tokens: int) -> list[tuple[float, float]]:
     """Rounds of (off, on), in tokens per second."""
     found = []
-    settings = load_settings(home=home, chain_port=0, model="demo", batch_max_age_ms=200)
-    async with started(settings, base_url="http://127.0.0.1:1") as running:
-        with closing(Service(running)) as service:
-            await running.dispatcher.wait_ready()
-            assert running.client_file is not None
-            token = json.loads(running.client_file.read_text())["token"]
-            model = running.dispatcher.models()[0].id
-            side = PlainSide(
-                services=service.services,
-                dispatcher=running.dispatcher,
-                gate=running.gate,
-                clock=running.clock,
-                random=service.services.random,
-            )
-            async with served(plain_api(side)) as off_port, served(create_api(service.services)) as on_port:
-                await measure(off_port, token, model, 16)
-                await measure(on_port, token, model, 16)
-                for number in range(rounds):
-                    ports = [("off", off_port), ("on", on_port)]
-                    speeds = {}
-                    for name, port in ports if number % 2 == 0 else reversed(ports):
-                        await settled(running)
-                        speeds[name] = await measure(port, token, model, max_tokens)
-                    found.append((speeds["off"], speeds["on"]))
-                    print(f"  round {number + 1}: off {speeds['off']:.1f}, on {speeds['on']:.1f} tokens/s", flush=True)
-                await settled(running)
+    async with whole_service(home, "demo") as (service, token):
+        running = service.running
+        await running.dispatcher.wait_ready()
+        model = running.dispatcher.models()[0].id
+        side = PlainSide(services=service.services, dispatcher=running.dispatcher, gate=running.gate)
+        async with served(plain_api(side)) as off_port, served(create_api(service.services)) as on_port:
+            await measure(off_port, token, model, 16)
+            await measure(on_port, token, model, 16)
+            for number in range(rounds):
+                ports = [("off", off_port), ("on", on_port)]
+                speeds = {}
+                for name, port in ports if number % 2 == 0 else reversed(ports):
+                    await settled(running)
+                    speeds[name] = await measure(port, token, model, max_tokens)
+                found.append((speeds["off"], speeds["on"]))
+                print(f"  round {number + 1}: off {speeds['off']:.1f}, on {speeds['on']:.1f} tokens/s", flush=True)
+            await settled(running)
     return found
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="fewer and shorter rounds, for CI")
+    parser = options(__doc__, "fewer and shorter rounds, for CI")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -137,10 +116,8 @@ def main() -> int:
             found = runner.run(compare(Path(folder), rounds, max_tokens))
     ratio = statistics.median(on / off for off, on in found)
     off, on = (statistics.median(column) for column in zip(*found, strict=True))
-    held = ratio >= BAR
     print(f"tokens per second, {STREAMS} streams: ledger off {off:.1f}, on {on:.1f}")
-    print(f"ratio: {ratio:.3f} (bar: at least {BAR}) {'ok' if held else 'MISSED'}")
-    return 0 if held else 1
+    return 0 if judged(f"ratio: {ratio:.3f} (bar: at least {BAR})", ratio >= BAR) else 1
 
 
 if __name__ == "__main__":

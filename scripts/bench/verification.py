@@ -11,27 +11,29 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ledger")]
+from harness import in_child, judged, options
 
-from tallystick.chain import BatchAppended, LedgerReader, LogState, unpack_records  # noqa: E402
-from tallystick.chain.answers import MAX_ANSWER_BYTES  # noqa: E402
-from tallystick.chain.wire import AnswerTooLarge  # noqa: E402
-from tallystick.encoding import decode_record  # noqa: E402
-from tallystick.hashing import keccak256  # noqa: E402
-from tallystick.ids import Epoch, Head  # noqa: E402
-from tallystick.keys import EpochKey  # noqa: E402
-from tallystick.record import Record  # noqa: E402
-from tallystick.sealing import decrypt, record_secret, sealed_header  # noqa: E402
-from tallystick.verify import Outcome, Step, VerifyOptions, verify_log  # noqa: E402
-from tests.support.synthetic_log import (  # noqa: E402
+from tallystick.chain.answers import MAX_ANSWER_BYTES
+from tallystick.chain.events import BatchAppended
+from tallystick.chain.packing import unpack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.views import LogState
+from tallystick.chain.wire import AnswerTooLarge
+from tallystick.encoding import decode_record
+from tallystick.hashing import keccak256
+from tallystick.ids import Epoch, Head
+from tallystick.keys import EpochKey
+from tallystick.record import Record
+from tallystick.sealing import decrypt, record_secret, sealed_header
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.whole_log import VerifyOptions, verify_log
+from tests.support.synthetic_log import (
     ALICE,
     AUDITOR,
     BOB,
@@ -178,20 +180,14 @@ def floor(reader: LedgerReader, last_block: int) -> None:
             decode_record(decrypt(packed.sealed, log_id=LOG, index=index, epoch=1, fields_root=root, secret=secret))
 
 
-def in_child(*arguments: str) -> str:
-    command = [sys.executable, __file__, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800).stdout
-
-
 def measured(path: Path, what: str, rounds: int) -> dict[str, float]:
     """The median of several runs, each in a process of its own."""
-    runs = [json.loads(in_child("--measure", what, str(path))) for _ in range(rounds)]
+    runs = [json.loads(in_child(__file__, "--measure", what, str(path))) for _ in range(rounds)]
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="a quarter of the records, for CI")
+    parser = options(__doc__, "a quarter of the records, for CI")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each measurement")
     parser.add_argument("--generate", nargs=2, metavar=("PATH", "COUNT"), help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "PATH"), help=argparse.SUPPRESS)
@@ -206,7 +202,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:
         paths = {count: Path(folder) / f"{count}.jsonl" for count in (small, large)}
         for count, path in paths.items():
-            in_child("--generate", str(path), str(count))
+            in_child(__file__, "--generate", str(path), str(count))
         base, full = (
             measured(paths[large], "floor", arguments.rounds),
             measured(paths[large], "verify", arguments.rounds),
@@ -216,14 +212,14 @@ def main() -> int:
     growth = full["peak_kib"] / less["peak_kib"]
     print(f"sealed record: {full['sealed_bytes'] / full['records']:.0f} bytes on average")
     print(f"decrypt and decode alone: {floor_rate:.0f} records/s of CPU time")
-    fast = rate >= BAR_RECORDS_PER_S
-    print(f"verify_log, {large} records: {rate:.0f} records/s (bar: {BAR_RECORDS_PER_S}) {'ok' if fast else 'MISSED'}")
+    fast = judged(
+        f"verify_log, {large} records: {rate:.0f} records/s (bar: {BAR_RECORDS_PER_S})", rate >= BAR_RECORDS_PER_S
+    )
     print(f"verify_log beside decrypting and decoding alone: {floor_rate / rate:.2f} times the CPU time")
-    flat = growth <= BAR_MEMORY
     print(
         f"peak memory at {small} records: {less['peak_kib'] / 1024:.0f} MiB, at {large}: {full['peak_kib'] / 1024:.0f} MiB"
     )
-    print(f"memory, {large} over {small} records: {growth:.2f} (bar: {BAR_MEMORY}) {'ok' if flat else 'MISSED'}")
+    flat = judged(f"memory, {large} over {small} records: {growth:.2f} (bar: {BAR_MEMORY})", growth <= BAR_MEMORY)
     return 0 if fast and flat else 1
 
 

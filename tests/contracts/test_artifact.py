@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.chain import load_artifact
+from tallystick.chain.artifact import load_artifact
 from tests.support.evm import ARTIFACT_PATH, EvmLedger, artifact
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from tallystick import heads
-from tallystick.chain import calls, pack_records, unpack_records
+from tallystick.chain import calls
+from tallystick.chain.packing import pack_records, unpack_records
 from tallystick.errors import MerkleError, TallystickError
 from tallystick.heads import EntryKind, LogTerms, derive_log_id, next_head
 from tallystick.ids import Address, FieldsRoot, Head, LogId, Root

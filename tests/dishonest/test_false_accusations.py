@@ -7,7 +7,7 @@ import pytest
 
 from tallystick.ids import to_hex
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import sign_admission, sign_erasure, sign_head, sign_receipt
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
 from tests.support.dishonest.auditors import ANSWERER, MAKER, WRITER
 from tests.support.dishonest.clients import answer
 from tests.support.dishonest.writers import append_with_blobs, begun
@@ -127,10 +127,12 @@ def test_client_1_renames_an_edited_receipt_to_its_new_signer(auditor):
 
 def by_a_liar():
     return {
-        "receipt": sign_receipt(LIAR, LOG.domain, replace(RECEIPT.receipt, leaf=b"\x22" * 32)),
-        "admission": sign_admission(LIAR, LOG.domain, replace(ADMISSION.admission, admission_seq=99, record_by=1)),
-        "head": sign_head(LIAR, LOG.domain, replace(LOG.signed_head().head, head=b"\x22" * 32)),
-        "erasure": sign_erasure(LIAR, LOG.domain, LOG.erasure(1).erasure),
+        "receipt": SignedReceipt.sign(LIAR, LOG.domain, replace(RECEIPT.receipt, leaf=b"\x22" * 32)),
+        "admission": SignedAdmission.sign(
+            LIAR, LOG.domain, replace(ADMISSION.admission, admission_seq=99, record_by=1)
+        ),
+        "head": SignedHead.sign(LIAR, LOG.domain, replace(LOG.signed_head().head, head=b"\x22" * 32)),
+        "erasure": SignedErasure.sign(LIAR, LOG.domain, LOG.erasure(1).erasure),
     }
 
 
@@ -145,8 +147,8 @@ def test_client_1_signs_in_the_writers_place(auditor, kind):
 
 
 def test_client_1_signs_two_receipts_that_contradict_each_other(auditor):
-    one = sign_receipt(LIAR, LOG.domain, replace(RECEIPT.receipt, leaf=b"\x22" * 32))
-    other = sign_receipt(LIAR, LOG.domain, replace(RECEIPT.receipt, leaf=b"\x23" * 32))
+    one = SignedReceipt.sign(LIAR, LOG.domain, replace(RECEIPT.receipt, leaf=b"\x22" * 32))
+    other = SignedReceipt.sign(LIAR, LOG.domain, replace(RECEIPT.receipt, leaf=b"\x23" * 32))
     judged = auditor.judge(LOG, kept=[one, other])
     assert judged.exit_code == 2
     assert WRITER not in judged.accused

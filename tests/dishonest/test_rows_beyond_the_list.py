@@ -8,7 +8,7 @@ from tallystick.heads import MODE_COMMIT
 from tallystick.ids import Head
 from tallystick.keys import EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import leaf_hash
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.record import State, charge_micros
 from tests.support.dishonest.clients import answer, told
 from tests.support.dishonest.writers import answering, asking, begun, pass_the_promise, signed_by_its_sender
@@ -153,7 +153,7 @@ def test_row_40_a_receipt_dated_to_when_it_was_not_the_writer(auditor):
     log = begun()
     other = answering(log.records[1], "Something else")
     honest = told(log, other, log.seal(other, 1)).receipt
-    dated = sign_receipt(log.writer, log.domain, replace(honest, issued_at=1, anchor_by=2))
+    dated = SignedReceipt.sign(log.writer, log.domain, replace(honest, issued_at=1, anchor_by=2))
     auditor.judge(log, kept=[dated]).leaves_open("when it was not this log's writer", check="receipts")
 
 

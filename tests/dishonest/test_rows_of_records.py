@@ -12,7 +12,7 @@ from tallystick.ids import RecordId
 from tallystick.manifest import hash_folder
 from tallystick.record import ProofOfCompute, RecordFault, Response, State, charge_micros
 from tallystick.tasks import chat_output
-from tallystick.verify import Replayed
+from tallystick.verify.model_checks import Replayed
 from tests.support.dishonest.auditors import ANSWERER
 from tests.support.dishonest.clients import answer, told
 from tests.support.dishonest.writers import answering, asking, begun, of_sender, signed_by_its_sender

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet, wrap_epoch_key
-from tallystick.receipts import sign_admission, sign_erasure, sign_receipt
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedReceipt
 from tallystick.record import State
 from tests.support.dishonest.clients import told
 from tests.support.dishonest.writers import answering, append_with_blobs, begun, pass_the_promise
@@ -136,10 +136,12 @@ def test_row_23_a_number_that_came_later_than_promised(auditor):
 def test_row_24_a_receipt_that_promises_more_than_the_log(auditor):
     log = begun()
     honest = log.receipts[1].receipt
-    longer = sign_receipt(log.writer, log.domain, replace(honest, anchor_by=honest.issued_at + PROMISE_S + 1))
+    longer = SignedReceipt.sign(log.writer, log.domain, replace(honest, anchor_by=honest.issued_at + PROMISE_S + 1))
     auditor.judge(log, kept=[longer], closed=True).proves("receipts", saying=f"found {PROMISE_S + 1} s")
     admitted = log.admission(log.records[1]).admission
-    slack = sign_admission(log.writer, log.domain, replace(admitted, record_by=admitted.admitted_at + PROMISE_S + 1))
+    slack = SignedAdmission.sign(
+        log.writer, log.domain, replace(admitted, record_by=admitted.admitted_at + PROMISE_S + 1)
+    )
     auditor.judge(log, kept=[slack], closed=True).proves("receipts", saying=f"found {PROMISE_S + 1} s")
 
 
@@ -164,5 +166,5 @@ def test_row_26_an_erasure_without_a_statement(auditor):
     auditor.judge(log).leaves_open("in vault custody", check="decryption")
     statement = log.erasure(2)
     auditor.judge(log, "--erasures", auditor.write(statement)).finds_nothing(("decryption", "erased, intact"))
-    forged = sign_erasure(Wallet(b"\x66" * 32), log.domain, statement.erasure)
+    forged = SignedErasure.sign(Wallet(b"\x66" * 32), log.domain, statement.erasure)
     auditor.judge(log, "--erasures", auditor.write(forged)).leaves_open("who never was this log's writer")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import SignedReceipt
 from tests.support.dishonest.contracts import SUCCESSOR, on_contract
 from tests.support.dishonest.writers import answering
 from tests.support.synthetic_log import STRANGER
@@ -34,7 +34,7 @@ def test_row_4_another_answer_on_the_contract(auditor, log):
     given = log.request(3)
     (sealed,) = log.append([answering(given, "Something else")])
     receipt = log.receipt(given, sealed)
-    told = sign_receipt(log.ledger.wallet, log.domain, replace(receipt.receipt, response_hash=b"\x12" * 32))
+    told = SignedReceipt.sign(log.ledger.wallet, log.domain, replace(receipt.receipt, response_hash=b"\x12" * 32))
     auditor.judge(log, kept=[told]).proves("response-binding", saying="a response with the signed hash")
 
 
@@ -66,7 +66,7 @@ def test_row_18_a_second_receipt_on_the_contract(auditor, log):
     record = log.request(3)
     (sealed,) = log.append([record])
     honest = log.receipt(record, sealed)
-    second = sign_receipt(log.ledger.wallet, log.domain, replace(honest.receipt, leaf=b"\x12" * 32))
+    second = SignedReceipt.sign(log.ledger.wallet, log.domain, replace(honest.receipt, leaf=b"\x12" * 32))
     auditor.judge(log, kept=[second], closed=True).proves("receipts", saying="expected the receipt's leaf")
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import sign_evidence
+from tallystick.bundle.evidence import sign_evidence
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import SignedReceipt
 from tests.support.dishonest.writers import begun
 from tests.support.synthetic_log import CHAIN_ID, CONTRACT, TERMS, WRITER
 from tests.support.synthetic_server import served
@@ -21,7 +21,7 @@ BY_WRITER = "0x" + WRITER.address.hex()
 def forged(log, index=1):
     """A whole bundle about a log, in which every signature is the forger's."""
     bundle = log.bundle(index)
-    receipt = sign_receipt(FORGER, log.domain, bundle.evidence.receipt.receipt)
+    receipt = SignedReceipt.sign(FORGER, log.domain, bundle.evidence.receipt.receipt)
     evidence = replace(bundle.evidence, receipt=receipt)
     return replace(bundle, evidence=evidence, attestation=sign_evidence(FORGER, evidence)).to_bytes()
 
@@ -73,7 +73,7 @@ def test_stranger_2_a_log_of_his_own(auditor):
 
 def test_stranger_3_a_receipt_in_the_operators_name(auditor):
     log = begun()
-    signed = sign_receipt(FORGER, log.domain, replace(log.receipts[1].receipt, leaf=b"\x12" * 32))
+    signed = SignedReceipt.sign(FORGER, log.domain, replace(log.receipts[1].receipt, leaf=b"\x12" * 32))
     auditor.judge(log, kept=[signed]).leaves_open("who never was this log's writer", check="receipts")
     named = signed.to_json() | {"signer": log.receipts[1].to_json()["signer"]}
     auditor.judge(log, kept=[named]).leaves_open("receipt signer: names")

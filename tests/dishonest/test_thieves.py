@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.errors import OpenError
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.sealing import decrypt, record_secret, sealed_header
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tests.support.dishonest.writers import answering, begun
@@ -64,13 +64,13 @@ def test_thief_5_has_the_key_of_a_writer_that_was_replaced(auditor):
     log.open_epoch()
     log.append_requests(1)
     old, new = log.receipts[1].receipt, log.receipts[2].receipt
-    later = sign_receipt(stolen, log.domain, replace(new, leaf=b"\x12" * 32))
-    early = sign_receipt(
+    later = SignedReceipt.sign(stolen, log.domain, replace(new, leaf=b"\x12" * 32))
+    early = SignedReceipt.sign(
         stolen, log.domain, replace(new, leaf=b"\x12" * 32, issued_at=old.issued_at, anchor_by=old.anchor_by)
     )
     for forged in (later, early):
         auditor.judge(log, kept=[forged]).leaves_open("when it was not this log's writer", check="receipts")
-    dated_back = sign_receipt(stolen, log.domain, replace(old, leaf=b"\x12" * 32))
+    dated_back = SignedReceipt.sign(stolen, log.domain, replace(old, leaf=b"\x12" * 32))
     auditor.judge(log, kept=[dated_back], closed=True).proves("receipts", saying="expected the receipt's leaf")
     taken = begun()
     taken.rotate_writer(Wallet(b"\x07" * 32))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.keys import AuditorKey
-from tallystick.verify import Step, Verdict
+from tallystick.verify.verdict import Step, Verdict
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState
 from tests.support.anchor_rows import MemoryRows

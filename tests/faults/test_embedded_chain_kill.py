@@ -15,16 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
+from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainUnavailable
 from tallystick.heads import derive_log_id
 from tallystick.ids import Epoch, FieldsRoot
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain import index
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient, contract_address
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.signers import KeySigner
 from tests.support.accounts import Account, deployer, logger
 from tests.support.anchoring import sealed_bytes
 from tests.support.chain_replay import replay

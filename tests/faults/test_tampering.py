@@ -9,10 +9,12 @@ import json
 
 import pytest
 
-from tallystick.bundle import parse_bundle
+from tallystick.bundle.reading import parse_bundle
 from tallystick.errors import BundleError, ReceiptFormatError, SignatureError
-from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
-from tallystick.verify import Outcome, Step, Vouch, verify_bundle
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.vouching import Vouch
 from tests.support.synthetic_log import SyntheticLog, synthetic_record
 from tests.support.tampering import members
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import Dispatcher
 from tallystick_platform.dispatch import pool as pool_module
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tests.support.tiny_model import request
 from tests.support.workers import running, wait_for_end
 

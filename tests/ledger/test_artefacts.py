@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tallystick.bundle import parse_bundle
+from tallystick.bundle.reading import parse_bundle
 from tallystick.evidence_files import recognise
 from tallystick.ids import parse_address, to_hex
 from tallystick.keys import AuditorKey
-from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
-from tallystick.verify import Outcome, Status, VerifyOptions, verify_bundle, verify_log
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.verdict import Outcome, Status
 from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.artefacts import FOLDER, KeptLog, blob, kept_log, secret
 
 BUNDLES = ("bundle.json", "bundle-disclosed.json", "bundle-next-writer.json")

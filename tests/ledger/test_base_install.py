@@ -33,7 +33,10 @@ for name in sys.argv[1].split(","):
 import tallystick
 for module in pkgutil.walk_packages(tallystick.__path__, "tallystick."):
     importlib.import_module(module.name)
-from tallystick.verify import Outcome, VerifyOptions, Vouch, verify_bundle, verify_log
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.verdict import Outcome
+from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.synthetic_log import AUDITOR, SyntheticLog
 log = SyntheticLog()
 log.open_epoch()

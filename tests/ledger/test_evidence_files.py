@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick import errors, evidence_files
-from tallystick.bundle import Bundle
+from tallystick.bundle.evidence import Bundle
 from tallystick.errors import AnswerError, EvidenceFileError, TallystickError
 from tallystick.evidence_files import (
     MAX_FILE_BYTES,
@@ -21,7 +21,7 @@ from tallystick.evidence_files import (
     response_hash_received,
 )
 from tallystick.ids import to_hex
-from tallystick.receipts import SignedReceipt, sign_receipt
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.record import Output, Record, RecordFault, Response
 from tallystick.sealing import seal
 from tallystick.tasks import Received, chat_output, usual_target
@@ -279,7 +279,7 @@ def served(task: str = "chat") -> tuple[Record, SignedReceipt, bytes]:
         response=Response(outputs=(SERVED[task].output,)),
     )
     sealed = seal(record, epoch_key=EPOCH_KEY, index=INDEX, random=stream("saved"))
-    return record, sign_receipt(WRITER, DOMAIN, receipt_of(record, sealed)), sealed.secret
+    return record, SignedReceipt.sign(WRITER, DOMAIN, receipt_of(record, sealed)), sealed.secret
 
 
 @pytest.mark.parametrize("task", SERVED)

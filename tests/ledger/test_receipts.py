@@ -8,25 +8,23 @@ from eth_account.messages import encode_typed_data
 from tallystick.errors import ReceiptFormatError
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, LogId, checksum_address, to_hex
-from tallystick.receipts import (
+from tallystick.receipts.messages import (
     AdmissionReceipt,
     Domain,
     Erasure,
     HeadStatement,
     Receipt,
     SenderRequest,
+    bundle_digest,
+    message_digest,
+    sender_request,
+)
+from tallystick.receipts.signed import (
     SignedAdmission,
     SignedErasure,
     SignedHead,
     SignedReceipt,
-    bundle_digest,
-    message_digest,
-    sender_request,
     sender_request_signer,
-    sign_admission,
-    sign_erasure,
-    sign_head,
-    sign_receipt,
     sign_sender_request,
     signer,
 )
@@ -81,10 +79,10 @@ MESSAGES = [
     ("Request", REQUEST),
 ]
 SIGNED = [
-    (sign_receipt(WRITER, DOMAIN, RECEIPT), SignedReceipt),
-    (sign_admission(WRITER, DOMAIN, ADMISSION), SignedAdmission),
-    (sign_head(WRITER, DOMAIN, HEAD), SignedHead),
-    (sign_erasure(WRITER, DOMAIN, ERASURE), SignedErasure),
+    (SignedReceipt.sign(WRITER, DOMAIN, RECEIPT), SignedReceipt),
+    (SignedAdmission.sign(WRITER, DOMAIN, ADMISSION), SignedAdmission),
+    (SignedHead.sign(WRITER, DOMAIN, HEAD), SignedHead),
+    (SignedErasure.sign(WRITER, DOMAIN, ERASURE), SignedErasure),
 ]
 MEMBERS = [
     pytest.param(kind, message, field.name, id=f"{kind} {field.name}")
@@ -206,10 +204,10 @@ def test_no_message_passes_for_one_of_another_kind(signed, kind):
 
 
 def test_the_largest_integer_of_json_is_read_and_the_next_is_not():
-    largest = sign_head(WRITER, DOMAIN, dataclasses.replace(HEAD, size=2**53 - 1))
+    largest = SignedHead.sign(WRITER, DOMAIN, dataclasses.replace(HEAD, size=2**53 - 1))
     assert SignedHead.from_json(largest.to_json()) == largest
     with pytest.raises(ReceiptFormatError, match="size"):
-        SignedHead.from_json(sign_head(WRITER, DOMAIN, dataclasses.replace(HEAD, size=2**53)).to_json())
+        SignedHead.from_json(SignedHead.sign(WRITER, DOMAIN, dataclasses.replace(HEAD, size=2**53)).to_json())
 
 
 def test_a_fault_is_told_without_repeating_what_a_stranger_wrote_at_length():
@@ -220,14 +218,14 @@ def test_a_fault_is_told_without_repeating_what_a_stranger_wrote_at_length():
 
 
 def test_a_changed_copy_does_not_name_the_signer_of_the_first():
-    signed = sign_receipt(WRITER, DOMAIN, RECEIPT)
+    signed = SignedReceipt.sign(WRITER, DOMAIN, RECEIPT)
     changed = dataclasses.replace(signed, receipt=dataclasses.replace(RECEIPT, index=41))
     assert signed.to_json()["signer"] == checksum_address(WRITER.address)
     assert changed.to_json()["signer"] == checksum_address(signer(changed)) != signed.to_json()["signer"]
 
 
 def test_what_is_known_of_the_signer_makes_no_difference_to_equality():
-    signed = sign_receipt(WRITER, DOMAIN, RECEIPT)
+    signed = SignedReceipt.sign(WRITER, DOMAIN, RECEIPT)
     again = SignedReceipt(receipt=RECEIPT, domain=DOMAIN, signature=signed.signature)
     assert again == signed
     assert again.to_json() == signed.to_json()

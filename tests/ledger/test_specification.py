@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tallystick import bundle, keys, merkle, record, sealing
+from tallystick import keys, merkle, record, sealing
+from tallystick.bundle.reading import MAX_BUNDLE_BYTES
 from tallystick.compression import DICTIONARY_V2, compress
 from tallystick.encoding import encode_fields, encode_record, items
 from tallystick.hashing import keccak256
@@ -115,7 +116,7 @@ def test_the_appendix_is_the_dictionary():
         record.SENDER_SIGNATURE_BYTES, record.REQUEST_SALT_BYTES, record.MAX_USAGE_COUNTS, record.MAX_COUNT_NAME_BYTES,
         record.MAX_GPU_COUNT, record.MAX_OUTPUTS, record.MAX_PARAMETERS, record.MAX_DEPTH, items.MAX_ITEMS, keys.WRAP_BYTES,
         merkle.HEADER_BYTES, merkle.MIN_CIPHERTEXT_BYTES, merkle.MAX_CIPHERTEXT_BYTES, merkle.MAX_BATCH_RECORDS, merkle.MAX_PATH_LENGTH,
-        bundle.MAX_BUNDLE_BYTES,
+        MAX_BUNDLE_BYTES,
     ],
 )  # fmt: skip
 def test_the_page_states_every_bound(bound):

@@ -12,20 +12,8 @@ from hypothesis import strategies as st
 from tallystick.errors import TrustError
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, Head, LogId
-from tallystick.trust import (
-    MAX_FILE_BYTES,
-    MAX_HOW_CHARS,
-    MAX_LOGS,
-    MAX_NAME_CHARS,
-    MAX_WRITERS,
-    SeenHead,
-    Trust,
-    TrustedLog,
-    change_trust,
-    default_path,
-    read_trust,
-    trust_text,
-)
+from tallystick.trust.file import MAX_FILE_BYTES, change_trust, default_path, read_trust, trust_text
+from tallystick.trust.logs import MAX_HOW_CHARS, MAX_LOGS, MAX_NAME_CHARS, MAX_WRITERS, SeenHead, Trust, TrustedLog
 from tests.support.vectors.cast import SENDER, WRITER
 from tests.support.vectors.trust_files import TRUSTED, UNSEEN
 

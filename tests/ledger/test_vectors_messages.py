@@ -10,21 +10,16 @@ import pytest
 
 from tallystick import errors
 from tallystick.binding import request_digest, request_hash, response_digest, response_hash
-from tallystick.bundle import attester, parse_bundle
+from tallystick.bundle.evidence import attester
+from tallystick.bundle.reading import parse_bundle
 from tallystick.evidence_files import read_events
 from tallystick.hashing import keccak256
 from tallystick.ids import LogId, parse_address, to_hex
-from tallystick.receipts import (
-    SIGNED_KINDS,
-    SenderRequest,
-    bundle_digest,
-    message_digest,
-    sender_request_signer,
-    signer,
-)
 from tallystick.receipts.members import domain_from_json
+from tallystick.receipts.messages import SenderRequest, bundle_digest, message_digest
+from tallystick.receipts.signed import SIGNED_KINDS, sender_request_signer, signer
 from tallystick.tasks import read, received_answer, received_stream
-from tallystick.trust import read_trust, trust_text
+from tallystick.trust.file import read_trust, trust_text
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "v2"
 KINDS = {kind.MEMBER: kind for kind in SIGNED_KINDS}

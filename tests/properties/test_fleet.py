@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import Claim, Fleet, Link, Servable
+from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.link import Claim, Link
+from tallystick_platform.dispatch.versions import Servable
 from tallystick_platform.protocol import PROTOCOL_VERSION, GpuInfo, Hello, ModelInfo, ProviderInfo
 from tests.support.exchange import TickingClock
 

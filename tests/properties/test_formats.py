@@ -91,7 +91,8 @@ def unpacked(extract, suffix):
         target = path.parent / "target"
         target.mkdir()
         try:
-            return extract(path, target)
+            extract(path, target)
+            return [file.relative_to(target).as_posix() for file in target.rglob("*") if file.is_file()]
         except REFUSALS:
             assert list(target.iterdir()) == []
             raise
@@ -182,7 +183,7 @@ def test_a_changed_schema_of_a_skops_file_is_refused_or_read_in_bounds(data):
     with zipfile.ZipFile(io.BytesIO(small_skops())) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
     schema = json.loads(dict(members)["schema.json"])
-    places = [(value, key) for _, _, value in walk(schema) if isinstance(value, dict) for key in value]
+    places = [(value, key) for _, value in walk(schema) if isinstance(value, dict) for key in value]
     for _ in range(data.draw(st.integers(1, 3))):
         value, key = data.draw(st.sampled_from(places))
         other, name = data.draw(st.sampled_from(places))

@@ -8,7 +8,7 @@ from tallystick.chain.rpc import Transport
 from tallystick.ids import Address, to_hex
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.rules import DEFAULT_CHAIN_ID
-from tallystick_platform.ledger_chain import Fees, KeySigner, SignedTransaction, Unsigned
+from tallystick_platform.ledger_chain.signers import Fees, KeySigner, SignedTransaction, Unsigned
 
 FEES = Fees(max_fee_per_gas=10**10, max_priority_fee_per_gas=10**9)
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from tallystick.chain import BatchAppended, EpochOpened, LedgerReader, LogCreated, NumbersVoided, WriterRotated
+from tallystick.chain.events import BatchAppended, EpochOpened, LogCreated, NumbersVoided, WriterRotated
 from tallystick.chain.packing import unpack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainUnavailable
 from tallystick.hashing import keccak256
 from tallystick.heads import EntryKind, LogTerms, batch_body, epoch_body, next_head, void_body, writer_body
@@ -19,8 +21,8 @@ from tallystick_platform.anchor.anchorer import Anchorer, Pause
 from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.anchor.policy import AnchorPolicy
 from tallystick_platform.anchor.service import AnchorService
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient, contract_address
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.signers import KeySigner
 from tallystick_platform.store.rows import Epoch as EpochRow
 from tallystick_platform.store.rows import PendingRecord
 from tests.support.anchor_rows import MemoryRows

@@ -16,18 +16,20 @@ import msgspec
 import uvicorn
 
 from tallystick.ids import Address, Head, Index, RecordId, to_hex
-from tallystick.receipts import HeadStatement, sign_head
+from tallystick.receipts import signed
+from tallystick.receipts.messages import HeadStatement
 from tallystick.record import Record, State
 from tallystick_platform.api import Services, create_api
 from tallystick_platform.api.application import all_handlers
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
+from tallystick_platform.api.ledger_desk import BatchView, LedgerView, TermsView
 from tallystick_platform.api.openapi import ErrorAnswered, address, document
 from tallystick_platform.api.proofs import SignedHead
-from tallystick_platform.api.services import BatchView, LedgerView, ProviderView, Readiness, TermsView
+from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.exporter.offers import Offers
-from tallystick_platform.jobs import UnknownExport
+from tallystick_platform.jobs.errors import UnknownExport
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord
@@ -96,7 +98,7 @@ class FakeAuthenticator:
         if token == OTHER_TOKEN:
             return OTHER
         if token == "tsk_expired":
-            raise TokenExpired(expired_at_us=1)
+            raise TokenExpired
         if token == "tsk_revoked":
             raise TokenRevoked
         raise TokenUnknown
@@ -181,7 +183,7 @@ class FakeLedger:
             size=3,
             entries=4,
             head=to_hex(b"\x01" * 32),
-            signed_head=msgspec.convert(sign_head(WRITER, DOMAIN, HEAD).to_json(), SignedHead),
+            signed_head=msgspec.convert(signed.SignedHead.sign(WRITER, DOMAIN, HEAD).to_json(), SignedHead),
             journal_size=3,
             journal_depth=0,
             anchor_lag_ms=0,
@@ -205,7 +207,7 @@ class FakeLedger:
 class NoModels:
     """A service in which nothing is registered."""
 
-    def is_served(self, version: object) -> bool:
+    def served(self, version: object) -> bool:
         return False
 
     async def offered(self, address: Address) -> list[object]:

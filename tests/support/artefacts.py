@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.ids import LogId, parse_address, parse_hash, parse_hex
 from tests.support.chains import DirectTransport, direct_chain
 

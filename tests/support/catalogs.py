@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tallystick.ids import Address
-from tallystick_platform.dispatch import Claim, Dispatcher, Fleet, Servable, WorkerPool
+from tallystick_platform.dispatch.dispatcher import Dispatcher
+from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.link import Claim
+from tallystick_platform.dispatch.pool import WorkerPool
+from tallystick_platform.dispatch.versions import Servable
 from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.errors import UnknownModel
 from tests.support.clocks import FixedClock

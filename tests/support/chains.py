@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.chain import LedgerReader
 from tallystick.chain.answers import read_answer
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.transaction import contract_address
 from tallystick.heads import FORMAT, MODE_APPEND, LogTerms, derive_log_id
 from tallystick.ids import Address, Epoch, FieldsRoot, Head, LogId
 from tallystick.keys import WRAP_BYTES, Wallet
@@ -27,14 +28,8 @@ from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.dispatch import answer
 from tallystick_platform.embedded_chain.methods import Methods
 from tallystick_platform.embedded_chain.rules import DEFAULT_CHAIN_ID
-from tallystick_platform.ledger_chain import (
-    KeySigner,
-    LedgerClient,
-    SignedTransaction,
-    TransactionReceipt,
-    contract_address,
-)
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain, TransactionReceipt
+from tallystick_platform.ledger_chain.signers import KeySigner, SignedTransaction
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_KEY = bytes(31) + b"\x01"

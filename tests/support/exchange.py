@@ -15,13 +15,15 @@ from tallystick.encoding import encode_fields, encode_record
 from tallystick.heads import MODE_APPEND, LogTerms
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf
 from tallystick.keys import Wallet
-from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, sign_admission, sign_receipt
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, Response, State
 from tallystick.sealing import response_salt
 from tallystick.tasks import Reading, chat, completion, embedding
-from tallystick_platform.anchor import LedgerLocation
+from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.auth import Principal
-from tallystick_platform.dispatch import Placement, Progress, ProviderInfo
+from tallystick_platform.dispatch.generation import Progress
+from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.errors import (
     CannotFollow,
     JournalUnavailable,
@@ -30,9 +32,13 @@ from tallystick_platform.errors import (
     TaskNotServed,
     UnknownModel,
 )
-from tallystick_platform.exchange import Asked, Deliver, Exchange, HttpFacts, Line, Parts, Recorded
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.inference import Deliver
+from tallystick_platform.exchange.line import Line, Recorded
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.exchange.request import Asked, HttpFacts
 from tallystick_platform.metrics import Metrics
-from tallystick_platform.protocol import Call, GpuInfo, ModelInfo, Piece
+from tallystick_platform.protocol import Call, GpuInfo, ModelInfo, Piece, ProviderInfo
 from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.tasks import CHAT, COMPLETION, EMBEDDING, TASKS
 from tallystick_platform.tasks.drawing import TextCall, decode_call
@@ -211,7 +217,7 @@ def sign_promise(record: Record) -> SignedAdmission:
         admitted_at=admitted_at,
         record_by=admitted_at + PROMISE_S,
     )
-    return sign_admission(WRITER, DOMAIN, admission)
+    return SignedAdmission.sign(WRITER, DOMAIN, admission)
 
 
 def entry_of(record: Record, index: int) -> JournalEntry:
@@ -235,7 +241,7 @@ def entry_of(record: Record, index: int) -> JournalEntry:
         epoch=Epoch(1),
         fields_root=FieldsRoot(b"\x55" * 32),
         leaf=receipt.leaf,
-        receipt=sign_receipt(WRITER, DOMAIN, receipt),
+        receipt=SignedReceipt.sign(WRITER, DOMAIN, receipt),
         record_secret=RECORD_SECRET,
     )
 

@@ -13,8 +13,11 @@ from pathlib import Path
 from tallystick.ids import Address, RecordId
 from tallystick.record import Gpu, Provider, Record, State
 from tallystick_platform.errors import UnknownModel
-from tallystick_platform.exchange import HttpFacts
-from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, ExportJobs
+from tallystick_platform.exchange.request import HttpFacts
+from tallystick_platform.jobs.exports import ExportJobs
+from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.registry.entries import Model, ModelVersion, SignatureState, Stage, Visibility
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.jobs import ExportJob, JobState, JobStore

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.keys import AuditorKey
-from tallystick.receipts import Domain
-from tallystick.verify import Verdict, VerifyOptions, verify_log
+from tallystick.receipts.messages import Domain
+from tallystick.verify.verdict import Verdict
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.journal import Journal

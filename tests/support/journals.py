@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tallystick.ids import Address, LogId, new_record_id
 from tallystick.keys import AuditorKey, Wallet
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.record import (
     Gpu,
     HttpExchange,
@@ -32,7 +32,8 @@ from tallystick.tasks import chat_output
 from tallystick_platform.clock import Clock
 from tallystick_platform.store import settlement
 from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.check import ChainStanding, Finding, check_journal
+from tallystick_platform.store.check import ChainStanding, check_journal
+from tallystick_platform.store.check.finding import Finding
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import JournalEntry
 from tallystick_platform.store.group import GroupCommitter, Operation, Outcome

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import rlp
 from eth_abi import decode, encode
 
-from tallystick.chain import load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.packing import PackingError, unpack_records
+from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import (
@@ -31,7 +32,6 @@ from tallystick.heads import (
 from tallystick.ids import Address, to_hex
 from tallystick.keys import WRAP_BYTES, recover
 from tallystick.merkle import leaf_hash, tree_root
-from tallystick_platform.ledger_chain import contract_address
 
 CHAIN_ID = 73_571
 GENESIS_TIME = 1_790_000_000

@@ -7,7 +7,7 @@ the model and encodes the answer, whole or as a stream. There is no admission, n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -27,9 +27,8 @@ from tallystick_platform.api.wire.answering import SEND_LIMIT_S, Question
 from tallystick_platform.api.wire.openai import CHAT
 from tallystick_platform.api.wire.wire import timeout_of
 from tallystick_platform.app.listening import ApiServer, bind
-from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher
-from tallystick_platform.exchange import StopReason
+from tallystick_platform.dispatch.dispatcher import Dispatcher
+from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.protocol import Call
 
 
@@ -40,8 +39,6 @@ class PlainSide:
     services: Services
     dispatcher: Dispatcher
     gate: Gate
-    clock: Clock
-    random: Callable[[int], bytes]
 
 
 class PlainReply(WatchedReply):
@@ -55,17 +52,18 @@ class PlainReply(WatchedReply):
         self._task: asyncio.Task[object] | None = None
         self._events: object | None = None
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: PlatformError) -> None:
         if self._task is not None:
-            self._task.cancel(reason)
+            self._task.cancel(str(reason))
 
     async def _work(self) -> None:
         self._task = asyncio.current_task()
         side, question = self._side, self._question
-        time = SimpleNamespace(admitted_at=side.clock.now_us())
-        record = SimpleNamespace(id=side.random(16), time=time, response=None, usage=None)
+        time = SimpleNamespace(admitted_at=side.services.clock.now_us())
+        record = SimpleNamespace(id=side.services.random(16), time=time, response=None, usage=None)
         with side.gate.enter(self._token_id):
-            timer = asyncio.get_running_loop().call_later(self._timeout_s, self._stop, StopReason.TIMED_OUT)
+            timed_out = RequestTimedOut(timeout_s=self._timeout_s)
+            timer = asyncio.get_running_loop().call_later(self._timeout_s, self._stop, timed_out)
             try:
                 await self._compute(record)
             finally:
@@ -84,12 +82,18 @@ class PlainReply(WatchedReply):
         claim = await dispatcher.claim(asked.model, None, asked.task.name)
         try:
             used = asked.task.effective(asked.reading.asked, claim.placement.model, self._draw_seed)
-            generation = claim.start(Call(record.id, asked.task.name, asked.task.call(asked.reading.prompt, used)))
+            generation = claim.start(Call(record.id, asked.task.name, asked.task.call(asked.given, used)))
             gather = asked.task.gather()
             async for piece in generation:
                 if self._question.events is not None:
                     events = self._events or await self._begin(record)
-                    await self._send({"type": "http.response.body", "body": events.piece(piece), "more_body": True})
+                    await self._send(
+                        {
+                            "type": "http.response.body",
+                            "body": events.piece(piece, generation.progress.usage),
+                            "more_body": True,
+                        }
+                    )
                 gather.add(piece)
         finally:
             claim.release()
@@ -103,7 +107,7 @@ class PlainReply(WatchedReply):
         return events
 
     def _draw_seed(self) -> int:
-        return int.from_bytes(self._side.random(8)) >> 1
+        return int.from_bytes(self._side.services.random(8)) >> 1
 
 
 def plain_api(side: PlainSide) -> ASGIApp:

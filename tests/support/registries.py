@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tallystick_platform.formats.report import Facts
 from tallystick_platform.registry.conversion import Looks
 from tallystick_platform.registry.desk import ModelDesk
-from tallystick_platform.registry.entries import Facts, ModelVersion, Stage, Visibility
+from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.folders import ModelFolders, free_bytes
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.registrations import Registrations
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.signatures import Signatures
@@ -73,8 +75,7 @@ class Shelf:
         """Register a folder of these files."""
         with self.folders.stage() as staged:
             write(staged.folder, files or FILES)
-            return self.registry.add(
-                staged,
+            arrival = Arrival(
                 model=model,
                 owner=owner,  # type: ignore[arg-type]
                 visibility=visibility,
@@ -82,6 +83,7 @@ class Shelf:
                 stage=stage,
                 **options,  # type: ignore[arg-type]
             )
+            return self.registry.add(staged, arrival)
 
     def uploads(self, *, lifetime_s: int = 60) -> Uploads:
         """Uploads into this registry."""

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.keys import AuditorKey
-from tallystick.receipts import Domain
-from tallystick.verify import Verdict, VerifyOptions, verify_log
+from tallystick.receipts.messages import Domain
+from tallystick.verify.verdict import Verdict
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tallystick_platform.anchor.adoption import Adopted, Adoption
 from tallystick_platform.anchor.anchorer import Anchorer
 from tallystick_platform.anchor.policy import IDLE_MS
 from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
-from tallystick_platform.store.check import Finding, check_journal
+from tallystick_platform.store.check import check_journal
+from tallystick_platform.store.check.finding import Finding
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.jobs import JobStore

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash
-from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
-from tallystick.chain import LedgerReader, LogState, load_artifact, words
+from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
+from tallystick.chain import words
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.events import (
     BATCH_APPENDED,
     BATCH_COMMITTED,
@@ -27,8 +28,9 @@ from tallystick.chain.events import (
     WRITER_ROTATED,
 )
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reader import LedgerReader
 from tallystick.chain.transaction import Rlp, encode_rlp
-from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT
+from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT, LogState
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import (
@@ -47,21 +49,8 @@ from tallystick.heads import (
 from tallystick.ids import Address, Epoch, Head, Leaf, LogId, Root, new_record_id, to_hex
 from tallystick.keys import AuditorKey, EpochKey, Wallet, wrap_epoch_key
 from tallystick.merkle import inclusion_path, tree_root
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Erasure,
-    HeadStatement,
-    Receipt,
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
-    sign_admission,
-    sign_erasure,
-    sign_head,
-    sign_receipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Erasure, HeadStatement, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
 from tallystick.record import (
     Gpu,
     HttpExchange,
@@ -413,7 +402,7 @@ class SyntheticLog:
             issued_at=issued_at,
             anchor_by=record.time.admitted_at // 1_000_000 + PROMISE_S,
         )
-        return sign_receipt(self.writer, self.domain, receipt)
+        return SignedReceipt.sign(self.writer, self.domain, receipt)
 
     def admission(self, record: Record) -> SignedAdmission:
         """The admission that the writer gave for a record."""
@@ -428,19 +417,19 @@ class SyntheticLog:
             admitted_at=admitted_at,
             record_by=admitted_at + PROMISE_S,
         )
-        return sign_admission(self.writer, self.domain, admission)
+        return SignedAdmission.sign(self.writer, self.domain, admission)
 
     def signed_head(self, **changes: object) -> SignedHead:
         """The head as it stands, signed by the writer."""
         statement = HeadStatement(
             log_id=self.log_id, entries=self.entries, size=self.size, head=self.head, time=self.next_block_time
         )
-        return sign_head(self.writer, self.domain, replace(statement, **changes))  # type: ignore[arg-type]
+        return SignedHead.sign(self.writer, self.domain, replace(statement, **changes))  # type: ignore[arg-type]
 
     def erasure(self, index: int) -> SignedErasure:
         """The writer's word that a record's secret is gone."""
         erasure = Erasure(log_id=self.log_id, index=index, leaf=self.sealed[index].leaf, erased_at=self.next_block_time)
-        return sign_erasure(self.writer, self.domain, erasure)
+        return SignedErasure.sign(self.writer, self.domain, erasure)
 
     def bundle(self, index: int, *, secret: bool = True, anchored: bool = True, receipt: bool = True) -> Bundle:
         """The evidence of one record."""

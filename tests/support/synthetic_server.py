@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tallystick.chain import Transport
+from tallystick.chain.rpc import Transport
 from tallystick.errors import ChainRejected
 from tallystick.ids import to_hex
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
-from tallystick.chain import LedgerReader
 from tallystick.chain.events import (
     BATCH_APPENDED,
     BATCH_COMMITTED,
@@ -16,6 +15,7 @@ from tallystick.chain.events import (
     NUMBERS_VOIDED,
     WRITER_ROTATED,
 )
+from tallystick.chain.reader import LedgerReader
 from tallystick.ids import to_hex
 from tests.support.synthetic_log import SyntheticLog, SyntheticNode
 

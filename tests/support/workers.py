@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tallystick.ids import Address
-from tallystick_platform.dispatch import Dispatcher, Fleet, PoolConfig, ProviderInfo, Servable, WorkerPool
+from tallystick_platform.dispatch.dispatcher import Dispatcher
+from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.place import PoolConfig
+from tallystick_platform.dispatch.pool import WorkerPool
+from tallystick_platform.dispatch.versions import Servable
 from tallystick_platform.errors import UnknownModel
+from tallystick_platform.protocol import ProviderInfo
 from tests.support.clocks import FixedClock
 
 PROVIDER = ProviderInfo(id="p", name="Provider", address=b"\x11" * 20, price_per_hour_micros=500_000, currency="USD")

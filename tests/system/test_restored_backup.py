@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.bundle import parse_bundle
+from tallystick.bundle.reading import parse_bundle
 from tallystick.errors import OpenError
 from tallystick.ids import checksum_address
 from tallystick.keys import Wallet, write_secret_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,7 +13,8 @@ from tallystick.hashing import keccak256
 from tallystick.heads import LogTerms
 from tallystick.ids import Address, FieldsRoot, Head, LogId, Root, checksum_address, to_hex
 from tallystick.keys import Wallet, recover
-from tallystick.receipts import Domain, SignedReceipt, bundle_digest
+from tallystick.receipts.messages import Domain, bundle_digest
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.sealing import Disclosure
 
 FORMAT: Final = "tallystick/bundle/v2"
@@ -118,18 +119,6 @@ def attester(bundle: Bundle) -> Address:
     Raises: SignatureError.
     """
     return recover(evidence_digest(bundle.evidence), bundle.attestation)
-
-
-def check_attestation(bundle: Bundle, writers: Collection[Address]) -> Address:
-    """Who attested the evidence: one of the log's writers. A receipt in it may be by another of them, who wrote before.
-
-    Raises: BundleError; SignatureError.
-    """
-    found = attester(bundle)
-    if found not in writers:
-        known = ", ".join(checksum_address(one) for one in writers) or "nobody"
-        raise BundleError("attestation", f"is by {checksum_address(found)}; the log's writers are {known}")
-    return found
 
 
 Kind = Literal["integer", "hash", "hashes", "address"]

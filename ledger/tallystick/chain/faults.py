@@ -14,7 +14,6 @@ class ContractMissing(ChainRejected):
 
     def __init__(self, contract: Address, block: BlockTag) -> None:
         super().__init__(0, f"there is no contract at {checksum_address(contract)} in block {block}")
-        self.contract = contract
 
 
 class OtherCode(ChainError):
@@ -33,7 +32,6 @@ class LogMissing(ChainRejected):
 
     def __init__(self, log_id: LogId) -> None:
         super().__init__(0, f"the contract has no log {to_hex(log_id)}")
-        self.log_id = log_id
 
 
 class OtherChain(ChainError):

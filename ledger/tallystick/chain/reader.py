@@ -264,14 +264,7 @@ class LedgerReader:
 
     def events_of(self, kind: bytes, from_block: int, to_block: int) -> Iterator[LedgerEvent]:
         """Yield the events of one kind, by its first topic, as the node shows them: nothing tells whether one is missing."""
-        return scan_events(
-            self.transport,
-            contract=self.contract,
-            log_id=self.log_id,
-            from_block=from_block,
-            to_block=to_block,
-            kinds=(kind,),
-        )
+        return self._scan(from_block, to_block, (kind,))
 
     def entry_event(self, entry: int, from_block: int, to_block: int) -> LedgerEntry:
         """The event of one entry that the contract counts, which stands in one of these blocks.
@@ -306,13 +299,12 @@ class LedgerReader:
         head = self.latest_block()
         first = self.block_at_time(time_s, head).number
         last = head.number if head.timestamp <= time_s else self.block_at_time(time_s + 1, head).number - 1
+        return self._scan(first, last, kinds)
+
+    def _scan(self, from_block: int, to_block: int, kinds: Sequence[bytes]) -> Iterator[LedgerEvent]:
+        contract, log_id = self.contract, self.log_id
         return scan_events(
-            self.transport,
-            contract=self.contract,
-            log_id=self.log_id,
-            from_block=first,
-            to_block=last,
-            kinds=kinds,
+            self.transport, contract=contract, log_id=log_id, from_block=from_block, to_block=to_block, kinds=kinds
         )
 
     def _entries_at(self, block: int) -> int:

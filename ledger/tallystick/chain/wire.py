@@ -7,7 +7,6 @@ from typing import Final
 from tallystick.errors import ChainUnavailable
 
 UINT8_MAX: Final = 2**8 - 1
-UINT16_MAX: Final = 2**16 - 1
 UINT32_MAX: Final = 2**32 - 1
 UINT64_MAX: Final = 2**64 - 1
 UINT256_MAX: Final = 2**256 - 1

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
-from tallystick.chain import EpochOpened, LedgerReader, load_artifact
-from tallystick.chain.events import EPOCH_OPENED
+from tallystick.chain.artifact import load_artifact
+from tallystick.chain.events import EPOCH_OPENED, EpochOpened
+from tallystick.chain.reader import LedgerReader
 from tallystick.cli.model_folder import NO_WORKER, REPLAY_GROUP
 from tallystick.cli.options import (
     AUDITOR_KEY_ENV,
     CONTRACT_ENV,
     LOG_ENV,
     RPC_ENV,
-    auditor_key_option,
+    LogOptions,
     json_option,
     load_auditor_keys,
-    node_options,
+    log_options,
     open_transport,
-    trust_options,
     trust_path,
 )
 from tallystick.cli.output import put_json
@@ -35,7 +35,7 @@ from tallystick.cli.program import COULD_NOT_CHECK, release
 from tallystick.errors import ChainError, KeyFileError, TrustError
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.keys import WRAP_BYTES
-from tallystick.trust import read_trust
+from tallystick.trust.file import read_trust
 from tallystick.verify.whole_log import DEFAULT_MAX_AGE_S, MAX_CLOCK_AHEAD_S
 
 EXAMPLES: Final = """\b
@@ -66,8 +66,7 @@ class State(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that was looked at, and what to do about it."""
 
     what: str
@@ -76,33 +75,25 @@ class Finding:
 
 
 @click.command(epilog=EXAMPLES, short_help="Say what is missing.")
-@node_options
-@trust_options
-@auditor_key_option
+@log_options
 @json_option
 @click.pass_context
 def doctor(
     ctx: click.Context,
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    trust_file: Path | None,
-    trust_name: str | None,
-    auditor_keys: tuple[Path, ...],
+    log: LogOptions,
     as_json: bool,
 ) -> None:
     """Say what is missing for a verification: packages, node, contract, log, clock, keys.
 
     Ends with 0 if nothing is missing, else with 2.
     """
-    if trust_name is not None:
-        trusted = read_trust(trust_path(trust_file)).named(trust_name)
-        contract, log_id = contract or trusted.contract, log_id or trusted.log_id
-    findings = [*_packages(), _replay(), *_keys(auditor_keys), _trust(trust_file, log_id)]
-    findings += _node(rpc, contract, log_id, auditor_keys, time.time)
+    if log.trust_name is not None:
+        trusted = read_trust(trust_path(log.trust_file)).named(log.trust_name)
+        log = replace(log, contract=log.contract or trusted.contract, log_id=log.log_id or trusted.log_id)
+    findings = [*_packages(), _replay(), *_keys(log.auditor_keys), _trust(log.trust_file, log.log_id), *_node(log)]
     missing = sum(finding.state is State.MISSING for finding in findings)
     if as_json:
-        put_json({"version": release(), "missing": missing, "findings": [asdict(finding) for finding in findings]})
+        put_json({"version": release(), "missing": missing, "findings": [finding._asdict() for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{finding.state:<8}{finding.what:<22}{finding.detail}")
@@ -114,32 +105,32 @@ def _packages() -> Iterator[Finding]:
     for distribution, module in PACKAGES.items():
         try:
             import_module(module)
-            yield Finding(what=distribution, state=State.OK, detail=version(distribution))
+            yield Finding(distribution, State.OK, version(distribution))
         except (ImportError, PackageNotFoundError) as error:
-            yield Finding(what=distribution, state=State.MISSING, detail=f"{error}; run: pip install {distribution}")
-    yield Finding(what="tallystick", state=State.OK, detail=release())
+            yield Finding(distribution, State.MISSING, f"{error}; run: pip install {distribution}")
+    yield Finding("tallystick", State.OK, release())
 
 
 def _replay() -> Finding:
     """Whether a model can be run again; only `verify --replay` needs it."""
     if entry_points(group=REPLAY_GROUP) and find_spec("torch") is not None:
-        return Finding(what="replay", state=State.OK, detail="verify --model DIR --replay can run a model again")
-    return Finding(what="replay", state=State.NOTE, detail=NO_WORKER)
+        return Finding("replay", State.OK, "verify --model DIR --replay can run a model again")
+    return Finding("replay", State.NOTE, NO_WORKER)
 
 
 def _keys(paths: tuple[Path, ...]) -> Iterator[Finding]:
     if not paths:
         yield Finding(
-            what="auditor key",
-            state=State.NOTE,
-            detail=f"none given (--auditor-key or {AUDITOR_KEY_ENV}): records stay closed, and checks 9 to 17 are not asked for",
+            "auditor key",
+            State.NOTE,
+            f"none given (--auditor-key or {AUDITOR_KEY_ENV}): records stay closed, and checks 9 to 17 are not asked for",
         )
     for path in paths:
         try:
             (key,) = load_auditor_keys((path,))
-            yield Finding(what="auditor key", state=State.OK, detail=f"{path}, key id {key.key_id.hex()}")
+            yield Finding("auditor key", State.OK, f"{path}, key id {key.key_id.hex()}")
         except KeyFileError as error:
-            yield Finding(what="auditor key", state=State.MISSING, detail=str(error))
+            yield Finding("auditor key", State.MISSING, str(error))
 
 
 def _trust(trust_file: Path | None, log_id: LogId | None) -> Finding:
@@ -148,54 +139,50 @@ def _trust(trust_file: Path | None, log_id: LogId | None) -> Finding:
     try:
         known = read_trust(path)
     except TrustError as error:
-        return Finding(what="trust file", state=State.MISSING, detail=str(error))
+        return Finding("trust file", State.MISSING, str(error))
     found = None if log_id is None else known.find(log_id)
     if log_id is not None and found is None:
         detail = f"{path} does not hold this log: tallystick trust add"
-        return Finding(what="trust file", state=State.NOTE, detail=detail)
+        return Finding("trust file", State.NOTE, detail)
     held = "1 log is" if len(known.logs) == 1 else f"{len(known.logs)} logs are"
     detail = f"{path}: {held} trusted" + ("" if found is None else f", this one as {found.name}")
-    return Finding(what="trust file", state=State.OK if known.logs else State.NOTE, detail=detail)
+    return Finding("trust file", State.OK if known.logs else State.NOTE, detail)
 
 
-def _node(
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    auditor_keys: tuple[Path, ...],
-    now_s: Callable[[], float],
-) -> Iterator[Finding]:
-    if rpc is None:
+def _node(log: LogOptions) -> Iterator[Finding]:
+    if log.rpc is None:
         detail = f"none given (--rpc or {RPC_ENV}): only files can be checked, by themselves"
-        yield Finding(what="chain node", state=State.NOTE, detail=detail)
+        yield Finding("chain node", State.NOTE, detail)
         return
     try:
-        reader = LedgerReader(open_transport(rpc), contract or Address(bytes(20)), log_id or LogId(bytes(32)))
+        reader = LedgerReader(
+            open_transport(log.rpc), log.contract or Address(bytes(20)), log.log_id or LogId(bytes(32))
+        )
         chain_id, block = reader.chain_id(), reader.latest_block()
     except ChainError as error:
-        yield Finding(what="chain node", state=State.MISSING, detail=str(error))
+        yield Finding("chain node", State.MISSING, str(error))
         return
-    yield Finding(what="chain node", state=State.OK, detail=f"chain {chain_id}, block {block.number}")
-    yield _clock(block.timestamp, now_s())
-    if contract is None:
-        yield Finding(what="contract", state=State.MISSING, detail=f"none given (--contract or {CONTRACT_ENV})")
+    yield Finding("chain node", State.OK, f"chain {chain_id}, block {block.number}")
+    yield _clock(block.timestamp, time.time())
+    if log.contract is None:
+        yield Finding("contract", State.MISSING, f"none given (--contract or {CONTRACT_ENV})")
         return
     yield _contract(reader)
-    if log_id is None:
-        yield Finding(what="log", state=State.MISSING, detail=f"none given (--log or {LOG_ENV})")
+    if log.log_id is None:
+        yield Finding("log", State.MISSING, f"none given (--log or {LOG_ENV})")
         return
-    yield from _log(reader, auditor_keys)
+    yield from _log(reader, log.auditor_keys)
 
 
 def _clock(block_time: int, now_s: float) -> Finding:
     age_s = now_s - block_time
     if age_s < -MAX_CLOCK_AHEAD_S:
         detail = f"the newest block is {-age_s:.0f} s in this machine's future: one of the two clocks is wrong"
-        return Finding(what="clock", state=State.MISSING, detail=detail)
+        return Finding("clock", State.MISSING, detail)
     if age_s > MAX_BLOCK_AGE_S:
         detail = f"the newest block is {age_s:.0f} s old: an idle chain, a node that is behind, or a wrong clock"
-        return Finding(what="clock", state=State.NOTE, detail=detail)
-    return Finding(what="clock", state=State.OK, detail=f"the newest block is {age_s:.0f} s old")
+        return Finding("clock", State.NOTE, detail)
+    return Finding("clock", State.OK, f"the newest block is {age_s:.0f} s old")
 
 
 def _contract(reader: LedgerReader) -> Finding:
@@ -203,21 +190,17 @@ def _contract(reader: LedgerReader) -> Finding:
     try:
         found = reader.code_hash()
     except ChainError as error:
-        return Finding(what="contract", state=State.MISSING, detail=str(error))
+        return Finding("contract", State.MISSING, str(error))
     if found != expected:
         detail = f"its code hash is {to_hex(found)}; this release knows {to_hex(expected)}"
-        return Finding(what="contract", state=State.MISSING, detail=detail)
-    return Finding(what="contract", state=State.OK, detail=f"code hash {to_hex(found)}")
+        return Finding("contract", State.MISSING, detail)
+    return Finding("contract", State.OK, f"code hash {to_hex(found)}")
 
 
 def _log(reader: LedgerReader, auditor_keys: tuple[Path, ...]) -> Iterator[Finding]:
     try:
         state = reader.log_state()
-        yield Finding(
-            what="log",
-            state=State.OK,
-            detail=f"{state.size} records in {state.batch_count} batches, epoch {state.epoch}",
-        )
+        yield Finding("log", State.OK, f"{state.size} records in {state.batch_count} batches, epoch {state.epoch}")
         opened = [
             event
             for event in reader.events_of(EPOCH_OPENED, reader.creation_block(), reader.latest_block().number)
@@ -226,18 +209,18 @@ def _log(reader: LedgerReader, auditor_keys: tuple[Path, ...]) -> Iterator[Findi
         for path in auditor_keys:
             yield _wraps(path, opened)
     except ChainError as error:
-        yield Finding(what="log", state=State.MISSING, detail=str(error))
+        yield Finding("log", State.MISSING, str(error))
 
 
 def _wraps(path: Path, opened: list[EpochOpened]) -> Finding:
     try:
         (key,) = load_auditor_keys((path,))
     except KeyFileError:
-        return Finding(what="epochs", state=State.NOTE, detail=f"not looked at: {path} cannot be read")
+        return Finding("epochs", State.NOTE, f"not looked at: {path} cannot be read")
     mine = [
         event.epoch
         for event in opened
         if any(event.wraps.startswith(key.key_id, at) for at in range(0, len(event.wraps), WRAP_BYTES))
     ]
     detail = f"{len(mine)} of {len(opened)} have their key wrapped for {key.key_id.hex()}"
-    return Finding(what="epochs", state=State.OK if mine else State.MISSING, detail=detail)
+    return Finding("epochs", State.OK if mine else State.MISSING, detail)

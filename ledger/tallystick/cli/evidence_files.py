@@ -7,13 +7,13 @@ from typing import Final
 
 import click
 
-from tallystick.bundle import Bundle
+from tallystick.bundle.evidence import Bundle
 from tallystick.cli.output import read_file
 from tallystick.errors import EvidenceFileError
 from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer, headed_answer, read_headers, recognise
-from tallystick.receipts import SignedErasure, SignedHead
+from tallystick.receipts.signed import SignedErasure, SignedHead
 from tallystick.strict_json import read_json
-from tallystick.verify import Message
+from tallystick.verify.promise_checks import Message
 
 MAX_HEADERS_BYTES: Final = 65_536
 

@@ -7,23 +7,14 @@ from typing import Final
 
 import click
 
-from tallystick.chain import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
-from tallystick.cli.options import (
-    auditor_key_option,
-    json_option,
-    load_auditor_keys,
-    node_options,
-    trust_options,
-)
+from tallystick.cli.options import LogOptions, json_option, load_auditor_keys, log_options, path_option
 from tallystick.cli.output import put_json
-from tallystick.cli.records import is_index, open_bundle
+from tallystick.cli.records import find, is_index, open_bundle
 from tallystick.cli.trusting import open_log
-from tallystick.ids import Address, LogId, RecordId, format_record_id
-from tallystick.keys import AuditorKey
+from tallystick.ids import RecordId, format_record_id
 from tallystick.pull import BlobFolder, Fetched, fetch_blobs
 from tallystick.record import LARGE_FIELDS, BlobRef, Record
-from tallystick.verify import find_record
 
 SERVICE_ENV: Final = "TALLYSTICK_SERVICE"
 EXAMPLES: Final = """\b
@@ -39,27 +30,14 @@ Examples:
 @click.option(
     "--service", required=True, envvar=SERVICE_ENV, show_envvar=True, metavar="URL", help="The service's address."
 )
-@click.option(
-    "--blobs",
-    "blob_folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where to keep them; else the folder blobs beside a bundle.",
-)
-@node_options
-@trust_options
-@auditor_key_option
+@path_option("--blobs", "blob_folder", metavar="DIR", help="Where to keep them; else the folder blobs beside a bundle.")
+@log_options
 @json_option
 def fetch(
     records: tuple[str, ...],
     service: str,
     blob_folder: Path | None,
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    trust_file: Path | None,
-    trust_name: str | None,
-    auditor_keys: tuple[Path, ...],
+    log: LogOptions,
     as_json: bool,
 ) -> None:
     """Fetch what the opened records keep outside: each blob by its digest, which only the record tells.
@@ -67,13 +45,15 @@ def fetch(
     RECORD is a bundle file with a record secret, or a record's index in the log that --rpc, --contract and --log name, with an auditor's
     key. The blobs stay encrypted; `tallystick verify --blobs DIR` opens them.
     """
-    keys = load_auditor_keys(auditor_keys)
+    keys = load_auditor_keys(log.auditor_keys)
     done = []
     for record in records:
         if is_index(record):
             if blob_folder is None:
                 raise click.UsageError("--blobs says where to keep the blobs of a record that is named by its index")
-            opened = _find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
+            opened = find(
+                open_log(log.rpc, log.contract, log.log_id, log.trust_file, log.trust_name), int(record), keys
+            ).opened.record
             folder = blob_folder
         else:
             opened = open_bundle(load_bundle(Path(record)))
@@ -86,12 +66,6 @@ def digests(record: Record) -> list[bytes]:
     """The blobs that a record names, by the digests of their sealed forms."""
     references = [getattr(record, name) for name in LARGE_FIELDS]
     return [reference.sealed_digest for reference in references if isinstance(reference, BlobRef)]
-
-
-def _find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> Record:
-    if not keys:
-        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
-    return find_record(reader, index, keys).opened.record
 
 
 def _put(done: list[tuple[Record, Path, Fetched]], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from tallystick.cli.options import json_option
+from tallystick.cli.options import json_option, path_option
 from tallystick.cli.output import put_json
 from tallystick.errors import KeyFileError
 from tallystick.ids import checksum_address
@@ -28,12 +28,7 @@ def keys() -> None:
 
 @keys.command(epilog=EXAMPLES)
 @click.argument("kind", type=click.Choice(["auditor", "wallet"]))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Where to write, without the ending; else the kind's name.",
-)
+@path_option("--out", metavar="PATH", help="Where to write, without the ending; else the kind's name.")
 @json_option
 def new(kind: str, out: Path | None, as_json: bool) -> None:
     """Make a key and write it to a file that only its owner can read.

@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
+from tallystick.cli.options import all_of, path_option
 from tallystick.cli.output import progress, read_file
 from tallystick.errors import ManifestError
 from tallystick.manifest import DIGEST_BYTES, SIGNATURE_NAME, Manifest, hash_folder
 from tallystick.record import Record
-from tallystick.verify import FileList, ModelFolder, Replay, Replayed, read_file_list
+from tallystick.verify.file_lists import FileList, read_file_list
+from tallystick.verify.model_checks import ModelFolder, Replay, Replayed
 
-F = TypeVar("F", bound=Callable[..., Any])
 Run = Callable[[Path, Record, Path | None], Replayed]
 
 REPLAY_GROUP: Final = "tallystick.replay"
@@ -35,40 +36,23 @@ NO_WORKER: Final = (
 )
 
 
-def model_options(command: F) -> F:
-    """Add --model, and what goes with it."""
-    for decorator in (
-        click.option(
-            "--replay", is_flag=True, help="Run the record's prompt with the model in --model and compare the answers."
-        ),
-        click.option(
-            "--base",
-            type=click.Path(path_type=Path, file_okay=False),
-            metavar="DIR",
-            help="Where --model is an adapter: the folder of the model that it belongs to.",
-        ),
-        click.option(
-            "--export",
-            "export_file",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Where --model is an export: the evidence of the export's own record, which says what it was made from.",
-        ),
-        click.option(
-            "--manifest",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="A list of the model's files: a manifest, or a model signature. Names the files that differ.",
-        ),
-        click.option(
-            "--model",
-            type=click.Path(path_type=Path, file_okay=False),
-            metavar="DIR",
-            help="A model folder: is it what the record names?",
-        ),
-    ):
-        command = decorator(command)
-    return command
+model_options: Final = all_of(
+    path_option("--model", metavar="DIR", help="A model folder: is it what the record names?"),
+    path_option(
+        "--manifest", help="A list of the model's files: a manifest, or a model signature. Names the files that differ."
+    ),
+    path_option(
+        "--export",
+        "export_file",
+        help="Where --model is an export: the evidence of the export's own record, which says what it was made from.",
+    ),
+    path_option(
+        "--base", metavar="DIR", help="Where --model is an adapter: the folder of the model that it belongs to."
+    ),
+    click.option(
+        "--replay", is_flag=True, help="Run the record's prompt with the model in --model and compare the answers."
+    ),
+)
 
 
 def open_model(folder: Path | None, manifest: Path | None, base: Path | None, *, replay: bool) -> ModelFolder | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 
@@ -14,7 +16,7 @@ from tallystick.chain.rpc import HttpTransport
 from tallystick.errors import IdError, KeyFileError
 from tallystick.ids import Address, LogId, parse_address, parse_hash
 from tallystick.keys import AuditorKey, read_secret_file
-from tallystick.trust import default_path
+from tallystick.trust.file import default_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,86 +43,84 @@ def log_identifier(text: str) -> LogId:
         raise click.BadParameter(str(error)) from error
 
 
-def node_options(command: F) -> F:
-    """Add --rpc, --contract and --log."""
-    for decorator in (
-        click.option(
-            "--log",
-            "log_id",
-            type=log_identifier,
-            envvar=LOG_ENV,
-            show_envvar=True,
-            metavar="0x..",
-            help="The log's id.",
-        ),
-        click.option(
-            "--contract",
-            type=address,
-            envvar=CONTRACT_ENV,
-            show_envvar=True,
-            metavar="0x..",
-            help="The contract's address.",
-        ),
-        click.option("--rpc", envvar=RPC_ENV, show_envvar=True, metavar="URL", help="A chain node's JSON-RPC address."),
-    ):
-        command = decorator(command)
-    return command
+def path_option(*names: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:
+    """An option that names a file, or a folder where its `metavar` is DIR."""
+    kind = click.Path(path_type=Path, file_okay=metavar != "DIR")
+    return click.option(*names, **{"type": kind, "metavar": metavar, **more})
 
 
-def trust_file_option(command: F) -> F:
-    """Add --trust-file."""
-    return click.option(
-        "--trust-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        envvar=TRUST_FILE_ENV,
-        show_envvar=True,
-        metavar="FILE",
-        help="The file of trusted logs; else trust.toml in your configuration folder.",
-    )(command)
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options that go together, as one decorator; help shows them in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def trust_options(command: F) -> F:
-    """Add --trust and --trust-file: whose log is it?"""
-    return trust_file_option(
-        click.option("--trust", "trust_name", metavar="NAME", help="A log of the trust file, by its name there.")(
-            command
-        )
-    )
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+blobs_option: Final = path_option(
+    "--blobs",
+    "blob_folder",
+    metavar="DIR",
+    help="A folder with large fields of records, as `tallystick fetch` fills one.",
+)
+auditor_key_option: Final = path_option(
+    "--auditor-key",
+    "auditor_keys",
+    multiple=True,
+    envvar=AUDITOR_KEY_ENV,
+    show_envvar=True,
+    help="An auditor's key, to open records. May be given several times.",
+)
+trust_file_option: Final = path_option(
+    "--trust-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar=TRUST_FILE_ENV,
+    show_envvar=True,
+    help="The file of trusted logs; else trust.toml in your configuration folder.",
+)
+trust_options: Final = all_of(
+    trust_file_option,
+    click.option("--trust", "trust_name", metavar="NAME", help="A log of the trust file, by its name there."),
+)
+"""Whose log is it?"""
+_FROM_ENVIRONMENT: Final[dict[str, Any]] = {"show_envvar": True, "metavar": "0x.."}
+node_options: Final = all_of(
+    click.option("--rpc", envvar=RPC_ENV, show_envvar=True, metavar="URL", help="A chain node's JSON-RPC address."),
+    click.option("--contract", type=address, envvar=CONTRACT_ENV, help="The contract's address.", **_FROM_ENVIRONMENT),
+    click.option("--log", "log_id", type=log_identifier, envvar=LOG_ENV, help="The log's id.", **_FROM_ENVIRONMENT),
+)
 
 
-def blobs_option(command: F) -> F:
-    """Add --blobs."""
-    return click.option(
-        "--blobs",
-        "blob_folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help="A folder with large fields of records, as `tallystick fetch` fills one.",
-    )(command)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """Which log a command is about, and the keys that open its records, as the options say."""
+
+    rpc: str | None
+    contract: Address | None
+    log_id: LogId | None
+    trust_file: Path | None
+    trust_name: str | None
+    auditor_keys: tuple[Path, ...]
+
+
+def log_options(command: F) -> F:
+    """Add the options that name a log and its keys; the command takes them together, as `log`."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        log = LogOptions(**{field.name: options.pop(field.name) for field in fields(LogOptions)})
+        return command(*arguments, log=log, **options)
+
+    return all_of(node_options, trust_options, auditor_key_option)(cast(F, run))
 
 
 def trust_path(given: Path | None) -> Path:
     """Where the trust file is."""
     return default_path(os.environ, Path.home()) if given is None else given
-
-
-def auditor_key_option(command: F) -> F:
-    """Add --auditor-key."""
-    return click.option(
-        "--auditor-key",
-        "auditor_keys",
-        type=click.Path(path_type=Path),
-        multiple=True,
-        envvar=AUDITOR_KEY_ENV,
-        show_envvar=True,
-        metavar="FILE",
-        help="An auditor's key, to open records. May be given several times.",
-    )(command)
-
-
-def json_option(command: F) -> F:
-    """Add --json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
 def open_transport(rpc: str) -> HttpTransport:

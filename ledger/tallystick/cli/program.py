@@ -109,7 +109,7 @@ class Program(click.Group):
 
 def _told(error: TallystickError, *, as_json: bool) -> int:
     """Say what went wrong, and whether that proves anything."""
-    from tallystick.report import printable
+    from tallystick.report.printable import printable
 
     wrong = isinstance(error, VerificationError) and error.accused is not Party.NODE
     outcome = "proven wrong" if wrong else "could not check"

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
-from tallystick.cli.options import json_option
+from tallystick.cli.options import json_option, path_option
 from tallystick.cli.output import progress, put_json
 from tallystick.errors import KeyFileError, PullUnavailable
 from tallystick.ids import to_hex
@@ -42,19 +42,15 @@ class Client:
 @click.command(epilog=EXAMPLES, short_help="Fetch an export of a model, or the model's own files.")
 @click.argument("named", metavar="EXPORT")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option(
+@path_option(
     "--token-file",
-    type=click.Path(path_type=Path),
     envvar=TOKEN_FILE_ENV,
     show_envvar=True,
-    metavar="FILE",
     help="A file that holds the API token and nothing else.",
 )
-@click.option(
+@path_option(
     "--client",
     "client_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="A client file as `make run` writes one: server and token. EXPORT may then be the export's id alone.",
 )
 @click.option(

@@ -10,26 +10,21 @@ from typing import Final
 
 import click
 
-from tallystick.bundle import Bundle
-from tallystick.chain import LedgerReader
+from tallystick.bundle.evidence import Bundle
+from tallystick.chain.reader import LedgerReader
 from tallystick.cli.evidence_files import load_bundle
-from tallystick.cli.options import (
-    auditor_key_option,
-    json_option,
-    load_auditor_keys,
-    node_options,
-    open_reader,
-    trust_options,
-)
+from tallystick.cli.options import LogOptions, json_option, load_auditor_keys, log_options, open_reader, path_option
 from tallystick.cli.output import put_json, put_page
 from tallystick.cli.trusting import open_log
-from tallystick.ids import Address, LogId, to_hex
+from tallystick.ids import to_hex
 from tallystick.keys import AuditorKey
 from tallystick.record import FIELD_NAMES, Record
-from tallystick.report import found_record_document, record_document, render_record, shown_fields_document
+from tallystick.report.documents import found_record_document, record_document, shown_fields_document
+from tallystick.report.text import render_record
 from tallystick.sealing import Disclosure, OpenedRecord, open_sealed
 from tallystick.sealing import disclose as disclose_fields
-from tallystick.verify import FoundRecord, find_record, verify_bundle
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.one_record import FoundRecord, find_record
 from tallystick.verify.shown_fields import read_shown_fields
 
 SHOW_EXAMPLES: Final = """\b
@@ -49,18 +44,11 @@ MAX_INDEX_DIGITS: Final = 100
 
 @click.command(epilog=SHOW_EXAMPLES, short_help="Show what a record says.")
 @click.argument("record", metavar="RECORD")
-@node_options
-@trust_options
-@auditor_key_option
+@log_options
 @json_option
 def show(
     record: str,
-    rpc: str | None,
-    contract: Address | None,
-    log_id: LogId | None,
-    trust_file: Path | None,
-    trust_name: str | None,
-    auditor_keys: tuple[Path, ...],
+    log: LogOptions,
     as_json: bool,
 ) -> None:
     """Show what a record says, once it is checked that the record is the one that was sealed.
@@ -68,13 +56,13 @@ def show(
     RECORD is a bundle file, or a record's index in the log that --rpc, --contract and --log name. A bundle without a record
     secret shows the fields that it discloses; with a node and an auditor's key it is opened all the same.
     """
-    keys = load_auditor_keys(auditor_keys)
+    keys = load_auditor_keys(log.auditor_keys)
     if is_index(record):
         document = found_record_document(
-            _find(open_log(rpc, contract, log_id, trust_file, trust_name), int(record), keys)
+            find(open_log(log.rpc, log.contract, log.log_id, log.trust_file, log.trust_name), int(record), keys)
         )
     else:
-        document = _from_bundle(load_bundle(Path(record)), rpc, keys)
+        document = _from_bundle(load_bundle(Path(record)), log.rpc, keys)
     if as_json:
         put_json(document)
     else:
@@ -86,13 +74,7 @@ def show(
 @click.option(
     "--fields", "names", required=True, metavar="NAME,NAME", help=f"Which fields to show: {', '.join(FIELD_NAMES)}."
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to write the bundle; else standard output.",
-)
+@path_option("-o", "--output", help="Where to write the bundle; else standard output.")
 @json_option
 def disclose(record: Path, names: str, output: Path | None, as_json: bool) -> None:
     """Make a bundle that shows some fields of a record and cannot open the rest.
@@ -125,6 +107,13 @@ def is_index(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_INDEX_DIGITS and not Path(text).exists()
 
 
+def find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> FoundRecord:
+    """The record of an index in a log, opened. Raises: UsageError without a key, else as `find_record`."""
+    if not keys:
+        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
+    return find_record(reader, index, keys)
+
+
 def open_bundle(bundle: Bundle) -> Record:
     """The record that a bundle opens, once the bundle was found sound.
 
@@ -148,12 +137,6 @@ def _open(bundle: Bundle, secret: bytes) -> OpenedRecord:
     )
 
 
-def _find(reader: LedgerReader, index: int, keys: list[AuditorKey]) -> FoundRecord:
-    if not keys:
-        raise click.UsageError("an auditor's key is needed to open a record: --auditor-key (or TALLYSTICK_AUDITOR_KEY)")
-    return find_record(reader, index, keys)
-
-
 def _from_bundle(bundle: Bundle, rpc: str | None, keys: list[AuditorKey]) -> dict[str, object]:
     _require_sound(bundle)
     evidence = bundle.evidence
@@ -172,7 +155,7 @@ def _from_bundle(bundle: Bundle, rpc: str | None, keys: list[AuditorKey]) -> dic
             "the bundle carries neither the record secret nor disclosed fields; --rpc and --auditor-key together can open it"
         )
     return found_record_document(
-        _find(open_reader(rpc, evidence.domain.contract, evidence.log_id), evidence.index, keys)
+        find(open_reader(rpc, evidence.domain.contract, evidence.log_id), evidence.index, keys)
     )
 
 

@@ -11,15 +11,19 @@ from typing import Final
 
 import click
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.cli.options import json_option, node_options, open_reader, trust_file_option, trust_path
 from tallystick.cli.output import put_json
 from tallystick.errors import TrustError
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, LogId, checksum_address, to_hex
-from tallystick.report import printable
-from tallystick.trust import SeenHead, Trust, TrustedLog, change_trust, read_trust
-from tallystick.verify import LogSubject, Standing, Verdict, Vouch
+from tallystick.report.documents import plain
+from tallystick.report.printable import printable
+from tallystick.trust.file import change_trust, read_trust
+from tallystick.trust.logs import SeenHead, Trust, TrustedLog
+from tallystick.verify.log_walk import Standing
+from tallystick.verify.verdict import LogSubject, Verdict
+from tallystick.verify.vouching import Vouch
 
 ADD_EXAMPLES: Final = """\b
 Examples:
@@ -131,18 +135,8 @@ def ask_first_use(
     """On a terminal, show a log that nobody vouched for and ask whether it is the right one; elsewhere nothing is asked or trusted."""
     if not _on_terminal():
         return None
-    log = TrustedLog(
-        name=f"log-{log_id.hex()[:8]}",
-        chain_id=chain_id,
-        contract=contract,
-        code_hash=code_hash,
-        log_id=log_id,
-        writers=(terms.writer,),
-        added=datetime.now(UTC).replace(microsecond=0),
-        how=TYPED,
-    )
     click.echo("This log is not in your trust file. Whoever made the evidence chose it:", err=True)
-    _show(log, terms.keeper, terms.promise)
+    log = _shown(f"log-{log_id.hex()[:8]}", chain_id, contract, code_hash, log_id, terms, TYPED)
     if not click.confirm("Do you know from elsewhere that it is the right one, and trust it from now on", err=True):
         return None
     change_trust(trust_path(trust_file), lambda trust: trust.added(log))
@@ -210,31 +204,34 @@ def _look(reader: LedgerReader, name: str, how: str) -> TrustedLog:
     if found != reader.log_id:
         reason = f"the node shows terms that lead to the log {to_hex(found)}, not to {to_hex(reader.log_id)}"
         raise TrustError("(not written)", reason, name=name)
-    log = TrustedLog(
-        name=name,
-        chain_id=chain_id,
-        contract=reader.contract,
-        code_hash=code_hash,
-        log_id=reader.log_id,
-        writers=(terms.writer,),
-        added=datetime.now(UTC).replace(microsecond=0),
-        how=re.sub(r"\s+", " ", how).strip(),
-    )
-    _show(log, terms.keeper, terms.promise)
-    return log
+    how = re.sub(r"\s+", " ", how).strip()
+    return _shown(name, chain_id, reader.contract, code_hash, reader.log_id, terms, how)
 
 
-def _show(log: TrustedLog, keeper: Address, promise_s: int) -> None:
+def _shown(
+    name: str, chain_id: int, contract: Address, code_hash: bytes, log_id: LogId, terms: LogTerms, how: str
+) -> TrustedLog:
+    """A log as it would stand in the trust file, shown to whoever is asked about it."""
     for line in (
-        f"chain      {log.chain_id}",
-        f"contract   {checksum_address(log.contract)}",
-        f"code hash  {to_hex(log.code_hash)}",
-        f"log        {to_hex(log.log_id)}",
-        f"writer     {checksum_address(log.writers[0])}",
-        f"keeper     {checksum_address(keeper) if any(keeper) else 'none: the writer never changes'}",
-        f"promise    each record is on the chain within {promise_s} s",
+        f"chain      {chain_id}",
+        f"contract   {checksum_address(contract)}",
+        f"code hash  {to_hex(code_hash)}",
+        f"log        {to_hex(log_id)}",
+        f"writer     {checksum_address(terms.writer)}",
+        f"keeper     {checksum_address(terms.keeper) if any(terms.keeper) else 'none: the writer never changes'}",
+        f"promise    each record is on the chain within {terms.promise} s",
     ):
         click.echo(line, err=True)
+    return TrustedLog(
+        name=name,
+        chain_id=chain_id,
+        contract=contract,
+        code_hash=code_hash,
+        log_id=log_id,
+        writers=(terms.writer,),
+        added=datetime.now(UTC).replace(microsecond=0),
+        how=how,
+    )
 
 
 def _lines(log: TrustedLog) -> list[str]:
@@ -252,15 +249,4 @@ def _lines(log: TrustedLog) -> list[str]:
 
 
 def _document(log: TrustedLog) -> dict[str, object]:
-    seen = log.seen
-    return {
-        "name": log.name,
-        "chain_id": log.chain_id,
-        "contract": checksum_address(log.contract),
-        "code_hash": to_hex(log.code_hash),
-        "log_id": to_hex(log.log_id),
-        "writers": [checksum_address(writer) for writer in log.writers],
-        "added": log.added.isoformat(),
-        "how": log.how,
-        "seen": None if seen is None else {"entries": seen.entries, "size": seen.size, "head": to_hex(seen.head)},
-    }
+    return {**plain(log), "added": log.added.isoformat()}

@@ -10,8 +10,10 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from tallystick.bundle import Bundle
-from tallystick.chain import LedgerReader, Transport, load_artifact
+from tallystick.bundle.evidence import Bundle
+from tallystick.chain.artifact import load_artifact
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
 from tallystick.cli.evidence_files import (
     kind_of,
     load,
@@ -34,29 +36,19 @@ from tallystick.cli.verify_options import verify_options
 from tallystick.evidence_files import MAX_FILE_BYTES, Recognised, SavedAnswer
 from tallystick.ids import Address, LogId, to_hex
 from tallystick.pull import BlobFolder
-from tallystick.receipts import Domain
-from tallystick.report import render_verdict, verdict_document
+from tallystick.receipts.messages import Domain
+from tallystick.report.documents import verdict_document
+from tallystick.report.text import render_verdict
 from tallystick.tasks import usual_target
-from tallystick.trust import TrustedLog
-from tallystick.verify import (
-    BundleSubject,
-    LogSubject,
-    Message,
-    ModelFolder,
-    Outcome,
-    SentRequest,
-    Step,
-    Verdict,
-    VerifyOptions,
-    Vouch,
-    default_max_age_s,
-    verify_answer,
-    verify_bundle,
-    verify_log,
-    verify_signed,
-)
+from tallystick.trust.logs import TrustedLog
 from tallystick.verify.binding_checks import Blobs, without_blobs
-from tallystick.verify.promise_checks import log_of
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.model_checks import ModelFolder
+from tallystick.verify.promise_checks import Message
+from tallystick.verify.signed_checks import SentRequest, verify_answer, verify_signed
+from tallystick.verify.verdict import BundleSubject, LogSubject, Outcome, Step, Verdict
+from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, default_max_age_s, verify_log
 
 LOG_ONLY: Final = frozenset(("auditor_keys", "first_index", "last_index", "receipts", "at_block", "heads", "erasures"))
 EXAMPLES: Final = """\b
@@ -167,6 +159,7 @@ def _walk(
         raise click.UsageError(f"{trusted.name} is a log of chain {trusted.chain_id}, not of chain {known.chain_id}")
     given = options["max_age_s"]
     chosen = given if _was_given("max_age_s") else default_max_age_s(reader.chain_id())
+    second = options["second_rpc"]
     settings = VerifyOptions(
         auditor_keys=load_auditor_keys(options["auditor_keys"]),
         messages=messages,
@@ -181,17 +174,13 @@ def _walk(
         vouched=vouch is not None,
         now_s=time.time(),
         max_age_s=chosen,
-        second=_second(reader, options["second_rpc"]),
+        second=None if second is None else open_reader(second, reader.contract, reader.log_id),
     )
     with progress("verifying") as tell:
         verdict = verify_log(reader, settings, tell)
     if trusted is not None and verdict.outcome is Outcome.PROVEN and options["at_block"] is None:
         remember(known.trust_file, verdict)
     return verdict
-
-
-def _second(reader: LedgerReader, second_rpc: str | None) -> LedgerReader | None:
-    return None if second_rpc is None else LedgerReader(open_transport(second_rpc), reader.contract, reader.log_id)
 
 
 def _verify_file(
@@ -219,7 +208,7 @@ def _verify_file(
         blobs = _blobs(options, beside=path)
         return [verify_bundle(found, transport, folder, vouch=vouch, blobs=blobs), *verdicts]
     messages = messages_of(found, path)
-    domain, log_id = messages[0].domain, log_of(messages[0])
+    domain, log_id = messages[0].domain, messages[0].message.log_id
     _require_same_log(ctx, domain, log_id, options)
     vouch = known.vouch(log_id, domain.chain_id)
     verdicts = []
@@ -324,8 +313,10 @@ def _require_same_log(ctx: click.Context, domain: Domain, log_id: LogId, options
 
 def _put(verdicts: list[Verdict], code: int, *, as_json: bool) -> None:
     checked_at_s = int(time.time())
-    if not as_json:
-        for verdict in verdicts:
+    if not as_json:  # what decides the exit code is read last
+        for verdict in sorted(
+            verdicts, key=lambda one: (one.outcome is not Outcome.PROVEN, one.outcome.exit_code == code)
+        ):
             put_page(render_verdict(verdict, version=release(), checked_at_s=checked_at_s))
         return
     documents = [verdict_document(one, version=release(), checked_at_s=checked_at_s) for one in verdicts]

@@ -20,8 +20,6 @@ class Keepsakes:
     checked. Each operation is one step on a dict, so threads may share it.
     """
 
-    __slots__ = ("_parts", "_written")
-
     def __init__(self) -> None:
         self._written: dict[int, tuple[object, bytes]] = {}
         self._parts: dict[tuple[object, ...], Any] = {}

@@ -32,7 +32,6 @@ class Pulled:
     `export_record` and `records` are the ids of the records of the export and of these downloads, as the server named them.
     """
 
-    folder: Path
     digest: bytes
     files: int
     size: int
@@ -61,7 +60,6 @@ def pull(
                 run.fetch(file, staging.path(file))
             staging.publish()
     return Pulled(
-        folder=target,
         digest=listing.manifest.digest,
         files=len(listing.wanted),
         size=listing.size,

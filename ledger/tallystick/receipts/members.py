@@ -1,4 +1,4 @@
-"""The members of a signed message's JSON form, read strictly.
+"""The members of a JSON object, read strictly: of a signed message, and of the parts of a bundle.
 
 Each value has one spelling: hashes and signatures in lower-case hex after 0x, addresses with their checksum, integers that every JSON
 reader holds exactly. So what is read and what is written again are the same values, and a hash over them is about what was read.
@@ -7,24 +7,22 @@ reader holds exactly. So what is read and what is written again are the same val
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
-from tallystick.errors import IdError, ReceiptFormatError
-from tallystick.ids import Address, checksum_address, parse_address, parse_hash, parse_hex
+from tallystick.errors import IdError, ReceiptFormatError, TallystickError
+from tallystick.ids import HASH_BYTES, Address, checksum_address, parse_address, parse_hex, to_hex
 from tallystick.keys import SIGNATURE_BYTES
 from tallystick.receipts.messages import Domain
 from tallystick.record import MAX_INTEGER
-
-MAX_JSON_INTEGER: Final = MAX_INTEGER
 
 
 class Members:
     """One JSON object that must have exactly the members named.
 
-    Raises: ReceiptFormatError, here and by each reading, naming the member at fault.
+    Raises: what `fault` makes, here and by each reading, naming the member at fault.
     """
 
     __slots__ = ("_members",)
+    _members: Mapping[str, object]
 
     def __init__(self, data: object, where: str, names: tuple[str, ...]) -> None:
         if not isinstance(data, dict):
@@ -33,47 +31,52 @@ class Members:
             odd = sorted(set(data) ^ set(names), key=str)
             reason = f"must have exactly the members {', '.join(names)}; at fault: {odd[0]!a:.40}"
             raise ReceiptFormatError(where, reason)
-        self._members: Mapping[str, object] = data
+        self._members = data
+
+    def fault(self, name: str, reason: str | IdError) -> TallystickError:
+        """The error for a member that cannot be read."""
+        return ReceiptFormatError(name, str(reason))
 
     def __getitem__(self, name: str) -> object:
         return self._members[name]
 
+    def hex(self, name: str, size: int | None = None) -> bytes:
+        """Bytes, as many as are asked for."""
+        value = self._parsed(name, lambda text: parse_hex(text, size))
+        if self._members[name] != to_hex(value):
+            raise self.fault(name, "is not in lower-case hex")
+        return value
+
     def hash(self, name: str) -> bytes:
         """32 bytes."""
-        return self._lower(name, parse_hash)
+        return self.hex(name, HASH_BYTES)
 
     def signature(self, name: str) -> bytes:
         """65 bytes, which need not be a signature yet."""
-        return self._lower(name, lambda text: parse_hex(text, SIGNATURE_BYTES))
+        return self.hex(name, SIGNATURE_BYTES)
 
     def address(self, name: str) -> Address:
         """20 bytes, written with their checksum."""
         address = Address(self._parsed(name, parse_address))
         if self._members[name] != checksum_address(address):
-            raise ReceiptFormatError(name, "is not written with its checksum (EIP-55)")
+            raise self.fault(name, "is not written with its checksum (EIP-55)")
         return address
 
-    def integer(self, name: str) -> int:
+    def integer(self, name: str, most: int = MAX_INTEGER) -> int:
         """An integer from 0 on that JSON holds exactly."""
         value = self._members[name]
-        if type(value) is not int or not 0 <= value <= MAX_JSON_INTEGER:
-            raise ReceiptFormatError(name, f"is not an integer from 0 to {MAX_JSON_INTEGER}")
-        return value
-
-    def _lower(self, name: str, parse: Callable[[str], bytes]) -> bytes:
-        value = self._parsed(name, parse)
-        if self._members[name] != "0x" + value.hex():
-            raise ReceiptFormatError(name, "is not in lower-case hex")
+        if type(value) is not int or not 0 <= value <= most:
+            raise self.fault(name, f"is not an integer from 0 to {most}")
         return value
 
     def _parsed(self, name: str, parse: Callable[[str], bytes]) -> bytes:
         text = self._members[name]
         if not isinstance(text, str):
-            raise ReceiptFormatError(name, "is not text")
+            raise self.fault(name, "is not text")
         try:
             return parse(text)
         except IdError as error:
-            raise ReceiptFormatError(name, str(error)) from error
+            raise self.fault(name, error) from error
 
 
 def domain_to_json(domain: Domain) -> dict[str, object]:

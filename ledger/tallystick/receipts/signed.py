@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from tallystick.errors import ReceiptFormatError
 from tallystick.ids import Address, checksum_address, to_hex
@@ -42,19 +42,35 @@ class _SignedMessage:
     known_signer: Address | None = field(default=None, init=False, repr=False, compare=False)
     """Who signed, where that is known already; a changed copy knows nothing."""
 
+    @property
+    def message(self) -> Message:
+        """What was signed."""
+        message: Message = getattr(self, self.MEMBER)
+        return message
+
     def digest(self) -> bytes:
         """The 32 bytes that were signed."""
-        return message_digest(self.domain, getattr(self, self.MEMBER))
+        return message_digest(self.domain, self.message)
 
     def to_json(self) -> dict[str, object]:
         """The JSON form. Source: SPEC 7."""
-        message = getattr(self, self.MEMBER)
         return {
             "domain": domain_to_json(self.domain),
-            self.MEMBER: {name: _JSON[kind][0](getattr(message, name)) for name, kind in STRUCTS[self.KIND].members},
+            self.MEMBER: {
+                name: _JSON[kind][0](getattr(self.message, name)) for name, kind in STRUCTS[self.KIND].members
+            },
             "signature": to_hex(self.signature),
             "signer": checksum_address(self.known_signer or recover(self.digest(), self.signature)),
         }
+
+    @classmethod
+    def sign(cls, wallet: Wallet, domain: Domain, message: Message) -> Self:
+        """Sign a message of this kind, as the log's writer."""
+        member: dict[str, Any] = {cls.MEMBER: message}
+        signed = cls(domain=domain, signature=wallet.sign_digest(message_digest(domain, message)), **member)
+        # A service writes its own receipts out at once; computing the signer from the signature costs more than signing.
+        object.__setattr__(signed, "known_signer", wallet.address)
+        return signed
 
     @classmethod
     def from_json(cls, data: object) -> Self:
@@ -120,28 +136,6 @@ Signed: TypeAlias = SignedReceipt | SignedAdmission | SignedHead | SignedErasure
 
 SIGNED_KINDS: Final = (SignedReceipt, SignedAdmission, SignedHead, SignedErasure)
 
-_S = TypeVar("_S", bound=_SignedMessage)
-
-
-def sign_receipt(wallet: Wallet, domain: Domain, receipt: Receipt) -> SignedReceipt:
-    """Sign a receipt as the log's writer."""
-    return _signed(SignedReceipt, wallet, domain, receipt)
-
-
-def sign_admission(wallet: Wallet, domain: Domain, admission: AdmissionReceipt) -> SignedAdmission:
-    """Sign an admission as the log's writer."""
-    return _signed(SignedAdmission, wallet, domain, admission)
-
-
-def sign_head(wallet: Wallet, domain: Domain, statement: HeadStatement) -> SignedHead:
-    """Sign the state of the log as its writer."""
-    return _signed(SignedHead, wallet, domain, statement)
-
-
-def sign_erasure(wallet: Wallet, domain: Domain, erasure: Erasure) -> SignedErasure:
-    """Sign an erasure as the log's writer."""
-    return _signed(SignedErasure, wallet, domain, erasure)
-
 
 def signer(signed: Signed) -> Address:
     """Who signed, computed from the signature, always.
@@ -162,11 +156,3 @@ def sender_request_signer(domain: Domain, request: SenderRequest, signature: byt
     Raises: SignatureError.
     """
     return recover(message_digest(domain, request), signature)
-
-
-def _signed(kind: type[_S], wallet: Wallet, domain: Domain, message: Message) -> _S:
-    member: dict[str, Any] = {kind.MEMBER: message}
-    signed = kind(domain=domain, signature=wallet.sign_digest(message_digest(domain, message)), **member)
-    # A service writes its own receipts out at once; computing the signer from the signature costs more than signing.
-    object.__setattr__(signed, "known_signer", wallet.address)
-    return signed

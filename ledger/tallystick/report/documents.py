@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from tallystick.errors import VerificationError
 from tallystick.ids import checksum_address, format_record_id, to_hex
 from tallystick.record import BlobRef, ProofOfCompute, Record, Request
 from tallystick.report.summary import remedies, summary
-from tallystick.verify import BlockRef, BundleSubject, Check, FoundRecord, LogSubject, Verdict
+from tallystick.verify.one_record import FoundRecord
+from tallystick.verify.verdict import BundleSubject, Check, LogSubject, Verdict
 
 FORMAT: Final = "tallystick/verdict/v2"
 
@@ -53,24 +54,10 @@ def failure_document(failure: VerificationError) -> dict[str, object]:
 
 def log_subject(subject: LogSubject) -> dict[str, object]:
     """Which log was checked, against what."""
+    members = plain(subject, leave=("age_s", "opened_from", "opened_to", "auditor_key_ids"))
     return {
         "kind": "log",
-        "chain_id": subject.chain_id,
-        "contract": checksum_address(subject.contract),
-        "code_hash": None if subject.code_hash is None else to_hex(subject.code_hash),
-        "log_id": to_hex(subject.log_id),
-        "writer": None if subject.writer is None else checksum_address(subject.writer),
-        "writers": [checksum_address(writer) for writer in subject.writers],
-        "keeper": None if subject.keeper is None else checksum_address(subject.keeper),
-        "promise_s": subject.promise_s,
-        "size": subject.size,
-        "entries": subject.entries,
-        "head": None if subject.head is None else to_hex(subject.head),
-        "batch_count": subject.batch_count,
-        "voided": subject.voided,
-        "erased": subject.erased,
-        "first_block": subject.first_block,
-        "head_block": _block(subject.head_block),
+        **members,
         "head_block_age_s": subject.age_s,
         "opened": {"from": subject.opened_from, "to": subject.opened_to},
         "auditor_keys": [key_id.hex() for key_id in subject.auditor_key_ids],
@@ -79,24 +66,16 @@ def log_subject(subject: LogSubject) -> dict[str, object]:
 
 def bundle_subject(subject: BundleSubject) -> dict[str, object]:
     """Which record's evidence was checked, against what."""
+    digest = subject.model_digest
     return {
-        "kind": subject.kind,
-        "chain_id": subject.chain_id,
-        "contract": checksum_address(subject.contract),
-        "log_id": to_hex(subject.log_id),
-        "index": subject.index,
-        "signer": None if subject.signer is None else checksum_address(subject.signer),
-        "vouched": subject.vouched,
-        "opened": subject.opened,
-        "disclosed": list(subject.disclosed),
-        "head_block": None if subject.head_block is None else _block(subject.head_block),
-        **({} if subject.model_digest is None else {"model_digest": subject.model_digest.hex()}),
+        **plain(subject, leave=("model_digest", "exported")),
+        **({} if digest is None else {"model_digest": digest.hex()}),
     }
 
 
 def record_document(record: Record) -> dict[str, object]:
     """All fields of a record."""
-    return {"v": record.v, **{name: _field(name, getattr(record, name)) for name in _names(record)}}
+    return {"v": record.v, **{field.name: _field(field.name, getattr(record, field.name)) for field in fields(record)}}
 
 
 def shown_fields_document(record: Record, names: Sequence[str]) -> dict[str, object]:
@@ -109,11 +88,7 @@ def found_record_document(found: FoundRecord) -> dict[str, object]:
     """A record with its place on the chain."""
     return {
         "index": found.opened.index,
-        "leaf": to_hex(found.leaf),
-        "batch": found.batch,
-        "block_number": found.block_number,
-        "block_time": found.block_time,
-        "tx_hash": to_hex(found.tx_hash),
+        **plain(found, leave=("opened",)),
         "record": record_document(found.opened.record),
     }
 
@@ -127,27 +102,8 @@ def utc(seconds: float) -> str:
 
 
 def _check(check: Check) -> dict[str, object]:
-    return {
-        "number": check.number,
-        "name": check.name,
-        "status": str(check.status),
-        "held": check.held,
-        "failed": check.failed,
-        "not_covered": check.not_covered,
-        "reasons": [
-            {
-                "count": reason.count,
-                "text": reason.text,
-                "blocks": reason.blocks,
-                **({} if reason.remedy is None else {"remedy": reason.remedy}),
-            }
-            for reason in check.reasons
-        ],
-    }
-
-
-def _block(block: BlockRef) -> dict[str, object]:
-    return {"number": block.number, "hash": to_hex(block.hash), "timestamp": block.timestamp}
+    reasons = [plain(reason, leave=() if reason.remedy is not None else ("remedy",)) for reason in check.reasons]
+    return {**plain(check), "reasons": reasons}
 
 
 def _body(request: Request) -> object:
@@ -158,25 +114,26 @@ def _body(request: Request) -> object:
         return to_hex(request.body)
 
 
-def _names(record: Record) -> list[str]:
-    return [field.name for field in fields(record)]
-
-
 def _field(name: str, value: object) -> object:
     if name in {"id", "follows"} and isinstance(value, bytes):
         return format_record_id(value)  # type: ignore[arg-type]  # a decoded record's id has its 16 bytes
     return _plain(value)
 
 
+def plain(value: Any, leave: Collection[str] = ()) -> dict[str, object]:
+    """The fields of a part in their order, as JSON can hold them: addresses with their checksum, other bytes in hex."""
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.name not in leave}
+
+
 def _plain(value: object) -> object:
     if isinstance(value, BlobRef):
-        return {"blob": {field.name: _plain(getattr(value, field.name)) for field in fields(value)}}
+        return {"blob": plain(value)}
     if isinstance(value, ProofOfCompute):
         return {"class": value.class_, "toploc": _plain(value.toploc)}
     if isinstance(value, Request):
-        return {**{field.name: _plain(getattr(value, field.name)) for field in fields(value)}, "body": _body(value)}
+        return {**plain(value), "body": _body(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return plain(value)
     if isinstance(value, bytes):
         return checksum_address(value) if len(value) == 20 else to_hex(value)  # type: ignore[arg-type]
     if isinstance(value, Mapping):

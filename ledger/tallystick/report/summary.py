@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tallystick.verify import Check, LogSubject, Outcome, Status, Verdict
+from tallystick.verify.verdict import Check, LogSubject, Outcome, Status, Verdict
 
 ONE_NODE: Final = (
     "This rests on block times and on nothing newer being there, as one node shows it and nobody signs it: "

@@ -14,7 +14,7 @@ from tallystick.ids import checksum_address, to_hex
 from tallystick.report.documents import utc
 from tallystick.report.printable import printable
 from tallystick.report.summary import remedies, summary
-from tallystick.verify import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
+from tallystick.verify.verdict import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
 
 STYLES: Final = {
     Status.PASS: "green",

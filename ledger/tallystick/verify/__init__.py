@@ -5,7 +5,7 @@ saved answer; all give a `Verdict`: seventeen numbered checks, and two more wher
 was really computed. Of the rest it says why not: it was not asked for, or nobody could, or something is missing that somebody can bring.
 Only the last keeps a verdict from reading as proven.
 
-     1 contract-code        contract_code.py       10 canonical-encoding    record_checks.py
+     1 contract-code        whole_log.py           10 canonical-encoding    record_checks.py
      2 index-continuity     log_walk.py            11 field-commitments     record_checks.py
      3 leaves               log_walk.py            12 request-binding       binding_checks.py
      4 roots                log_walk.py            13 response-binding      binding_checks.py, promise_checks.py
@@ -17,64 +17,6 @@ Only the last keeps a verdict from reading as proven.
 
 `whole_log.py` puts them in order for a log, `bundle_checks.py` and `bundle_on_chain.py` for a bundle, `signed_checks.py` for the rest;
 `one_record.py` fetches and opens a single record. `vouching.py` says whose log it is; `blocks.py` holds the blocks of a walk;
-`sequences.py` and `memories.py` hold what a walk remembers, within bounds. `opened_checks.py` runs checks 15 to 17 over an opened record,
-`promise_checks.py` holds one signed message against a record or another message, `claims.py` counts statements of a record that nothing can
-prove or contradict. `verdict.py` is the result, `tally.py` collects it.
+`sequences.py` holds what a walk remembers, within bounds. `promise_checks.py` holds one signed message against a record or another
+message, `claims.py` counts statements of a record that nothing can prove or contradict. `verdict.py` is the result, `tally.py` collects it.
 """
-
-from tallystick.verify.binding_checks import Blobs
-from tallystick.verify.bundle_checks import verify_bundle
-from tallystick.verify.file_lists import FileList, read_file_list
-from tallystick.verify.log_walk import Standing
-from tallystick.verify.model_checks import ModelFolder, Replay, Replayed, ReplayRefused
-from tallystick.verify.one_record import FoundRecord, RecordAbsent, RecordOffChain, find_record
-from tallystick.verify.promise_checks import Message
-from tallystick.verify.signed_checks import SentRequest, verify_answer, verify_signed
-from tallystick.verify.verdict import (
-    BlockRef,
-    BundleSubject,
-    Check,
-    Gap,
-    LogSubject,
-    Outcome,
-    Reason,
-    Status,
-    Step,
-    Verdict,
-)
-from tallystick.verify.vouching import Vouch
-from tallystick.verify.whole_log import VerifyOptions, default_max_age_s, verify_log
-
-__all__ = [
-    "verify_log",
-    "VerifyOptions",
-    "Standing",
-    "default_max_age_s",
-    "verify_bundle",
-    "verify_signed",
-    "verify_answer",
-    "SentRequest",
-    "Vouch",
-    "Blobs",
-    "ModelFolder",
-    "FileList",
-    "read_file_list",
-    "Replay",
-    "Replayed",
-    "ReplayRefused",
-    "Verdict",
-    "Outcome",
-    "Check",
-    "Status",
-    "Step",
-    "Reason",
-    "Gap",
-    "LogSubject",
-    "BundleSubject",
-    "BlockRef",
-    "Message",
-    "find_record",
-    "FoundRecord",
-    "RecordAbsent",
-    "RecordOffChain",
-]

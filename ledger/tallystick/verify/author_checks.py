@@ -6,17 +6,49 @@ signature of one transaction covers the whole log before it: that of the last en
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from tallystick.chain import LedgerReader, WriterRotated
 from tallystick.chain.authorship import NotAuthored, TransactionWithheld, signer_of
-from tallystick.errors import AuthorshipError
+from tallystick.chain.events import LedgerEntry, WriterRotated
+from tallystick.chain.reader import LedgerReader
+from tallystick.errors import AuthorshipError, VerificationError
 from tallystick.ids import Address, Head, checksum_address
 from tallystick.verify.log_walk import Entry
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Gap, Step
 
 WITHHELD_REMEDY: Final = "a node that keeps transactions: ask another one"
+
+
+def author_of(reader: LedgerReader, chain_id: int, previous_head: Head, event: LedgerEntry) -> Address:
+    """Who signed the transaction of an entry.
+
+    Raises: TransactionWithheld, NotAuthored; ChainError.
+    """
+    author = signer_of(
+        reader.transport,
+        chain_id=chain_id,
+        contract=reader.contract,
+        log_id=reader.log_id,
+        previous_head=previous_head,
+        event=event,
+    )
+    return author.signer
+
+
+@contextmanager
+def counted(tally: Tally, place: str = "") -> Iterator[None]:
+    """Count why an author is not known, or is not who may be, instead of raising it."""
+    try:
+        yield
+    except TransactionWithheld as error:
+        tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
+    except NotAuthored as error:
+        tally.fail(AuthorshipError(place + error.where, error.expected, error.found))
+    except VerificationError as failure:
+        tally.fail(failure)
 
 
 class AuthorChecks:
@@ -45,22 +77,9 @@ class AuthorChecks:
     def check(self, event: Entry, previous_head: Head, author: Address, role: str) -> None:
         """Check one entry's transaction."""
         where = f"entry {event.entry}"
-        expected = f"a transaction of {role} {checksum_address(author)}"
-        try:
-            found = signer_of(
-                self._reader.transport,
-                chain_id=self._chain_id,
-                contract=self._reader.contract,
-                log_id=self._reader.log_id,
-                previous_head=previous_head,
-                event=event,
-            ).signer
-        except TransactionWithheld as error:
-            self._tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
-        except NotAuthored as error:
-            self._tally.fail(AuthorshipError(f"{where}: {error.where}", error.expected, error.found))
-        else:
-            if found == author:
-                self._tally.held[Step.AUTHORSHIP] += 1
-            else:
-                self._tally.fail(AuthorshipError(where, expected, f"one of {checksum_address(found)}"))
+        with counted(self._tally, f"{where}: "):
+            found = author_of(self._reader, self._chain_id, previous_head, event)
+            if found != author:
+                expected = f"a transaction of {role} {checksum_address(author)}"
+                raise AuthorshipError(where, expected, f"one of {checksum_address(found)}")
+            self._tally.held[Step.AUTHORSHIP] += 1

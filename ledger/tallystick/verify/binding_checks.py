@@ -21,7 +21,7 @@ from tallystick.errors import (
     ResponseBindingError,
 )
 from tallystick.ids import to_hex
-from tallystick.record import FIELD_NAMES, LARGE_FIELDS, BlobRef, Record, Request, Response
+from tallystick.record import FIELD_NAMES, LARGE_FIELDS, BlobRef, Record
 from tallystick.sealing import OpenedRecord, open_large_field, response_salt
 from tallystick.tasks import READERS, disagreements, read
 from tallystick.verify.tally import Tally
@@ -134,16 +134,6 @@ def response_hash_of(opened: OpenedRecord) -> bytes | None:
 def is_inline(opened: OpenedRecord) -> bool:
     """Whether the response stands in the record's own bytes, and not in a blob."""
     return not opened.fields[_RESPONSE].startswith(_BLOB_FIELD)
-
-
-def has_response(record: Record) -> bool:
-    """Whether the record holds an answer, here or in a blob."""
-    return isinstance(record.response, Response | BlobRef)
-
-
-def has_request(record: Record) -> bool:
-    """Whether the record holds its request in the open."""
-    return isinstance(record.request, Request)
 
 
 _BLOB_FIELD: Final = b"hresponse\xa1dblob"

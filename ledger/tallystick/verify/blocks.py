@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.chain import Block, LedgerReader, LogPosition, LogState
+from tallystick.chain.events import LogPosition
 from tallystick.chain.faults import ChainMoved
+from tallystick.chain.reader import Block, LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.errors import ChainError, Party, TimesError
 from tallystick.ids import Hash32, to_hex
 from tallystick.verify.tally import Tally

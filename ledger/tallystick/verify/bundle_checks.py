@@ -5,31 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from tallystick.bundle import Anchor, Bundle, attester
-from tallystick.chain import Transport
+from tallystick import errors
+from tallystick.bundle.evidence import Anchor, Bundle, attester
+from tallystick.chain.rpc import Transport
 from tallystick.encoding import decode_with_fields
-from tallystick.errors import (
-    CanonicalEncodingError,
-    DecryptionError,
-    DisclosureError,
-    EncodingError,
-    FieldCommitmentsError,
-    HeadsError,
-    IndexContinuityError,
-    LeavesError,
-    MerkleError,
-    OpenError,
-    Party,
-    ReceiptsError,
-    RecordError,
-    RootsError,
-    SignatureError,
-    VerificationError,
-)
+from tallystick.errors import Party
 from tallystick.heads import MODE_COMMIT, EntryKind, HeadError, batch_body, next_head
 from tallystick.ids import Address, Leaf, to_hex
 from tallystick.merkle import leaf_hash, root_from_path
-from tallystick.receipts import signer
+from tallystick.receipts.signed import signer
 from tallystick.record import FIELD_NAMES, Record
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, check_disclosure, decrypt, sealed_header
 from tallystick.verify.binding_checks import (
@@ -44,9 +28,8 @@ from tallystick.verify.binding_checks import (
 )
 from tallystick.verify.bundle_on_chain import BundleOnChain
 from tallystick.verify.claims import note_shown
-from tallystick.verify.field_checks import Window, check_device_time, check_price, check_times
+from tallystick.verify.field_checks import NO_PRICE, Window, check_price, check_record_times, check_sender
 from tallystick.verify.model_checks import ModelFolder, check_model, exported_in, leave_model
-from tallystick.verify.opened_checks import NO_PRICE, check_sender
 from tallystick.verify.promise_checks import Arrived, check_deadline, check_promise, check_receipt
 from tallystick.verify.shown_fields import read_shown_fields
 from tallystick.verify.tally import Tally
@@ -106,8 +89,8 @@ class _BundleVerification:
             tally.held[Step.AUTHORSHIP] += 1
         else:
             tally.block(Step.AUTHORSHIP, gap, 0)
-            tally.writer_is = Party.MAKER
-        self._check_structure(leaf, gap is None)
+            tally.writer_is = Party.MAKER  # who is accused below wherever the writer is named
+        self._check_structure(leaf)
         self._check_receipt(leaf, on_chain)
         if on_chain is None:
             for step in (Step.CONTRACT_CODE, Step.COMPLETENESS):
@@ -148,46 +131,45 @@ class _BundleVerification:
     def _attester(self) -> Address | None:
         try:
             return attester(self._bundle)
-        except SignatureError as error:
-            self._tally.fail(ReceiptsError("attestation", "a signature", error.reason, Party.MAKER))
+        except errors.SignatureError as error:
+            self._tally.fail(errors.ReceiptsError("attestation", "a signature", error.reason, Party.MAKER))
             return None
 
-    def _check_structure(self, leaf: Leaf, vouched: bool) -> None:
+    def _check_structure(self, leaf: Leaf) -> None:
         evidence, tally = self._evidence, self._tally
-        accused = Party.WRITER if vouched else Party.MAKER
         try:
             self._header = sealed_header(evidence.sealed)
-        except OpenError as error:
+        except errors.OpenError as error:
             # 3 leaves
-            tally.fail(LeavesError(self._where, "a sealed record", error.reason, accused))
+            tally.fail(errors.LeavesError(self._where, "a sealed record", error.reason, Party.WRITER))
         else:
             tally.held[Step.LEAVES] += 1
         if evidence.anchor is None:
             for step in (Step.INDEX_CONTINUITY, Step.ROOTS, Step.HEADS):
                 tally.skip(step, UNANCHORED)
             return
-        tally.hold(Step.INDEX_CONTINUITY, self._check_place, evidence.anchor, accused)
-        tally.hold(Step.ROOTS, self._check_root, evidence.anchor, leaf, accused)
-        tally.hold(Step.HEADS, self._check_head, evidence.anchor, accused)
+        tally.hold(Step.INDEX_CONTINUITY, self._check_place, evidence.anchor)
+        tally.hold(Step.ROOTS, self._check_root, evidence.anchor, leaf)
+        tally.hold(Step.HEADS, self._check_head, evidence.anchor)
 
-    def _check_place(self, anchor: Anchor, accused: Party) -> None:
+    def _check_place(self, anchor: Anchor) -> None:
         # 2 index-continuity
         index = self._evidence.index
         if not anchor.first_index <= index < anchor.first_index + anchor.count:
             expected = f"a batch of {anchor.count} records from {anchor.first_index} that holds this one"
-            raise IndexContinuityError(self._where, expected, f"index {index}", accused)
+            raise errors.IndexContinuityError(self._where, expected, f"index {index}", Party.WRITER)
 
-    def _check_root(self, anchor: Anchor, leaf: Leaf, accused: Party) -> None:
+    def _check_root(self, anchor: Anchor, leaf: Leaf) -> None:
         # 4 roots
         where, expected = f"batch {anchor.batch}, {self._where}", to_hex(anchor.root)
         try:
             root = root_from_path(leaf, self._evidence.index - anchor.first_index, anchor.count, anchor.path)
-        except MerkleError as error:
-            raise RootsError(where, expected, error.reason, accused) from error
+        except errors.MerkleError as error:
+            raise errors.RootsError(where, expected, error.reason, Party.WRITER) from error
         if root != anchor.root:
-            raise RootsError(where, expected, to_hex(root), accused)
+            raise errors.RootsError(where, expected, to_hex(root), Party.WRITER)
 
-    def _check_head(self, anchor: Anchor, accused: Party) -> None:
+    def _check_head(self, anchor: Anchor) -> None:
         # 5 heads
         where, expected = f"batch {anchor.batch}", to_hex(anchor.head)
         kind = EntryKind.COMMIT if self._evidence.terms.mode == MODE_COMMIT else EntryKind.BATCH
@@ -195,9 +177,9 @@ class _BundleVerification:
             body = batch_body(self._evidence.epoch, anchor.first_index, anchor.count, anchor.root)
             head = next_head(anchor.previous_head, kind, anchor.entry, body)
         except HeadError as error:
-            raise HeadsError(where, expected, str(error), accused) from error
+            raise errors.HeadsError(where, expected, str(error), Party.WRITER) from error
         if head != anchor.head:
-            raise HeadsError(where, expected, to_hex(head), accused)
+            raise errors.HeadsError(where, expected, to_hex(head), Party.WRITER)
 
     def _check_receipt(self, leaf: Leaf, on_chain: BundleOnChain | None) -> None:
         # 8 receipts: the receipt in the bundle is about this record, and keeps to the log's promise
@@ -208,8 +190,8 @@ class _BundleVerification:
         where, receipt = f"receipt for {self._where}", signed.receipt
         try:
             found = signer(signed)
-        except SignatureError as error:
-            tally.fail(ReceiptsError(where, "a signature", error.reason, Party.MAKER))
+        except errors.SignatureError as error:
+            tally.fail(errors.ReceiptsError(where, "a signature", error.reason, Party.MAKER))
             return
         gap = self._gap(found, on_chain)
         if gap is not None and self._vouch is not None:
@@ -217,7 +199,7 @@ class _BundleVerification:
         about = (receipt.log_id, receipt.index, signed.domain)
         try:
             if about != (evidence.log_id, evidence.index, evidence.domain):
-                raise ReceiptsError(where, "a receipt for this log and index", "one for another", Party.MAKER)
+                raise errors.ReceiptsError(where, "a receipt for this log and index", "one for another", Party.MAKER)
             check_promise(where, receipt.issued_at, receipt.anchor_by, evidence.terms.promise)
             number = None if self._header is None else self._header.admission_seq
             check_receipt(
@@ -225,7 +207,7 @@ class _BundleVerification:
             )
             if evidence.anchor is not None:
                 check_deadline(where, receipt.anchor_by, evidence.anchor.block_time)
-        except VerificationError as failure:
+        except errors.VerificationError as failure:
             tally.fail(failure)
         else:
             tally.held[Step.RECEIPTS] += 1
@@ -242,7 +224,7 @@ class _BundleVerification:
                 opened = self._open(bundle.record_secret)
                 opened = fill_blobs(tally, self._where, opened, self._blobs)
                 record, shown = opened.record, ALL_FIELDS
-        except VerificationError as failure:
+        except errors.VerificationError as failure:
             tally.fail(failure)
             record = None
         if record is None:
@@ -274,22 +256,22 @@ class _BundleVerification:
                 fields_root=fields_root,
                 secret=secret,
             )
-        except OpenError as error:
+        except errors.OpenError as error:
             expected = "a sealed record that opens with its secret"
-            raise DecryptionError(where, expected, error.reason, Party.MAKER) from error
+            raise errors.DecryptionError(where, expected, error.reason, Party.MAKER) from error
         held[Step.DECRYPTION] += 1
         # 10 canonical-encoding
         try:
             record, fields = decode_with_fields(data)
-        except (EncodingError, RecordError) as error:
-            raise CanonicalEncodingError(where, "the canonical encoding of a record", str(error)) from error
+        except (errors.EncodingError, errors.RecordError) as error:
+            raise errors.CanonicalEncodingError(where, "the canonical encoding of a record", str(error)) from error
         held[Step.CANONICAL_ENCODING] += 1
         # 11 field-commitments
         opened = OpenedRecord(index=index, record=record, record_bytes=data, fields=tuple(fields), secret=secret)
         try:
             check_commitments(opened, fields_root)
-        except OpenError as error:
-            raise FieldCommitmentsError(where, "fields that give the root in the leaf", error.reason) from error
+        except errors.OpenError as error:
+            raise errors.FieldCommitmentsError(where, "fields that give the root in the leaf", error.reason) from error
         held[Step.FIELD_COMMITMENTS] += 1
         return opened
 
@@ -301,15 +283,15 @@ class _BundleVerification:
         # 11 field-commitments: what is disclosed proves itself, and was chosen by whoever holds the bundle
         try:
             check_disclosure(disclosed, self._evidence.fields_root)
-        except DisclosureError as error:
+        except errors.DisclosureError as error:
             expected, place = "a field that leads to the root in the leaf", f"{self._where}, field {error.field}"
-            raise FieldCommitmentsError(place, expected, error.reason, Party.MAKER) from error
+            raise errors.FieldCommitmentsError(place, expected, error.reason, Party.MAKER) from error
         self._tally.held[Step.FIELD_COMMITMENTS] += 1
         # 10 canonical-encoding
         try:
             record = read_shown_fields({name: shown.field_bytes for name, shown in disclosed.fields.items()})
-        except (EncodingError, RecordError) as error:
-            raise CanonicalEncodingError(where, "the canonical encoding of each field", str(error)) from error
+        except (errors.EncodingError, errors.RecordError) as error:
+            raise errors.CanonicalEncodingError(where, "the canonical encoding of each field", str(error)) from error
         self._tally.held[Step.CANONICAL_ENCODING] += 1
         return record
 
@@ -319,7 +301,7 @@ class _BundleVerification:
         if self._header is not None and "admission_seq" in shown:
             try:
                 check_header(where, record, self._header.admission_seq)
-            except VerificationError as failure:
+            except errors.VerificationError as failure:
                 tally.fail(failure)
         if shown >= REQUEST_FIELDS:
             check_request(tally, where, record)
@@ -343,7 +325,7 @@ class _BundleVerification:
         receipt = replace(signed.receipt, leaf=leaf)  # another leaf was named before
         try:
             check_receipt(f"receipt for {where}", receipt, arrived)
-        except VerificationError as failure:
+        except errors.VerificationError as failure:
             tally.fail(failure)
             return
         if arrived.response_hash is not None:
@@ -361,14 +343,7 @@ class _BundleVerification:
                 window = Window(self._batch_time, terms.promise, terms.skew, self._created_at)
             record_id = record.id if "id" in shown else None
             work_admitted_at = 0 if "follows" not in shown or record.follows is not None else None
-            try:
-                check_times(where, record.time, record_id, window, work_admitted_at)
-                if record.price is not None:
-                    check_device_time(where, record.time, record.price)
-            except VerificationError as failure:
-                tally.fail(failure)
-            else:
-                tally.held[Step.TIMES] += 1
+            tally.hold(Step.TIMES, check_record_times, where, record, record_id, window, work_admitted_at)
         else:
             tally.skip(Step.TIMES, NOT_SHOWN.format("time"))
         # 16 price-arithmetic

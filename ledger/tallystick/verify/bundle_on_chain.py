@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.bundle import Anchor, Evidence
-from tallystick.chain import LedgerReader, LogState, Transport
-from tallystick.chain.authorship import NotAuthored, TransactionWithheld
+from tallystick.bundle.evidence import Anchor, Evidence
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
+from tallystick.chain.views import LogState
 from tallystick.errors import (
-    AuthorshipError,
     HeadsError,
     IndexContinuityError,
     LeavesError,
@@ -20,11 +20,9 @@ from tallystick.errors import (
     ReceiptsError,
     RootsError,
     TimesError,
-    VerificationError,
 )
 from tallystick.ids import Address, Leaf, checksum_address, to_hex
-from tallystick.verify.author_checks import WITHHELD_REMEDY
-from tallystick.verify.contract_code import check_code
+from tallystick.verify.author_checks import counted
 from tallystick.verify.one_record import SealedOnChain, find_sealed, require_writer, writer_spans
 from tallystick.verify.promise_checks import check_deadline
 from tallystick.verify.receipt_checks import NOT_DUE, WriterSpan
@@ -48,7 +46,8 @@ class BundleOnChain:
         anchor = evidence.anchor
         self._head = self._reader.require_block(0 if anchor is None else anchor.block_number)
         # 1 contract-code
-        check_code(tally, self._reader, self._head.number)
+        self._reader.require_contract(block=self._head.number)
+        tally.held[Step.CONTRACT_CODE] += 1
         self._state: LogState = self._reader.log_state(self._head.number)
         self._spans = self._known_writers()
         self.created_at = self._reader.log_terms(self._head.number).created_at
@@ -59,14 +58,8 @@ class BundleOnChain:
     def _known_writers(self) -> list[WriterSpan]:
         # 6 authorship, of each writer after the first
         evidence, tally, terms = self._evidence, self._tally, self._evidence.terms
-        try:
+        with counted(tally):
             return writer_spans(self._reader, evidence.domain.chain_id, terms, self._head.number)
-        except TransactionWithheld as error:
-            tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
-        except NotAuthored as error:
-            tally.fail(AuthorshipError(error.where, error.expected, error.found))
-        except VerificationError as failure:
-            tally.fail(failure)
         return [WriterSpan(writer=terms.writer, since_s=0)]
 
     @property
@@ -98,48 +91,39 @@ class BundleOnChain:
 
     def _find(self, batch: int) -> SealedOnChain | None:
         # 6 authorship, of the record's batch
-        tally = self._tally
-        try:
+        with counted(self._tally, f"batch {batch}: "):
             chain_id = self._evidence.domain.chain_id
             found = find_sealed(self._reader, chain_id, self._evidence.index, batch, self._head.number)
             require_writer(found, self._spans)
-        except TransactionWithheld as error:
-            tally.block(Step.AUTHORSHIP, Gap(f"whose transaction is not to be had ({error})", WITHHELD_REMEDY))
-        except NotAuthored as error:
-            tally.fail(AuthorshipError(f"batch {batch}: {error.where}", error.expected, error.found))
-        except VerificationError as failure:
-            tally.fail(failure)
-        else:
-            tally.held[Step.AUTHORSHIP] += 1
+            self._tally.held[Step.AUTHORSHIP] += 1
             return found
         return None
 
     def _compare(self, found: SealedOnChain, leaf: Leaf, anchor: Anchor | None) -> None:
         tally, receipt = self._tally, self._evidence.receipt
-        accused = tally.writer_is
         if found.leaf is not None:
-            tally.hold(Step.LEAVES, self._check_leaf, found, leaf, accused)
+            tally.hold(Step.LEAVES, self._check_leaf, found, leaf)
         if anchor is not None:
-            tally.hold(Step.INDEX_CONTINUITY, self._check_place, found, anchor, accused)
-            tally.hold(Step.ROOTS, self._check_root, found, anchor, accused)
-            tally.hold(Step.HEADS, self._check_head, found, anchor, accused)
+            tally.hold(Step.INDEX_CONTINUITY, self._check_place, found, anchor)
+            tally.hold(Step.ROOTS, self._check_root, found, anchor)
+            tally.hold(Step.HEADS, self._check_head, found, anchor)
             # 15 times: the block's time is the one that the bundle says
             if found.batch_time != anchor.block_time:
                 expected = f"{found.batch_time}, as the contract keeps"
                 found_time = str(anchor.block_time)
-                tally.fail(TimesError(f"batch {anchor.batch}", expected, found_time, accused, timed=True))
+                tally.fail(TimesError(f"batch {anchor.batch}", expected, found_time, Party.WRITER, timed=True))
         if receipt is not None:
             # 8 receipts
             where = f"receipt for {self._where}"
             tally.hold(Step.RECEIPTS, check_deadline, where, receipt.receipt.anchor_by, found.batch_time)
 
-    def _check_leaf(self, found: SealedOnChain, leaf: Leaf, accused: Party) -> None:
+    def _check_leaf(self, found: SealedOnChain, leaf: Leaf) -> None:
         # 3 leaves
         if found.leaf is not None and found.leaf != leaf:
             expected = f"the leaf {to_hex(found.leaf)} on the chain"
-            raise LeavesError(self._where, expected, f"the bundle's leaf {to_hex(leaf)}", accused)
+            raise LeavesError(self._where, expected, f"the bundle's leaf {to_hex(leaf)}", Party.WRITER)
 
-    def _check_place(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+    def _check_place(self, found: SealedOnChain, anchor: Anchor) -> None:
         # 2 index-continuity
         event = found.event
         kept = (event.entry, event.batch, event.first_index, event.count, event.epoch)
@@ -148,25 +132,27 @@ class BundleOnChain:
             names = ("entry", "batch", "first_index", "count", "epoch")
             expected = ", ".join(f"{name} {value}" for name, value in zip(names, kept, strict=True))
             shown = ", ".join(f"{name} {value}" for name, value in zip(names, said, strict=True))
-            raise IndexContinuityError(self._where, f"{expected}, as on the chain", shown, accused)
+            raise IndexContinuityError(self._where, f"{expected}, as on the chain", shown, Party.WRITER)
 
-    def _check_root(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+    def _check_root(self, found: SealedOnChain, anchor: Anchor) -> None:
         # 4 roots
         if found.event.root != anchor.root:
             expected = f"{to_hex(found.event.root)}, as the contract keeps"
-            raise RootsError(f"batch {anchor.batch}", expected, to_hex(anchor.root), accused)
+            raise RootsError(f"batch {anchor.batch}", expected, to_hex(anchor.root), Party.WRITER)
 
-    def _check_head(self, found: SealedOnChain, anchor: Anchor, accused: Party) -> None:
+    def _check_head(self, found: SealedOnChain, anchor: Anchor) -> None:
         # 5 heads, and where the batch stands
         event, where = found.event, f"batch {anchor.batch}"
         if (event.head, found.previous_head) != (anchor.head, anchor.previous_head):
             expected = f"{to_hex(event.head)} after {to_hex(found.previous_head)}, as on the chain"
-            raise HeadsError(where, expected, f"{to_hex(anchor.head)} after {to_hex(anchor.previous_head)}", accused)
+            raise HeadsError(
+                where, expected, f"{to_hex(anchor.head)} after {to_hex(anchor.previous_head)}", Party.WRITER
+            )
         position = event.position
         kept = (position.block_number, position.block_hash, position.tx_hash)
         if kept != (anchor.block_number, anchor.block_hash, anchor.tx_hash):
             expected = f"transaction {to_hex(position.tx_hash)} in block {position.block_number}, as on the chain"
-            raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in block {anchor.block_number}", accused)
+            raise HeadsError(where, expected, f"{to_hex(anchor.tx_hash)} in block {anchor.block_number}", Party.WRITER)
 
     def _check_absent(self, anchor: Anchor | None) -> None:
         """The log has no such record yet: see whether it should have."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from tallystick.errors import CompletenessError
 from tallystick.verify.claims import NEWEST
-from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
+from tallystick.verify.sequences import Arrival, Gap, Numbering
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Gap as Unseen
 from tallystick.verify.verdict import Step
@@ -93,7 +93,7 @@ class Completeness:
         given_up = self._numbers.give_up(first, last, time_s)
         self._given_up += given_up
         if given_up:
-            self._tally.note(Step.COMPLETENESS, VOIDED.format(shown(Gap(first, last, time_s))), given_up)
+            self._tally.note(Step.COMPLETENESS, VOIDED.format(Gap(first, last, time_s)), given_up)
         return given_up
 
     @property
@@ -103,12 +103,8 @@ class Completeness:
 
     def finish(self, head_time_s: int) -> None:
         """Name what is missing, once everything was seen. Units: Unix seconds."""
-        for gap in self._numbers.forgotten:
-            found = f"{shown(gap)} missing, and more than {MAX_OPEN_GAPS} holes in all"
-            self._tally.fail(CompletenessError(WHERE, "no holes", found))
-        if self._numbers.forgotten_more:
-            found = f"{self._numbers.forgotten_more} further numbers missing"
-            self._tally.fail(CompletenessError(WHERE, "no holes", found))
+        for hole in self._numbers.holes():
+            self._tally.fail(CompletenessError(WHERE, "no holes", hole))
         if self.voids.left_out:
             self._tally.block(Step.COMPLETENESS, Unseen(VOIDS_LEFT_OUT, VOIDS_REMEDY), self.voids.left_out)
         for gap in self._numbers.gaps():
@@ -116,10 +112,10 @@ class Completeness:
                 expected = (
                     f"every number within {self._grace_s} s of the batch of {gap.since_s}, which holds a higher one"
                 )
-                found = f"{shown(gap)} missing at {head_time_s}"
+                found = f"{gap} missing at {head_time_s}"
                 self._tally.fail(CompletenessError(WHERE, expected, found, timed=True))
             else:
-                self._tally.note(Step.COMPLETENESS, f"{shown(gap)} missing so far: not due yet", gap.missing)
+                self._tally.note(Step.COMPLETENESS, f"{gap} missing so far: not due yet", gap.missing)
         if self._numbers.highest:
             self._tally.note(Step.COMPLETENESS, NEWEST.format(self._numbers.highest), 0)
 
@@ -133,8 +129,3 @@ class Completeness:
                 where, "a number that is in the log's keeping", f"admission number {number}, which is void"
             )
         return CompletenessError(where, "a number that no record before has", f"admission number {number} again")
-
-
-def shown(gap: Gap) -> str:
-    """The numbers of a gap in words."""
-    return str(gap.first) if gap.first == gap.last else f"{gap.first} to {gap.last}"

@@ -1,4 +1,4 @@
-"""Checks 15 to 17: what one record's own fields say about each other. Pure functions over parts that were opened or disclosed."""
+"""Checks 15 to 17: what one record's own fields say about each other, opened or disclosed, from a log or from a bundle."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ from typing import Final, NamedTuple
 
 from tallystick.errors import PriceArithmeticError, SenderProofError, SignatureError, TimesError
 from tallystick.ids import LogId, RecordId, checksum_address
-from tallystick.receipts import Domain, sender_request, sender_request_signer
-from tallystick.record import HttpExchange, Price, RecordTime, Request, Sender, Usage, charge_micros
+from tallystick.receipts.messages import Domain, sender_request
+from tallystick.receipts.signed import sender_request_signer
+from tallystick.record import (
+    BlobRef,
+    HttpExchange,
+    Price,
+    Record,
+    RecordTime,
+    Request,
+    Sender,
+    Usage,
+    charge_micros,
+)
+from tallystick.verify.binding_checks import BLOBS_REMEDY
+from tallystick.verify.claims import SENDER
+from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Gap, Step
 
 US: Final = 1_000_000
+NO_PRICE: Final = "no price in the record: no device was used"
 
 
 class Window(NamedTuple):
@@ -22,6 +38,60 @@ class Window(NamedTuple):
     promise: int
     skew: int
     created_at: int | None
+
+
+def check_fields(
+    tally: Tally,
+    where: str,
+    domain: Domain,
+    log_id: LogId,
+    record: Record,
+    window: Window | None,
+    work_admitted_at: int | None,
+) -> None:
+    """Checks 15 to 17 over one opened record. Units: `work_admitted_at` is microseconds UTC."""
+    # 15 times
+    tally.hold(Step.TIMES, check_record_times, where, record, record.id, window, work_admitted_at)
+    # 16 price-arithmetic
+    if record.price is None:
+        tally.note(Step.PRICE_ARITHMETIC, NO_PRICE)
+    else:
+        tally.hold(Step.PRICE_ARITHMETIC, check_price, where, record.price, record.usage)
+    # 17 sender-proof
+    check_sender(tally, where, domain, log_id, record)
+
+
+def check_sender(tally: Tally, where: str, domain: Domain, log_id: LogId, record: Record) -> None:
+    """Check 17 over one opened record."""
+    sender, request = record.sender, record.request
+    if sender.proof == "token":
+        tally.note(Step.SENDER_PROOF, SENDER)
+    elif isinstance(request, BlobRef):
+        tally.block(Step.SENDER_PROOF, Gap("whose signed request lies in a blob that nobody showed", BLOBS_REMEDY))
+    elif request is None:
+        expected = "the request that the sender signed"
+        tally.fail(SenderProofError(where, expected, "none, though the record names a signature as its proof"))
+    else:
+        tally.hold(
+            Step.SENDER_PROOF,
+            check_sender_signature,
+            where,
+            domain,
+            log_id,
+            record.http,
+            request,
+            sender,
+            record.time.admitted_at,
+        )
+
+
+def check_record_times(
+    where: str, record: Record, record_id: RecordId | None, window: Window | None, work_admitted_at: int | None
+) -> None:
+    """Check 15 over one record: its times, and its device time within them. Raises: TimesError."""
+    check_times(where, record.time, record_id, window, work_admitted_at)
+    if record.price is not None:
+        check_device_time(where, record.time, record.price)
 
 
 def check_times(

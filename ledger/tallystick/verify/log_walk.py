@@ -10,17 +10,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tallystick.chain import (
-    BatchAppended,
-    BatchCommitted,
-    EpochOpened,
-    LedgerEvent,
-    LogCreated,
-    LogState,
-    NumbersVoided,
-    WriterRotated,
-)
+from tallystick.chain.events import BatchAppended, BatchCommitted, EpochOpened, LogCreated, NumbersVoided, WriterRotated
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.chain.views import LogState
 from tallystick.errors import HeadsError, IndexContinuityError, LeavesError, RootsError
 from tallystick.heads import (
     MAX_NUMBER,
@@ -38,7 +30,7 @@ from tallystick.heads import (
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES
 from tallystick.merkle import leaf_hash, tree_root
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Gap, Step
 
@@ -242,11 +234,6 @@ def body_of(event: Entry) -> bytes:
     if isinstance(event, WriterRotated):
         return writer_body(event.previous, event.writer, event.size, event.last_admission)
     return void_body(event.first, event.last)
-
-
-def is_entry(event: LedgerEvent) -> bool:
-    """Whether an event is an entry of the head chain; the log's creation is the chain's beginning."""
-    return not isinstance(event, LogCreated)
 
 
 _SAME: Final = ("", "", "")

@@ -5,34 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tallystick.chain import BatchAppended, BatchCommitted, LedgerReader, MalformedAnswer, WriterRotated
-from tallystick.chain.authorship import signer_of
-from tallystick.chain.events import WRITER_ROTATED
+from tallystick import errors
+from tallystick.chain.events import WRITER_ROTATED, BatchAppended, BatchCommitted, WriterRotated
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
-from tallystick.errors import (
-    AuthorshipError,
-    CanonicalEncodingError,
-    ChainError,
-    DecryptionError,
-    EncodingError,
-    FieldCommitmentsError,
-    HeadsError,
-    OpenError,
-    RecordError,
-    RootsError,
-    TallystickError,
-)
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.wire import MalformedAnswer
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import OpenedRecord, check_commitments, open_sealed, record_secret, sealed_header
+from tallystick.verify.author_checks import author_of
 from tallystick.verify.receipt_checks import WriterSpan
 
 BatchEvent = BatchAppended | BatchCommitted
 
 
-class RecordAbsent(TallystickError):
+class RecordAbsent(errors.TallystickError):
     """The log has no record of this index, as of the block that was asked."""
 
     def __init__(self, index: int, size: int, block_number: int) -> None:
@@ -41,7 +30,7 @@ class RecordAbsent(TallystickError):
         self.size = size
 
 
-class RecordOffChain(TallystickError):
+class RecordOffChain(errors.TallystickError):
     """The log keeps roots alone on the chain: its sealed records are with the operator."""
 
     def __init__(self, index: int) -> None:
@@ -84,21 +73,14 @@ def find_sealed(reader: LedgerReader, chain_id: int, index: int, batch: int, blo
     event = reader.batch_event(batch, block)
     kept = reader.batch_at(batch, block)
     if event.root != kept.root:
-        raise RootsError(f"batch {batch}", f"{to_hex(kept.root)}, as the contract keeps", to_hex(event.root))
+        raise errors.RootsError(f"batch {batch}", f"{to_hex(kept.root)}, as the contract keeps", to_hex(event.root))
     previous = _previous_head(reader, event)
-    author = signer_of(
-        reader.transport,
-        chain_id=chain_id,
-        contract=reader.contract,
-        log_id=reader.log_id,
-        previous_head=previous,
-        event=event,
-    )
+    author = author_of(reader, chain_id, previous, event)
     packed = leaf = None
     if isinstance(event, BatchAppended):
         packed, leaf = _record_in(reader, event, index)
     return SealedOnChain(
-        event=event, previous_head=previous, batch_time=kept.time, packed=packed, leaf=leaf, author=author.signer
+        event=event, previous_head=previous, batch_time=kept.time, packed=packed, leaf=leaf, author=author
     )
 
 
@@ -112,7 +94,7 @@ def writer_spans(reader: LedgerReader, chain_id: int, terms: LogTerms, block: in
     kept = [reader.writer_at(number, block) for number in range(reader.writer_count(block))]
     if not kept or (kept[0].writer, kept[0].first_index) != (terms.writer, 0):
         found = checksum_address(kept[0].writer) if kept else "nobody"
-        raise AuthorshipError("the log's first writer", checksum_address(terms.writer), found)
+        raise errors.AuthorshipError("the log's first writer", checksum_address(terms.writer), found)
     spans = [WriterSpan(writer=one.writer, since_s=one.since, first_index=one.first_index) for one in kept]
     for span, following in zip(spans, kept[1:], strict=False):
         span.until_s, span.last_admission = following.since, following.first_admission - 1
@@ -120,7 +102,7 @@ def writer_spans(reader: LedgerReader, chain_id: int, terms: LogTerms, block: in
         named = _named_by_keeper(reader, chain_id, terms.keeper, block)
         if named != [one.writer for one in kept[1:]]:
             expected = "the writers that the keeper named"
-            raise AuthorshipError("the log's writers", expected, "others, or in another order")
+            raise errors.AuthorshipError("the log's writers", expected, "others, or in another order")
     return spans
 
 
@@ -132,7 +114,7 @@ def known_terms(reader: LedgerReader, chain_id: int) -> LogTerms:
     terms = reader.creation().terms
     found = derive_log_id(chain_id, reader.contract, terms)
     if found != reader.log_id:
-        raise HeadsError("the log's terms", f"terms of the log {to_hex(reader.log_id)}", to_hex(found))
+        raise errors.HeadsError("the log's terms", f"terms of the log {to_hex(reader.log_id)}", to_hex(found))
     return terms
 
 
@@ -141,17 +123,10 @@ def _named_by_keeper(reader: LedgerReader, chain_id: int, keeper: Address, block
     for event in reader.events_of(WRITER_ROTATED, reader.creation_block(), block):
         if not isinstance(event, WriterRotated):
             continue
-        author = signer_of(
-            reader.transport,
-            chain_id=chain_id,
-            contract=reader.contract,
-            log_id=reader.log_id,
-            previous_head=_previous_head(reader, event),
-            event=event,
-        )
-        if author.signer != keeper:
+        author = author_of(reader, chain_id, _previous_head(reader, event), event)
+        if author != keeper:
             expected = f"a transaction of the log's keeper {checksum_address(keeper)}"
-            raise AuthorshipError(f"entry {event.entry}", expected, f"one of {checksum_address(author.signer)}")
+            raise errors.AuthorshipError(f"entry {event.entry}", expected, f"one of {checksum_address(author)}")
         named.append(event.writer)
     return named
 
@@ -174,7 +149,7 @@ def find_record(reader: LedgerReader, index: int, keys: Sequence[AuditorKey]) ->
         raise RecordOffChain(index)
     header = sealed_header(found.packed.sealed)
     if header.vault:
-        raise OpenError("the record is in vault custody: the operator's vault holds what opens it")
+        raise errors.OpenError("the record is in vault custody: the operator's vault holds what opens it")
     event = found.event
     epoch = reader.epoch_event(event.epoch, reader.creation_block(), event.position.block_number)
     epoch_key = _epoch_key(epoch.wraps, keys, reader.log_id, event.epoch)
@@ -199,7 +174,7 @@ def require_writer(found: SealedOnChain, spans: Sequence[WriterSpan]) -> None:
     writer = [span.writer for span in spans if span.first_index <= first][-1]
     if found.author != writer:
         expected = f"a transaction of the log's writer {checksum_address(writer)}"
-        raise AuthorshipError(f"batch {found.event.batch}", expected, f"one of {checksum_address(found.author)}")
+        raise errors.AuthorshipError(f"batch {found.event.batch}", expected, f"one of {checksum_address(found.author)}")
 
 
 def open_record(packed: PackedRecord, log_id: LogId, index: int, epoch: int, secret: bytes) -> OpenedRecord:
@@ -210,14 +185,14 @@ def open_record(packed: PackedRecord, log_id: LogId, index: int, epoch: int, sec
     where, root = f"record {index}", packed.fields_root
     try:
         opened = open_sealed(packed.sealed, log_id=log_id, index=index, epoch=epoch, fields_root=root, secret=secret)
-    except OpenError as error:
-        raise DecryptionError(where, "a sealed record that opens with its secret", error.reason) from error
-    except (EncodingError, RecordError) as error:
-        raise CanonicalEncodingError(where, "the canonical encoding of a record", str(error)) from error
+    except errors.OpenError as error:
+        raise errors.DecryptionError(where, "a sealed record that opens with its secret", error.reason) from error
+    except (errors.EncodingError, errors.RecordError) as error:
+        raise errors.CanonicalEncodingError(where, "the canonical encoding of a record", str(error)) from error
     try:
         check_commitments(opened, root)
-    except OpenError as error:
-        raise FieldCommitmentsError(where, "fields that give the root in the leaf", error.reason) from error
+    except errors.OpenError as error:
+        raise errors.FieldCommitmentsError(where, "fields that give the root in the leaf", error.reason) from error
     return opened
 
 
@@ -240,9 +215,9 @@ def _record_in(reader: LedgerReader, event: BatchAppended, index: int) -> tuple[
     leaves = [leaf_hash(reader.log_id, first + n, one.fields_root, one.sealed) for n, one in enumerate(records)]
     root = tree_root(leaves)
     if root != event.root:
-        raise RootsError(f"batch {event.batch}", f"{to_hex(event.root)}, as the contract keeps", to_hex(root))
+        raise errors.RootsError(f"batch {event.batch}", f"{to_hex(event.root)}, as the contract keeps", to_hex(root))
     if not 0 <= index - first < len(records):
-        raise ChainError(f"batch {event.batch} does not hold record {index}, as the node said it does")
+        raise errors.ChainError(f"batch {event.batch} does not hold record {index}, as the node said it does")
     return records[index - first], leaves[index - first]
 
 
@@ -252,4 +227,4 @@ def _epoch_key(wraps: bytes, keys: Sequence[AuditorKey], log_id: LogId, epoch: i
             wrap = wraps[at : at + WRAP_BYTES]
             if wrap.startswith(key.key_id):
                 return unwrap_epoch_key(wrap, key, log_id, epoch)
-    raise OpenError(f"the key of epoch {epoch} was not wrapped for this auditor")
+    raise errors.OpenError(f"the key of epoch {epoch} was not wrapped for this auditor")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tallystick.errors import ReceiptFormatError, ReceiptsError, RequestBindingError, ResponseBindingError
 from tallystick.ids import Address, Leaf, LogId, checksum_address, to_hex
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
 from tallystick.verify.tally import Tally
 
 Message = SignedReceipt | SignedAdmission | SignedHead | SignedErasure
@@ -129,27 +123,34 @@ def _pair(
         tally.fail(ReceiptsError(where, expected, str(first.anchor_by), signed=True))
 
 
+_KINDS: Final[Mapping[type[Message], tuple[str, str]]] = {
+    SignedReceipt: ("issued_at", "receipt for record {.index}"),
+    SignedAdmission: ("admitted_at", "admission of number {.admission_seq}"),
+    SignedHead: ("time", "head of {.entries} entries"),
+    SignedErasure: ("erased_at", "erasure of record {.index}"),
+}
+"""Of each kind of message: which member is the time of its signature, and what it is in words."""
+
+
 def signed_at(signed: Message) -> int:
     """The time that a message names for its signature. Units: Unix seconds."""
-    if isinstance(signed, SignedReceipt):
-        return signed.receipt.issued_at
-    if isinstance(signed, SignedAdmission):
-        return signed.admission.admitted_at
-    return signed.head.time if isinstance(signed, SignedHead) else signed.erasure.erased_at
+    time: int = getattr(signed.message, _KINDS[type(signed)][0])
+    return time
 
 
-def log_of(signed: Message) -> LogId:
-    """Which log a message is about."""
-    if isinstance(signed, SignedReceipt):
-        return signed.receipt.log_id
-    if isinstance(signed, SignedAdmission):
-        return signed.admission.log_id
-    return signed.head.log_id if isinstance(signed, SignedHead) else signed.erasure.log_id
+def due_by(signed: SignedReceipt | SignedAdmission) -> int:
+    """The time by which a message promises a record. Units: Unix seconds."""
+    return signed.receipt.anchor_by if isinstance(signed, SignedReceipt) else signed.admission.record_by
+
+
+def place_of(signed: Message) -> str:
+    """A message in words."""
+    return _KINDS[type(signed)][1].format(signed.message)
 
 
 def require_same_log(signed: Message, domain: Domain, log_id: LogId) -> None:
     """Raises: ReceiptFormatError for a message about another log."""
-    named = log_of(signed)
+    named = signed.message.log_id
     if named != log_id:
         raise ReceiptFormatError("log_id", f"is of the log {to_hex(named)}, this is the log {to_hex(log_id)}")
     if signed.domain != domain:
@@ -170,17 +171,6 @@ def _same_hashes(where: str, request_hash: bytes, response_hash: bytes | None, a
     if response_hash is not None and arrived.response_hash is not None and arrived.response_hash != response_hash:
         expected = f"a response with the signed hash {to_hex(response_hash)}"
         raise ResponseBindingError(f"record {arrived.index}, {where}", expected, to_hex(arrived.response_hash))
-
-
-def place_of(signed: Message) -> str:
-    """A message in words."""
-    if isinstance(signed, SignedReceipt):
-        return f"receipt for record {signed.receipt.index}"
-    if isinstance(signed, SignedAdmission):
-        return f"admission of number {signed.admission.admission_seq}"
-    if isinstance(signed, SignedHead):
-        return f"head of {signed.head.entries} entries"
-    return f"erasure of record {signed.erasure.index}"
 
 
 def _shown(value: object) -> str:

@@ -12,16 +12,8 @@ from typing import Final, TypeVar
 
 from tallystick.errors import ReceiptsError, SignatureError, VerificationError
 from tallystick.ids import Address, Head, Leaf, LogId, checksum_address, to_hex
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
-    signer,
-)
+from tallystick.receipts.messages import Domain
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
 from tallystick.verify.claims import Claims
 from tallystick.verify.promise_checks import (
     Arrived,
@@ -31,6 +23,7 @@ from tallystick.verify.promise_checks import (
     check_pairs,
     check_promise,
     check_receipt,
+    due_by,
     place_of,
     require_same_log,
     signed_at,
@@ -127,20 +120,22 @@ class Promises:
         judge = _Judge(self._tally, spans, promise, skew, head_time)
         receipts = [one for one in self._receipts if judge.binds(place_of(one), one, one.receipt.admission_seq)]
         admissions = [one for one in self._admissions if judge.binds(place_of(one), one, one.admission.admission_seq)]
-        for receipt in receipts:
-            judge.receipt(receipt.receipt, self._by_index.get(receipt.receipt.index))
-        for admission in admissions:
-            judge.admission(admission.admission, self._by_number.get(admission.admission.admission_seq))
-        met = [(self._by_index.get(one.receipt.index), True) for one in receipts]
-        met += [(self._by_number.get(one.admission.admission_seq), False) for one in admissions]
-        for arrived, is_receipt in met:
+        promises: list[SignedReceipt | SignedAdmission] = [*receipts, *admissions]
+        for signed in promises:
+            arrived = self._arrived(signed)
+            judge.promise(signed, arrived)
             if arrived is not None:
-                answer = is_receipt and arrived.response_hash is not None
+                answer = isinstance(signed, SignedReceipt) and arrived.response_hash is not None
                 claims.compare(arrived.index, request=arrived.request_hash is not None, answer=answer)
         check_pairs(self._tally, receipts, admissions)
         for head in self._heads:
             self._judge_head(judge, head, entries)
         return sum(self._judge_erasure(judge, one) for one in self._erasures.values())
+
+    def _arrived(self, signed: SignedReceipt | SignedAdmission) -> Arrived | None:
+        if isinstance(signed, SignedReceipt):
+            return self._by_index.get(signed.receipt.index)
+        return self._by_number.get(signed.admission.admission_seq)
 
     def _judge_head(self, judge: _Judge, signed: SignedHead, entries: int) -> None:
         where, said = place_of(signed), signed.head
@@ -194,44 +189,32 @@ class _Judge:
         self._tally.block(Step.RECEIPTS, Gap(f"{text} ({where})", ANOTHER_REMEDY))
         return False
 
-    def receipt(self, receipt: Receipt, arrived: Arrived | None) -> None:
-        where = f"receipt for record {receipt.index}"
+    def promise(self, signed: SignedReceipt | SignedAdmission, arrived: Arrived | None) -> None:
+        """Whether the record that a message promises came in time and is the one that was promised."""
+        tally, where, by = self._tally, place_of(signed), due_by(signed)
         try:
-            check_promise(where, receipt.issued_at, receipt.anchor_by, self._promise)
+            check_promise(where, signed_at(signed), by, self._promise)
             if arrived is None:
-                self._absent(where, receipt.anchor_by)
+                self._absent(where, by)
                 return
-            check_receipt(where, receipt, arrived)
-            check_deadline(where, receipt.anchor_by, arrived.batch_time)
+            if isinstance(signed, SignedReceipt):
+                check_receipt(where, signed.receipt, arrived)
+            else:
+                check_admission(where, signed.admission, arrived)
+            check_deadline(where, by, arrived.batch_time)
         except VerificationError as failure:
-            self._tally.fail(failure)
+            tally.fail(failure)
             return
-        self._tally.held[Step.RECEIPTS] += 1
+        tally.held[Step.RECEIPTS] += 1
         if not arrived.opened:
-            self._tally.note(Step.RECEIPTS, HASHES_CLOSED)
+            tally.note(Step.RECEIPTS, HASHES_CLOSED)
             return
-        if arrived.response_hash is not None:
-            self._tally.held[Step.RESPONSE_BINDING] += 1
-        if arrived.request_hash is None or arrived.response_hash is None:
-            self._tally.block(Step.RECEIPTS, HASH_IN_BLOB)
-
-    def admission(self, admission: AdmissionReceipt, arrived: Arrived | None) -> None:
-        where = f"admission of number {admission.admission_seq}"
-        try:
-            check_promise(where, admission.admitted_at, admission.record_by, self._promise)
-            if arrived is None:
-                self._absent(where, admission.record_by)
-                return
-            check_admission(where, admission, arrived)
-            check_deadline(where, admission.record_by, arrived.batch_time)
-        except VerificationError as failure:
-            self._tally.fail(failure)
-            return
-        self._tally.held[Step.RECEIPTS] += 1
-        if not arrived.opened:
-            self._tally.note(Step.RECEIPTS, HASHES_CLOSED)
-        elif arrived.request_hash is None:
-            self._tally.block(Step.RECEIPTS, HASH_IN_BLOB)
+        hidden = arrived.request_hash is None
+        if isinstance(signed, SignedReceipt):
+            tally.held[Step.RESPONSE_BINDING] += arrived.response_hash is not None
+            hidden = hidden or arrived.response_hash is None
+        if hidden:
+            tally.block(Step.RECEIPTS, HASH_IN_BLOB)
 
     def _absent(self, where: str, by: int) -> None:
         if self._head_time > by:

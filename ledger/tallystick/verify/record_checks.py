@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from tallystick.chain import EpochOpened
+from tallystick import errors
+from tallystick.chain.events import EpochOpened
 from tallystick.encoding import decode_with_fields
-from tallystick.errors import (
-    CanonicalEncodingError,
-    DecryptionError,
-    EncodingError,
-    FieldCommitmentsError,
-    OpenError,
-    RecordError,
-    VerificationError,
-)
 from tallystick.ids import FieldsRoot, Leaf, LogId
 from tallystick.keys import WRAP_BYTES, AuditorKey, EpochKey, unwrap_epoch_key
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.sealing import OpenedRecord, SealedHeader, check_commitments, decrypt, record_secret
 from tallystick.verify.binding_checks import (
     Blobs,
@@ -31,11 +23,7 @@ from tallystick.verify.binding_checks import (
 )
 from tallystick.verify.claims import Claims
 from tallystick.verify.completeness import Voids
-from tallystick.verify.field_checks import (
-    US,
-    Window,
-)
-from tallystick.verify.opened_checks import check_fields
+from tallystick.verify.field_checks import US, Window, check_fields
 from tallystick.verify.promise_checks import Arrived
 from tallystick.verify.receipt_checks import Promises
 from tallystick.verify.sequence_checks import SequenceChecks
@@ -141,7 +129,7 @@ class RecordChecks:
                 self._used.add(key.key_id)
                 try:
                     self._epoch_key = unwrap_epoch_key(wrap, key, self._log_id, event.epoch)
-                except OpenError as error:
+                except errors.OpenError as error:
                     unopened.append(f"{key.key_id.hex()} ({error.reason})")
         if self._epoch_key is None and unopened:
             self._why_closed = Gap(WRAP_CLOSED.format(event.epoch, ", ".join(unopened)), WRAP_REMEDY)
@@ -223,9 +211,9 @@ class RecordChecks:
                 data = decrypt(
                     placed.sealed, log_id=self._log_id, index=index, epoch=placed.epoch, fields_root=root, secret=secret
                 )
-            except OpenError as error:
+            except errors.OpenError as error:
                 expected = "a sealed record that opens with its epoch's key"
-                self._fail_to_open(DecryptionError(f"record {index}", expected, error.reason))
+                self._fail_to_open(errors.DecryptionError(f"record {index}", expected, error.reason))
             else:
                 done.append(_Decrypted(placed, secret, data))
         self._tally.held[Step.DECRYPTION] += len(done)
@@ -238,9 +226,9 @@ class RecordChecks:
             index = placed.index
             try:
                 record, fields = decode_with_fields(data)
-            except (EncodingError, RecordError) as error:
+            except (errors.EncodingError, errors.RecordError) as error:
                 expected = "the canonical encoding of a record"
-                self._fail_to_open(CanonicalEncodingError(f"record {index}", expected, str(error)))
+                self._fail_to_open(errors.CanonicalEncodingError(f"record {index}", expected, str(error)))
             else:
                 opened = OpenedRecord(index=index, record=record, record_bytes=data, fields=fields, secret=secret)
                 done.append((placed, opened))
@@ -250,14 +238,14 @@ class RecordChecks:
         for placed, opened in done:
             try:
                 check_commitments(opened, placed.fields_root)
-            except OpenError as error:
+            except errors.OpenError as error:
                 failed += 1
                 expected = "fields that give the root in the leaf"
-                self._tally.fail(FieldCommitmentsError(f"record {opened.index}", expected, error.reason))
+                self._tally.fail(errors.FieldCommitmentsError(f"record {opened.index}", expected, error.reason))
         self._tally.held[Step.FIELD_COMMITMENTS] += len(done) - failed
         return done
 
-    def _fail_to_open(self, failure: VerificationError) -> None:
+    def _fail_to_open(self, failure: errors.VerificationError) -> None:
         if self._sequences is not None:
             self._sequences.unopened += 1
         self._tally.fail(failure)
@@ -275,7 +263,7 @@ class RecordChecks:
         # 12 request-binding
         try:
             check_header(where, record, placed.header.admission_seq)
-        except VerificationError as failure:
+        except errors.VerificationError as failure:
             tally.fail(failure)
         check_request(tally, where, record)
         # 14 sequences; the hash of the response, 13, is compared where there is a receipt
@@ -295,11 +283,8 @@ def _closed(placed: Placed) -> Arrived:
 
 def _arrived(placed: Placed, opened: OpenedRecord) -> Arrived:
     record = opened.record
-    return Arrived(
-        placed.index,
-        placed.leaf,
-        placed.batch_time,
-        placed.header.admission_seq,
+    return replace(
+        _closed(placed),
         opened=True,
         sender=record.sender.address,
         sender_seq=record.sender_seq,

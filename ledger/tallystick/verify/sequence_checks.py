@@ -7,18 +7,20 @@ from typing import Final
 from tallystick.errors import SequencesError, TimesError
 from tallystick.ids import ADDRESS_BYTES, Address, RecordId, checksum_address, format_record_id
 from tallystick.record import SENDER_NONCE_BYTES, Record, State
-from tallystick.verify.completeness import Voids, shown
-from tallystick.verify.memories import (
+from tallystick.verify.completeness import Voids
+from tallystick.verify.sequences import (
     ID_BYTES,
     MAX_ACCEPTED,
     MAX_DEVICES,
     MAX_KEPT,
     Accepted,
     AcceptedWork,
+    Arrival,
     Devices,
+    Gap,
+    Numbering,
     Recent,
 )
-from tallystick.verify.sequences import MAX_OPEN_GAPS, Arrival, Gap, Numbering
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Step
 
@@ -176,24 +178,21 @@ class SequenceChecks:
 
     def _judge_sender(self, name: str, numbering: Numbering, head_time_s: int) -> None:
         tally, step = self._tally, Step.SEQUENCES
-        for gap in numbering.forgotten:
-            found = f"{shown(gap)} missing, and more than {MAX_OPEN_GAPS} holes in all"
-            tally.fail(SequencesError(name, "no holes", found))
-        if numbering.forgotten_more:
-            tally.fail(SequencesError(name, "no holes", f"{numbering.forgotten_more} further numbers missing"))
+        for hole in numbering.holes():
+            tally.fail(SequencesError(name, "no holes", hole))
         overdue: list[Gap] = []
         for gap in numbering.gaps():
             if numbering.is_due(gap, head_time_s):
                 overdue.append(gap)
             else:
-                tally.note(step, f"{name}: {shown(gap)} missing so far: not due yet", gap.missing)
+                tally.note(step, f"{name}: {gap} missing so far: not due yet", gap.missing)
         # A record that was not opened may hold a missing number, but no more than one.
         explained = sum(gap.missing for gap in overdue) <= self.unopened
         for gap in overdue:
             if explained:
-                tally.note(step, f"{name}: {shown(gap)} {IN_CLOSED}", gap.missing)
+                tally.note(step, f"{name}: {gap} {IN_CLOSED}", gap.missing)
             else:
-                tally.fail(SequencesError(name, "every number once", f"{shown(gap)} missing", timed=True))
+                tally.fail(SequencesError(name, "every number once", f"{gap} missing", timed=True))
 
     def _judge_work(self, head_time_s: int) -> None:
         tally, step = self._tally, Step.SEQUENCES

@@ -9,17 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tallystick.errors import (
-    AnswerError,
-    Party,
-    ReceiptsError,
-    ResponseBindingError,
-    SignatureError,
-)
+from tallystick import errors
+from tallystick.errors import Party
 from tallystick.evidence_files import SavedAnswer, request_hash_sent, response_hash_received
 from tallystick.ids import Address, to_hex
-from tallystick.receipts import SignedAdmission, SignedErasure, SignedHead, SignedReceipt, signer
-from tallystick.verify.promise_checks import Message, check_pairs, log_of, require_same_log
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
+from tallystick.verify.promise_checks import Message, check_pairs, require_same_log
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Step, Verdict
 from tallystick.verify.vouching import Vouch, gap_of
@@ -29,7 +24,6 @@ NOT_HELD: Final = Gap(
     "not held against the log: what it promises was not looked for",
     "--rpc, with --contract and --log or --trust NAME: is it in the log as it says?",
 )
-NO_PROOFS: Final = Gap("that hold neither receipt nor admission", "an answer that the service signed something for")
 BROKEN_OFF: Final = Gap(
     "of a stream that broke off: what came cannot be compared as a whole",
     "the record's bundle from the service shows whether what came is a beginning of its answer",
@@ -52,7 +46,7 @@ def verify_signed(messages: Sequence[Message], vouch: Vouch | None = None) -> Ve
     tally = Tally()
     first = messages[0]
     for signed in messages[1:]:
-        require_same_log(signed, first.domain, log_of(first))
+        require_same_log(signed, first.domain, first.message.log_id)
     who = _check_signatures(tally, messages, vouch)
     tally.block(Step.RECEIPTS, NOT_HELD)
     return _verdict(tally, first, who, vouch)
@@ -84,7 +78,7 @@ def verify_answer(
         return None
     tally = Tally()
     for signed in messages[1:]:
-        require_same_log(signed, messages[0].domain, log_of(messages[0]))
+        require_same_log(signed, messages[0].domain, messages[0].message.log_id)
     who = _check_signatures(tally, messages, vouch)
     if not held_against_log:
         tally.block(Step.RECEIPTS, NOT_HELD)
@@ -99,8 +93,8 @@ def _check_signatures(tally: Tally, messages: Sequence[Message], vouch: Vouch | 
     for signed in messages:
         try:
             by_signer.setdefault(signer(signed), []).append(signed)
-        except SignatureError as error:
-            tally.fail(ReceiptsError("the signature", "one that leads to an address", error.reason, Party.MAKER))
+        except errors.SignatureError as error:
+            tally.fail(errors.ReceiptsError("the signature", "one that leads to an address", error.reason, Party.MAKER))
     # 6 authorship
     gaps = [gap for who in by_signer if (gap := gap_of(vouch, None, who)) is not None]
     if gaps:
@@ -122,7 +116,7 @@ def _check_request(tally: Tally, answer: SavedAnswer, sent: SentRequest) -> None
     # 12 request-binding: what was sent is what receipt and admission were signed for
     try:
         found = request_hash_sent(answer, sent.method, sent.target, sent.content_type, sent.body)
-    except AnswerError as error:
+    except errors.AnswerError as error:
         tally.block(Step.REQUEST_BINDING, Gap(f"not compared: {error}", SALT_REMEDY))
         return
     signed = [("the receipt", answer.receipt.receipt.request_hash)] if answer.receipt is not None else []
@@ -152,32 +146,25 @@ def _check_response(tally: Tally, answer: SavedAnswer) -> None:
     where = f"the saved answer of record {receipt.receipt.index}"
     try:
         found = response_hash_received(answer)
-    except AnswerError as error:
-        tally.fail(ResponseBindingError(where, expected, str(error), Party.ANSWERER))
+    except errors.AnswerError as error:
+        tally.fail(errors.ResponseBindingError(where, expected, str(error), Party.ANSWERER))
         return
     if found == receipt.receipt.response_hash:
         tally.held[Step.RESPONSE_BINDING] += 1
     else:
-        tally.fail(ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.ANSWERER))
+        tally.fail(errors.ResponseBindingError(where, expected, f"one with the hash {to_hex(found)}", Party.ANSWERER))
 
 
 def _verdict(tally: Tally, signed: Message, who: Address | None, vouch: Vouch | None) -> Verdict:
-    index, kind = None, "admission"
-    if isinstance(signed, SignedReceipt):
-        index, kind = signed.receipt.index, "receipt"
-    elif isinstance(signed, SignedErasure):
-        index, kind = signed.erasure.index, "erasure"
-    elif isinstance(signed, SignedHead):
-        kind = "head"
     for step in LEDGER_STEPS:
         if not tally.held[step] and not tally.is_blocked(step) and not tally.failed(step):
             tally.skip(step, OFFLINE)
     subject = BundleSubject(
-        kind=kind,
+        kind=signed.MEMBER,
         chain_id=signed.domain.chain_id,
         contract=signed.domain.contract,
-        log_id=log_of(signed),
-        index=index,
+        log_id=signed.message.log_id,
+        index=getattr(signed.message, "index", None),
         signer=who,
         vouched=None if vouch is None or tally.is_blocked(Step.AUTHORSHIP) else vouch.how,
         disclosed=(),

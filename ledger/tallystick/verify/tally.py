@@ -9,7 +9,6 @@ from typing import Final
 from tallystick.errors import Party, VerificationError
 from tallystick.verify.verdict import (
     LEDGER_STEPS,
-    STEP_ERRORS,
     BundleSubject,
     Check,
     Gap,
@@ -52,7 +51,7 @@ class Tally:
         """Whether a second node shows the same blocks."""
         self.contested = False
         """Whether a second node shows others: then nothing that rests on their times is proven."""
-        steps = len(STEP_ERRORS) + 1  # position 0 is not used
+        steps = len(Step) + 1  # position 0 is not used
         self.held = [0] * steps
         self._failed = [0] * steps
         self._found: Counter[tuple[Party, bool, bool]] = Counter()
@@ -151,7 +150,7 @@ class Tally:
             reasons.append(Reason(text="there was nothing to check", count=0, blocks=False))
         return Check(
             number=int(step),
-            name=STEP_ERRORS[step - 1].NAME,
+            name=step.title,
             status=status,
             held=self.held[step],
             failed=self._failed[step],

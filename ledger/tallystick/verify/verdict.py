@@ -6,36 +6,12 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-from tallystick import errors
 from tallystick.errors import Party, VerificationError
 from tallystick.ids import Address, Head, LogId
 
-STEP_ERRORS: Final = (
-    errors.ContractCodeError,
-    errors.IndexContinuityError,
-    errors.LeavesError,
-    errors.RootsError,
-    errors.HeadsError,
-    errors.AuthorshipError,
-    errors.CompletenessError,
-    errors.ReceiptsError,
-    errors.DecryptionError,
-    errors.CanonicalEncodingError,
-    errors.FieldCommitmentsError,
-    errors.RequestBindingError,
-    errors.ResponseBindingError,
-    errors.SequencesError,
-    errors.TimesError,
-    errors.PriceArithmeticError,
-    errors.SenderProofError,
-    errors.ModelDigestError,
-    errors.ReplayError,
-)
-"""The checks in order: each error names its step and number."""
-
 
 class Step(IntEnum):
-    """The numbered checks by name."""
+    """The numbered checks by name; each has its error in `errors`, which says the same number and name."""
 
     CONTRACT_CODE = 1
     INDEX_CONTINUITY = 2
@@ -56,6 +32,11 @@ class Step(IntEnum):
     SENDER_PROOF = 17
     MODEL_DIGEST = 18
     REPLAY = 19
+
+    @property
+    def title(self) -> str:
+        """Its name as it is shown: `contract-code`."""
+        return self.name.lower().replace("_", "-")
 
 
 LEDGER_STEPS: Final = tuple(step for step in Step if step <= Step.SENDER_PROOF)
@@ -103,8 +84,8 @@ class Reason:
     `blocks` where it was asked for: then nothing counts as proven, and `remedy` says what would make it possible.
     """
 
-    text: str
     count: int
+    text: str
     blocks: bool
     remedy: str | None = None
 
@@ -194,8 +175,8 @@ class BundleSubject:
     index: int | None
     signer: Address | None
     vouched: str | None
-    disclosed: tuple[str, ...]
     opened: bool
+    disclosed: tuple[str, ...]
     head_block: BlockRef | None
     model_digest: bytes | None = None
     exported: Exported | None = None

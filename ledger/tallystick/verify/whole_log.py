@@ -6,28 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tallystick.chain import (
-    BatchAppended,
-    BatchCommitted,
-    Block,
-    EpochOpened,
-    LedgerReader,
-    LogCreated,
-    LogState,
-    NumbersVoided,
-    WriterRotated,
-)
-from tallystick.chain.faults import OtherChain
+from tallystick.chain.events import BatchAppended, BatchCommitted, EpochOpened, LogCreated, NumbersVoided, WriterRotated
+from tallystick.chain.faults import OtherChain, OtherCode
+from tallystick.chain.reader import Block, LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.errors import HeadsError, Party
-from tallystick.ids import Address, LogId, checksum_address, to_hex
+from tallystick.ids import Address, Hash32, LogId, checksum_address, to_hex
 from tallystick.keys import AuditorKey
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick.sealing import sealed_header
 from tallystick.verify.author_checks import AuthorChecks
 from tallystick.verify.binding_checks import NO_RECEIPT, Blobs, without_blobs
 from tallystick.verify.blocks import Blocks
 from tallystick.verify.completeness import NUMBERS_HIDDEN, Completeness
-from tallystick.verify.contract_code import check_code
 from tallystick.verify.log_walk import ROOTS_ONLY, Entry, LogWalk, Standing
 from tallystick.verify.promise_checks import Message
 from tallystick.verify.receipt_checks import Promises, WriterSpan
@@ -138,7 +129,12 @@ class _LogVerification:
         reader, tally, options = self._reader, self._tally, self._options
         head = reader.latest_block() if options.at_block is None else reader.block(options.at_block)
         # 1 contract-code
-        code_hash = check_code(tally, reader, head.number, options.code_hash)
+        code_hash = reader.require_contract(block=head.number)
+        if (
+            options.code_hash is not None and code_hash != options.code_hash
+        ):  # the address may be mistyped: it accuses nobody
+            raise OtherCode(reader.contract, frozenset({Hash32(options.code_hash)}), code_hash)
+        tally.held[Step.CONTRACT_CODE] += 1
         state = reader.log_state(head.number)
         created_at = reader.log_terms(head.number).created_at
         first_block = reader.creation_block()

@@ -15,10 +15,13 @@ costs nothing; a crash in it, before the commit, is mended by running it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from tallystick.chain import LedgerReader, LogCreated, LogState
+from tallystick.chain.events import LogCreated
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.heads import MAX_NUMBER
 from tallystick.ids import Index, checksum_address
 from tallystick_platform.anchor.errors import (
@@ -29,15 +32,15 @@ from tallystick_platform.anchor.errors import (
     WriterChanged,
 )
 from tallystick_platform.anchor.foreign import EpochKeys, ForeignEntries, Found
-from tallystick_platform.anchor.landing import find_landing
+from tallystick_platform.anchor.landing import find_landing, search_from
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import LedgerClient
+from tallystick_platform.ledger_chain.client import LedgerClient
 from tallystick_platform.settings import Settings
 from tallystick_platform.store.adoption import AdoptionStore, Span, Taking, gaps
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.jobs import UNFINISHED, JobFault, JobState, JobStore
 from tallystick_platform.store.journal import MAX_OPEN_ADMISSIONS
-from tallystick_platform.store.rows import Epoch, Row, Void
+from tallystick_platform.store.rows import Epoch, Void
 
 ENDED_ELSEWHERE = JobFault(
     code="interrupted", message="this job ended before the server was restored from a backup; its record says how"
@@ -155,15 +158,9 @@ class Adoption:
         if found.tip.head != state.head:
             raise HeadMismatch(entries=state.entries, expected=found.tip.head, found=state.head)
         for row in self._batches.unfinished():  # of this journal, brought to the chain by the lost one
-            found.settled.append((row, find_landing(self._reader, self._sender, row, self._search_from(row))))
+            search = partial(search_from, self._reader, self._batches, row)
+            found.settled.append((row, find_landing(self._reader, self._sender, row, search)))
         return found
-
-    def _search_from(self, row: Row) -> Callable[[], int]:
-        def block() -> int:
-            before = self._batches.block_before(row)
-            return self._reader.creation_block() if before is None else before
-
-        return block
 
     def _require_deep(self, found: Found, latest: int) -> None:
         """What is taken over is taken for good, since this journal could not send it again."""

@@ -26,18 +26,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from tallystick.chain import Block, LedgerReader
 from tallystick.chain.packing import append_size
+from tallystick.chain.reader import Block, LedgerReader
 from tallystick.errors import ChainRejected
 from tallystick.merkle import MAX_BATCH_RECORDS, tree_root
 from tallystick_platform.anchor.courier import Courier
 from tallystick_platform.anchor.errors import AdoptedEntryGone, EpochMissing, RecordTooLarge
-from tallystick_platform.anchor.landing import find_landing, reconcile
+from tallystick_platform.anchor.landing import find_landing, reconcile, search_from
 from tallystick_platform.anchor.policy import IDLE_MS, AnchorPolicy
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES, LedgerClient
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, PendingRecord, Row, Tip, Void
 
@@ -135,11 +136,7 @@ class Anchorer:
                 self._compare(row)
 
     def _compare(self, row: Row) -> None:
-        def search_from() -> int:
-            before = self._store.block_before(row)
-            return self._reader.creation_block() if before is None else before
-
-        mined = find_landing(self._reader, self._sender, row, search_from)
+        mined = find_landing(self._reader, self._sender, row, partial(search_from, self._reader, self._store, row))
         self._store.save_mined(row, mined, self._clock.now_us())
         self.courier.forget(row)
 

@@ -19,8 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.chain import ContractMissing, LedgerReader, LogMissing, Transport, load_artifact
-from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.artifact import load_artifact
+from tallystick.chain.faults import ContractMissing, EventsWithheld, LogMissing
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
+from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import FORMAT, MODE_APPEND, LogTerms
@@ -40,7 +43,8 @@ from tallystick_platform.anchor.errors import (
 )
 from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, read_location, write_location
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.ledger_chain import LedgerClient, SignedTransaction, Signer, contract_address
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import SignedTransaction, Signer
 from tallystick_platform.settings import Settings
 
 LOG_SALT = keccak256(b"tallystick/v2/log")
@@ -244,7 +248,9 @@ class _Setup:
     def deploy(self, contract: Address) -> None:
         """Step 2."""
         transaction = self._client.build_deploy(self._client.nonce())
-        self._send_until(transaction, lambda: self.is_deployed(contract), "the contract's deployment")
+        send_until(
+            self._client, transaction, lambda: self.is_deployed(contract), "the contract's deployment", self._sleep
+        )
 
     def create_log(self, location: LedgerLocation) -> None:
         """Step 3, unless the log is there."""
@@ -252,10 +258,7 @@ class _Setup:
         if _has_log(reader):
             return
         transaction = self._client.build_create_log(self._client.nonce(), location.contract, location.terms)
-        self._send_until(transaction, lambda: _has_log(reader), "the log's creation")
-
-    def _send_until(self, transaction: SignedTransaction, is_done: Callable[[], bool], what: str) -> None:
-        send_until(self._client, transaction, is_done, what, self._sleep)
+        send_until(self._client, transaction, lambda: _has_log(reader), "the log's creation", self._sleep)
 
 
 def send_until(

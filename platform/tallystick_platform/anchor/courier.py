@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from tallystick.chain import ContractReverted
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reverts import ContractReverted
 from tallystick.errors import ChainRejected
 from tallystick.ids import Head, checksum_address
 from tallystick_platform.anchor.errors import (
@@ -22,8 +22,8 @@ from tallystick_platform.anchor.errors import (
 )
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, AnchorPolicy
 from tallystick_platform.clock import Clock
-from tallystick_platform.ledger_chain import Fees, LedgerClient, SignedTransaction
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.signers import Fees, SignedTransaction
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import AnchorState, Batch, Epoch, Row, Signed, Void
 
@@ -150,7 +150,7 @@ class Courier:
         return True
 
     def _opening_fees(self) -> Fees:
-        return _capped(self._sender.fees(), self._policy.max_fee_per_gas_wei)
+        return self._sender.fees().capped(self._policy.max_fee_per_gas_wei)
 
     def _is_overdue(self, attempts: _Attempts) -> bool:
         since = attempts.waits_since_ms
@@ -248,10 +248,3 @@ def describe(row: Row) -> str:
     if isinstance(row, Epoch):
         return f"the opening of epoch {row.number}"
     return f"the void numbers {row.first} to {row.last}"
-
-
-def _capped(fees: Fees, cap_wei: int) -> Fees:
-    return Fees(
-        max_fee_per_gas=min(fees.max_fee_per_gas, cap_wei),
-        max_priority_fee_per_gas=min(fees.max_priority_fee_per_gas, cap_wei),
-    )

@@ -29,9 +29,6 @@ class ChainAhead(AnchorHalted):
             f"the journal is behind its chain: the log has {chain} entries and {size} records there, and this journal knows of {journal} "
             "entries. Restore the newest journal; or, if there is none, stop the server and run `tallystick-server journal adopt`"
         )
-        self.journal = journal
-        self.chain = chain
-        self.size = size
 
 
 class HeadMismatch(AnchorHalted):
@@ -42,19 +39,14 @@ class HeadMismatch(AnchorHalted):
         super().__init__(
             f"head mismatch after {entries} entries: the chain has {to_hex(found)}, {known}. Nothing more is sent to this log."
         )
-        self.entries = entries
-        self.expected = expected
-        self.found = found
 
 
-class OtherLog(AnchorHalted):
+class OtherLog(
+    AnchorHalted,
+    says="this journal is of another log: check TALLYSTICK_HOME, TALLYSTICK_CONTRACT and TALLYSTICK_LOG_ID, "
+    "and that ledger.json is the journal's own",
+):
     """The journal belongs to another log than the one that is to be written."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this journal is of another log: check TALLYSTICK_HOME, TALLYSTICK_CONTRACT and TALLYSTICK_LOG_ID, "
-            "and that ledger.json is the journal's own"
-        )
 
 
 class BatchMismatch(AnchorHalted):
@@ -64,10 +56,6 @@ class BatchMismatch(AnchorHalted):
         super().__init__(
             f"batch {batch}: {field} on the chain is {found}, in the journal {expected}. Nothing more is sent to this log."
         )
-        self.batch = batch
-        self.field = field
-        self.expected = expected
-        self.found = found
 
 
 class WriterChanged(AnchorHalted):
@@ -77,8 +65,6 @@ class WriterChanged(AnchorHalted):
         super().__init__(
             f"the log's writer is {found}, this server signs as {expected}: rotate the writer back or set the operator key."
         )
-        self.expected = expected
-        self.found = found
 
 
 class RecordTooLarge(AnchorHalted):
@@ -86,9 +72,6 @@ class RecordTooLarge(AnchorHalted):
 
     def __init__(self, *, index: int, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(f"record {index} needs {size_bytes} bytes of calldata, a transaction carries {limit_bytes}")
-        self.index = index
-        self.size_bytes = size_bytes
-        self.limit_bytes = limit_bytes
 
 
 class EpochMissing(AnchorHalted):
@@ -97,9 +80,6 @@ class EpochMissing(AnchorHalted):
     def __init__(self, *, index: int, epoch: int, current: int, is_open: bool) -> None:
         open_ = f"epoch {current} is open" if is_open else f"epoch {current} was closed by a change of the writer"
         super().__init__(f"record {index} was sealed under epoch {epoch}, which cannot be opened: {open_} on the log")
-        self.index = index
-        self.epoch = epoch
-        self.current = current
 
 
 class AdoptedEntryGone(AnchorError):
@@ -110,7 +90,6 @@ class AdoptedEntryGone(AnchorError):
             f"entry {entry} was read from the chain and is not there now: the chain is being reorganised, or the node lags. "
             "Anchoring waits until it is back"
         )
-        self.entry = entry
 
 
 class KeepsReverting(AnchorHalted):
@@ -118,9 +97,6 @@ class KeepsReverting(AnchorHalted):
 
     def __init__(self, *, what: str, reverts: int, tx_hash: bytes) -> None:
         super().__init__(f"{what} reverted {reverts} times, last in transaction {to_hex(tx_hash)}")
-        self.what = what
-        self.reverts = reverts
-        self.tx_hash = tx_hash
 
 
 class LandingNotFound(AnchorError):
@@ -128,7 +104,6 @@ class LandingNotFound(AnchorError):
 
     def __init__(self, *, what: str) -> None:
         super().__init__(f"{what} stands on the chain, but the node shows no transaction for it yet")
-        self.what = what
 
 
 class InsufficientFunds(AnchorError):
@@ -138,9 +113,6 @@ class InsufficientFunds(AnchorError):
         super().__init__(
             f"account {address} holds {balance_wei} wei, too little to anchor: fund it and anchoring goes on ({reason})"
         )
-        self.address = address
-        self.balance_wei = balance_wei
-        self.reason = reason
 
 
 class FeeCapReached(AnchorError):
@@ -150,8 +122,6 @@ class FeeCapReached(AnchorError):
         super().__init__(
             f"{what} waits for cheaper blocks: a higher fee would pass the cap of {cap_wei} wei per gas. Raise the cap, or wait."
         )
-        self.what = what
-        self.cap_wei = cap_wei
 
 
 class TransactionStuck(AnchorError):
@@ -159,9 +129,6 @@ class TransactionStuck(AnchorError):
 
     def __init__(self, *, what: str, fee_bumps: int, max_fee_wei: int) -> None:
         super().__init__(f"{what} still waits after {fee_bumps} fee bumps, at {max_fee_wei} wei per gas")
-        self.what = what
-        self.fee_bumps = fee_bumps
-        self.max_fee_wei = max_fee_wei
 
 
 class TransactionRefused(AnchorError):
@@ -169,7 +136,6 @@ class TransactionRefused(AnchorError):
 
     def __init__(self, *, code: int, reason: str) -> None:
         super().__init__(f"the node refused the transaction ({code}): {reason}")
-        self.reason = reason
 
 
 class AdoptionRefused(PlatformError):
@@ -177,7 +143,6 @@ class AdoptionRefused(PlatformError):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"the log cannot be taken over by this journal: {reason}")
-        self.reason = reason
 
 
 class NotAnchored(PlatformError):
@@ -188,7 +153,6 @@ class NotAnchored(PlatformError):
             f"{records} records of this journal, or entries that belong to them, are not on the chain yet: start the server, "
             "let it anchor everything, and stop it"
         )
-        self.records = records
 
 
 class NothingToAdopt(PlatformError):
@@ -199,7 +163,6 @@ class NothingToAdopt(PlatformError):
             f"journal and chain agree on {entries} entries: there is nothing to adopt. If this journal was restored from a backup, "
             "what was admitted since and not anchored is lost all the same: say --restored, and its numbers are declared void"
         )
-        self.entries = entries
 
 
 # -- before the service starts ------------------------------------------------------------------------------------------
@@ -216,8 +179,6 @@ class WrongChain(BootstrapError):
         super().__init__(
             f"the node is of chain {found}, expected {expected}: check TALLYSTICK_CHAIN_RPC and TALLYSTICK_CHAIN_ID"
         )
-        self.expected = expected
-        self.found = found
 
 
 class ContractAbsent(BootstrapError):
@@ -226,8 +187,6 @@ class ContractAbsent(BootstrapError):
     def __init__(self, *, contract: str, chain_id: int) -> None:
         how = "check TALLYSTICK_CONTRACT, or make a log with `tallystick-server log create --rpc URL --keeper ADDRESS`"
         super().__init__(f"no contract at {contract} on chain {chain_id}: {how}")
-        self.contract = contract
-        self.chain_id = chain_id
 
 
 class ContractDiffers(BootstrapError):
@@ -237,9 +196,6 @@ class ContractDiffers(BootstrapError):
         super().__init__(
             f"the code at {contract} has the hash {found}, this version's contract {expected}: nothing is written to it"
         )
-        self.contract = contract
-        self.expected = expected
-        self.found = found
 
 
 class LogAbsent(BootstrapError):
@@ -248,8 +204,6 @@ class LogAbsent(BootstrapError):
     def __init__(self, *, log_id: str, contract: str) -> None:
         how = "check TALLYSTICK_LOG_ID, or make one with `tallystick-server log create --rpc URL --keeper ADDRESS --contract ADDRESS`"
         super().__init__(f"the contract {contract} has no log {log_id}: {how}")
-        self.log_id = log_id
-        self.contract = contract
 
 
 class LogModeUnknown(BootstrapError):
@@ -259,8 +213,6 @@ class LogModeUnknown(BootstrapError):
         super().__init__(
             f"the log {log_id} has mode {mode}: this service writes logs of mode 1, whose records stand on the chain"
         )
-        self.log_id = log_id
-        self.mode = mode
 
 
 class TermsDiffer(BootstrapError):
@@ -268,7 +220,6 @@ class TermsDiffer(BootstrapError):
 
     def __init__(self, *, log_id: str) -> None:
         super().__init__(f"the node shows no creation whose terms lead to the log {log_id}: ask another node")
-        self.log_id = log_id
 
 
 class LedgerLost(BootstrapError):
@@ -277,8 +228,6 @@ class LedgerLost(BootstrapError):
     def __init__(self, *, contract: str, path: Path) -> None:
         how = f"restore the chain's folder, or start with an empty TALLYSTICK_HOME ({path} names the contract)"
         super().__init__(f"the contract {contract} of this journal's log is not on the chain any more: {how}")
-        self.contract = contract
-        self.path = path
 
 
 class LocationUnreadable(BootstrapError):
@@ -288,8 +237,6 @@ class LocationUnreadable(BootstrapError):
         super().__init__(
             f"{path} {reason}; it can be deleted on the embedded chain, where the log is found again without it"
         )
-        self.path = path
-        self.reason = reason
 
 
 class SetupReverted(BootstrapError):
@@ -297,8 +244,6 @@ class SetupReverted(BootstrapError):
 
     def __init__(self, *, what: str, tx_hash: bytes) -> None:
         super().__init__(f"{what} failed on the chain, in transaction {to_hex(tx_hash)}")
-        self.what = what
-        self.tx_hash = tx_hash
 
 
 class NotMinedInTime(BootstrapError):
@@ -308,6 +253,3 @@ class NotMinedInTime(BootstrapError):
         super().__init__(
             f"{what} was sent as {to_hex(tx_hash)} and not mined within {waited_s:g} s; start again once it is"
         )
-        self.what = what
-        self.tx_hash = tx_hash
-        self.waited_s = waited_s

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from tallystick.chain import (
-    BatchAppended,
-    EpochOpened,
-    LedgerEvent,
-    LedgerReader,
-    NumbersVoided,
-    WriterRotated,
-)
+from tallystick.chain.events import BatchAppended, EpochOpened, LedgerEvent, NumbersVoided, WriterRotated
 from tallystick.chain.packing import PackedRecord, PackingError, unpack_records
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import EncodingError, OpenError, RecordError
 from tallystick.heads import EntryKind, next_head, writer_body
 from tallystick.ids import Address, Head, Index, RecordId
@@ -22,7 +16,8 @@ from tallystick.keys import WRAP_BYTES, EpochKey
 from tallystick.merkle import leaf_hash, tree_root
 from tallystick.sealing import open_sealed, record_secret, sealed_header
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, LandingNotFound
-from tallystick_platform.ledger_chain import LedgerClient
+from tallystick_platform.anchor.landing import mined_in
+from tallystick_platform.ledger_chain.client import LedgerClient
 from tallystick_platform.store.adoption import AdoptionStore, ForeignRecord, ForeignRotation, Span
 from tallystick_platform.store.rows import Batch, Epoch, Mined, Rotation, Row, Tip, Void
 
@@ -209,14 +204,8 @@ class ForeignEntries:
             raise HeadMismatch(entries=entry + 1, expected=ours, found=theirs)
 
     def _mined(self, event: BatchAppended | EpochOpened | NumbersVoided) -> Mined:
-        place, what = event.position, f"entry {event.entry}"
+        place = event.position
         receipt, block = self._sender.receipt(place.tx_hash), self._reader.block(place.block_number)
         if receipt is None or block.hash != place.block_hash:
-            raise LandingNotFound(what=what)
-        return Mined(
-            tx_hash=place.tx_hash,
-            block_number=block.number,
-            block_hash=block.hash,
-            block_time=block.timestamp,
-            gas_used=receipt.gas_used,
-        )
+            raise LandingNotFound(what=f"entry {event.entry}")
+        return mined_in(block, receipt)

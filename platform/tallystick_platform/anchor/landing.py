@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tallystick.chain import LedgerReader, LogState
 from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.reader import Block, LedgerReader
+from tallystick.chain.views import LogState
 from tallystick.ids import Address, checksum_address, to_hex
 from tallystick_platform.anchor.courier import describe
 from tallystick_platform.anchor.errors import (
@@ -22,7 +23,7 @@ from tallystick_platform.anchor.errors import (
     OtherLog,
     WriterChanged,
 )
-from tallystick_platform.ledger_chain import LedgerClient, TransactionReceipt
+from tallystick_platform.ledger_chain.client import LedgerClient, TransactionReceipt
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.rows import Batch, Mined, Row
 
@@ -63,6 +64,11 @@ def find_landing(reader: LedgerReader, sender: LedgerClient, row: Row, search_fr
     block = reader.block(receipt.block_number)
     if block.hash != receipt.block_hash:
         raise LandingNotFound(what=describe(row))  # the chain is being reorganised under us
+    return mined_in(block, receipt)
+
+
+def mined_in(block: Block, receipt: TransactionReceipt) -> Mined:
+    """Where a transaction stands. Requires: its block."""
     return Mined(
         tx_hash=receipt.tx_hash,
         block_number=block.number,
@@ -70,6 +76,12 @@ def find_landing(reader: LedgerReader, sender: LedgerClient, row: Row, search_fr
         block_time=block.timestamp,
         gas_used=receipt.gas_used,
     )
+
+
+def search_from(reader: LedgerReader, journal: Batches, row: Row) -> int:
+    """The block in which the entry before this row's stands, or that of the log's creation where the journal does not know it."""
+    before = journal.block_before(row)
+    return reader.creation_block() if before is None else before
 
 
 def _compare(reader: LedgerReader, batch: Batch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from tallystick.errors import TallystickError
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Address, LogId, checksum_address, parse_address, parse_hash, to_hex
+from tallystick.keys import sync_folder
 from tallystick_platform.anchor.errors import LocationUnreadable
 
 FILE_NAME = "ledger.json"
@@ -58,16 +60,7 @@ def _location_of(document: dict[str, Any]) -> LedgerLocation:
     location = LedgerLocation(
         chain_id=_number(document["chain_id"]),
         contract=parse_address(document["contract"]),
-        terms=LogTerms(
-            creator=parse_address(terms["creator"]),
-            salt=parse_hash(terms["salt"]),
-            writer=parse_address(terms["writer"]),
-            keeper=parse_address(terms["keeper"]),
-            format=_number(terms["format"]),
-            mode=_number(terms["mode"]),
-            promise=_number(terms["promise"]),
-            skew=_number(terms["skew"]),
-        ),
+        terms=LogTerms(**{name: read(terms[name]) for name, (read, _) in _TERMS.items()}),
     )
     if location.log_id != parse_hash(document["log_id"]):
         raise ValueError("its log_id does not follow from its terms")
@@ -80,27 +73,26 @@ def _number(value: object) -> int:
     return value
 
 
+_ADDRESS = (parse_address, checksum_address)
+_NUMBER = (_number, _number)
+_TERMS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], object]]] = {
+    "creator": _ADDRESS, "salt": (parse_hash, to_hex), "writer": _ADDRESS, "keeper": _ADDRESS,
+    "format": _NUMBER, "mode": _NUMBER, "promise": _NUMBER, "skew": _NUMBER,
+}  # fmt: skip
+"""How each term is read, and how it is written."""
+
+
 def write_location(path: Path, location: LedgerLocation) -> None:
     """Remember a location. Durable on return; a crash leaves the old file or the new one, never part of one.
 
     Raises: LocationUnreadable
     """
-    terms = location.terms
     document = {
         "format": FORMAT,
         "chain_id": location.chain_id,
         "contract": checksum_address(location.contract),
         "log_id": to_hex(location.log_id),
-        "terms": {
-            "creator": checksum_address(terms.creator),
-            "salt": to_hex(terms.salt),
-            "writer": checksum_address(terms.writer),
-            "keeper": checksum_address(terms.keeper),
-            "format": terms.format,
-            "mode": terms.mode,
-            "promise": terms.promise,
-            "skew": terms.skew,
-        },
+        "terms": {name: write(getattr(location.terms, name)) for name, (_, write) in _TERMS.items()},
     }
     draft = path.with_suffix(".new")
     try:
@@ -110,11 +102,7 @@ def write_location(path: Path, location: LedgerLocation) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             draft.unlink()

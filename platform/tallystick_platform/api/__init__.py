@@ -8,7 +8,7 @@
 - `replies`, `watched`, `proofs`: making answers.
 - `models`, `loading`, `registry`, `uploads`, `exports`, `downloads`, `records`, `generations`, `ledger`, `operations`: the handlers.
 - `endpoint`: how a handler is declared; `openapi`: the description, made from that; `openapi_page`: a page of it.
-- `services`: the parts of the service that handlers ask.
+- `services`: the parts of the service that handlers ask. `ledger_desk`: the log as they show it.
 """
 
 from tallystick_platform.api.application import create_api

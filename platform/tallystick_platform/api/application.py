@@ -7,12 +7,14 @@ from typing import Any
 
 import structlog
 from litestar import Litestar, MediaType, Request, Response, route
+from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
 from tallystick_platform.api.cors import Cors
+from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.downloads import download_handlers
 from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
@@ -32,6 +34,7 @@ from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
 from tallystick_platform.api.wire import hosted, openai, texts
 from tallystick_platform.api.wire.wire import wire_handler
+from tallystick_platform.auth import Principal
 
 _log = structlog.get_logger(__name__)
 
@@ -47,9 +50,14 @@ def create_api(services: Services, *, cors_origins: Collection[str] = ()) -> ASG
 def create_litestar(services: Services) -> Litestar:
     """The routes, without the edge around them."""
     handlers = all_handlers(services)
+
+    async def principal(request: Request) -> Principal:  # type: ignore[type-arg]
+        return await principal_of(request.scope["headers"], services.authenticator)
+
     return Litestar(
         route_handlers=[*options_handlers(handlers), *handlers],
         middleware=[Idempotent(services)],
+        dependencies={"principal": Provide(principal)},
         exception_handlers=answering_errors(services),
         openapi_config=None,
         logging_config=None,

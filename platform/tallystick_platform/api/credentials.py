@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from litestar.di import NamedDependency
+
 from tallystick.errors import IdError
 from tallystick.ids import parse_address
 from tallystick_platform.api.refusals import CredentialsConflict, SenderMismatch
@@ -16,6 +18,8 @@ from tallystick_platform.errors import CredentialMalformed, CredentialMissing
 MAX_CREDENTIAL_BYTES = 512
 
 Headers = Iterable[tuple[bytes, bytes]]
+Caller = NamedDependency[Principal]
+"""A handler's parameter `principal`: whose request it is, found before the handler is called (api/application.py)."""
 
 
 async def principal_of(headers: Headers, authenticator: Authenticator) -> Principal:

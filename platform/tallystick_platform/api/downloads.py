@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
@@ -19,20 +20,27 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick.ids import to_hex
-from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint
+from tallystick_platform.api.credentials import Caller
+from tallystick_platform.api.endpoint import FILE, RECORDED, Endpoint, model_id_of, model_paths
 from tallystick_platform.api.error_table import describe, describe_recorded
-from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import AdmittedHeaders, admitted_proof, recorded_proof, withheld_headers
+from tallystick_platform.api.proofs import (
+    AdmittedHeaders,
+    admitted_headers,
+    recorded_headers,
+    recorded_proof,
+    withheld_headers,
+)
 from tallystick_platform.api.ranges import Conditions, conditions_of
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import OtherContent, RangeRefused
-from tallystick_platform.api.replies import Header, Reply, json_reply, send_error, send_start
+from tallystick_platform.api.replies import Header, Reply, encode_json, json_reply, send_error, send_start
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError, UnknownModel
-from tallystick_platform.exchange import Admitted, ClientLeft, HttpFacts, StopReason
+from tallystick_platform.exchange.faults import ClientLeft
+from tallystick_platform.exchange.line import Admitted
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.downloads import Downloads, Part, archive_of, part_of
 from tallystick_platform.jobs.errors import DownloadStalled, ExportNotFinished, FileChanged, UnknownExport, UnknownFile
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Published, version_files
@@ -90,7 +98,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         status = 200 if part.span is None else 206
         headers = described(part, etag)
         if head_only:
-            return HeadReply(status, headers, part)
+            return Reply(b"", content_type=kind_of(part), status=status, headers=headers, length=part.length)
         http = received(scope, b"", reader=part.of.reader, streamed=True)
         return DownloadReply(services.downloads, principal, part, http, status, headers)
 
@@ -103,8 +111,12 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=AdmittedHeaders,
         errors=(*REFUSED, UnknownExport, UnknownFile, ExportNotFinished),
     )
-    async def download_file(request: Request, export_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def download_file(
+        request: Request,  # type: ignore[type-arg]
+        principal: Caller,
+        export_id: FromPath[str],
+        name: FromPath[str],
+    ) -> ASGIApp:
         published = await services.exports.published(principal.address, export_id)
         return answer(request, principal, part_of(published, name.removeprefix("/")))
 
@@ -117,8 +129,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=AdmittedHeaders,
         errors=(*REFUSED, UnknownExport, ExportNotFinished),
     )
-    async def download_archive(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def download_archive(request: Request, principal: Caller, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         return answer(request, principal, archive_of(await services.exports.published(principal.address, export_id)))
 
     @Endpoint(
@@ -128,8 +139,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: FilesView},
         errors=(UnknownModel, BadReference, NoFiles),
     )
-    async def list_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_files(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(listed(version_files(await services.models.files(model_id_of(request), principal.address))))
 
     @Endpoint(
@@ -141,8 +151,7 @@ def download_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=AdmittedHeaders,
         errors=(*REFUSED, UnknownModel, BadReference, NoFiles, UnknownFile),
     )
-    async def download_original(request: Request, name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def download_original(request: Request, principal: Caller, name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         found = version_files(await services.models.files(model_id_of(request), principal.address))
         return answer(request, principal, part_of(found, name.removeprefix("/")))
 
@@ -158,6 +167,11 @@ def listed(of: Published) -> FilesView:
         manifest_digest=to_hex(of.digest),
         files=[FileView(name=file.name, size=file.size, sha256=file.sha256.hex()) for file in of.files],
     )
+
+
+def kind_of(part: Part) -> bytes:
+    """The media type of a delivery."""
+    return (TAR if part.file is None else FILE).encode()
 
 
 def etag_of(part: Part) -> str:
@@ -197,40 +211,19 @@ def described(part: Part, etag: str) -> list[Header]:
     return headers
 
 
-class HeadReply:
-    """The headers of a file without the file."""
-
-    def __init__(self, status: int, headers: list[Header], part: Part) -> None:
-        self._status = status
-        self._headers = headers
-        self._part = part
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        part = self._part
-        await send_start(
-            send, self._status, (TAR if part.file is None else FILE).encode(), self._headers, length=part.length
-        )
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
+@dataclass(eq=False)
 class DownloadReply(WatchedReply):
     """One delivery, from its admission to its record."""
 
-    def __init__(
-        self,
-        downloads: Downloads,
-        principal: Principal,
-        part: Part,
-        http: HttpFacts,
-        status: int,
-        headers: list[Header],
-    ) -> None:
-        self._downloads = downloads
-        self._principal = principal
-        self._part = part
-        self._status = status
-        self._headers = headers
-        self._line = downloads.line(principal, part, http, self._start, self._chunk)
+    downloads: Downloads
+    principal: Principal
+    part: Part
+    http: HttpFacts
+    status: int
+    headers: list[Header]
+
+    def __post_init__(self) -> None:
+        self._line = self.downloads.line(self.principal, self.part, self.http, self._start, self._chunk)
         self._started = False
         self._abort: Callable[[], None] | None = None
 
@@ -238,7 +231,7 @@ class DownloadReply(WatchedReply):
         self._abort = scope.get(ABORT_KEY)  # type: ignore[assignment]  # put there by the server
         await super().__call__(scope, receive, send)
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: PlatformError) -> None:
         self._line.stop(reason)
 
     async def _work(self) -> None:
@@ -246,12 +239,12 @@ class DownloadReply(WatchedReply):
         tallystick: bytes | None = None
         failure: BaseException | None
         try:
-            with self._downloads.place(self._principal.address):
+            with self.downloads.place(self.principal.address):
                 recorded = await self._line.run()
             failure = recorded.failure
             if failure is not None and not self._started:
                 proof = recorded_proof(recorded.ticket, recorded.entry)
-                headers, tallystick = proof.headers(), proof.tallystick()
+                headers, tallystick = recorded_headers(proof), encode_json(proof)
         except PlatformError as error:  # it was not admitted, or its record could not be stored
             failure, headers = error, withheld_headers(error)
         if failure is None:
@@ -265,10 +258,9 @@ class DownloadReply(WatchedReply):
             self._abort()  # a cut answer must not look like a whole one, nor wait for who does not read
 
     async def _start(self, admitted: Admitted) -> None:
-        headers = [*self._headers, *admitted_proof(admitted.ticket).headers()]
+        headers = [*self.headers, *admitted_headers(admitted.ticket)]
         self._started = True
-        kind = (TAR if self._part.file is None else FILE).encode()
-        await send_start(self._send, self._status, kind, headers, length=self._part.length)
+        await send_start(self._send, self.status, kind_of(self.part), headers, length=self.part.length)
 
     async def _chunk(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from tallystick_platform.api.endpoint import SAME_ROUTE
 from tallystick_platform.api.error_table import describe
-from tallystick_platform.api.model_paths import SAME_ROUTE
 from tallystick_platform.api.replies import send_error
 from tallystick_platform.metrics import Metrics
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from litestar import route
+from litestar import Request, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import AnyCallable
 from msgspec import Meta, Struct, field
@@ -38,7 +38,7 @@ from tallystick_platform.errors import (
     PlatformError,
     RequestUnrecordable,
 )
-from tallystick_platform.exchange import AnswerWithheld
+from tallystick_platform.exchange.faults import AnswerWithheld
 from tallystick_platform.shapes import MAX_NUMBER, Hash
 
 ENDPOINT_KEY = "endpoint"
@@ -76,6 +76,21 @@ class IdempotencyHeaders(Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = field(name="Idempotency-Key", default=None)
+
+
+SAME_ROUTE = ("{owner}/{model_id}", "{model_id}")
+"""A model's id may hold one slash, so each path below a model is served in two forms. This tells them apart, and what stands for both."""
+
+
+def model_paths(below: str = "") -> list[str]:
+    """The paths of `/v1/models/{model_id}` and what lies below it, such as `/versions`."""
+    return [f"/v1/models/{{model_id:str}}{below}", f"/v1/models/{{owner:str}}/{{model_id:str}}{below}"]
+
+
+def model_id_of(request: Request) -> str:  # type: ignore[type-arg]
+    """The id, or `model@version`, that the path names."""
+    owner, model_id = request.path_params.get("owner"), request.path_params["model_id"]
+    return str(model_id) if owner is None else f"{owner}/{model_id}"
 
 
 EVERYWHERE = (BadRequest, TooSlow, HeadTooLarge)

@@ -17,10 +17,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from tallystick.ids import format_record_id, to_hex
 from tallystick.tasks import exports
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.endpoint import RECORDED, Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
-from tallystick_platform.api.proofs import Proof, RecordedHeaders, recorded_proof
+from tallystick_platform.api.credentials import Caller
+from tallystick_platform.api.endpoint import RECORDED, Endpoint, model_id_of, model_paths
+from tallystick_platform.api.proofs import Proof, RecordedHeaders, recorded_headers, recorded_proof
 from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
@@ -105,9 +104,8 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=ExportHeaders,
         errors=(*RECORDED, UnknownModel, BadReference, ExportUnsupported, TooManyExports, DiskFull),
     )
-    async def create_export(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+    async def create_export(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
-        principal = await principal_of(scope["headers"], services.authenticator)
         body = await read_body(scope, request.receive, limit_bytes=MAX_BODY_BYTES, limit_s=BODY_LIMIT_S)
         asked = parse_export(body)
         taken = await jobs.submit(
@@ -118,20 +116,18 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
             http=received(scope, body, reader=READER, streamed=False),
         )
         proof = recorded_proof(taken.ticket, taken.entry)
-        headers = [(b"location", f"/v1/exports/{taken.job.id}".encode()), *proof.headers()]
-        return json_reply(view_of(taken.job, proof.shown), status=202, headers=headers)
+        headers = [(b"location", f"/v1/exports/{taken.job.id}".encode()), *recorded_headers(proof)]
+        return json_reply(view_of(taken.job, proof), status=202, headers=headers)
 
     @Endpoint("GET", "/v1/exports", "Your exports, newest first", {200: Page[ExportSummary]}, query=Paging)
-    async def list_exports(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_exports(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         query = read_query(request, Paging)
         page = await jobs.page(principal.address, cursor=query.cursor, limit=query.limit)
         shown = [ExportSummary(**_common(job)) for job in page.jobs]
         return json_reply(Page(data=shown, has_more=page.next_cursor is not None, next_cursor=page.next_cursor))
 
     @Endpoint("GET", "/v1/exports/{export_id:str}", "One export", {200: ExportView}, errors=(UnknownExport,))
-    async def get_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def get_export(principal: Caller, export_id: FromPath[str]) -> ASGIApp:
         job = await jobs.find(principal.address, export_id)
         return json_reply(view_of(job), headers=[record_header(job)])
 
@@ -142,8 +138,7 @@ def export_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: ExportView},
         errors=(UnknownExport, ExportBusy),
     )
-    async def cancel_export(request: Request, export_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def cancel_export(principal: Caller, export_id: FromPath[str]) -> ASGIApp:
         return json_reply(view_of(await jobs.cancel(principal.address, export_id)))
 
     return [create_export, list_exports, get_export, cancel_export]

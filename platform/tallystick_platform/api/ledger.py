@@ -9,18 +9,16 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from tallystick_platform.api.endpoint import BatchNumber, Endpoint
+from tallystick_platform.api.ledger_desk import BatchView, LedgerView
 from tallystick_platform.api.query import Paging, read_query, read_texts
 from tallystick_platform.api.replies import json_reply
-from tallystick_platform.api.services import BatchView, LedgerView, Services
+from tallystick_platform.api.services import Services
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.shapes import Page
 
 
-class NoSuchBatch(PlatformError, status=404, code="batch_not_found"):
+class NoSuchBatch(PlatformError, status=404, code="batch_not_found", says="There is no such batch."):
     """The log has no batch of this number."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such batch.")
 
 
 class WhichBatch(Struct, frozen=True):

@@ -8,9 +8,8 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.endpoint import Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.credentials import Caller
+from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import LoadState, Services
 from tallystick_platform.errors import (
@@ -48,8 +47,7 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the two paths."""
 
     @Endpoint("POST", model_paths("/load"), "Have a worker load it now", {200: LoadState}, errors=LOAD_ERRORS)
-    async def load_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def load_model(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         limit_s = services.request_timeout_s
         try:
             async with asyncio.timeout(limit_s):
@@ -59,8 +57,7 @@ def loading_handlers(services: Services) -> list[HTTPRouteHandler]:
         return json_reply(state)
 
     @Endpoint("POST", model_paths("/unload"), "Give its memory back", {200: LoadState}, errors=UNLOAD_ERRORS)
-    async def unload_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def unload_model(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(await services.loading.unload(model_id_of(request), principal.address))
 
     return [load_model, unload_model]

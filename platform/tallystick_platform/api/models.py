@@ -12,14 +12,13 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from tallystick.ids import to_hex
-from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.endpoint import Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.credentials import Caller
+from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import ProviderView, Services
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.exporter.spec import FORMATS
-from tallystick_platform.jobs import ExportJobs
+from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.protocol import ModelInfo
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.errors import BadReference
@@ -135,14 +134,13 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
             tool_format=None,
             reproducibility=None,
             provider=provider,
-            loaded=services.models.is_served(version),
+            loaded=services.models.served(version),
             exports=exports,
             registry=shown,
         )
 
     @Endpoint("GET", "/v1/models", "The models that you may ask now", {200: Whole[ModelView]})
-    async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_models(principal: Caller) -> ASGIApp:
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
         exports = await exports_of(services.exports, list(offered.values()))
         shown = []
@@ -152,8 +150,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
         return json_reply(Whole(data=[*shown, *(registered(one, exports[one.reference]) for one in offered.values())]))
 
     @Endpoint("GET", model_paths(), "One model", {200: ModelView}, errors=(UnknownModel, BadReference))
-    async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def get_model(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         wanted = model_id_of(request)
         try:
             version = await services.models.find(wanted, principal.address)

@@ -12,9 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.tasks.neutral import MESSAGE, PART, Neutral
-from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, IdempotencyHeaders, PathParameters
+from tallystick_platform.api.endpoint import ENDPOINT_KEY, SAME_ROUTE, Endpoint, IdempotencyHeaders, PathParameters
 from tallystick_platform.api.error_table import ErrorBody
-from tallystick_platform.api.model_paths import SAME_ROUTE
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai import WIRES
 from tallystick_platform.api.wire.openai.chat import MESSAGES, TextPart

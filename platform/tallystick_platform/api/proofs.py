@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -12,7 +11,7 @@ from msgspec import Meta, Struct, field
 from tallystick.ids import format_record_id, to_hex
 from tallystick.record import Request
 from tallystick_platform.api.replies import Header, encode_json
-from tallystick_platform.exchange import AnswerWithheld
+from tallystick_platform.exchange.faults import AnswerWithheld
 from tallystick_platform.shapes import Address, Count, Hash, Salt, Signature, Uuid, as_headers
 from tallystick_platform.store.entries import JournalEntry, Ticket
 from tallystick_platform.store.records import Progress
@@ -122,71 +121,13 @@ class RecordedHeaders(AdmittedHeaders, frozen=True, kw_only=True):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdmittedProof:
-    """The promise to record a request, and the salt with which its sender can compute the hash in it again."""
-
-    record_id: str
-    admission: SignedAdmission
-    salt: str
-
-    def headers(self) -> list[Header]:
-        """The headers that say so."""
-        return as_headers(
-            AdmittedHeaders(record=self.record_id, admission=in_header(self.admission), request_salt=self.salt)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedProof:
-    """The same once the record is durable: with its receipt, and the secret that opens it."""
-
-    shown: Proof
-
-    def headers(self) -> list[Header]:
-        """The headers that say so, where they were not sent before the record stood."""
-        shown = self.shown
-        return as_headers(
-            RecordedHeaders(
-                record=shown.record_id,
-                admission=in_header(shown.admission),
-                request_salt=shown.request_salt,
-                receipt=in_header(shown.receipt),
-            )
-        )
-
-    def all_headers(self) -> list[Header]:
-        """The same, and what opens the record: for an answer whose body has no place for it."""
-        return [*self.headers(), (b"x-tallystick-record-secret", self.shown.record_secret.encode())]
-
-    def tallystick(self) -> bytes:
-        """The `tallystick` object of an answer, as JSON."""
-        return encode_json(self.shown)
-
-
-def admitted_proof(ticket: Ticket) -> AdmittedProof:
-    """What every answer to an admitted request carries."""
-    return AdmittedProof(
-        record_id=format_record_id(ticket.record.id),
-        admission=msgspec.convert(ticket.admission.to_json(), SignedAdmission),
-        salt=to_hex(salt_of(ticket)),
-    )
-
-
-def recorded_proof(ticket: Ticket, entry: JournalEntry) -> RecordedProof:
-    """What every answer to a recorded request carries."""
-    admitted = admitted_proof(ticket)
-    return RecordedProof(
-        Proof(
-            record_id=admitted.record_id,
-            admission_seq=entry.admission_seq,
-            index=entry.index,
-            leaf=to_hex(entry.leaf),
-            state=Progress(entry.state),
-            receipt=msgspec.convert(entry.receipt.to_json(), SignedReceipt),
-            admission=admitted.admission,
-            request_salt=admitted.salt,
-            record_secret=to_hex(entry.record_secret),
+def admitted_headers(ticket: Ticket) -> list[Header]:
+    """What every answer to an admitted request carries: the promise to record it, and the salt to compute the hash in it again."""
+    return as_headers(
+        AdmittedHeaders(
+            record=format_record_id(ticket.record.id),
+            admission=in_header(_admission(ticket)),
+            request_salt=to_hex(_salt(ticket)),
         )
     )
 
@@ -194,15 +135,51 @@ def recorded_proof(ticket: Ticket, entry: JournalEntry) -> RecordedProof:
 def withheld_headers(error: Exception) -> list[Header]:
     """The headers of an error that may have come after the admission: what is known of the admission then."""
     ticket = error.ticket if isinstance(error, AnswerWithheld) else None
-    return [] if ticket is None else admitted_proof(ticket).headers()
+    return [] if ticket is None else admitted_headers(ticket)
 
 
-def salt_of(ticket: Ticket) -> bytes:
-    """The salt of an admitted request's hash: the draft holds the request itself, not a reference to it."""
-    request = ticket.record.request
-    return request.salt if isinstance(request, Request) else b""
+def recorded_proof(ticket: Ticket, entry: JournalEntry) -> Proof:
+    """What every answer to a recorded request carries: also its receipt, and the secret that opens its record."""
+    return Proof(
+        record_id=format_record_id(ticket.record.id),
+        admission_seq=entry.admission_seq,
+        index=entry.index,
+        leaf=to_hex(entry.leaf),
+        state=Progress(entry.state),
+        receipt=msgspec.convert(entry.receipt.to_json(), SignedReceipt),
+        admission=_admission(ticket),
+        request_salt=to_hex(_salt(ticket)),
+        record_secret=to_hex(entry.record_secret),
+    )
+
+
+def recorded_headers(proof: Proof) -> list[Header]:
+    """The headers of a proof, where they were not sent before the record stood."""
+    return as_headers(
+        RecordedHeaders(
+            record=proof.record_id,
+            admission=in_header(proof.admission),
+            request_salt=proof.request_salt,
+            receipt=in_header(proof.receipt),
+        )
+    )
+
+
+def opening_headers(proof: Proof) -> list[Header]:
+    """The same, and what opens the record: for an answer whose body has no place for it."""
+    return [*recorded_headers(proof), (b"x-tallystick-record-secret", proof.record_secret.encode())]
 
 
 def in_header(shape: Struct) -> str:
     """A shape as one header value: base64url of its JSON, without padding."""
     return urlsafe_b64encode(encode_json(shape)).rstrip(b"=").decode()
+
+
+def _admission(ticket: Ticket) -> SignedAdmission:
+    return msgspec.convert(ticket.admission.to_json(), SignedAdmission)
+
+
+def _salt(ticket: Ticket) -> bytes:
+    """The salt of an admitted request's hash: the draft holds the request itself, not a reference to it."""
+    request = ticket.record.request
+    return request.salt if isinstance(request, Request) else b""

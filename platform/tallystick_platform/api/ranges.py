@@ -33,10 +33,10 @@ class Span:
 class Conditions:
     """What a request says about the file that it wants; each None where it says nothing."""
 
-    range: str | None
-    if_range: str | None
-    if_match: str | None
-    if_none_match: str | None
+    range: str | None = None
+    if_range: str | None = None
+    if_match: str | None = None
+    if_none_match: str | None = None
 
     def is_known(self, etag: str) -> bool:
         """Whether the client has this content already."""
@@ -73,17 +73,12 @@ class Conditions:
 
 def conditions_of(headers: Headers) -> Conditions:
     """Read a request's conditions; a list that comes in several lines is one list."""
-    found: dict[bytes, str] = {}
-    for name, value in headers:
-        if name in {b"range", b"if-range", b"if-match", b"if-none-match"}:
-            text = value.decode("latin-1")
+    found: dict[str, str] = {}
+    for header, value in headers:
+        if header in {b"range", b"if-range", b"if-match", b"if-none-match"}:
+            name, text = header.decode().replace("-", "_"), value.decode("latin-1")
             found[name] = f"{found[name]}, {text}" if name in found else text
-    return Conditions(
-        range=found.get(b"range"),
-        if_range=found.get(b"if-range"),
-        if_match=found.get(b"if-match"),
-        if_none_match=found.get(b"if-none-match"),
-    )
+    return Conditions(**found)
 
 
 def _names(listed: str, etag: str, *, weak: bool) -> bool:

@@ -8,7 +8,7 @@ from litestar.types import HTTPScope
 
 from tallystick.record import MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TARGET_BYTES
 from tallystick_platform.api.refusals import BadRequest, TargetTooLong
-from tallystick_platform.exchange import HttpFacts
+from tallystick_platform.exchange.request import HttpFacts
 
 CREDENTIAL_NAMES = frozenset(
     (b"access_token", b"api-key", b"api_key", b"apikey", b"authorization", b"token", b"x-api-key")

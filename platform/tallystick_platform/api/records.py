@@ -16,13 +16,14 @@ from msgspec import Meta, Struct
 from tallystick.errors import IdError
 from tallystick.ids import RecordId, checksum_address, format_record_id, parse_hash, parse_record_id, to_hex
 from tallystick.record import State
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import FILE, Endpoint
 from tallystick_platform.api.proofs import SignedReceipt
 from tallystick_platform.api.query import Paging, read_query
 from tallystick_platform.api.ranges import conditions_of
 from tallystick_platform.api.replies import Reply, json_reply
 from tallystick_platform.api.services import Services
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.shapes import Address, Count, Hash, Page, Uuid
 from tallystick_platform.store.records import Progress, StoredRecord
@@ -32,19 +33,13 @@ BLOB = "A large field of a record, encrypted: for whoever knows its digest, whic
 _BLOB_HEADERS = [(b"cache-control", b"public, max-age=31536000, immutable"), (b"x-content-type-options", b"nosniff")]
 
 
-class NoSuchRecord(PlatformError, status=404, code="record_not_found"):
+class NoSuchRecord(PlatformError, status=404, code="record_not_found", says="There is no such record of yours."):
     """There is no such record of the caller's."""
 
-    def __init__(self) -> None:
-        super().__init__("There is no such record of yours.")
 
-
-class NoSuchBlob(PlatformError, status=404, code="blob_not_found"):
+class NoSuchBlob(PlatformError, status=404, code="blob_not_found", says="There is no such blob."):
     """The same for an unknown record and an unknown digest: whoever knows the digest of encrypted bytes may have them, and nobody else
     learns what there is."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such blob.")
 
 
 class RecordView(Struct, frozen=True, kw_only=True, tag_field="object", tag="record"):
@@ -87,8 +82,7 @@ class ProofQuery(Struct, frozen=True, kw_only=True):
 def record_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers of the record paths."""
 
-    async def own_record(request: Request, record_id: str) -> StoredRecord:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def own_record(principal: Principal, record_id: str) -> StoredRecord:
         try:
             found = await services.records.entry(parse_record_id(record_id))
         except IdError:
@@ -98,8 +92,7 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
         return found
 
     @Endpoint("GET", "/v1/records", "Your own records, newest first", {200: Page[RecordView]}, query=RecordQuery)
-    async def list_records(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_records(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         query = read_query(request, RecordQuery)
         page = await services.records.list(
             principal.address, cursor=query.cursor, limit=query.limit, state=query.state, model=query.model
@@ -110,17 +103,17 @@ def record_handlers(services: Services) -> list[HTTPRouteHandler]:
     one = "/v1/records/{record_id:str}"
 
     @Endpoint("GET", one, "One record's way to the chain", {200: RecordView}, errors=(NoSuchRecord,))
-    async def get_record(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        return json_reply(view_of(await own_record(request, record_id)))
+    async def get_record(principal: Caller, record_id: FromPath[str]) -> ASGIApp:
+        return json_reply(view_of(await own_record(principal, record_id)))
 
     @Endpoint("GET", f"{one}/receipt", "Its signed receipt", {200: SignedReceipt}, errors=(NoSuchRecord,))
-    async def get_receipt(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        record = await own_record(request, record_id)
+    async def get_receipt(principal: Caller, record_id: FromPath[str]) -> ASGIApp:
+        record = await own_record(principal, record_id)
         return json_reply(record.receipt.to_json())
 
     @Endpoint("GET", f"{one}/proof", BUNDLE, {200: dict[str, Any]}, query=ProofQuery, errors=(NoSuchRecord,))
-    async def get_proof(request: Request, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        record = await own_record(request, record_id)
+    async def get_proof(request: Request, principal: Caller, record_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+        record = await own_record(principal, record_id)
         bundle = await services.ledger.bundle(record, with_secret=read_query(request, ProofQuery).secret)
         name = f'attachment; filename="tallystick-{format_record_id(record.record_id)}.json"'
         return Reply(bundle, headers=[(b"content-disposition", name.encode()), (b"cache-control", b"no-store")])

@@ -12,12 +12,10 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.credentials import principal_of
-from tallystick_platform.api.endpoint import Endpoint
+from tallystick_platform.api.credentials import Caller
+from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
 from tallystick_platform.api.error_table import ErrorBody, describe
-from tallystick_platform.api.model_paths import model_id_of, model_paths
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.registry_body import RegisterBody
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.strict_json import converted, read_object
@@ -39,6 +37,11 @@ from tallystick_platform.shapes import Whole
 
 B = TypeVar("B", bound=msgspec.Struct)
 
+MAX_REFERENCE_CHARS = 256
+MAX_LICENCE_CHARS = 128
+
+Licence = Annotated[str, Meta(min_length=1, max_length=MAX_LICENCE_CHARS)]
+
 NOT_FROM_HERE = (
     "Over HTTP a model comes from a hub, as 'hf:owner/name' or 'hf:owner/name@revision', or as an upload to "
     "/v1/models/{id}/uploads. A path on the server's own disk is registered with `tallystick-server model add`."
@@ -58,6 +61,17 @@ PROMOTE = "Offer a version to everybody who may see the model"
 RETIRE = "Withdraw a version: it answers nothing new and stays on disk"
 REMOVE = "Forget a version and give its space back"
 OF_ONE = (UnknownModel, BadReference)
+
+
+class RegisterBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What is to be brought. `source` is `hf:owner/name` or `hf:owner/name@revision`."""
+
+    source: Annotated[
+        str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS, extra_json_schema={"pattern": "^hf:[^/]+/[^/]+$"})
+    ]
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS)] | None = None
+    visibility: Literal["public", "private"] = "private"
+    licence: Licence | None = None
 
 
 class NoSuchRegistration(PlatformError, status=404, code="registration_not_found"):
@@ -98,8 +112,7 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         body=RegisterBody,
         errors=(BadReference, ModelTaken, SourceUnusable, RegistryFull, Overloaded),
     )
-    async def register(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def register(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         body = await read_json(request, services, RegisterBody)
         if not body.source.startswith(HUB_PREFIX):
             raise BadRequest(NOT_FROM_HERE, param="source", code="invalid_value")
@@ -121,34 +134,29 @@ def registry_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: RegistrationView},
         errors=(NoSuchRegistration,),
     )
-    async def get_registration(request: Request, registration_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
-        found = desk.registration(registration_id, principal.address)
+    async def get_registration(principal: Caller, registration_id: FromPath[str]) -> ASGIApp:
+        found = desk.registrations.find(registration_id, principal.address)
         if found is None:
             raise NoSuchRegistration
         return json_reply(registration_view(found))
 
     @Endpoint("GET", model_paths("/versions"), VERSIONS, {200: Whole[VersionView]}, errors=OF_ONE)
-    async def list_versions(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_versions(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         found = await desk.versions(model_id_of(request), principal.address)
         return json_reply(Whole(data=[shown_version(version) for version in found]))
 
     @Endpoint(
         "POST", model_paths("/promote"), PROMOTE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, SignatureRefused)
     )
-    async def promote(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def promote(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(shown_version(await desk.promote(model_id_of(request), principal.address)))
 
     @Endpoint("POST", model_paths("/retire"), RETIRE, {200: VersionView}, errors=(*OF_ONE, NotTheOwner, InUse))
-    async def retire(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def retire(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(shown_version(await desk.retire(model_id_of(request), principal.address)))
 
     @Endpoint("DELETE", model_paths(), REMOVE, {200: VersionRemoved}, errors=(*OF_ONE, NotTheOwner, InUse))
-    async def remove(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def remove(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         removed = await desk.remove(model_id_of(request), principal.address)
         return json_reply(VersionRemoved(reference=removed.reference, deleted=True))
 

@@ -21,20 +21,28 @@ encode_json = msgspec.json.Encoder().encode
 
 
 class Reply:
-    """One whole answer; a Litestar handler may return it as it is."""
+    """One whole answer; a Litestar handler may return it as it is. `length` is that of a body which is not sent, for HEAD."""
 
-    __slots__ = ("_body", "_content_type", "_headers", "_status")
+    __slots__ = ("_body", "_content_type", "_headers", "_length", "_status")
 
     def __init__(
-        self, body: bytes, *, content_type: bytes = JSON, status: int = 200, headers: Iterable[Header] = ()
+        self,
+        body: bytes,
+        *,
+        content_type: bytes = JSON,
+        status: int = 200,
+        headers: Iterable[Header] = (),
+        length: int | None = None,
     ) -> None:
         self._body = body
         self._content_type = content_type
         self._status = status
         self._headers = headers
+        self._length = len(body) if length is None else length
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send_whole(send, self._status, self._content_type, self._headers, self._body)
+        await send_start(send, self._status, self._content_type, self._headers, length=self._length)
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
 def json_reply(value: object, *, status: int = 200, headers: Iterable[Header] = ()) -> Reply:

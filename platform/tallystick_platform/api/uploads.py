@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -16,17 +16,16 @@ from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from tallystick_platform.api.body import announced_bytes
-from tallystick_platform.api.credentials import Headers, principal_of
-from tallystick_platform.api.endpoint import FILE, Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths
+from tallystick_platform.api.credentials import Caller, Headers
+from tallystick_platform.api.endpoint import FILE, Endpoint, model_id_of, model_paths
 from tallystick_platform.api.query import read_query
 from tallystick_platform.api.refusals import BadRequest, ClientGone, PartEncoded, TooSlow
-from tallystick_platform.api.registry import read_json
-from tallystick_platform.api.registry_body import UploadBody
+from tallystick_platform.api.registry import MAX_REFERENCE_CHARS, Licence, read_json
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import Services
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
+from tallystick_platform.formats.limits import MAX_FILES
 from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import Visibility
 from tallystick_platform.registry.errors import (
@@ -48,11 +47,29 @@ from tallystick_platform.shapes import MAX_NUMBER, Count, PlainHash, Time, Whole
 
 PART_LIMIT_S = 300.0  # for one part to arrive: 28 KB/s
 PIECE_BYTES = 1_048_576
+MAX_FILE_NAME_CHARS = 4_096
 DIGEST_HEADER = b"x-part-sha256"
 _HEX = re.compile(rb"[0-9a-f]{64}")
 
 
 NO_MODEL = (FormatError, UnsafeModel, SignatureRefused)
+
+
+class UploadFile(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One file of an upload: its name relative to the model, its bytes, and their SHA-256 in hex."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_FILE_NAME_CHARS)]
+    size: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    sha256: PlainHash
+
+
+class UploadBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`POST /v1/models/{model_id}/uploads`. `base`: for an adapter, the model that it belongs to."""
+
+    files: Annotated[list[UploadFile], Meta(min_length=1, max_length=MAX_FILES)]
+    visibility: Literal["public", "private"] = "private"
+    licence: Licence | None = None
+    base: Annotated[str, Meta(min_length=1, max_length=MAX_REFERENCE_CHARS)] | None = None
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -118,8 +135,7 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         body=UploadBody,
         errors=(UnknownModel, BadReference, ModelTaken, UploadRefused, RegistryFull, DiskFull),
     )
-    async def open_upload(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def open_upload(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         body = await read_json(request, services, UploadBody)
         upload = await desk.open_upload(
             model_id_of(request), announcement(body), address=principal.address, token_id=principal.token_id
@@ -129,14 +145,12 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
     @Endpoint(
         "GET", model_paths("/uploads"), "Your uploads to this model", {200: Whole[UploadView]}, errors=(BadReference,)
     )
-    async def list_uploads(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_uploads(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         found = await desk.uploads(model_id_of(request), principal.address)
         return json_reply(Whole(data=[upload_view(upload) for upload in found]))
 
     @Endpoint("GET", one, "An upload, and what is missing", {200: UploadView}, errors=(UploadUnknown,))
-    async def get_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def get_upload(request: Request, principal: Caller, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(upload_view(await desk.upload(model_id_of(request), upload_id, principal.address)))
 
     @Endpoint(
@@ -149,9 +163,8 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         headers=PartHeaders,
         errors=(UploadUnknown, UploadRefused, DiskFull),
     )
-    async def put_part(request: Request, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
+    async def put_part(request: Request, principal: Caller, upload_id: FromPath[str], name: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         headers = request.scope["headers"]
-        principal = await principal_of(headers, services.authenticator)
         number = read_query(request, PartQuery).part
         claimed = claimed_digest(headers)
         if any(name == b"content-encoding" for name, _ in headers):
@@ -171,14 +184,12 @@ def upload_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: VersionView},
         errors=(UploadUnknown, UploadIncomplete, ContentDiffers, VersionExists, TaskDiffers, *NO_MODEL, DiskFull),
     )
-    async def complete_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def complete_upload(request: Request, principal: Caller, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         version = await desk.complete_upload(model_id_of(request), upload_id, principal.address)
         return json_reply(shown_version(version))
 
     @Endpoint("DELETE", one, "Give an upload up", {200: UploadRemoved}, errors=(UploadUnknown,))
-    async def give_up_upload(request: Request, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def give_up_upload(request: Request, principal: Caller, upload_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         await desk.give_up_upload(model_id_of(request), upload_id, principal.address)
         return json_reply(UploadRemoved(id=upload_id, deleted=True))
 

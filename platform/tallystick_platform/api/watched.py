@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 
 from litestar.types import Receive, Scope, Send
 
-from tallystick_platform.exchange import StopReason
+from tallystick_platform.errors import PlatformError
+from tallystick_platform.exchange.faults import ClientLeft, ServerStopped
 
 
 class WatchedReply(ABC):
@@ -31,11 +32,11 @@ class WatchedReply(ABC):
                 if (await receive())["type"] == "http.disconnect":
                     break
             if not work.done():
-                self._stop(StopReason.CLIENT_GONE)
+                self._stop(ClientLeft())
                 await asyncio.shield(work)
         except asyncio.CancelledError:
             if not work.done():  # the server waits no longer: the work still comes to its end
-                self._stop(StopReason.SERVER_STOPPED)
+                self._stop(ServerStopped())
                 await asyncio.wait([work])
                 raise
             if watcher is not None:
@@ -47,7 +48,7 @@ class WatchedReply(ABC):
         """Compute and send the answer."""
 
     @abstractmethod
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: PlatformError) -> None:
         """Nobody waits any more."""
 
 

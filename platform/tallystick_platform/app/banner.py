@@ -44,25 +44,11 @@ def as_text(ready: Ready) -> str:
     ]
     if ready.client_file is not None:
         rows.append(("client", ready.client_file))
-    lines = [f"  {name:<13} {value}" for name, value in rows]
+    lines = "".join(f"  {name:<13} {value}\n" for name, value in rows)
     verify = f"tallystick verify --rpc {ready.rpc_url} --contract {ready.contract} --log {ready.log_id}"
     if ready.client_file is not None:
         verify += f" --auditor-key {shlex.quote(str(Path(ready.keys_dir) / 'auditor.key'))}"
-    return "\n".join(
-        [
-            f"Tallystick is ready ({ready.mode} mode).",
-            *lines,
-            "",
-            "Ask:",
-            "",
-            curl_line(ready),
-            "",
-            "Verify:",
-            "",
-            verify,
-            "",
-        ]
-    )
+    return f"Tallystick is ready ({ready.mode} mode).\n{lines}\nAsk:\n\n{curl_line(ready)}\n\nVerify:\n\n{verify}\n"
 
 
 def curl_line(ready: Ready) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Servable
+from tallystick_platform.dispatch.versions import Servable
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.registry import Registry

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -39,7 +40,6 @@ class ChainNotStarted(PlatformError):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"the embedded chain did not start: {reason}")
-        self.reason = reason
 
 
 class ChainNotInstalled(PlatformError):
@@ -57,28 +57,20 @@ def embedded_chain_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in EMBEDDED_CHAIN_PACKAGES)
 
 
+@dataclass(kw_only=True, eq=False)
 class ChainProcess:
     """One embedded chain. `command` is for tests, which start something smaller."""
 
-    def __init__(
-        self,
-        *,
-        path: Path,
-        port: int,
-        chain_id: int,
-        prefund: Sequence[Address],
-        command: Sequence[str] | None = None,
-    ) -> None:
-        self._path = path
-        self._port = port
-        self._chain_id = chain_id
-        self._prefund = prefund
-        self._command = command
-        self._child: asyncio.subprocess.Process | None = None
-        self._supervisor: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
-        self.restarts = 0
-        self.rpc_url = ""
+    path: Path
+    port: int
+    chain_id: int
+    prefund: Sequence[Address]
+    command: Sequence[str] | None = None
+    restarts: int = field(default=0, init=False)
+    rpc_url: str = field(default="", init=False)
+    _child: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _supervisor: asyncio.Task[None] | None = field(default=None, init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     @property
     def pid(self) -> int | None:
@@ -90,7 +82,7 @@ class ChainProcess:
 
         Raises: ChainNotInstalled, ChainNotStarted
         """
-        if self._command is None and not embedded_chain_installed():
+        if self.command is None and not embedded_chain_installed():
             raise ChainNotInstalled
         try:
             await self._spawn()
@@ -109,13 +101,13 @@ class ChainProcess:
         await self._end_child()
 
     async def _spawn(self) -> None:
-        command = self._command or (sys.executable, "-m", "tallystick_platform.embedded_chain")
+        command = self.command or (sys.executable, "-m", "tallystick_platform.embedded_chain")
         self._child = child = await asyncio.create_subprocess_exec(
             *command,
-            "--path", str(self._path),
-            "--port", str(self._port),
-            "--chain-id", str(self._chain_id),
-            *[word for address in self._prefund for word in ("--prefund", checksum_address(address))],
+            "--path", str(self.path),
+            "--port", str(self.port),
+            "--chain-id", str(self.chain_id),
+            *[word for address in self.prefund for word in ("--prefund", checksum_address(address))],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -136,7 +128,7 @@ class ChainProcess:
             code = await self._exit_code(child)
             raise ChainNotStarted(reason=f"it ended with exit code {code}; its own words are above")
         self.rpc_url = url
-        self._port = int(url.rsplit(":", 1)[1].rstrip("/"))  # started again, it must be where everyone knows it
+        self.port = int(url.rsplit(":", 1)[1].rstrip("/"))  # started again, it must be where everyone knows it
 
     async def _supervise(self) -> None:
         backoff_s = FIRST_BACKOFF_S

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -15,9 +14,12 @@ from tallystick.record import Provider
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.clock import Clock
 from tallystick_platform.engine.cpu import probe_cpu
-from tallystick_platform.exchange import Exchange
-from tallystick_platform.jobs import Exporter, ExportFacts, ExportFolders, ExportJobs
+from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.jobs.downloads import Downloads
+from tallystick_platform.jobs.exports import ExportJobs
+from tallystick_platform.jobs.facts import ExportFacts
+from tallystick_platform.jobs.folders import ExportFolders
+from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.settings import Mode, Settings, longest_work_s
@@ -27,17 +29,8 @@ from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.row_macs import RowMacs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exporting:
-    """The two halves: making exports, and handing them out."""
-
-    jobs: ExportJobs
-    downloads: Downloads
-
-
 async def start_exports(
     settings: Settings,
-    *,
     keys: Keyring,
     exchange: Exchange,
     journal: Journal,
@@ -47,8 +40,8 @@ async def start_exports(
     clock: Clock,
     promise_s: int,
     stack: AsyncExitStack,
-) -> Exporting:
-    """Take up what an earlier process left, and be ready for more. `promise_s` is the log's.
+) -> tuple[ExportJobs, Downloads]:
+    """Take up what an earlier process left, and be ready for more: what makes exports, and what hands them out. `promise_s` is the log's.
 
     Requires: the journal has recovered.
     """
@@ -71,7 +64,7 @@ async def start_exports(
     stack.callback(downloads.close)
     stack.push_async_callback(jobs.stop)
     await jobs.start()
-    return Exporting(jobs=jobs, downloads=downloads)
+    return jobs, downloads
 
 
 def signing_key(settings: Settings) -> Path | None:

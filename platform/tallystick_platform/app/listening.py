@@ -22,9 +22,6 @@ class AddressUnavailable(PlatformError):
 
     def __init__(self, *, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen on {host}:{port}: {reason} (TALLYSTICK_HOST, TALLYSTICK_PORT)")
-        self.host = host
-        self.port = port
-        self.reason = reason
 
 
 def bind(host: str, port: int) -> socket.socket:

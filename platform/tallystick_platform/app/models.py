@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 
 from tallystick.ids import Address
 from tallystick_platform.api.services import LoadState
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.registry.desk import ModelDesk
@@ -23,7 +24,6 @@ from tallystick_platform.store.row_macs import RowMacs
 
 def start_models(
     settings: Settings,
-    *,
     keys: Keyring,
     registry: Registry,
     dispatcher: Dispatcher,
@@ -46,40 +46,40 @@ def start_models(
         sweeping.cancel()
         with suppress(asyncio.CancelledError):
             await sweeping
-        await desk.stop()
+        await desk.registrations.stop()
 
     stack.push_async_callback(stop)
     return desk
 
 
+@dataclass(frozen=True, slots=True)
 class LoadingDesk:
     """Implements `api.services.Loading`, for a model's owner and the operator."""
 
-    def __init__(self, dispatcher: Dispatcher, registry: Registry, operator: Address) -> None:
-        self._dispatcher = dispatcher
-        self._registry = registry
-        self._operator = operator
+    dispatcher: Dispatcher
+    registry: Registry
+    operator: Address
 
     async def load(self, reference: str, address: Address) -> LoadState:
         """Load a version. Raises: UnknownModel, NotTheOwner, and whatever keeps it from being loaded."""
-        version = await asyncio.to_thread(self._registry.owned, reference, self._viewer(address))
+        version = await asyncio.to_thread(self.registry.owned, reference, self._viewer(address))
         if version.stage is Stage.RETIRED:
             raise UnknownModel(model=reference)
-        await self._dispatcher.load(version.reference, address)
+        await self.dispatcher.load(version.reference, address)
         return self._state(version)
 
     async def unload(self, reference: str, address: Address) -> LoadState:
         """Unload a version. Raises: UnknownModel, NotTheOwner, ModelPinned, ModelBusy."""
-        version = await asyncio.to_thread(self._registry.owned, reference, self._viewer(address))
-        await self._dispatcher.unload(version.reference, None)
+        version = await asyncio.to_thread(self.registry.owned, reference, self._viewer(address))
+        await self.dispatcher.unload(version.reference, None)
         return self._state(version)
 
     def _viewer(self, address: Address) -> Address | None:
-        return None if address == self._operator else address
+        return None if address == self.operator else address
 
     def _state(self, version: ModelVersion) -> LoadState:
-        beside = [one for one in self._dispatcher.loaded() if one.servable.reference == version.reference]
-        stands = not beside and self._dispatcher.serves(version.model.id, version.digest)
+        beside = [one for one in self.dispatcher.loaded() if one.servable.reference == version.reference]
+        stands = not beside and self.dispatcher.serves(version.model.id, version.digest)
         return LoadState(
             id=version.model.id,
             version=version.version,

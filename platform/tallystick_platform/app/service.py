@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import structlog
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.ids import checksum_address, to_hex
 from tallystick_platform.api import Services
+from tallystick_platform.api.ledger_desk import LedgerDesk
 from tallystick_platform.api.services import ProviderView, Readiness
 from tallystick_platform.app.banner import Ready
 from tallystick_platform.app.economy import RandomPool
-from tallystick_platform.app.ledger import LedgerDesk
 from tallystick_platform.app.models import LoadingDesk
 from tallystick_platform.app.starting import RECORD_LIMIT_S, Running
 from tallystick_platform.auth import Authenticator
@@ -42,8 +43,8 @@ class Service:
             answers=running.answers,
             ledger=self._desk,
             models=running.models,
-            exports=running.exporting.jobs,
-            downloads=running.exporting.downloads,
+            exports=running.exports,
+            downloads=running.downloads,
             loading=LoadingDesk(running.dispatcher, running.registry, running.keys.operator.address),
             readiness=self.readiness,
             metrics=running.metrics,
@@ -83,7 +84,7 @@ class Service:
         gate = self.running.gate
         gate.drain()
         _log.info("service.draining", in_flight=gate.in_flight)
-        await self.running.exporting.jobs.stop()  # they take longer than any drain, and go on at the next start
+        await self.running.exports.stop()  # they take longer than any drain, and go on at the next start
         if not await gate.idle(self.running.settings.drain_timeout_s):
             _log.warning("service.drain_bound_reached", ended=self.running.exchange.stop_all())
             await gate.idle(RECORD_LIMIT_S)
@@ -145,7 +146,7 @@ def _desk(running: Running, transport: HttpTransport) -> LedgerDesk:
         reader=LedgerReader(transport, running.location.contract, running.location.log_id),
         location=running.location,
         wallet=running.keys.operator,
-        batches=running.batches,
+        stored=running.batches,
         anchoring=running.anchoring,
         epoch_keys=EpochKeyFiles(running.settings.paths.epoch_keys_dir, running.location.log_id),
         journal_size=lambda: running.journal.counts().size,

@@ -19,22 +19,31 @@ from pathlib import Path
 
 import structlog
 
-from tallystick.chain import HttpTransport, LedgerReader
-from tallystick.receipts import Domain
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
+from tallystick.receipts.messages import Domain
 from tallystick_platform.admission import Gate
-from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
+from tallystick_platform.anchor.anchorer import Anchorer
+from tallystick_platform.anchor.bootstrap import bootstrap
+from tallystick_platform.anchor.location import LedgerLocation
+from tallystick_platform.anchor.policy import AnchorPolicy
+from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.economy import RandomPool
-from tallystick_platform.app.exports import Exporting, start_exports
+from tallystick_platform.app.exports import start_exports
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import MAX_HELD_S, Clock, SystemClock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.dispatch.pool import Show, unseen
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.exchange import Exchange, Parts
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.parts import Parts
+from tallystick_platform.jobs.downloads import Downloads
+from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.keyring import Keyring, ensure_client, open_keyring
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient, RemoteSigner, Signer
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import KeySigner, RemoteSigner, Signer
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.registry.registry import Registry, open_registry
@@ -75,7 +84,8 @@ class Running:
     registrar: Registrar
     gate: Gate
     exchange: Exchange
-    exporting: Exporting
+    exports: ExportJobs
+    downloads: Downloads
 
 
 @asynccontextmanager
@@ -122,7 +132,16 @@ async def started(
             max_held_s=min(MAX_HELD_S, location.terms.skew),
         )
         batches, tokens = Batches(database, macs, location.log_id), TokenStore(database, macs)
-        anchoring = _anchoring(settings, signer, location, transport, batches, journal, clock, metrics)
+        anchorer = Anchorer(
+            store=batches,
+            reader=LedgerReader(transport, location.contract, location.log_id),
+            sender=LedgerClient(
+                transport, signer, location.chain_id, fee_cap_wei=settings.max_fee_per_gas_gwei * 10**9
+            ),
+            policy=AnchorPolicy.from_settings(settings),
+            clock=clock,
+        )
+        anchoring = AnchorService(anchorer, batches, clock, metrics.registry, admission=journal)
         await _recovered(journal, anchoring, stack)
         show("log", "found", 1.0)
         client_file = None
@@ -133,33 +152,15 @@ async def started(
         journal.subscribe(anchoring.wake)
         registry = open_registry(settings, database, macs, clock)
         dispatcher, registrar = await start_workers(settings, keys, registry, clock, metrics, stack, show)
-        models = start_models(
-            settings,
-            keys=keys,
-            registry=registry,
-            dispatcher=dispatcher,
-            database=database,
-            macs=macs,
-            clock=clock,
-            stack=stack,
-        )
+        models = start_models(settings, keys, registry, dispatcher, database, macs, clock, stack)
         gate = _gate(settings, journal, batches, clock, metrics)
         parts = Parts(
             journal=journal, dispatcher=dispatcher, gate=gate, clock=clock, random=RandomPool(), metrics=metrics
         )
         exchange = Exchange(parts)
         stack.push_async_callback(_recorded, exchange, gate)
-        exporting = await start_exports(
-            settings,
-            keys=keys,
-            exchange=exchange,
-            journal=journal,
-            registry=registry,
-            database=database,
-            macs=macs,
-            clock=clock,
-            promise_s=location.terms.promise,
-            stack=stack,
+        exports, downloads = await start_exports(
+            settings, keys, exchange, journal, registry, database, macs, clock, location.terms.promise, stack
         )
         yield Running(
             settings=settings,
@@ -180,7 +181,8 @@ async def started(
             registrar=registrar,
             gate=gate,
             exchange=exchange,
-            exporting=exporting,
+            exports=exports,
+            downloads=downloads,
         )
 
 
@@ -240,23 +242,3 @@ def _signer(settings: Settings, keys: Keyring, stack: AsyncExitStack) -> Signer:
     transport = HttpTransport(settings.signer_url, SIGNER_TIMEOUT_S)
     stack.callback(transport.close)
     return RemoteSigner(transport, keys.operator.address, transport.name)
-
-
-def _anchoring(
-    settings: Settings,
-    signer: Signer,
-    location: LedgerLocation,
-    transport: HttpTransport,
-    batches: Batches,
-    journal: Journal,
-    clock: Clock,
-    metrics: Metrics,
-) -> AnchorService:
-    anchorer = Anchorer(
-        store=batches,
-        reader=LedgerReader(transport, location.contract, location.log_id),
-        sender=LedgerClient(transport, signer, location.chain_id, fee_cap_wei=settings.max_fee_per_gas_gwei * 10**9),
-        policy=AnchorPolicy.from_settings(settings),
-        clock=clock,
-    )
-    return AnchorService(anchorer, batches, clock, metrics.registry, admission=journal)

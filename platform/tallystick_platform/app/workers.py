@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -16,14 +17,20 @@ from prometheus_client.registry import Collector
 from tallystick.ids import checksum_address
 from tallystick_platform.app.catalog import RegistryCatalog
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher, Fleet, Link, PoolConfig, ProviderInfo, WorkerPool, needed_bytes
-from tallystick_platform.dispatch.pool import Show, unseen
+from tallystick_platform.dispatch.dispatcher import Dispatcher
+from tallystick_platform.dispatch.fleet import Fleet
+from tallystick_platform.dispatch.link import Link
+from tallystick_platform.dispatch.place import PoolConfig
+from tallystick_platform.dispatch.pool import Show, WorkerPool, unseen
+from tallystick_platform.dispatch.versions import needed_bytes
 from tallystick_platform.engine.cpu import available_bytes
 from tallystick_platform.errors import PlatformError, UnknownModel
 from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.keyring import Keyring
 from tallystick_platform.metrics import Metrics
+from tallystick_platform.protocol import ProviderInfo
 from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import GgufFile, LocalFolder, Source, packaged_source, register
 from tallystick_platform.settings import Settings
@@ -85,24 +92,29 @@ class WorkersCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The figures."""
-        fleet, loaded = self._fleet, self._fleet.loaded()
-        yield CounterMetricFamily("tallystick_worker_restarts", "Workers started again.", value=self._pool.restarts)
-        yield GaugeMetricFamily("tallystick_models_loaded", "Versions beside the standing model.", value=len(loaded))
-        yield GaugeMetricFamily(
-            "tallystick_models_memory_bytes",
-            "Memory that they were estimated to take.",
-            value=sum(version.needed_bytes for version in loaded),
+        pool, fleet, loaded = self._pool, self._fleet, self._fleet.loaded()
+        memory_bytes, side_by_side = (
+            sum(one.needed_bytes for one in loaded),
+            sum(link.max_active for link in pool.links),
         )
-        yield GaugeMetricFamily(
-            "tallystick_requests_side_by_side",
-            "Requests that the workers can compute at once.",
-            value=sum(link.max_active for link in self._pool.links),
-        )
-        yield CounterMetricFamily("tallystick_model_loads", "Versions loaded.", value=fleet.loads)
-        yield CounterMetricFamily("tallystick_model_load_failures", "Loads that failed.", value=fleet.failures)
-        yield CounterMetricFamily("tallystick_model_unloads", "Versions unloaded.", value=fleet.unloads)
+        for family, name, text, value in (
+            (CounterMetricFamily, "worker_restarts", "Workers started again.", pool.restarts),
+            (GaugeMetricFamily, "models_loaded", "Versions beside the standing model.", len(loaded)),
+            (GaugeMetricFamily, "models_memory_bytes", "Memory that they were estimated to take.", memory_bytes),
+            (
+                GaugeMetricFamily,
+                "requests_side_by_side",
+                "Requests that the workers can compute at once.",
+                side_by_side,
+            ),
+            (CounterMetricFamily, "model_loads", "Versions loaded.", fleet.loads),
+            (CounterMetricFamily, "model_load_failures", "Loads that failed.", fleet.failures),
+            (CounterMetricFamily, "model_unloads", "Versions unloaded.", fleet.unloads),
+        ):
+            yield family(f"tallystick_{name}", text, value=value)
 
 
+@dataclass(eq=False)
 class Registrar:
     """Registers what the standing workers serve, once one of them has said what that is.
 
@@ -110,13 +122,12 @@ class Registrar:
     What cannot be registered is served all the same: it is the operator's own choice.
     """
 
-    def __init__(self, model: str, registry: Registry, catalog: RegistryCatalog, show: Show = unseen) -> None:
-        self._model = model
-        self._registry = registry
-        self._catalog = catalog
-        self._show = show
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = threading.Event()
+    model: str
+    registry: Registry
+    catalog: RegistryCatalog
+    show: Show = unseen
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def hear(self, link: Link) -> None:
         """A worker serves."""
@@ -143,37 +154,30 @@ class Registrar:
         reference = f"{model.id}@{model.version}"
         try:
             if await asyncio.to_thread(self._add, model.id, reference, Path(link.folder or "")):
-                self._show("registration", "registered", 1.0)
-                self._catalog.forget()
+                self.show("registration", "registered", 1.0)
+                self.catalog.forget()
                 _log.info("model.registered", model=reference)
         except (PlatformError, OSError) as error:
             _log.warning("model.not_registered", model=reference, reason=str(error))
 
     def _add(self, model_id: str, reference: str, folder: Path) -> bool:
         try:
-            self._registry.find(reference, None)
+            self.registry.find(reference, None)
         except UnknownModel:
             source: Source = LocalFolder(path=folder)
-            if self._model in PACKAGED:
-                source = packaged_source(self._model)
-            elif self._model.endswith(".gguf"):
-                source = GgufFile(model=self._model)
-            register(
-                self._registry,
-                source,
-                model=model_id,
-                owner=None,
-                visibility=Visibility.PUBLIC,
-                stage=Stage.PRODUCTION,
-                progress=self._progress,
-            )
+            if self.model in PACKAGED:
+                source = packaged_source(self.model)
+            elif self.model.endswith(".gguf"):
+                source = GgufFile(model=self.model)
+            arrival = Arrival(model=model_id, owner=None, visibility=Visibility.PUBLIC, stage=Stage.PRODUCTION)
+            register(self.registry, source, arrival, self._progress)
             return True
         return False
 
     def _progress(self, stage: str, fraction: float) -> None:
         if self._stopping.is_set():
             raise Stopped
-        self._show("registration", stage, fraction)
+        self.show("registration", stage, fraction)
 
 
 class Stopped(PlatformError):

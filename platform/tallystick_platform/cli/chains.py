@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick.chain import HttpTransport
+from tallystick.chain.rpc import HttpTransport
 from tallystick.ids import Address, LogId, parse_address, parse_hash
 from tallystick.keys import Wallet
 from tallystick_platform.anchor.bootstrap import named_log
 from tallystick_platform.anchor.location import FILE_NAME, LedgerLocation, read_location
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.errors import SettingsError
-from tallystick_platform.ledger_chain import KeySigner, RemoteSigner, Signer, read_key_file
+from tallystick_platform.ledger_chain.keys import read_key_file
+from tallystick_platform.ledger_chain.signers import KeySigner, RemoteSigner, Signer
 from tallystick_platform.settings import Settings
 
 RPC_TIMEOUT_S = 30.0

@@ -7,12 +7,13 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId, checksum_address
 from tallystick_platform.anchor.bootstrap import check_log
@@ -23,7 +24,8 @@ from tallystick_platform.cli.output import EXIT_FOUND, show, table
 from tallystick_platform.errors import PlatformError
 from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.keyring import open_keyring
-from tallystick_platform.ledger_chain import Fees, KeySigner, LedgerClient, RemoteSigner, Unsigned
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.signers import Fees, KeySigner, RemoteSigner, Unsigned
 from tallystick_platform.settings import Mode, Settings, load_settings
 from tallystick_platform.store.database import Database
 
@@ -79,15 +81,11 @@ def _examinations() -> Iterator[Examined]:
         ("signer", _signer),
         ("model", _model),
     ):
-        yield _examined(what, look, settings)
-
-
-def _examined(what: str, look: Callable[[Settings], tuple[Mark, str]], settings: Settings) -> Examined:
-    try:
-        mark, detail = look(settings)
-    except (PlatformError, TallystickError, OSError, ValueError) as error:
-        mark, detail = Mark.BAD, str(error)
-    return Examined(what=what, mark=mark, detail=detail)
+        try:
+            mark, detail = look(settings)
+        except (PlatformError, TallystickError, OSError, ValueError) as error:
+            mark, detail = Mark.BAD, str(error)
+        yield Examined(what=what, mark=mark, detail=detail)
 
 
 def _keys(settings: Settings) -> tuple[Mark, str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.errors import ChainError
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick_platform.anchor.adoption import Adopted, Adoption, adoption_margin
 from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.app.chain_process import ChainNotInstalled, ChainNotStarted
@@ -20,7 +21,9 @@ from tallystick_platform.cli.opening import Opened, opened
 from tallystick_platform.cli.output import EXIT_FOUND, fail, show
 from tallystick_platform.clock import SystemClock
 from tallystick_platform.errors import StoreLocked
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient, read_key_file
+from tallystick_platform.ledger_chain.client import LedgerClient
+from tallystick_platform.ledger_chain.keys import read_key_file
+from tallystick_platform.ledger_chain.signers import KeySigner
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.check import ChainStanding, Checked, check_journal

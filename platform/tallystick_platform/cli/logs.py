@@ -6,16 +6,17 @@ from contextlib import closing
 
 import click
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.ids import Address, checksum_address, parse_address, to_hex
-from tallystick_platform.anchor import Promises, create_log
-from tallystick_platform.anchor.bootstrap import send_until
+from tallystick_platform.anchor.bootstrap import Promises, create_log, send_until
 from tallystick_platform.anchor.errors import NotAnchored
 from tallystick_platform.cli.chains import RPC_TIMEOUT_S, Signing, location_of, reached, signer_of
 from tallystick_platform.cli.output import fail, show
 from tallystick_platform.keyring import open_keyring
-from tallystick_platform.ledger_chain import LedgerClient, Signer, read_key_file
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.keys import read_key_file
+from tallystick_platform.ledger_chain.signers import Signer
 from tallystick_platform.settings import Mode, Settings, load_settings
 from tallystick_platform.store.adoption import AdoptionStore
 from tallystick_platform.store.batches import Batches

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tallystick_platform.cli.model_commands import model
-from tallystick_platform.cli.output import Command, json_option, reports_errors
+from tallystick_platform.cli.output import FILE, Command, reports
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -23,8 +24,7 @@ def main() -> None:
 
 
 @main.command(epilog="Example: TALLYSTICK_PORT=9000 tallystick-server serve")
-@json_option
-@reports_errors
+@reports
 def serve(as_json: bool) -> None:
     """Serve until stopped. SIGTERM or Ctrl-C finishes what is under way; a second one ends at once."""
     from tallystick_platform.cli.serving import run
@@ -51,18 +51,16 @@ def token() -> None:
 @click.option(
     "--expires-days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires. Unset: never."
 )
-@json_option
-@reports_errors
-def token_create(name: str, address: str, expires_days: float | None, as_json: bool) -> None:
+@reports
+def token_create(**options: Any) -> None:
     """Make a token and print it, this once."""
     from tallystick_platform.cli.tokens import create
 
-    create(name=name, address=address, expires_days=expires_days, as_json=as_json)
+    create(**options)
 
 
 @token.command("list", epilog="Example: tallystick-server token list --json")
-@json_option
-@reports_errors
+@reports
 def token_list(as_json: bool) -> None:
     """List every token ever made, without the tokens themselves."""
     from tallystick_platform.cli.tokens import list_all
@@ -72,8 +70,7 @@ def token_list(as_json: bool) -> None:
 
 @token.command("revoke", epilog="Example: tallystick-server token revoke 0192f3c4-...")
 @click.argument("token_id")
-@json_option
-@reports_errors
+@reports
 def token_revoke(token_id: str, as_json: bool) -> None:
     """Withdraw a token for good; a running server refuses it within a second."""
     from tallystick_platform.cli.tokens import revoke
@@ -87,8 +84,7 @@ def config() -> None:
 
 
 @config.command("show", epilog="Example: TALLYSTICK_MODE=production tallystick-server config show")
-@json_option
-@reports_errors
+@reports
 def config_show(as_json: bool) -> None:
     """Show every setting as it would be used, secrets redacted."""
     from tallystick_platform.cli.opening import show_settings
@@ -102,8 +98,7 @@ def journal() -> None:
 
 
 @journal.command("check", epilog="Example: tallystick-server journal check && echo intact")
-@json_option
-@reports_errors
+@reports
 def journal_check(as_json: bool) -> None:
     """Walk the whole journal and name whatever does not fit. Exit code 1 if anything does not."""
     from tallystick_platform.cli.journal import check
@@ -122,12 +117,11 @@ def journal_check(as_json: bool) -> None:
 )
 @click.option(
     "--previous-key",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="The operator's key before the writer was changed: the journal is brought under the new one first.",
 )
-@json_option
-@reports_errors
-def journal_adopt(restored: bool, margin: int | None, previous_key: Path | None, as_json: bool) -> None:
+@reports
+def journal_adopt(**options: Any) -> None:
     """Let a journal that was restored from a backup go on behind its chain.
 
     What the chain holds and the journal does not is read and checked; the numbers that nobody knows are declared void, in public and for
@@ -135,7 +129,7 @@ def journal_adopt(restored: bool, margin: int | None, previous_key: Path | None,
     """
     from tallystick_platform.cli.journal import adopt
 
-    adopt(restored=restored, margin=margin, previous_key=previous_key, as_json=as_json)
+    adopt(**options)
 
 
 @main.group()
@@ -144,25 +138,22 @@ def log() -> None:
 
 
 def signing_options(command: Command) -> Command:
-    """Who signs a command's transaction."""
-    for option in reversed(
-        (
-            click.option(
-                "--key",
-                type=click.Path(path_type=Path, dir_okay=False),
-                help="Wallet file or keystore of the account that signs and pays.",
-            ),
-            click.option(
-                "--password-file",
-                type=click.Path(path_type=Path, dir_okay=False),
-                help="File of mode 0600 with the keystore's password.",
-            ),
-            click.option("--signer-url", help="JSON-RPC URL of a signer (web3signer, clef) that signs in its place."),
-            click.option("--account", help="The account that the signer signs for."),
-        )
-    ):
-        command = option(command)
-    return command
+    """Who signs a command's transaction: gives it a `signing`."""
+
+    @click.option("--key", type=FILE, help="Wallet file or keystore of the account that signs and pays.")
+    @click.option("--password-file", type=FILE, help="File of mode 0600 with the keystore's password.")
+    @click.option("--signer-url", help="JSON-RPC URL of a signer (web3signer, clef) that signs in its place.")
+    @click.option("--account", help="The account that the signer signs for.")
+    @wraps(command)
+    def run(
+        key: Path | None, password_file: Path | None, signer_url: str | None, account: str | None, **options: Any
+    ) -> None:
+        from tallystick_platform.cli.chains import Signing
+
+        signing = Signing(key=key, password_file=password_file, signer_url=signer_url, account=account)
+        command(signing=signing, **options)
+
+    return run
 
 
 @log.command(
@@ -188,32 +179,12 @@ def signing_options(command: Command) -> Command:
 )
 @click.option("--contract", help="An InferenceLedger that is deployed already. Unset: one is deployed.")
 @signing_options
-@json_option
-@reports_errors
-def log_create(
-    rpc: str,
-    keeper: str,
-    writer: str | None,
-    promise_s: int | None,
-    skew_s: int | None,
-    contract: str | None,
-    as_json: bool,
-    **signing: Any,
-) -> None:
+@reports
+def log_create(**options: Any) -> None:
     """Make a log on a chain of your choice, and print the settings that name it. The account pays; unset, it is the operator's."""
-    from tallystick_platform.cli.chains import Signing
     from tallystick_platform.cli.logs import create
 
-    create(
-        rpc=rpc,
-        keeper=keeper,
-        writer=writer,
-        promise_s=promise_s,
-        skew_s=skew_s,
-        contract=contract,
-        signing=Signing(**signing),
-        as_json=as_json,
-    )
+    create(**options)
 
 
 @log.command(
@@ -227,19 +198,16 @@ def log_create(
     help="Highest admission number of the present writer. Unset: by this home's journal, which must be anchored.",
 )
 @signing_options
-@json_option
-@reports_errors
-def log_rotate(writer: str, last_admission: int | None, as_json: bool, **signing: Any) -> None:
+@reports
+def log_rotate(**options: Any) -> None:
     """Name another writer of this home's log, with the keeper's key. The server must be stopped."""
-    from tallystick_platform.cli.chains import Signing
     from tallystick_platform.cli.logs import rotate
 
-    rotate(writer=writer, last_admission=last_admission, signing=Signing(**signing), as_json=as_json)
+    rotate(**options)
 
 
 @main.command(epilog="Example: tallystick-server doctor --json")
-@json_option
-@reports_errors
+@reports
 def doctor(as_json: bool) -> None:
     """Look for what would keep the service from starting or working. Exit code 1 if something would."""
     from tallystick_platform.cli.doctor import examine

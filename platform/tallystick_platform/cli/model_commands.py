@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tallystick_platform.cli.output import Command, json_option, reports_errors
+from tallystick_platform.cli.output import FILE, Command, reports
 
 REFERENCE = "MODEL or MODEL@VERSION"
 
@@ -36,8 +37,7 @@ def model() -> None:
 @click.option("--task", default="chat", show_default=True, help="For an upstream: what its model is for.")
 @click.option("--upstream-model", help="For an upstream: its own name for the model. Unset: --name.")
 @click.option("--key-variable", help="For an upstream: the environment variable that holds the key for it.")
-@json_option
-@reports_errors
+@reports
 def add(as_json: bool, **options: object) -> None:
     """Register a model.
 
@@ -51,8 +51,7 @@ def add(as_json: bool, **options: object) -> None:
 
 
 @model.command("list", epilog="Example: tallystick-server model list --json")
-@json_option
-@reports_errors
+@reports
 def list_models(as_json: bool) -> None:
     """List every version of every model."""
     from tallystick_platform.cli.models import list_all
@@ -62,8 +61,7 @@ def list_models(as_json: bool) -> None:
 
 @model.command("show", epilog="Example: tallystick-server model show my-model")
 @click.argument("reference", metavar="MODEL[@VERSION]")
-@json_option
-@reports_errors
+@reports
 def show(reference: str, as_json: bool) -> None:
     """Show a model with its versions, or one version."""
     from tallystick_platform.cli.models import show_one
@@ -73,8 +71,7 @@ def show(reference: str, as_json: bool) -> None:
 
 @model.command("verify", epilog="Example: tallystick-server model verify my-model && echo intact")
 @click.argument("reference", metavar="MODEL[@VERSION]")
-@json_option
-@reports_errors
+@reports
 def verify(reference: str, as_json: bool) -> None:
     """Hash a version's files anew and check its signature. Exit code 1 if they are not what was registered."""
     from tallystick_platform.cli.models import verify as run
@@ -91,28 +88,24 @@ def verify(reference: str, as_json: bool) -> None:
 @click.option(
     "--token-file",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="File with an API token, readable by its owner alone.",
 )
 @click.option("--name", help="What the model is called there. Unset: after the folder.")
 @click.option("--public", is_flag=True, help="Everybody may see it once it is promoted.")
 @click.option("--base", help="For an adapter: the model there that it belongs to.")
-@json_option
-@reports_errors
-def upload(
-    folder: Path, to: str, token_file: Path, name: str | None, public: bool, base: str | None, as_json: bool
-) -> None:
+@reports
+def upload(**options: Any) -> None:
     """Upload a folder to a server, in parts. Run it again after an interruption: it goes on where it stopped."""
     from tallystick_platform.cli.uploading import upload as run
 
-    run(folder=folder, to=to, token_file=token_file, name=name, public=public, base=base, as_json=as_json)
+    run(**options)
 
 
 def _change(name: str, text: str) -> Command:
     @model.command(name, help=text, epilog=f"Example: tallystick-server model {name} my-model@0123456789ab")
     @click.argument("reference", metavar="MODEL[@VERSION]")
-    @json_option
-    @reports_errors
+    @reports
     def command(reference: str, as_json: bool) -> None:
         from tallystick_platform.cli.models import change
 

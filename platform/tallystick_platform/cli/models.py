@@ -19,6 +19,7 @@ from tallystick_platform.exporter.offers import offers
 from tallystick_platform.formats.packaged import PACKAGED
 from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.hub import HUB_PREFIX, parse_hub
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.registry import Registry, open_registry
 from tallystick_platform.registry.shown import shown_model, shown_version
 from tallystick_platform.registry.sources import Source, Upstream, local_source, packaged_source, register
@@ -53,18 +54,17 @@ def add(wanted: Wanted, *, as_json: bool) -> None:
         if wanted.price_per_hour is not None:
             micros = round(wanted.price_per_hour * MICROS)
             price = Price(per_hour_micros=micros, currency=wanted.currency or default_currency)
-        version = register(
-            registry,
-            source_of(wanted),
-            model=wanted.name,
+        source = source_of(wanted)
+        arrival = Arrival(
+            model=wanted.name or source.name,
             owner=None if wanted.owner is None else parse_address(wanted.owner),
             visibility=Visibility.PRIVATE if wanted.private else Visibility.PUBLIC,
             licence=wanted.licence,
             price=price,
             stage=Stage.PRODUCTION if wanted.production else Stage.STAGING,
             pin=wanted.pin,
-            progress=progress,
         )
+        version = register(registry, source, arrival, progress)
         noticed = () if version.format == UPSTREAM_FORMAT else registry.looks.facts(registry.path(version)).warnings
         exports = _exports(registry, version)
     licence, shown = version.licence or "not stated by its files", shown_version(version, to_operator=True)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -18,16 +19,13 @@ EXIT_FOUND = 1
 EXIT_COULD_NOT = 2
 
 Command = Callable[..., None]
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def json_option(command: Command) -> Command:
-    """The `--json` option of every command."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+def reports(command: Command) -> Command:
+    """Give a command `--json`, and turn the service's own errors into a message and exit code 2; others are defects with a traceback."""
 
-
-def reports_errors(command: Command) -> Command:
-    """Turn the service's own errors into a message and exit code 2; any other is a defect and keeps its traceback."""
-
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
         try:

@@ -29,7 +29,6 @@ class UploadFailed(PlatformError):
 
     def __init__(self, *, reason: str, http_status: int | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
         self.http_status = http_status
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import msgspec
 import structlog
@@ -42,11 +42,6 @@ class LoadedVersion:
     needed_bytes: int
 
     @property
-    def serving(self) -> bool:
-        """Whether its worker is there; otherwise it is being started again."""
-        return self.place.link is not None
-
-    @property
     def requests(self) -> int:
         """Places taken in its worker: a cancelled request counts until the worker has confirmed the end."""
         link = self.place.link
@@ -67,28 +62,22 @@ class Failure:
     until_ns: int
 
 
+@dataclass(eq=False)
 class Fleet:
     """Loads and unloads versions. Everything runs in one event loop.
 
     `needed` estimates a version's memory from its files, in a thread; `available` says what there is. Units: bytes.
     """
 
-    def __init__(
-        self,
-        pool: WorkerPool,
-        provider: ProviderInfo,
-        *,
-        needed: Callable[[Servable], int],
-        available: Callable[[], int],
-        clock: Clock,
-        max_loaded: int = MAX_LOADED,
-    ) -> None:
-        self._pool = pool
-        self._provider = provider
-        self._needed = needed
-        self._available = available
-        self._clock = clock
-        self._max_loaded = max_loaded
+    pool: WorkerPool
+    provider: ProviderInfo
+    _: KW_ONLY
+    needed: Callable[[Servable], int]
+    available: Callable[[], int]
+    clock: Clock
+    max_loaded: int = MAX_LOADED
+
+    def __post_init__(self) -> None:
         self._versions: dict[Key, LoadedVersion] = {}
         self._loads: dict[Key, asyncio.Task[None]] = {}
         self._failures: dict[Key, Failure] = {}
@@ -192,26 +181,26 @@ class Fleet:
         """Estimate, make room, start a worker, and keep it if it came up with this very version."""
         async with self._turn:
             try:
-                needed = await asyncio.to_thread(self._needed, servable)
+                needed = await asyncio.to_thread(self.needed, servable)
             except (errors.PlatformError, OSError) as error:
                 raise self._failed(servable, str(error)) from error
             await self._make_room(servable, needed)
             self._places += 1
-            began_ns = self._clock.monotonic_ns()
+            began_ns = self.clock.monotonic_ns()
             config = PlaceConfig(
                 name=f"model-{self._places}", provider=self._provider_of(servable), version=servable.config()
             )
-            place = self._pool.open(config)
+            place = self.pool.open(config)
             came_up: bool | str = "it was given up"
             try:
                 came_up = await place.first
             finally:
                 if came_up is not True:
-                    await self._pool.close(place)
+                    await self.pool.close(place)
             if came_up is not True:
                 raise self._failed(servable, str(came_up))
         self.loads += 1
-        self._time(servable.key, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
+        self._time(servable.key, (self.clock.monotonic_ns() - began_ns) / NS_PER_S)
         self._versions[servable.key] = LoadedVersion(servable=servable, place=place, needed_bytes=needed)
         _log.info("model.loaded", model=servable.reference, needed_bytes=needed, loaded=len(self._versions))
 
@@ -221,14 +210,14 @@ class Fleet:
         Raises: ModelTooLarge, NoRoomForModel, Overloaded
         """
         while True:
-            versions, free = list(self._versions.values()), self._available()
+            versions, free = list(self._versions.values()), self.available()
             idle = sorted((version for version in versions if self._idle(version)), key=lambda version: version.used_ns)
-            if needed <= free and len(versions) < self._max_loaded:
+            if needed <= free and len(versions) < self.max_loaded:
                 return
             most = free + sum(version.needed_bytes for version in idle)
             busy = [version for version in versions if not version.servable.pinned and version not in idle]
             if needed <= most and not idle:  # so it is their number that stands in the way
-                bound, limit = "models loaded side by side", self._max_loaded
+                bound, limit = "models loaded side by side", self.max_loaded
                 raise errors.Overloaded(bound=bound, limit=limit, retry_after_s=_wait_s(busy))
             if needed > most:
                 name = servable.reference
@@ -244,7 +233,7 @@ class Fleet:
 
     async def _end(self, version: LoadedVersion) -> None:
         del self._versions[version.servable.key]  # first of all: from here on nobody can claim it
-        await self._pool.close(version.place)
+        await self.pool.close(version.place)
         self.unloads += 1
         _log.info("model.unloaded", model=version.servable.reference, loaded=len(self._versions))
 
@@ -263,7 +252,7 @@ class Fleet:
         for folder in (servable.folder, servable.base_folder):
             reason = reason.replace(str(folder), "its folder")  # where files lie is the operator's business alone
         self.failures += 1
-        failures, now_ns = self._failures, self._clock.monotonic_ns()
+        failures, now_ns = self._failures, self.clock.monotonic_ns()
         for key in [key for key, failure in failures.items() if failure.until_ns <= now_ns]:
             del failures[key]
         failures[servable.key] = Failure(reason=reason, until_ns=now_ns + round(FAILED_LOAD_PAUSE_S * NS_PER_S))
@@ -274,18 +263,18 @@ class Fleet:
     def _refuse_failed(self, servable: Servable) -> None:
         """Raises: ModelLoadFailed for a version that failed a moment ago: loading it costs the others time and memory."""
         failure = self._failures.get(servable.key)
-        left_ns = 0 if failure is None else failure.until_ns - self._clock.monotonic_ns()
+        left_ns = 0 if failure is None else failure.until_ns - self.clock.monotonic_ns()
         if failure is not None and left_ns > 0:
             retry_after_s = math.ceil(left_ns / NS_PER_S)
             raise errors.ModelLoadFailed(model=servable.reference, reason=failure.reason, retry_after_s=retry_after_s)
 
     def _provider_of(self, servable: Servable) -> ProviderInfo:
         if servable.price_per_hour_micros is None:
-            return self._provider
+            return self.provider
         return msgspec.structs.replace(
-            self._provider,
+            self.provider,
             price_per_hour_micros=servable.price_per_hour_micros,
-            currency=servable.currency or self._provider.currency,
+            currency=servable.currency or self.provider.currency,
         )
 
 

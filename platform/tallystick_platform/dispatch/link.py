@@ -9,6 +9,7 @@ started nothing is released, or when the worker has confirmed that the generatio
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass
 
 from tallystick_platform import errors
 from tallystick_platform.clock import Clock, Pace
@@ -55,51 +56,28 @@ class Claim:
             self._link.give_back()
 
 
+@dataclass(kw_only=True, eq=False)
 class Link:
     """One worker that said hello, at a standing place or at one opened for a version. `send` hands one message to it.
 
-    `max_active` requests are computed side by side, `rows` of them in one pass. Units: `used_ns` monotonic nanoseconds, when a
-    place was last taken or freed.
+    `max_active` requests are computed side by side. Units: `used_ns` monotonic nanoseconds, when a place was last taken or freed.
     """
 
-    __slots__ = (
-        "_claimed",
-        "_clock",
-        "_dead",
-        "_generations",
-        "_pace",
-        "_send",
-        "folder",
-        "max_active",
-        "max_requests",
-        "pid",
-        "placement",
-        "rows",
-        "standing",
-        "used_ns",
-    )
+    worker_id: InitVar[str]
+    hello: InitVar[Hello]
+    provider: InitVar[ProviderInfo]
+    send: Callable[[ToWorker], None]
+    clock: Clock
+    standing: bool = True
 
-    def __init__(
-        self,
-        *,
-        worker_id: str,
-        hello: Hello,
-        provider: ProviderInfo,
-        send: Callable[[ToWorker], None],
-        clock: Clock,
-        standing: bool = True,
-    ) -> None:
-        self.standing = standing
+    def __post_init__(self, worker_id: str, hello: Hello, provider: ProviderInfo) -> None:
         self.folder = hello.folder
         self.placement = Placement(model=hello.model, provider=provider, gpu=hello.gpu, worker=worker_id)
         self.max_requests = hello.max_requests
         self.max_active = hello.max_active
-        self.rows = hello.rows
         self.pid = hello.pid
-        self.used_ns = clock.monotonic_ns()
-        self._send = send
-        self._clock = clock
-        self._pace = Pace(clock)
+        self.used_ns = self.clock.monotonic_ns()
+        self._pace = Pace(self.clock)
         self._claimed = 0
         self._dead = False
         self._generations: dict[bytes, Generation] = {}
@@ -123,7 +101,7 @@ class Link:
         """Take a place. Requires: not `full`."""
         self._pace.begun(self.load)
         self._claimed += 1
-        self.used_ns = self._clock.monotonic_ns()
+        self.used_ns = self.clock.monotonic_ns()
         return Claim(self)
 
     def submit(self, call: Call) -> Generation:
@@ -134,18 +112,18 @@ class Link:
 
         def cancel() -> None:
             if request_id in self._generations:
-                self._send(Cancel(request_id))
+                self.send(Cancel(request_id))
 
-        generation = Generation(worker=self.placement.worker, now_us=self._clock.now_us, cancel=cancel)
+        generation = Generation(worker=self.placement.worker, now_us=self.clock.now_us, cancel=cancel)
         self._generations[request_id] = generation
         self._claimed -= 1
-        self._send(Submit(call))
+        self.send(Submit(call))
         return generation
 
     def give_back(self) -> None:
         """A claim ends that started nothing. Called by the claim."""
         self._claimed -= 1
-        self.used_ns = self._clock.monotonic_ns()
+        self.used_ns = self.clock.monotonic_ns()
 
     def take(self, report: StepReport) -> None:
         """Hand each event of a step to its generation."""
@@ -154,7 +132,7 @@ class Link:
             if isinstance(event, Finished | Failed):
                 generation = generations.pop(event.request_id, None)
                 if generation is not None:
-                    self.used_ns = self._clock.monotonic_ns()
+                    self.used_ns = self.clock.monotonic_ns()
                     self._pace.ended()
             else:
                 generation = generations.get(event.request_id)

@@ -33,25 +33,21 @@ _log = structlog.get_logger()
 _encode = msgspec.json.encode
 
 
-class Request:
-    """One readable JSON-RPC request. `wants_answer` is False for a notification."""
+def result_of(value: object, methods: Methods) -> object:
+    """Run the method that a JSON-RPC request names.
 
-    __slots__ = ("id", "method", "most", "params", "run", "wants_answer")
-
-    def __init__(self, value: object, methods: Methods) -> None:
-        """Raises: Refused when it is no request, or names no method of this node."""
-        if not isinstance(value, dict):
-            raise Refused(INVALID_REQUEST, "a request must be an object")
-        self.id = value.get("id")
-        self.wants_answer = "id" in value
-        self.method = value.get("method")
-        self.params = value.get("params")
-        if value.get("jsonrpc") != "2.0" or not isinstance(self.method, str) or not _is_id(self.id):
-            raise Refused(INVALID_REQUEST, "a request needs jsonrpc 2.0, a method, and an id that is text or a number")
-        found: tuple[int, Method] | None = methods.reading.get(self.method) or methods.executing.get(self.method)
-        if found is None:
-            raise Refused(METHOD_NOT_FOUND, f"the method {self.method[:64]} does not exist/is not available")
-        self.most, self.run = found
+    Raises: Refused when it is no request, names no method of this node, or its method refuses.
+    """
+    if not isinstance(value, dict):
+        raise Refused(INVALID_REQUEST, "a request must be an object")
+    method = value.get("method")
+    if value.get("jsonrpc") != "2.0" or not isinstance(method, str) or not _is_id(value.get("id")):
+        raise Refused(INVALID_REQUEST, "a request needs jsonrpc 2.0, a method, and an id that is text or a number")
+    found: tuple[int, Method] | None = methods.reading.get(method) or methods.executing.get(method)
+    if found is None:
+        raise Refused(METHOD_NOT_FOUND, f"the method {method[:64]} does not exist/is not available")
+    most, run = found
+    return run(Params(value.get("params"), most))
 
 
 def parse(body: bytes) -> object:
@@ -103,8 +99,7 @@ def answer_one(value: object, methods: Methods) -> bytes:
     if not _is_id(request_id):
         request_id = None
     try:
-        request = Request(value, methods)
-        result = request.run(Params(request.params, request.most))
+        result = result_of(value, methods)
     except Refused as refusal:
         is_notification = isinstance(value, dict) and "id" not in value and refusal.rpc_code != INVALID_REQUEST
         return b"" if is_notification else write_error(request_id, refusal)
@@ -113,7 +108,7 @@ def answer_one(value: object, methods: Methods) -> bytes:
     except Exception:  # noqa: BLE001  (a defect of ours: the asker learns that there is one, the log learns what)
         _log.exception("chain.internal_error", method=value.get("method") if isinstance(value, dict) else None)
         return write_error(request_id, Refused(INTERNAL_ERROR, "internal error"))
-    if not request.wants_answer:
+    if isinstance(value, dict) and "id" not in value:  # a notification
         return b""
     return b'{"jsonrpc":"2.0","id":' + _encode(request_id) + b',"result":' + _encode(result) + b"}"
 

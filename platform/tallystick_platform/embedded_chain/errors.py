@@ -23,7 +23,6 @@ class ChainLocked(PlatformError):
 
     def __init__(self, *, path: Path) -> None:
         super().__init__(f"{path}: another process owns this chain")
-        self.path = path
 
 
 class GenesisMismatch(PlatformError):
@@ -31,10 +30,6 @@ class GenesisMismatch(PlatformError):
 
     def __init__(self, *, path: Path, what: str, stored: str, asked: str) -> None:
         super().__init__(f"{path}: the chain's {what} is {stored}, not {asked}")
-        self.path = path
-        self.what = what
-        self.stored = stored
-        self.asked = asked
 
 
 class ChainStorageFailed(PlatformError):
@@ -61,8 +56,6 @@ class BadParams(Refused):
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(INVALID_PARAMS, f"{what}: {reason}")
-        self.what = what
-        self.reason = reason
 
 
 class TransactionRefused(Refused):
@@ -70,4 +63,3 @@ class TransactionRefused(Refused):
 
     def __init__(self, reason: str) -> None:
         super().__init__(SERVER_ERROR, reason)
-        self.reason = reason

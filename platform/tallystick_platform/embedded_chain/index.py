@@ -141,20 +141,19 @@ def transaction_by_hash(connection: sqlite3.Connection, tx_hash: bytes) -> Trans
 
 def transactions_of_block(connection: sqlite3.Connection, number: int) -> list[TransactionRow]:
     """Give a block's transactions in order."""
-    first = number << TX_POSITION_BITS
-    last = first | ((1 << TX_POSITION_BITS) - 1)
-    return [
-        _transaction(row)
-        for row in connection.execute("SELECT * FROM tx WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
-    ]
+    found = connection.execute("SELECT * FROM tx WHERE id BETWEEN ? AND ? ORDER BY id", _positions(number))
+    return [_transaction(row) for row in found]
 
 
 def transaction_hashes(connection: sqlite3.Connection, number: int) -> list[bytes]:
     """Give the hashes of a block's transactions in order."""
-    first = number << TX_POSITION_BITS
-    last = first | ((1 << TX_POSITION_BITS) - 1)
-    found = connection.execute("SELECT hash FROM tx WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
+    found = connection.execute("SELECT hash FROM tx WHERE id BETWEEN ? AND ? ORDER BY id", _positions(number))
     return [row[0] for row in found]
+
+
+def _positions(number: int) -> tuple[int, int]:
+    first = number << TX_POSITION_BITS
+    return first, first | ((1 << TX_POSITION_BITS) - 1)
 
 
 def logs_of_transaction(connection: sqlite3.Connection, row: TransactionRow) -> list[LogRow]:

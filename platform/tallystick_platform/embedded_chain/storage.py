@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from eth.abc import AtomicWriteBatchAPI
 from eth.db.atomic import AtomicDBWriteBatch
@@ -174,17 +174,10 @@ class StoredNodes(BaseAtomicDB):  # type: ignore[misc]  # py-evm is untyped to u
         row = self._storage.reader().execute("SELECT 1 FROM node WHERE key = ?", (key,)).fetchone()
         return row is not None
 
-    def __setitem__(self, key: bytes, value: bytes) -> None:
+    def _refuse(self, *_: object) -> NoReturn:
         raise TypeError("the durable state is written with a block, and only so")
 
-    def __delitem__(self, key: bytes) -> None:
-        raise TypeError("the durable state is written with a block, and only so")
-
-    @contextmanager
-    def atomic_batch(self) -> Iterator[AtomicWriteBatchAPI]:
-        """Refuse: see `__setitem__`."""
-        raise TypeError("the durable state is written with a block, and only so")
-        yield  # pragma: no cover
+    __setitem__ = __delitem__ = atomic_batch = _refuse
 
 
 class BlockNodes(BaseAtomicDB):  # type: ignore[misc]

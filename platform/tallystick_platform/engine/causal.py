@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tallystick_platform.errors import ModelUnusable, kind_of
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.quantisation import ENTRY, read_config
+from tallystick_platform.formats.weights import ENTRY, read_config
 
 ENGINE_NAME = "tallystick-causal"
 ENGINE_VERSION = "1"

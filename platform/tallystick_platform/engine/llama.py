@@ -20,7 +20,7 @@ from torch.nn import functional
 from tallystick_platform.engine.linear import Linear
 from tallystick_platform.errors import ModelUnusable, kind_of
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.quantisation import read_config
+from tallystick_platform.formats.weights import read_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tallystick.record import Record
-from tallystick.verify import Replayed
+from tallystick.verify.model_checks import Replayed
 from tallystick_platform.engine.cpu import share_cores
 
 

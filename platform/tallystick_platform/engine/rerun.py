@@ -16,7 +16,7 @@ from tallystick.errors import RequestError
 from tallystick.record import BlobRef, Record
 from tallystick.tasks import read
 from tallystick.tasks.comparison import same_value
-from tallystick.verify import Replayed, ReplayRefused
+from tallystick.verify.model_checks import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal, classical, encoder, seq2seq, speaker, transcriber
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_engine

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.exchange.committing import recorded_at_once
-from tallystick_platform.exchange.faults import StopReason
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.inference import Deliver, Inference
 from tallystick_platform.exchange.line import Line, Recorded, Work
 from tallystick_platform.exchange.parts import Parts
@@ -39,7 +39,9 @@ class Exchange:
 
     def line(self, *, principal: Principal, http: HttpFacts, work: Work, timeout_s: float) -> Line:
         """The line of any other work."""
-        return Line(self._parts, self._under_way, principal=principal, http=http, work=work, timeout_s=timeout_s)
+        return Line(
+            parts=self._parts, under_way=self._under_way, principal=principal, http=http, work=work, timeout_s=timeout_s
+        )
 
     async def accept(
         self,
@@ -87,7 +89,7 @@ class Exchange:
     def stop_all(self) -> int:
         """End everything under way early; each still gets its record. Says how many there were."""
         for line in list(self._under_way):
-            line.stop(StopReason.SERVER_STOPPED)
+            line.stop(ServerStopped())
         return len(self._under_way)
 
     def models(self) -> list[ModelInfo]:

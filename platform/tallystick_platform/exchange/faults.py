@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from tallystick.ids import RecordId, format_record_id
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, RecordFault, State, clip_text
 from tallystick_platform import errors as platform
 from tallystick_platform.store.entries import Ticket
-
-
-class StopReason(StrEnum):
-    """Who ended a request before its answer was whole."""
-
-    CLIENT_GONE = "client_disconnected"
-    TIMED_OUT = "timed_out"
-    SERVER_STOPPED = "server_stopped"
-    CANCELLED = "cancelled"
 
 
 class AnswerWithheld(platform.PlatformError, status=503, code="answer_withheld"):
@@ -41,11 +30,8 @@ class ServerStopped(platform.PlatformError, status=503, code="server_stopped"):
         super().__init__("the server stopped before the answer was whole")
 
 
-class Cancelled(platform.PlatformError, status=409, code="cancelled"):
+class Cancelled(platform.PlatformError, status=409, code="cancelled", says="the sender cancelled it"):
     """The sender asked for the work to be given up."""
-
-    def __init__(self) -> None:
-        super().__init__("the sender cancelled it")
 
 
 class WorkFailed(platform.PlatformError, status=500, code="work_failed"):
@@ -78,14 +64,3 @@ def fault_of(failure: BaseException | None) -> RecordFault | None:
     if isinstance(failure, platform.PlatformError) and failure.shown is not None:
         return RecordFault(code=failure.code, message=clip_text(failure.shown, MAX_ERROR_MESSAGE_BYTES))
     return RecordFault(code=platform.INTERNAL_CODE, message="the server failed while it computed the answer")
-
-
-def failure_of(reason: StopReason, timeout_s: float | None) -> platform.PlatformError:
-    """What a request that was stopped ends with."""
-    if reason is StopReason.CLIENT_GONE:
-        return ClientLeft()
-    if reason is StopReason.CANCELLED:
-        return Cancelled()
-    if reason is StopReason.TIMED_OUT:
-        return platform.RequestTimedOut(timeout_s=timeout_s or 0)
-    return ServerStopped()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from tallystick.ids import Address
 from tallystick.record import Instructions
-from tallystick_platform.dispatch import Claim, Generation, Placement
+from tallystick_platform.dispatch.generation import Generation
+from tallystick_platform.dispatch.link import Claim
+from tallystick_platform.dispatch.placement import Placement
 from tallystick_platform.errors import EngineFailed
 from tallystick_platform.exchange.line import Admitted
 from tallystick_platform.exchange.parts import Parts
@@ -24,16 +27,16 @@ Deliver = Callable[[Admitted, Any, Usage], Awaitable[None]]
 It returns when the transport has taken it."""
 
 
+@dataclass(eq=False)
 class Inference:
     """Implements `Work`. `deliver` gets each piece of a stream; None keeps the answer until it is recorded."""
 
-    __slots__ = ("_asked", "_body", "_claim", "_deliver", "_gather", "_generation", "_handed_over", "_parts", "_sender")
+    parts: Parts
+    asked: Asked
+    sender: Address
+    deliver: Deliver | None
 
-    def __init__(self, parts: Parts, asked: Asked, sender: Address, deliver: Deliver | None) -> None:
-        self._parts = parts
-        self._asked = asked
-        self._sender = sender
-        self._deliver = deliver
+    def __post_init__(self) -> None:
         self._gather: Gather | None = None
         self._handed_over = False
         self._claim: Claim | None = None
@@ -45,10 +48,10 @@ class Inference:
 
         Raises: UnknownModel, NoProvider, QueueFull, TaskNotServed, ParameterOutOfRange, and why a model is not loaded.
         """
-        asked = self._asked
-        self._claim = claim = await self._parts.dispatcher.claim(asked.model, self._sender, asked.task.name)
+        asked = self.asked
+        self._claim = claim = await self.parts.dispatcher.claim(asked.model, self.sender, asked.task.name)
         placement, reading = claim.placement, asked.reading
-        used = asked.task.effective(reading.asked, placement.model, self._parts.draw_seed)
+        used = asked.task.effective(reading.asked, placement.model, self.parts.draw_seed)
         given = asked.task.fitted(asked.given, used, placement.model)
         self._body = asked.task.call(given, used)
         self._gather = asked.task.gather(given, used)
@@ -67,7 +70,7 @@ class Inference:
 
     async def carry_out(self, admitted: Admitted) -> None:
         """Have it computed, and hand it over as it comes. Raises: why it was not computed to its end."""
-        asked, claim, gather = self._asked, self._claim, self._gather
+        asked, claim, gather = self.asked, self._claim, self._gather
         if claim is None or gather is None:
             raise RuntimeError("a request was admitted that was not prepared")
         gather.begin(admitted.ticket.record.id)
@@ -83,8 +86,8 @@ class Inference:
 
     async def _hand_over(self, parts: Iterable[Any], admitted: Admitted, generation: Generation) -> None:
         for part in parts:
-            if self._deliver is not None:
-                await self._deliver(admitted, part, generation.progress.usage)
+            if self.deliver is not None:
+                await self.deliver(admitted, part, generation.progress.usage)
                 self._handed_over = True
             if self._gather is not None:
                 self._gather.add(part)

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from tallystick.record import Record
 from tallystick_platform.auth import Principal
-from tallystick_platform.errors import PlatformError
+from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.exchange.committing import committed
-from tallystick_platform.exchange.faults import StopReason, failure_of
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Delivered, Event, terminal, would_be
 from tallystick_platform.exchange.request import HttpFacts
@@ -71,43 +71,22 @@ class Work(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Line:
     """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
 
-    __slots__ = (
-        "_breakable",
-        "_http",
-        "_parts",
-        "_principal",
-        "_settled",
-        "_stopped",
-        "_timeout_s",
-        "_under_way",
-        "_work",
-    )
+    parts: Parts
+    under_way: set[Line] = field(repr=False)
+    principal: Principal
+    http: HttpFacts
+    work: Work
+    timeout_s: float
+    _stopped: PlatformError | None = field(default=None, init=False)
+    _settled: bool = field(default=False, init=False)
+    _breakable: asyncio.Task[object] | None = field(default=None, init=False)  # set while a wait may be broken off
 
-    def __init__(
-        self,
-        parts: Parts,
-        under_way: set[Line],
-        *,
-        principal: Principal,
-        http: HttpFacts,
-        work: Work,
-        timeout_s: float,
-    ) -> None:
-        self._parts = parts
-        self._under_way = under_way
-        self._principal = principal
-        self._http = http
-        self._work = work
-        self._timeout_s = timeout_s
-        self._stopped: StopReason | None = None
-        self._settled = False
-        self._breakable: asyncio.Task[object] | None = None  # set while a wait may be broken off
-
-    def stop(self, reason: StopReason) -> None:
-        """End the request early, if its outcome is not settled yet. The first reason counts."""
+    def stop(self, reason: PlatformError) -> None:
+        """End the request early with this failure, if its outcome is not settled yet. The first reason counts."""
         if self._stopped is None and not self._settled:
             self._stopped = reason
             if self._breakable is not None:
@@ -119,43 +98,44 @@ class Line:
         Raises: what the work's `prepare` raises; Overloaded, Draining, AdmissionClosed, RequestUnrecordable, JournalUnavailable: then
         nothing was admitted. AnswerWithheld: then nothing more of the answer may be released.
         """
-        with self._parts.gate.enter(self._principal.token_id):
-            timer = asyncio.get_running_loop().call_later(self._timeout_s, self.stop, StopReason.TIMED_OUT)
-            self._under_way.add(self)
+        with self.parts.gate.enter(self.principal.token_id):
+            timed_out = RequestTimedOut(timeout_s=self.timeout_s)
+            timer = asyncio.get_running_loop().call_later(self.timeout_s, self.stop, timed_out)
+            self.under_way.add(self)
             try:
-                event = await self._until_stopped(self._work.prepare())
+                event = await self._until_stopped(self.work.prepare())
                 admitted = await self._admit(event)
                 failure = await self._carry_out(admitted)
                 return await self._commit(admitted, failure)
             finally:
-                self._work.close()
-                self._under_way.discard(self)
+                self.work.close()
+                self.under_way.discard(self)
                 timer.cancel()
 
     async def _admit(self, event: Event) -> Admitted:
-        parts = self._parts
+        parts = self.parts
         began_ns = parts.clock.monotonic_ns()
-        draft = would_be(parts, self._principal, self._http, event)
-        ticket = await parts.journal.admit(draft, token_id=self._principal.token_id)
+        draft = would_be(parts, self.principal, self.http, event)
+        ticket = await parts.journal.admit(draft, token_id=self.principal.token_id)
         return Admitted(ticket=ticket, admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000)
 
     async def _carry_out(self, admitted: Admitted) -> BaseException | None:
         """Have the work done; says why it failed, None if it did not."""
         try:
-            await self._until_stopped(self._work.carry_out(admitted))
+            await self._until_stopped(self.work.carry_out(admitted))
         except PlatformError as error:
             return error
         except Exception as error:  # noqa: BLE001  (an admitted request needs its record, whatever broke)
-            self._parts.log_defect(error, admitted.ticket.record.id)
+            self.parts.log_defect(error, admitted.ticket.record.id)
             return error
         finally:
             self._settled = True
         return None
 
     async def _commit(self, admitted: Admitted, failure: BaseException | None) -> Recorded:
-        parts = self._parts
+        parts = self.parts
         began_ns = parts.clock.monotonic_ns()
-        done = self._work.delivered(failure)
+        done = self.work.delivered(failure)
         record = terminal(admitted.ticket.record, failure, done, parts.clock.now_us())
         entry = await committed(parts, record, admitted.ticket)
         return Recorded(
@@ -168,10 +148,10 @@ class Line:
         )
 
     async def _until_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """What is awaited, unless `stop` breaks it off or did so before. Raises: then, what the stop's reason says."""
+        """What is awaited, unless `stop` breaks it off or did so before. Raises: then, the reason."""
         if self._stopped is not None:
             waiting.close()
-            raise failure_of(self._stopped, self._timeout_s)
+            raise self._stopped
         task = self._breakable = asyncio.current_task()
         try:
             result = await waiting
@@ -179,7 +159,7 @@ class Line:
                 return result
             reason = self._stopped  # which the work took no notice of
         except asyncio.CancelledError:
-            reason = self._stopped or StopReason.SERVER_STOPPED
+            reason = self._stopped or ServerStopped()
         except Exception:
             if self._stopped is None:
                 raise
@@ -188,4 +168,4 @@ class Line:
             self._breakable = None
             while task is not None and task.cancelling():
                 task.uncancel()  # the wait was broken off; the line itself goes on to its record
-        raise failure_of(reason, self._timeout_s)
+        raise reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass
 
 import structlog
 
@@ -10,7 +11,7 @@ from tallystick.ids import RecordId, format_record_id
 from tallystick.record import Record, State
 from tallystick_platform.admission import Gate
 from tallystick_platform.clock import Clock
-from tallystick_platform.dispatch import Dispatcher
+from tallystick_platform.dispatch.dispatcher import Dispatcher
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.store.journal import Journal
 
@@ -20,26 +21,18 @@ SEED_BITS = 63  # a drawn seed fits a signed 64-bit integer on every path to the
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class Parts:
     """The neighbours of one exchange. `random(n)` gives n unpredictable bytes."""
 
-    __slots__ = ("_device_seconds", "_states", "_tokens", "clock", "dispatcher", "gate", "journal", "random")
+    journal: Journal
+    dispatcher: Dispatcher
+    gate: Gate
+    clock: Clock
+    random: Callable[[int], bytes]
+    metrics: InitVar[Metrics]
 
-    def __init__(
-        self,
-        *,
-        journal: Journal,
-        dispatcher: Dispatcher,
-        gate: Gate,
-        clock: Clock,
-        random: Callable[[int], bytes],
-        metrics: Metrics,
-    ) -> None:
-        self.journal = journal
-        self.dispatcher = dispatcher
-        self.gate = gate
-        self.clock = clock
-        self.random = random
+    def __post_init__(self, metrics: Metrics) -> None:
         self._states = {state: metrics.records.labels(state.value) for state in State}
         self._tokens = (metrics.tokens.labels("input"), metrics.tokens.labels("output"))
         self._device_seconds = metrics.device_seconds

@@ -21,8 +21,9 @@ from typing import Any
 
 from tallystick_platform.errors import PlatformError, kind_of
 from tallystick_platform.exporter.errors import ExportCancelled, ExportFailed, ParityFailed
-from tallystick_platform.exporter.run import empty, run
+from tallystick_platform.exporter.run import run
 from tallystick_platform.exporter.spec import MAX_SPEC_BYTES, ExportSpec
+from tallystick_platform.formats.archive import empty
 from tallystick_platform.parent import end_with_parent
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 128 + signal.SIGTERM

@@ -124,12 +124,12 @@ _LIBRARIES = {"safetensors": "transformers", "gguf": "gguf", "onnx": "onnx"}
 
 def _text(value: str) -> str:
     """Words of others in a table: one line, and nothing that Markdown or HTML would act upon."""
-    line = " ".join(value.split())
-    shown = "".join(letter if letter.isprintable() else "?" for letter in line)
-    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", shown)
+    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", _line(value))
 
 
 def _code(value: str) -> str:
-    line = " ".join(value.split())
-    shown = "".join(letter if letter.isprintable() else "?" for letter in line)
-    return "`" + shown.replace("`", "'").replace("|", "\\|") + "`"
+    return "`" + _line(value).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _line(value: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(value.split()))

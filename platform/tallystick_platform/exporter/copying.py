@@ -108,11 +108,8 @@ def chunks(source: int, start: int, size: int) -> Iterator[memoryview]:
 
 def file_sha256(path: Path) -> bytes:
     """Hash a file as it lies there. Raises: OSError, ExportRefused."""
-    hasher = hashlib.sha256()
-    with reading(path) as source:
-        for chunk in chunks(source, 0, os.fstat(source).st_size):
-            hasher.update(chunk)
-    return hasher.digest()
+    with reading(path) as source, os.fdopen(source, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def require_same(source: int, source_start: int, target: int, target_start: int, size: int, name: str) -> None:

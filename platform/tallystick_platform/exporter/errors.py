@@ -38,8 +38,5 @@ class ParityFailed(ExportError):
         self.report = report
 
 
-class ExportCancelled(ExportError):
+class ExportCancelled(ExportError, says="the export was cancelled"):
     """The export was asked to stop."""
-
-    def __init__(self) -> None:
-        super().__init__("the export was cancelled")

@@ -14,9 +14,9 @@ from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.source import carried, inspect_source, names
 from tallystick_platform.exporter.spec import ExportSpec
+from tallystick_platform.exporter.weights import INDEX_NAME
 
 ADAPTERS_OWN = frozenset({"adapter_config.json", "tallystick-base.json"})
-WEIGHTS_INDEX = "model.safetensors.index.json"
 SHARD_SIZE = "5GB"
 MERGED_NOTE = "the source is an adapter: it was merged into its base in 32 bits, which is what is compared and written"
 
@@ -52,7 +52,7 @@ def _merge(base: Path, adapter: Path, target: Path) -> None:
     except ModelUnusable as error:
         raise ExportRefused(reason=f"the adapter cannot be merged into its base: {error.reason}") from error
     model.save_pretrained(target, max_shard_size=SHARD_SIZE)
-    written = {*names(target), WEIGHTS_INDEX}
+    written = {*names(target), INDEX_NAME}
     for folder, left_out in ((base, written), (adapter, written | ADAPTERS_OWN)):
         for name in carried(names(folder)):
             if name not in left_out:

@@ -14,13 +14,13 @@ from typing import Any
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.spec import FORMATS, QUANTIZATIONS, Format
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.quantisation import ENTRY, read_config
 from tallystick_platform.formats.report import ModelFormat
+from tallystick_platform.formats.tasks import GENERATORS
+from tallystick_platform.formats.weights import ENTRY, read_config
 
 KEPT = 1_024
 """Answers that are kept: a version's folder never changes."""
 QUANTISED = "the model's weights are already quantised; export the model that they came from"
-CAUSAL = ("ForCausalLM", "LMHeadModel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def _offers(folder: Path) -> Offers:
 
 def _safetensors(config: Mapping[str, Any]) -> tuple[str, ...]:
     named = (config.get("architectures") or [""])[0]
-    if ENTRY in config and str(named).endswith(CAUSAL):
+    if ENTRY in config and str(named).endswith(GENERATORS):
         raise ExportRefused(reason=QUANTISED)
     return QUANTIZATIONS["safetensors"]
 

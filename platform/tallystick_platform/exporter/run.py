@@ -27,6 +27,7 @@ from tallystick_platform.exporter.merging import MERGED_NOTE, merged
 from tallystick_platform.exporter.signing import require_key, sign_folder
 from tallystick_platform.exporter.source import inspect_source, names, without_leftover
 from tallystick_platform.exporter.spec import ExportResult, ExportSpec, ParityReport, Progress, scaled
+from tallystick_platform.formats.archive import empty
 
 LEFTOVER_NOTE = (
     "the source's config.json named a quantisation that its weights do not have:"
@@ -78,10 +79,10 @@ def _export(spec: ExportSpec, progress: Progress) -> tuple[ParityReport, tuple[F
 
         return export_safetensors(spec, progress)
     if spec.format == "gguf":
-        from tallystick_platform.exporter.gguf import export_gguf
+        from tallystick_platform.exporter.gguf.export import export_gguf
 
         return export_gguf(spec, progress), ()
-    from tallystick_platform.exporter.onnx import export_onnx
+    from tallystick_platform.exporter.onnx.export import export_onnx
 
     return export_onnx(spec, progress), ()
 
@@ -148,15 +149,6 @@ def _system_errors(spec: ExportSpec) -> Iterator[None]:
             raise ExportFailed(reason=f"the disk is full; {free} bytes are free and the target was emptied") from error
         named = Path(str(error.filename)).name if error.filename else spec.model
         raise ExportFailed(reason=f"{named}: {kind_of(error)}") from error
-
-
-def empty(folder: Path) -> None:
-    """Remove what lies in a folder, as far as that is possible."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

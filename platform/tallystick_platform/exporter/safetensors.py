@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick.manifest import FileEntry
@@ -29,6 +28,7 @@ from tallystick_platform.exporter.spec import (
 from tallystick_platform.exporter.weights import INDEX_NAME, SINGLE_NAME, SUFFIX, Place, Weights
 from tallystick_platform.exporter.whole import architecture
 from tallystick_platform.formats.safetensors_file import DTYPE_BITS
+from tallystick_platform.formats.tasks import GENERATORS
 
 HEADER_ALIGNMENT = 8
 WRITE_SHARE = 0.7  # of the writing's progress; the rest is comparing
@@ -36,16 +36,7 @@ WRITE_SHARE = 0.7  # of the writing's progress; the rest is comparing
 
 BOUND = {MAX_LOGIT_DIFFERENCE: 0.0, GREEDY_AGREEMENT: 1.0, PERPLEXITY_DIFFERENCE: 0.0}
 """The same bytes through the same code: nothing may differ."""
-CAUSAL = ("ForCausalLM", "LMHeadModel")
 IDENTICAL = "every byte of every tensor was read back from the written files and compared with the source's"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
-    """One file to be written: its name and its tensors, in order."""
-
-    name: str
-    tensors: tuple[str, ...]
 
 
 def write_safetensors(spec: ExportSpec, progress: Progress) -> tuple[FileEntry, ...]:
@@ -85,7 +76,7 @@ def export_safetensors(spec: ExportSpec, progress: Progress) -> tuple[ParityRepo
         raise ExportRefused(reason="safetensors keeps the weights as they are; there is no quantization to choose")
     written = write_safetensors(spec, scaled(progress, 0.0, 0.5))
     named = architecture(spec.source)
-    if named is not None and named.endswith(CAUSAL):
+    if named is not None and named.endswith(GENERATORS):
         return run_both(spec, scaled(progress, 0.5, 1.0)), written
     return run_other(spec, named, scaled(progress, 0.5, 1.0)), written
 
@@ -135,8 +126,8 @@ def run_other(spec: ExportSpec, named: str | None, progress: Progress) -> Parity
     )
 
 
-def plan_shards(places: Mapping[str, Place], shard_bytes: int) -> tuple[Shard, ...]:
-    """Tensors in their order, as many in a file as fit; one that is larger than a file has a file of its own.
+def plan_shards(places: Mapping[str, Place], shard_bytes: int) -> dict[str, tuple[str, ...]]:
+    """The files to be written: tensors in their order, as many in a file as fit, one that is larger than a file in one of its own.
 
     Wider types come first within a file, so that every tensor begins at a multiple of its type's size.
     """
@@ -150,12 +141,9 @@ def plan_shards(places: Mapping[str, Place], shard_bytes: int) -> tuple[Shard, .
         filled += place.size
     ordered = [tuple(sorted(group, key=lambda name: -DTYPE_BITS[places[name].entry.dtype])) for group in groups]
     if len(ordered) == 1:
-        return (Shard(name=SINGLE_NAME, tensors=ordered[0]),)
+        return {SINGLE_NAME: ordered[0]}
     count = len(ordered)
-    return tuple(
-        Shard(name=f"model-{number:05d}-of-{count:05d}{SUFFIX}", tensors=tensors)
-        for number, tensors in enumerate(ordered, start=1)
-    )
+    return {f"model-{number:05d}-of-{count:05d}{SUFFIX}": tensors for number, tensors in enumerate(ordered, start=1)}
 
 
 def _copy(source: Path, target: Path, place: str, told: _Meter) -> FileEntry:
@@ -172,11 +160,11 @@ def _copy(source: Path, target: Path, place: str, told: _Meter) -> FileEntry:
 
 def _reshard(weights: Weights, spec: ExportSpec, told: _Meter) -> list[FileEntry]:
     shards = plan_shards(weights.places, spec.shard_bytes)
-    written = [_write_shard(weights, shard, spec.target, told) for shard in shards]
+    written = [_write_shard(weights, file, tensors, spec.target, told) for file, tensors in shards.items()]
     if len(shards) > 1:
         index = {
             "metadata": {"total_size": sum(place.size for place in weights.places.values())},
-            "weight_map": {name: shard.name for shard in shards for name in sorted(shard.tensors)},
+            "weight_map": {name: file for file, tensors in shards.items() for name in sorted(tensors)},
         }
         with HashedFile(spec.target / INDEX_NAME) as file:
             file.write(json.dumps(index, indent=2, sort_keys=True).encode() + b"\n")
@@ -184,28 +172,28 @@ def _reshard(weights: Weights, spec: ExportSpec, told: _Meter) -> list[FileEntry
     return written
 
 
-def _write_shard(weights: Weights, shard: Shard, target: Path, told: _Meter) -> FileEntry:
-    header = _header(weights, shard)
-    with HashedFile(target / shard.name) as file, reading(target / shard.name) as found:
+def _write_shard(weights: Weights, file_name: str, tensors: tuple[str, ...], target: Path, told: _Meter) -> FileEntry:
+    header = _header(weights, tensors)
+    with HashedFile(target / file_name) as file, reading(target / file_name) as found:
         file.write(header)
-        for name in shard.tensors:
+        for name in tensors:
             place = weights.places[name]
             with reading(weights.folder / place.file) as source:
                 copy_range(source, place.start, place.size, file, told)
         digest, at = file.finish(), len(header)
-        for name in shard.tensors:
+        for name in tensors:
             place = weights.places[name]
             with reading(weights.folder / place.file) as source:
                 require_same(source, place.start, found, at, place.size, name)
             told(place.size, compared=True)
             at += place.size
-    return FileEntry(name=shard.name, size=at, sha256=digest)
+    return FileEntry(name=file_name, size=at, sha256=digest)
 
 
-def _header(weights: Weights, shard: Shard) -> bytes:
+def _header(weights: Weights, tensors: tuple[str, ...]) -> bytes:
     header: dict[str, object] = {"__metadata__": {"format": "pt", **weights.metadata}}
     at = 0
-    for name in shard.tensors:
+    for name in tensors:
         place = weights.places[name]
         shape = list(place.entry.shape)
         header[name] = {"dtype": place.entry.dtype, "shape": shape, "data_offsets": [at, at + place.size]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -13,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tallystick.errors import ManifestError
-from tallystick.manifest import LEFT_OUT, combine, hash_folder, name_fault
+from tallystick.manifest import combine, hash_folder
 from tallystick_platform.exporter.copying import file_sha256
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.formats.folder import inspect_folder
 from tallystick_platform.formats.json_text import read_json_object
-from tallystick_platform.formats.quantisation import read_config
+from tallystick_platform.formats.listing import list_folder
+from tallystick_platform.formats.weights import read_config
 
 CONFIG = "config.json"
 
@@ -82,25 +82,8 @@ def _link(source: Path, target: Path) -> None:
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    """Every file that the folder's digest covers, by name. Raises: ExportRefused for links, devices and odd names."""
-    found: list[str] = []
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        with os.scandir(folder / prefix) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if name in LEFT_OUT:
-                    continue
-                if entry.is_symlink() or name_fault(name) is not None:
-                    raise ExportRefused(reason=f"the source holds {name!a}, a link or a name that no manifest takes")
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(name + "/")
-                elif entry.is_file(follow_symlinks=False):
-                    found.append(name)
-                else:
-                    raise ExportRefused(reason=f"the source holds {name!a}, which is neither a file nor a folder")
-    return tuple(sorted(found))
+    """Every file that the folder's digest covers, by name. Raises: FormatError, UnsafeModel for links, devices and odd names."""
+    return tuple(listed.name for listed in list_folder(folder))
 
 
 def require_digest(folder: Path, digest: bytes, known: dict[str, bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -84,25 +84,8 @@ class ExportSpec:
 
     def to_json(self) -> str:
         """The spec as one line of JSON: paths as text, the digest in hex."""
-        return json.dumps(
-            {
-                "source": str(self.source),
-                "source_digest": self.source_digest.hex(),
-                "model": self.model,
-                "version": self.version,
-                "task": self.task,
-                "format": self.format,
-                "target": str(self.target),
-                "quantization": self.quantization,
-                "parity_tokens": self.parity_tokens,
-                "shard_bytes": self.shard_bytes,
-                "command": self.command,
-                "licence": self.licence,
-                "signing_key": None if self.signing_key is None else str(self.signing_key),
-                "base": None if self.base is None else str(self.base),
-                "base_digest": None if self.base_digest is None else self.base_digest.hex(),
-            }
-        )
+        values = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(self).items()}
+        return json.dumps(values, default=str)
 
     @classmethod
     def from_json(cls, text: str) -> ExportSpec:

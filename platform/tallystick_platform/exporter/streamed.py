@@ -39,18 +39,6 @@ class TensorSource(Protocol):
         """One of them, in 32 bits; the caller may keep it."""
 
 
-class FolderTensors:
-    """The tensors of a model folder in the safetensors layout."""
-
-    def __init__(self, folder: Path) -> None:
-        self._weights = Weights.of_model(folder)
-        self.names = frozenset(self._weights.places)
-
-    def floats(self, name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Raises: ExportRefused, ExportFailed, OSError."""
-        return self._weights.floats(name)
-
-
 class RunningModel:
     """A causal language model of the library in 32 bits, asked through its own forward pass."""
 
@@ -83,17 +71,15 @@ class RunningModel:
         said: list[int] = []
         with torch.inference_mode():
             answer = self._model(torch.tensor([list(ids)]), use_cache=True)
-            while getattr(answer, "past_key_values", None) is None:
-                said.append(int(answer.logits[0, -1].argmax()))
-                if len(said) == count:
-                    return said
-                answer = self._model(torch.tensor([[*ids, *said]]), use_cache=False)
             while True:
                 said.append(int(answer.logits[0, -1].argmax()))
                 if len(said) == count:
                     return said
-                step = torch.tensor([said[-1:]])
-                answer = self._model(step, past_key_values=answer.past_key_values, use_cache=True)
+                cache = getattr(answer, "past_key_values", None)
+                if cache is None:
+                    answer = self._model(torch.tensor([[*ids, *said]]), use_cache=False)
+                else:
+                    answer = self._model(torch.tensor([said[-1:]]), past_key_values=cache, use_cache=True)
 
 
 class StreamedModel(RunningModel):
@@ -187,7 +173,7 @@ def folder_model(folder: Path, name: str) -> RunningModel:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ExportRefused(reason=f"the configuration cannot be read: {kind_of(error)}") from error
     try:
-        model = StreamedModel(config, FolderTensors(folder), name)
+        model = StreamedModel(config, Weights.of_model(folder), name)
         model.logits([0])
     except (NotStreamable, NotImplementedError, RuntimeError):
         # RuntimeError: some layers (Mamba's) use a part's weights without running that part, and so before they are there.

@@ -37,9 +37,13 @@ class Weights:
     """The tensors of some files of a folder, by name, in the order of the files and of their places in them."""
 
     folder: Path
-    files: tuple[str, ...]
     places: Mapping[str, Place]
     metadata: Mapping[str, str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors that are there."""
+        return frozenset(self.places)
 
     @classmethod
     def of(cls, folder: Path, files: tuple[str, ...]) -> Weights:
@@ -58,16 +62,17 @@ class Weights:
             if len(places) > MAX_TENSORS:
                 raise ExportRefused(reason=f"the model has more than {MAX_TENSORS} tensors")
             metadata = {**index.metadata, **metadata}
-        return cls(folder=folder, files=files, places=places, metadata=metadata)
+        return cls(folder=folder, places=places, metadata=metadata)
 
     @classmethod
     def of_model(cls, folder: Path) -> Weights:
-        """The tensors that a loader would take: of the one file, else of the numbered ones. Raises: as `of`."""
-        return cls.of(folder, weight_files(folder))
-
-    def read(self, name: str) -> bytearray:
-        """A tensor's bytes. Raises: ExportFailed, OSError."""
-        return self.read_rows(name, 0, _rows(self.places[name]))
+        """The tensors that a loader would take: of the one file, else of the numbered ones. Raises: as `of`, and where there are none."""
+        if (folder / SINGLE_NAME).is_file():
+            return cls.of(folder, (SINGLE_NAME,))
+        files = tuple(sorted(path.name for path in folder.glob("model-*" + SUFFIX)))
+        if not files:
+            raise ExportRefused(reason=f"the source holds no {SINGLE_NAME} and no numbered parts of it")
+        return cls.of(folder, files)
 
     def read_rows(self, name: str, first: int, count: int) -> bytearray:
         """The bytes of some rows of a tensor; a scalar has one row. Raises: ExportFailed, OSError."""
@@ -94,16 +99,6 @@ class Weights:
             raw = self.read_rows(name, first + start, rows)
             found[start : start + rows] = widened(raw, place.entry.dtype, name).reshape(rows, columns)
         return found.reshape((count, *place.entry.shape[1:]) if place.entry.shape else ())
-
-
-def weight_files(folder: Path) -> tuple[str, ...]:
-    """The names of the files with a model's weights. Raises: ExportRefused where there are none."""
-    if (folder / SINGLE_NAME).is_file():
-        return (SINGLE_NAME,)
-    files = tuple(sorted(path.name for path in folder.glob("model-*" + SUFFIX)))
-    if not files:
-        raise ExportRefused(reason=f"the source holds no {SINGLE_NAME} and no numbered parts of it")
-    return files
 
 
 def widened(raw: bytearray | bytes, dtype: str, name: str) -> npt.NDArray[np.float32]:

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -18,24 +17,13 @@ from tallystick_platform.formats.tar_file import CHUNK_BYTES, GZIP_MAGIC, Gunzip
 from tallystick_platform.formats.zip_file import open_zip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveLimits:
-    """How much an archive may become. Units: bytes, unpacked."""
-
-    max_files: int = MAX_FILES
-    max_bytes: int = MAX_FOLDER_BYTES
-
-
-DEFAULT_LIMITS = ArchiveLimits()
-
-
-def extract_tar(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> tuple[str, ...]:
-    """Unpack a .tar or .tar.gz and give the files' names; permissions, owners and times of the archive are not kept.
+def extract_tar(path: Path, target: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_FOLDER_BYTES) -> None:
+    """Unpack a .tar or .tar.gz; permissions, owners and times of the archive are not kept.
 
     Requires: `target` is an empty folder. Raises: UnsafeArchive, FormatError, and OSError where the disk is full; whatever
     happens, nothing half-unpacked stays behind.
     """
-    names, found, total = NameTable(), list[str](), 0
+    names, total = NameTable(), 0
     with _emptied_on_failure(target), open_regular(path) as (file, _):
         packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         file.seek(0)
@@ -44,8 +32,8 @@ def extract_tar(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS
             if member.is_folder and member.name in {"", "."}:
                 continue
             total += member.size
-            if count > limits.max_files or total > limits.max_bytes:
-                reason = f"more than {limits.max_files} members or {limits.max_bytes} bytes"
+            if count > max_files or total > max_bytes:
+                reason = f"more than {max_files} members or {max_bytes} bytes"
                 raise UnsafeArchive(name=path.name, reason=reason)
             fault = names.add_folder(member.name) if member.is_folder else names.add(member.name)
             if fault:
@@ -54,20 +42,17 @@ def extract_tar(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS
                 (target / member.name).mkdir(parents=True, exist_ok=True)
             else:
                 _write(target / member.name, reader.data(member))
-                found.append(member.name)
-    return tuple(sorted(found))
 
 
-def extract_zip(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> tuple[str, ...]:
-    """Unpack a .zip and give the files' names; permissions and times of the archive are not kept.
+def extract_zip(path: Path, target: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_FOLDER_BYTES) -> None:
+    """Unpack a .zip; permissions and times of the archive are not kept.
 
     Requires: `target` is an empty folder. Raises: UnsafeArchive, FormatError, and OSError where the disk is full; whatever
     happens, nothing half-unpacked stays behind.
     """
-    found: list[str] = []
     with (
         _emptied_on_failure(target),
-        open_zip(path, max_files=limits.max_files, max_bytes=limits.max_bytes) as (archive, members),
+        open_zip(path, max_files=max_files, max_bytes=max_bytes) as (archive, members),
     ):
         for member in members:
             if member.is_dir():
@@ -77,8 +62,6 @@ def extract_zip(path: Path, target: Path, limits: ArchiveLimits = DEFAULT_LIMITS
                 written = _write(target / member.orig_filename, _pieces(content))
             if written != member.file_size:
                 raise UnsafeArchive(name=shown(member.orig_filename), reason="not of the size that the archive claims")
-            found.append(member.orig_filename)
-    return tuple(sorted(found))
 
 
 @contextmanager
@@ -88,12 +71,17 @@ def _emptied_on_failure(target: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for entry in target.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        empty(target)
         raise
+
+
+def empty(folder: Path) -> None:
+    """Remove what lies in a folder, as far as that is possible."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _pieces(content: IO[bytes]) -> Iterator[bytes]:

@@ -55,7 +55,7 @@ def _check(name: str, base: str, value: Any) -> None:
 
 
 def _faults(base: str, value: Any) -> Iterator[str]:
-    for _, key, item in walk(value):
+    for key, item in walk(value):
         if key is None or not item:
             continue
         if key in _OWN_CODE:
@@ -78,7 +78,7 @@ def _faults(base: str, value: Any) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    return (item for _, _, item in walk(value) if isinstance(item, str))
+    return (item for _, item in walk(value) if isinstance(item, str))
 
 
 def _module_faults(value: Any) -> Iterator[str]:

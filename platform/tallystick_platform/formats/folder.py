@@ -18,12 +18,9 @@ from tallystick_platform.formats.kinds import Kind, kind_of, may_hold_tensors
 from tallystick_platform.formats.limits import MAX_ONNX_FILES
 from tallystick_platform.formats.listing import Listed, list_folder
 from tallystick_platform.formats.onnx_file import OnnxSummary, read_model
-from tallystick_platform.formats.quantisation import is_leftover
-from tallystick_platform.formats.report import FolderReport, ModelFormat, Task
+from tallystick_platform.formats.report import Facts, ModelFormat, Task
 from tallystick_platform.formats.skops_file import SkopsSummary, read
-from tallystick_platform.formats.weights import Weights, gguf_weights, safetensors_weights
-
-__all__ = ["inspect_folder", "look_into", "Contents", "FolderReport", "ModelFormat", "Task"]
+from tallystick_platform.formats.weights import Weights, gguf_weights, is_leftover, safetensors_weights
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NO_SKOPS_TRUST = "use estimators whose types skops trusts by itself, or convert it to ONNX (skl2onnx) and bring that"
@@ -47,7 +44,7 @@ class Contents:
     skops: SkopsSummary | None
 
 
-def inspect_folder(folder: Path) -> FolderReport:
+def inspect_folder(folder: Path) -> Facts:
     """Look at every file's name, kind and header; nothing is loaded, nothing is followed out of the folder.
 
     Raises: FormatError where the files contradict themselves or are no model, UnsafeModel with the remedy where they could run
@@ -59,19 +56,16 @@ def inspect_folder(folder: Path) -> FolderReport:
     licence = licence_of(folder, names) or (
         short_text(found.gguf.metadata.get("general.license")) if found.gguf else None
     )
-    adapter = found.configs.get(ADAPTER_CONFIG) if found.format is ModelFormat.ADAPTER else None
-    return FolderReport(
-        format=found.format,
-        task=task,
+    return Facts(
+        format=found.format.value,
+        task=task.value,
         architecture=_architecture(found),
         licence=licence,
         dtype=(found.gguf.file_type if found.gguf else None) or found.weights.dtype,
         parameters=None if _packed(found) else found.weights.parameters,
         context_length=_context_length(found),
         size_bytes=sum(item.size for item in found.files),
-        files=tuple(item.name for item in found.files),
         warnings=tuple(_warnings(found, licence, task)),
-        base_model=short_text(adapter.get("base_model_name_or_path")) if adapter else None,
     )
 
 
@@ -83,7 +77,7 @@ def look_into(folder: Path) -> Contents:
         kinds, onnx = _kinds(folder, files)
         form = _format(folder, kinds, configs)
         gguf, skops = None, None
-        weights = Weights(elements={}, stored_bytes={}, largest=0)
+        weights = Weights()
         if Kind.SAFETENSORS in kinds.values():
             weights = safetensors_weights(folder, kinds)
         for name, kind in kinds.items():
@@ -94,8 +88,7 @@ def look_into(folder: Path) -> Contents:
         if form is ModelFormat.GGUF and gguf is not None:
             weights = gguf_weights(gguf)
         elif form is ModelFormat.ONNX:
-            largest = max(onnx.values(), key=lambda summary: summary.weights_bytes)
-            weights = Weights(elements=largest.weights, stored_bytes=largest.weights_by_bytes, largest=largest.largest)
+            weights = max((model.weights for model in onnx.values()), key=lambda found: found.total_bytes)
         if not weights.parameters and (gguf is not None or Kind.SAFETENSORS in kinds.values()):
             raise FormatError(path=folder, reason="its weights are none")
         config = top_object(configs, "config.json") or {}

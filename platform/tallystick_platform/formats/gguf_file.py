@@ -6,8 +6,9 @@ product of dimensions is simply compared with the file's size.
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,15 +38,8 @@ MIN_KEY_BYTES = 8 + 1 + 4 + 1  # length, name, type, value
 MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GgufArray:
-    """An array that was measured and not kept. `item_type` is the format's number for it."""
-
-    item_type: int
-    count: int
-
-
-GgufValue = int | float | bool | str | GgufArray
+GgufValue = int | float | bool | str | None
+"""None stands for an array, which is measured and not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,24 +54,17 @@ class GgufTensor:
     @property
     def elements(self) -> int:
         """Numbers in it."""
-        product = 1
-        for size in self.shape:
-            product *= size
-        return product
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgufHeader:
     """What a file says of itself. `file_type` is the name of its main quantisation, where it is a known one."""
 
-    version: int
     architecture: str | None
     metadata: Mapping[str, GgufValue]
     tensors: Mapping[str, GgufTensor]
     file_type: str | None
-    alignment: int
-    data_bytes: int
-    file_bytes: int
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -100,14 +87,10 @@ def read_header(path: Path) -> GgufHeader:
     _check_layout(tensors, alignment, max(file_bytes - data_begin, 0), path)
     architecture, file_type = metadata.get("general.architecture"), metadata.get("general.file_type")
     return GgufHeader(
-        version=version,
         architecture=architecture if isinstance(architecture, str) else None,
         metadata=metadata,
         tensors=tensors,
         file_type=FILE_TYPES.get(file_type) if type(file_type) is int else None,
-        alignment=alignment,
-        data_bytes=max(file_bytes - data_begin, 0),
-        file_bytes=file_bytes,
     )
 
 
@@ -151,6 +134,14 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise FormatError(path=self.path, reason=f"{what} that is not UTF-8") from error
 
+    def new_name(self, taken: Container[str], what: str, limit: int) -> str:
+        """A visible name that none of `taken` is."""
+        name = self.text(limit, f"a {what}")
+        if not name or not name.isprintable() or name in taken:
+            fault = "stands twice" if name in taken else "is empty or invisible"
+            raise FormatError(path=self.path, reason=f"the {what} {shown(name)!r} {fault}")
+        return name
+
     def count_items(self, count: int) -> None:
         """Array items, of all arrays together."""
         self.items += count
@@ -176,10 +167,7 @@ def _check_count(path: Path, what: str, count: int, limit: int, least_bytes: int
 def _read_metadata(reader: _Reader, count: int) -> dict[str, GgufValue]:
     metadata: dict[str, GgufValue] = {}
     for _ in range(count):
-        key = reader.text(MAX_GGUF_KEY_BYTES, "a metadata key")
-        if not key or not key.isprintable() or key in metadata:
-            what = "stands twice" if key in metadata else "is empty or invisible"
-            raise FormatError(path=reader.path, reason=f"the metadata key {shown(key)!r} {what}")
+        key = reader.new_name(metadata, "metadata key", MAX_GGUF_KEY_BYTES)
         metadata[key] = _read_value(reader, reader.number("<I"))
     return metadata
 
@@ -188,7 +176,8 @@ def _read_value(reader: _Reader, kind: int) -> GgufValue:
     if kind == STRING:
         return reader.text(MAX_GGUF_STRING_BYTES, "a text")
     if kind == ARRAY:
-        return _skip_array(reader)
+        _skip_array(reader)
+        return None
     if kind not in SCALARS:
         raise FormatError(path=reader.path, reason=f"metadata of type {kind}, which the format does not know")
     data = reader.take(struct.calcsize(SCALARS[kind]))
@@ -198,7 +187,7 @@ def _read_value(reader: _Reader, kind: int) -> GgufValue:
     return value
 
 
-def _skip_array(reader: _Reader) -> GgufArray:
+def _skip_array(reader: _Reader) -> None:
     kind, count = reader.number("<I"), reader.number("<Q")
     reader.count_items(count)
     if kind == STRING:
@@ -209,7 +198,6 @@ def _skip_array(reader: _Reader) -> GgufArray:
     else:
         reason = "an array of arrays" if kind == ARRAY else f"an array of type {kind}"
         raise FormatError(path=reader.path, reason=f"{reason}, which is not read here")
-    return GgufArray(item_type=kind, count=count)
 
 
 def _alignment(metadata: Mapping[str, GgufValue], path: Path) -> int:
@@ -223,10 +211,7 @@ def _alignment(metadata: Mapping[str, GgufValue], path: Path) -> int:
 def _read_tensors(reader: _Reader, count: int) -> dict[str, GgufTensor]:
     tensors: dict[str, GgufTensor] = {}
     for _ in range(count):
-        name = reader.text(MAX_TENSOR_NAME_BYTES, "a tensor's name")
-        if not name or not name.isprintable() or name in tensors:
-            what = "stands twice" if name in tensors else "is empty or invisible"
-            raise FormatError(path=reader.path, reason=f"the tensor name {shown(name)!r} {what}")
+        name = reader.new_name(tensors, "tensor name", MAX_TENSOR_NAME_BYTES)
         rank = reader.number("<I")
         if rank > MAX_GGUF_DIMENSIONS:
             reason = f"the tensor {shown(name)} has {rank} dimensions, the limit is {MAX_GGUF_DIMENSIONS}"
@@ -246,10 +231,8 @@ def _tensor(name: str, shape: tuple[int, ...], kind: int, offset: int, path: Pat
     if (shape[0] if shape else 1) % block:
         reason = f"the rows of the tensor {shown(name)} do not consist of whole {type_name} blocks of {block}"
         raise FormatError(path=path, reason=reason)
-    elements = 1
-    for size in shape:
-        elements *= size
-    return GgufTensor(type_name=type_name, shape=shape, offset=offset, size_bytes=elements // block * block_bytes)
+    size_bytes = math.prod(shape) // block * block_bytes
+    return GgufTensor(type_name=type_name, shape=shape, offset=offset, size_bytes=size_bytes)
 
 
 def _check_layout(tensors: Mapping[str, GgufTensor], alignment: int, data_bytes: int, path: Path) -> None:

@@ -40,16 +40,16 @@ def parse_json(
         raise FormatError(path=path, reason=f"its text {error}") from error
 
 
-def walk(value: Any) -> Iterator[tuple[int, str | None, Any]]:
-    """Every value inside a parsed JSON value, with its depth and, in objects, its key. Not recursive."""
-    waiting: list[tuple[int, str | None, Any]] = [(0, None, value)]
+def walk(value: Any) -> Iterator[tuple[str | None, Any]]:
+    """Every value inside a parsed JSON value, in objects with its key. Not recursive."""
+    waiting: list[tuple[str | None, Any]] = [(None, value)]
     while waiting:
-        depth, key, current = waiting.pop()
-        yield depth, key, current
+        key, current = waiting.pop()
+        yield key, current
         if isinstance(current, dict):
-            waiting.extend((depth + 1, name, item) for name, item in current.items())
+            waiting.extend(current.items())
         elif isinstance(current, list):
-            waiting.extend((depth + 1, None, item) for item in current if isinstance(item, dict | list | str))
+            waiting.extend((None, item) for item in current if isinstance(item, dict | list | str))
 
 
 def short_text(value: Any, limit: int = 200) -> str | None:

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.folder import Contents, ModelFormat, Task, look_into, task_in
+from tallystick_platform.formats.folder import Contents, look_into, task_in
 from tallystick_platform.formats.json_text import whole_number
 from tallystick_platform.formats.limits import MIB
-from tallystick_platform.formats.quantisation import is_leftover
-from tallystick_platform.formats.weights import Weights
+from tallystick_platform.formats.report import ModelFormat, Task
+from tallystick_platform.formats.weights import is_leftover
 
-FILE_DTYPE = "file"
 PROCESS_BYTES = 640 * MIB  # interpreter, torch, tokenizer, the file's pages and one forward pass, as measured
-_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2})
-_WIDEST = 4
+WIDTH_BYTES = 4  # of a number as it is computed with
 _GENERATING = frozenset({Task.CHAT, Task.COMPLETION, Task.SEQ2SEQ, Task.TRANSLATION, Task.TRANSCRIPTION})
-_WHOLE = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "STRING"})
+_WHOLE = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "STRING"})  # stay as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,40 +33,25 @@ class MemoryEstimate:
         return self.weights_bytes + self.kv_bytes + self.overhead_bytes
 
 
-def estimate(folder: Path, *, dtype: str = "float32", kv_tokens: int = 0) -> MemoryEstimate:
-    """Weights in `dtype` (`file` for the file's own) and caches for `kv_tokens` tokens over all requests together.
-
-    Raises: FormatError, UnsafeModel.
-    """
-    return estimate_contents(look_into(folder), dtype=dtype, kv_tokens=kv_tokens)
-
-
-def estimate_contents(found: Contents, *, dtype: str = "float32", kv_tokens: int = 0) -> MemoryEstimate:
-    """The same for a folder that was looked into before. Raises: FormatError for a type that is none."""
-    if dtype not in _BYTES and dtype != FILE_DTYPE:
-        raise FormatError(path=dtype, reason="no type of weights")
+def estimate(folder: Path, *, kv_tokens: int) -> MemoryEstimate:
+    """Weights in 32 bits, and caches for `kv_tokens` tokens over all requests together. Raises: FormatError, UnsafeModel."""
+    found = look_into(folder)
     if found.format is ModelFormat.SKOPS and found.skops is not None:
         # The library keeps the file's arrays beside what it builds of them.
         return MemoryEstimate(weights_bytes=2 * found.skops.arrays_bytes, kv_bytes=0, overhead_bytes=PROCESS_BYTES)
-    kept = dtype == FILE_DTYPE or found.format is ModelFormat.ONNX or _quantised(found)
     weights = found.weights
-    stored = (
-        weights.total_bytes if kept else sum(_size(name, n, weights, dtype) for name, n in weights.elements.items())
-    )
-    width = _BYTES.get(dtype, _WIDEST)
+    stored = weights.total_bytes
+    if found.format is not ModelFormat.ONNX and not _quantised(found):
+        stored = sum(
+            weights.stored_bytes[name] if name in _WHOLE else WIDTH_BYTES * count
+            for name, count in weights.elements.items()
+        )
     return MemoryEstimate(
         weights_bytes=stored,
-        kv_bytes=kv_tokens * _kv_numbers(found) * width,
+        kv_bytes=kv_tokens * _kv_numbers(found) * WIDTH_BYTES,
         # While it is loaded, the largest tensor is there twice: as it was stored and as it is computed with.
-        overhead_bytes=PROCESS_BYTES + weights.largest * width,
+        overhead_bytes=PROCESS_BYTES + weights.largest * WIDTH_BYTES,
     )
-
-
-def _size(stored: str, elements: int, weights: Weights, dtype: str) -> int:
-    """Whole numbers and truth values stay as they are."""
-    if stored in _WHOLE:
-        return weights.stored_bytes[stored]
-    return elements * _BYTES[dtype]
 
 
 def _quantised(found: Contents) -> bool:

@@ -14,13 +14,12 @@ from tallystick_platform.formats.limits import (
     MAX_ONNX_BYTES,
     MAX_ONNX_DEPTH,
     MAX_ONNX_STRING_BYTES,
-    MAX_TENSORS,
 )
 from tallystick_platform.formats.names import shown
 from tallystick_platform.formats.onnx_tensors import TensorTally
-from tallystick_platform.formats.onnx_values import OnnxValue, read_value
 from tallystick_platform.formats.protobuf import Field, ProtobufFile
 from tallystick_platform.formats.reading import open_regular
+from tallystick_platform.formats.weights import Weights
 
 # Operators that the runtime brings along. Any other must be a function of the model itself.
 KNOWN_DOMAINS = frozenset(
@@ -40,26 +39,11 @@ _MODEL_FIELDS = frozenset({*range(1, 9), 14, 20, 25, 26})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxSummary:
-    """What a model says of itself. `external_files` maps names beside the model to the bytes used of each.
-
-    `weights` maps a type to the number of weights stored as it, `weights_by_bytes` to their bytes; `largest` is the number in the
-    largest tensor. Units: bytes.
-    """
+    """What a model says of itself. `external_files` maps names beside the model to the bytes used of each."""
 
     opsets: Mapping[str, int]
-    inputs: tuple[OnnxValue, ...]
-    outputs: tuple[OnnxValue, ...]
     external_files: Mapping[str, int]
-    operators: frozenset[str]
-    weights: Mapping[str, int]
-    weights_by_bytes: Mapping[str, int]
-    largest: int
-    file_bytes: int
-
-    @property
-    def weights_bytes(self) -> int:
-        """All weights together."""
-        return sum(self.weights_by_bytes.values())
+    weights: Weights
 
 
 def read_model(path: Path) -> OnnxSummary:
@@ -75,14 +59,8 @@ def read_model(path: Path) -> OnnxSummary:
         raise UnsafeModel(file=path.name, reason=f"it needs operators from elsewhere ({named})", remedy=CONVERT)
     return OnnxSummary(
         opsets=walk.opsets,
-        inputs=tuple(walk.inputs),
-        outputs=tuple(walk.outputs),
         external_files=walk.tally.check_external(),
-        operators=frozenset(walk.operators),
         weights=walk.tally.weights,
-        weights_by_bytes=walk.tally.weights_by_bytes,
-        largest=walk.tally.largest,
-        file_bytes=size,
     )
 
 
@@ -92,11 +70,8 @@ class _Walk:
     def __init__(self, source: ProtobufFile, path: Path) -> None:
         self._source, self._path = source, path
         self.opsets: dict[str, int] = {}
-        self.inputs: list[OnnxValue] = []
-        self.outputs: list[OnnxValue] = []
         self.domains: set[str] = set()
         self.functions: set[str] = set()
-        self.operators: set[str] = set()
         self.tally = TensorTally(source, path)
         self._graphs = 0
 
@@ -117,8 +92,8 @@ class _Walk:
         if not self.opsets or not self._graphs:
             raise self._source.fault("it is no ONNX model: it has no graph or names no operator set")
 
-    def _graph(self, top: Field, depth: int) -> None:
-        waiting = [(top, depth)]
+    def _graph(self, graph: Field, depth: int) -> None:
+        waiting = [(graph, depth)]
         while waiting:
             graph, depth = waiting.pop()
             self._graphs += 1
@@ -131,10 +106,6 @@ class _Walk:
                     self.tally.add(field)
                 elif field.number == 15:
                     self._sparse(field)
-                elif field.number in (11, 12) and graph is top and depth == 0:
-                    (self.inputs if field.number == 11 else self.outputs).append(read_value(self._source, field))
-                    if len(self.inputs) + len(self.outputs) > MAX_TENSORS:
-                        raise self._source.fault(f"more than {MAX_TENSORS} inputs and outputs")
 
     def _function(self, function: Field) -> None:
         for field in self._source.message(function):
@@ -145,16 +116,13 @@ class _Walk:
                     self._graph(graph, 1)
 
     def _node(self, node: Field) -> list[Field]:
-        """Note the operator; its attributes' tensors are read, its attributes' graphs returned."""
+        """Note where the operator comes from; its attributes' tensors are read, its attributes' graphs returned."""
         graphs: list[Field] = []
         domain = ""
         for field in self._source.message(node):
             if field.number == 4:
-                operator = self._source.text(field, MAX_ONNX_STRING_BYTES)
-                if operator == COMPILED_OPERATOR:
+                if self._source.text(field, MAX_ONNX_STRING_BYTES) == COMPILED_OPERATOR:
                     raise UnsafeModel(file=self._path.name, reason="it holds compiled code", remedy=CONVERT)
-                if len(self.operators) < MAX_TENSORS:
-                    self.operators.add(shown(operator, 60))
             elif field.number == 7:
                 domain = self._source.text(field, MAX_ONNX_STRING_BYTES)
             elif field.number == 5:

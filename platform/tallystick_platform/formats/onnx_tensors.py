@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from tallystick_platform.formats.limits import MAX_DIMENSION, MAX_ONNX_STRING_BY
 from tallystick_platform.formats.names import name_fault, shown
 from tallystick_platform.formats.protobuf import Field, ProtobufFile
 from tallystick_platform.formats.reading import open_regular
+from tallystick_platform.formats.weights import Weights
 
 # TensorProto.DataType: name and bits of one element. Strings have no size of their own.
 ELEMENT_TYPES: Mapping[int, tuple[str, int]] = MappingProxyType(
@@ -48,13 +50,11 @@ ELEMENT_TYPES: Mapping[int, tuple[str, int]] = MappingProxyType(
 
 
 class TensorTally:
-    """Adds up what the tensors of one model take."""
+    """Adds up what the tensors of one model take, into `weights`."""
 
     def __init__(self, source: ProtobufFile, path: Path) -> None:
         self._source, self._path = source, path
-        self.weights: dict[str, int] = {}
-        self.weights_by_bytes: dict[str, int] = {}
-        self.largest = 0
+        self.weights = Weights()
         self._tensors = 0
         self._external: dict[str, list[tuple[int, int]]] = {}
 
@@ -77,9 +77,7 @@ class TensorTally:
         if kind not in ELEMENT_TYPES or len(shape) > MAX_RANK or any(not 0 <= size <= MAX_DIMENSION for size in shape):
             raise self._source.fault("a tensor has an unknown type or an impossible shape")
         name, bits = ELEMENT_TYPES[kind]
-        elements = 1
-        for size in shape:
-            elements *= size
+        elements = math.prod(shape)
         size_bytes = -(-elements * bits // 8)
         if external:
             self._note_external(external, size_bytes)
@@ -87,9 +85,7 @@ class TensorTally:
             raise self._source.fault(f"a tensor has {raw_bytes} bytes, which its type and shape do not give")
         elif elements > 8 * (tensor.end - tensor.begin):
             raise self._source.fault("a tensor claims more elements than its bytes can hold")
-        self.weights[name] = self.weights.get(name, 0) + elements
-        self.weights_by_bytes[name] = self.weights_by_bytes.get(name, 0) + size_bytes
-        self.largest = max(self.largest, elements)
+        self.weights.add(name, elements, size_bytes)
 
     def _note_external(self, entries: list[tuple[str, str]], size_bytes: int) -> None:
         locations = [value for key, value in entries if key == "location"]

@@ -35,21 +35,19 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderReport:
-    """A model folder, inspected and not loaded. Units: bytes, tokens, numbers of weights.
+class Facts:
+    """What a model is, as its files say. Units: bytes, tokens, numbers of weights.
 
-    `files` are all that belong to the model, by name: what `tallystick.manifest` covers. `dtype` is the type of most weights, for
-    GGUF the name of its quantisation. `base_model` is what an adapter says it was trained on, in its author's words.
+    `format` is one of `ModelFormat`, or the registry's own for a model that others serve; `task` one of `Task`. `dtype` is the type of
+    most weights, for GGUF the name of its quantisation.
     """
 
-    format: ModelFormat
-    task: Task
-    architecture: str | None
-    licence: str | None
-    dtype: str | None
-    parameters: int | None
-    context_length: int | None
+    format: str
+    task: str
+    architecture: str | None = None
+    licence: str | None = None
+    dtype: str | None = None
+    parameters: int | None = None
+    context_length: int | None = None
     size_bytes: int
-    files: tuple[str, ...]
-    warnings: tuple[str, ...]
-    base_model: str | None = None
+    warnings: tuple[str, ...] = ()

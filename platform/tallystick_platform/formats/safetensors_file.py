@@ -5,6 +5,7 @@ Source: the format's own description in the safetensors project. Stricter here: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,7 +51,7 @@ class TensorEntry:
     @property
     def elements(self) -> int:
         """Numbers in it."""
-        return _product(self.shape)
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,7 @@ def _entry(name: str, raw: msgspec.Raw, path: Path) -> TensorEntry:
         fault = f"the tensor {shown(name)} has a shape of more than {MAX_RANK} or of impossible dimensions"
     elif not 0 <= begin <= end:
         fault = f"the tensor {shown(name)} ends before it begins"
-    elif _product(entry.shape) * DTYPE_BITS[entry.dtype] != 8 * (end - begin):
+    elif math.prod(entry.shape) * DTYPE_BITS[entry.dtype] != 8 * (end - begin):
         fault = f"the tensor {shown(name)} has {end - begin} bytes, which its type and shape do not give"
     if fault:
         raise FormatError(path=path, reason=fault)
@@ -182,13 +183,6 @@ def _check_layout(tensors: Mapping[str, TensorEntry], data_bytes: int, path: Pat
         raise FormatError(
             path=path, reason=f"{what}: its tensors need {covered} bytes of data and {data_bytes} are there"
         )
-
-
-def _product(shape: tuple[int, ...] | list[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
 
 
 _INTERNED = {name: name for name in DTYPE_BITS}

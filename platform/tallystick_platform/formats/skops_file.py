@@ -7,6 +7,7 @@ before it looks, everything that would make it work or allocate without bound is
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -39,10 +40,8 @@ class SkopsSummary:
     """Types by their full names. `estimator` is the one that the file is about; `untrusted` would have to be trusted by hand."""
 
     estimator: str
-    types: tuple[str, ...]
     untrusted: tuple[str, ...]
     arrays_bytes: int
-    file_bytes: int
 
 
 def read(path: Path) -> SkopsSummary:
@@ -56,15 +55,14 @@ def read(path: Path) -> SkopsSummary:
                     _check_array(archive, member, path)
     except UnsafeArchive as error:
         raise FormatError(path=path, reason=f"{error.name}: {error.reason}") from error
-    types = _types(schema, path)
+    if not any(isinstance(value, dict) and "__class__" in value for _, value in walk(schema)):
+        raise FormatError(path=path, reason="it is no skops file: its schema names no type")
     arrays_bytes = _check_files(schema, sizes, path)
     _check_visits(schema, path)
     return SkopsSummary(
-        estimator=_type_name(schema),
-        types=types,
+        estimator=shown(f"{schema.get('__module__')}.{schema.get('__class__')}"),
         untrusted=_untrusted(path),
         arrays_bytes=arrays_bytes,
-        file_bytes=path.stat().st_size,
     )
 
 
@@ -112,31 +110,14 @@ def _check_npy(head: bytes, size: int, name: str, path: Path) -> None:
         raise FormatError(path=path, reason=f"{shown(name)} is no array in NumPy's format") from error
     if dtype.hasobject:
         raise UnsafeModel(file=path.name, reason=f"{shown(name)} holds Python objects, that is pickle", remedy=REMEDY)
-    count = 1
-    for length in shape:
-        count *= length
-    if count < 0 or any(length < 0 for length in shape) or count * dtype.itemsize != size - stream.tell():
+    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size - stream.tell():
         raise FormatError(path=path, reason=f"{shown(name)} claims a shape that its bytes do not give")
-
-
-def _types(schema: dict[str, Any], path: Path) -> tuple[str, ...]:
-    found = set()
-    for _, _, value in walk(schema):
-        if isinstance(value, dict) and "__class__" in value:
-            found.add(_type_name(value))
-    if not found:
-        raise FormatError(path=path, reason="it is no skops file: its schema names no type")
-    return tuple(sorted(found))
-
-
-def _type_name(node: dict[str, Any]) -> str:
-    return shown(f"{node.get('__module__')}.{node.get('__class__')}")
 
 
 def _check_files(schema: dict[str, Any], sizes: dict[str, int], path: Path) -> int:
     """Bytes of all arrays that the schema names, counted once for every node that would hold a copy."""
     total = 0
-    for _, _, value in walk(schema):
+    for _, value in walk(schema):
         file = value.get("file") if isinstance(value, dict) and "__loader__" in value else None
         if not isinstance(file, str):
             continue
@@ -152,7 +133,7 @@ def _check_files(schema: dict[str, Any], sizes: dict[str, int], path: Path) -> i
 def _check_visits(schema: dict[str, Any], path: Path) -> None:
     """The library visits a part again wherever the schema refers to it, parts of parts too: that number is bounded."""
     places: dict[int, list[dict[str, Any]]] = {}
-    for _, _, value in walk(schema):
+    for _, value in walk(schema):
         identity = value.get("__id__") if isinstance(value, dict) else None
         if identity is not None and type(identity) is not int:
             raise FormatError(path=path, reason="a part of its schema is named by no number")

@@ -16,11 +16,11 @@ from tallystick_platform.formats.limits import MAX_TEXT_BYTES, MIB
 from tallystick_platform.formats.names import shown
 from tallystick_platform.formats.reading import open_regular, read_exactly, read_whole
 from tallystick_platform.formats.safetensors_file import LENGTH_BYTES, TensorEntry, read_index
+from tallystick_platform.formats.tasks import GENERATORS
 from tallystick_platform.formats.weights import Weights
 
 TOKENIZER = "tokenizer.json"
 READ_BYTES = 16 * MIB  # a multiple of every type's size
-_GENERATORS = ("ForCausalLM", "LMHeadModel")
 _UNTIED = frozenset(
     {
         "llama",
@@ -120,7 +120,7 @@ def check_numbers(folder: Path, progress: Callable[[str, float], None]) -> None:
 def _lacks_head(config: Mapping[str, Any], weights: Weights) -> bool:
     named = config.get("architectures")
     architecture = named[0] if isinstance(named, list) and named else ""
-    if weights.has_head or not isinstance(architecture, str) or not architecture.endswith(_GENERATORS):
+    if weights.has_head or not isinstance(architecture, str) or not architecture.endswith(GENERATORS):
         return False
     tied = config.get("tie_word_embeddings")
     return config.get("model_type") in _UNTIED if tied is None else not tied

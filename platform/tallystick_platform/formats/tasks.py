@@ -40,6 +40,8 @@ _SERVED: Mapping[str, tuple[str, ...]] = {
     Task.SEQ2SEQ: ("translation",),
     Task.CLASSICAL: ("prediction",),
 }
+GENERATORS = ("ForCausalLM", "LMHeadModel")
+"""How the transformers library's classes of language models end."""
 _BY_ADAPTER = {
     "CAUSAL_LM": Task.CHAT,
     "SEQ_CLS": Task.CLASSIFICATION,
@@ -70,7 +72,7 @@ def task_of(config: Mapping[str, Any], *, chat_template: bool, sentence_encoder:
         if architecture.endswith(head):
             # One label is a score: how well two texts fit each other.
             return Task.RERANK if head == "ForSequenceClassification" and _labels(config) == 1 else task
-    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+    if architecture.endswith(GENERATORS):
         return Task.CHAT if chat_template else Task.COMPLETION
     if architecture.endswith(("ForConditionalGeneration", "MTModel")):
         return Task.CHAT if chat_template else Task.SEQ2SEQ

@@ -1,20 +1,29 @@
-"""The weights of a folder, added up from their headers, shard by shard."""
+"""The weights of a folder, added up from their headers, shard by shard.
+
+A configuration may name a quantisation that the weights do not have. Tools that dequantise a model, or merge an adapter into one, often
+leave the entry `quantization_config` behind. Loaders then refuse plain weights, or quantise them anew. The files decide: where every
+tensor is plain, the entry counts for nothing, and whoever writes the model out again leaves it away.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.gguf_file import GgufHeader
-from tallystick_platform.formats.json_text import parse_json_object
+from tallystick_platform.formats.json_text import parse_json_object, read_json_object
 from tallystick_platform.formats.limits import MAX_CONFIGS, MAX_INDEX_BYTES, MAX_INDEX_TENSORS
 from tallystick_platform.formats.names import name_fault, shown
 from tallystick_platform.formats.reading import read_whole
 from tallystick_platform.formats.safetensors_file import TensorIndex, read_index
 
+ENTRY = "quantization_config"
+# Whole numbers of 64 bits are positions, not weights.
+PLAIN_TYPES = frozenset({"F64", "F32", "F16", "BF16", "I64", "BOOL"})
 INDEX_SUFFIX = ".safetensors.index.json"
 SINGLE = "model.safetensors"
 # Names of the transformers library, and of the models that it takes over.
@@ -23,17 +32,17 @@ _HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.|^output\.weight$")
 _ADAPTER = re.compile(r"^base_model\.model\.|\.(?:lora_[A-Za-z_]+|base_layer)\.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Weights:
-    """`elements` and `stored_bytes` by type; `largest` is the number of elements in the largest tensor.
+    """Tensors added up: `elements` and `stored_bytes` by type, `largest` the number of elements in the largest tensor.
 
     `embedding_rows` are those of the table that tokens are looked up in, `adapter_tensor` is a tensor that belongs to an adapter;
     both None where there is none. `has_head` says whether a head has a tensor of its own.
     """
 
-    elements: Mapping[str, int]
-    stored_bytes: Mapping[str, int]
-    largest: int
+    elements: dict[str, int] = field(default_factory=dict)
+    stored_bytes: dict[str, int] = field(default_factory=dict)
+    largest: int = 0
     embedding_rows: int | None = None
     has_head: bool = False
     adapter_tensor: str | None = None
@@ -53,17 +62,8 @@ class Weights:
         """The type that takes most of the bytes."""
         return max(self.stored_bytes, key=lambda name: self.stored_bytes[name], default=None)
 
-
-class _Tally:
-    def __init__(self) -> None:
-        self.elements: dict[str, int] = {}
-        self.stored_bytes: dict[str, int] = {}
-        self.largest = 0
-        self.embedding_rows: int | None = None
-        self.has_head = False
-        self.adapter_tensor: str | None = None
-
-    def name(self, tensor: str, shape: tuple[int, ...]) -> None:
+    def note_name(self, tensor: str, shape: tuple[int, ...]) -> None:
+        """What the name of a tensor tells of the model."""
         if _EMBEDDING.search(tensor) and shape:
             self.embedding_rows = max(shape[0], self.embedding_rows or 0)
         self.has_head = self.has_head or _HEAD.search(tensor) is not None
@@ -71,19 +71,10 @@ class _Tally:
             self.adapter_tensor = tensor
 
     def add(self, dtype: str, elements: int, stored_bytes: int) -> None:
+        """Count one tensor."""
         self.elements[dtype] = self.elements.get(dtype, 0) + elements
         self.stored_bytes[dtype] = self.stored_bytes.get(dtype, 0) + stored_bytes
         self.largest = max(self.largest, elements)
-
-    def total(self) -> Weights:
-        return Weights(
-            elements=self.elements,
-            stored_bytes=self.stored_bytes,
-            largest=self.largest,
-            embedding_rows=self.embedding_rows,
-            has_head=self.has_head,
-            adapter_tensor=self.adapter_tensor,
-        )
 
 
 def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
@@ -102,8 +93,7 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
     missing = sorted(sharded - set(files))
     if missing:
         raise FormatError(path=missing[0], reason="an index names it and it is not there")
-    tally = _Tally()
-    count = 0
+    weights, count = Weights(), 0
     for name in files:
         index = read_index(folder / name)
         count += len(index.tensors)
@@ -114,17 +104,33 @@ def safetensors_weights(folder: Path, names: Iterable[str]) -> Weights:
                 _check_shard(name, index, shards[name])
         if name not in skipped and _is_read(name, sharded, files):
             for tensor, entry in index.tensors.items():
-                tally.name(tensor, entry.shape)
-                tally.add(entry.dtype, entry.elements, entry.end - entry.begin)
-    return tally.total()
+                weights.note_name(tensor, entry.shape)
+                weights.add(entry.dtype, entry.elements, entry.end - entry.begin)
+    return weights
 
 
 def gguf_weights(header: GgufHeader) -> Weights:
     """The tensors of one GGUF file."""
-    tally = _Tally()
+    weights = Weights()
     for tensor in header.tensors.values():
-        tally.add(tensor.type_name, tensor.elements, tensor.size_bytes)
-    return tally.total()
+        weights.add(tensor.type_name, tensor.elements, tensor.size_bytes)
+    return weights
+
+
+def is_leftover(config: Mapping[str, Any], types: Iterable[str]) -> bool:
+    """Whether a configuration names a quantisation, and tensors of these types are none."""
+    kinds = set(types)
+    return ENTRY in config and bool(kinds) and kinds <= PLAIN_TYPES
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's config.json without an entry that its weights contradict. Raises: FormatError."""
+    config = read_json_object(folder / "config.json")
+    if ENTRY in config:
+        names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        if is_leftover(config, safetensors_weights(folder, names).elements):
+            del config[ENTRY]
+    return config
 
 
 def _is_read(name: str, sharded: set[str], files: list[str]) -> bool:

@@ -14,23 +14,20 @@ Nothing is admitted meanwhile, so the work may take longer than an admission may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from tallystick_platform.clock import Clock
-from tallystick_platform.exchange import Delivered
+from tallystick_platform.exchange.records import Delivered
 from tallystick_platform.exporter.spec import ExportSpec
 from tallystick_platform.jobs.errors import DiskFailed
 from tallystick_platform.jobs.facts import export_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter, Produced
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobState, JobStore
-
-T = TypeVar("T")
 
 WAITING = "waiting"
 PUBLISHING = "publishing"
@@ -91,17 +88,17 @@ class Attempt:
 
     async def _export(self) -> None:
         shop, job = self._workshop, self.job
-        self.job = job = await whole(
-            lambda: shop.store.change(job.id, UNFINISHED, state=JobState.RUNNING, attempts=job.attempts + 1)
+        self.job = job = await in_thread(
+            shop.store.change, job.id, UNFINISHED, state=JobState.RUNNING, attempts=job.attempts + 1
         )
         self.began = True
-        version = await whole(lambda: shop.models.find(f"{job.model}@{job.version}", None))
-        base = None if version.base is None else await whole(lambda: shop.models.find(str(version.base), None))
+        version = await in_thread(shop.models.find, f"{job.model}@{job.version}", None)
+        base = None if version.base is None else await in_thread(shop.models.find, version.base, None)
         shop.folders.need(needed_bytes(version, base))
-        target = await whole(lambda: shop.folders.stage(job.id, job.record_id.hex()))
+        target = await in_thread(shop.folders.stage, job.id, job.record_id.hex())
         produced = await shop.exporter.run(self._spec(version, base, target), self._report)
         self._report(PUBLISHING, 1.0)
-        await whole(lambda: self._publish(target, produced))
+        await in_thread(self._publish, target, produced)
         self._produced = produced
 
     def _publish(self, staged: Path, produced: Produced) -> None:
@@ -144,13 +141,3 @@ class Attempt:
 def needed_bytes(version: ModelVersion, base: ModelVersion | None) -> int:
     """The size of what is exported; an adapter's is its base's, in 32 bits."""
     return version.size_bytes if base is None else version.size_bytes + 2 * base.size_bytes
-
-
-async def whole(call: Callable[[], T]) -> T:
-    """Run a blocking call in a thread, to its end also when the caller is cancelled meanwhile."""
-    running = asyncio.get_running_loop().run_in_executor(None, call)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

@@ -16,7 +16,10 @@ from tallystick.ids import Address
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Overloaded
-from tallystick_platform.exchange import Admitted, Delivered, Event, Exchange, HttpFacts, Line
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.line import Admitted, Line
+from tallystick_platform.exchange.records import Delivered, Event
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.errors import DownloadStalled, FileChanged
 from tallystick_platform.jobs.facts import ExportFacts, download_output
 from tallystick_platform.jobs.published import ARCHIVE_NAME, Archive, Published
@@ -81,51 +84,48 @@ class Downloads:
         """The line of one download. `start` sends what comes before the first byte."""
         of = part.of
         chunks = Archive(of).chunks() if part.file is None else of.chunks(part.file, part.offset, part.length)
-        event = self._facts.download(of, part.name, part.span)
-        work = Delivery(part, event, chunks, start, send, clock=self._clock, readers=self._readers)
+        work = Delivery(
+            part=part,
+            event=self._facts.download(of, part.name, part.span),
+            chunks=chunks,
+            start=start,
+            send=send,
+            clock=self._clock,
+            readers=self._readers,
+        )
         return self._exchange.line(principal=principal, http=http, work=work, timeout_s=self._limit_s)
 
 
+@dataclass(slots=True, kw_only=True)
 class Delivery:
     """One download on its way: implements `Work`."""
 
-    def __init__(
-        self,
-        part: Part,
-        event: Event,
-        chunks: Iterator[bytes],
-        start: Start,
-        send: Send,
-        *,
-        clock: Clock,
-        readers: ThreadPoolExecutor,
-    ) -> None:
-        self._part = part
-        self._event = event
-        self._chunks = chunks
-        self._start = start
-        self._send = send
-        self._clock = clock
-        self._readers = readers
-        self._started_at: int | None = None
-        self.sent = 0
+    part: Part
+    event: Event
+    chunks: Iterator[bytes]
+    start: Start
+    send: Send
+    clock: Clock
+    readers: ThreadPoolExecutor
+    started_at: int | None = None
+    sent: int = 0
 
     async def prepare(self) -> Event:
         """Nothing is to be claimed."""
-        return self._event
+        return self.event
 
     def close(self) -> None:
         """Nothing was."""
 
     async def carry_out(self, admitted: Admitted) -> None:
         """Send it, chunk by chunk; what the transport took is counted."""
-        self._started_at = self._clock.now_us()
+        self.started_at = self.clock.now_us()
         reading = self._read()
         try:
             chunk = await asyncio.shield(
                 reading
             )  # before the headers: a file that is gone is an error, not a cut answer
-            await self._start(admitted)
+            await self.start(admitted)
             while chunk:
                 reading = self._read()
                 await self._hand_over(chunk)
@@ -135,21 +135,21 @@ class Delivery:
 
     def delivered(self, _failure: BaseException | None) -> Delivered:
         """How many bytes were handed over, and of what."""
-        part = self._part
+        part = self.part
         output = download_output(
             sha256=None if part.file is None else part.file.sha256,
             manifest_digest=part.of.digest,
             sent_bytes=self.sent,
         )
-        return Delivered(outputs=(output,) if self.sent or not part.length else (), started_at=self._started_at)
+        return Delivered(outputs=(output,) if self.sent or not part.length else (), started_at=self.started_at)
 
     def _read(self) -> asyncio.Future[bytes]:
-        return asyncio.get_running_loop().run_in_executor(self._readers, next, self._chunks, b"")
+        return asyncio.get_running_loop().run_in_executor(self.readers, next, self.chunks, b"")
 
     async def _hand_over(self, chunk: bytes) -> None:
         try:
             async with asyncio.timeout(STALL_LIMIT_S):
-                await self._send(chunk)
+                await self.send(chunk)
         except TimeoutError as error:
             raise DownloadStalled(limit_s=STALL_LIMIT_S) from error
         self.sent += len(chunk)
@@ -159,7 +159,7 @@ class Delivery:
         await asyncio.wait([reading])
         with suppress(FileChanged, OSError):
             reading.result()
-        close = getattr(self._chunks, "close", None)
+        close = getattr(self.chunks, "close", None)
         if close is not None:
             close()
 

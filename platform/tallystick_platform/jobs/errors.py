@@ -5,21 +5,15 @@ from __future__ import annotations
 import errno
 
 from tallystick_platform.errors import Overloaded, PlatformError, kind_of
-from tallystick_platform.exchange import WorkFailed
+from tallystick_platform.exchange.faults import WorkFailed
 
 
-class UnknownExport(PlatformError, status=404, code="export_not_found"):
+class UnknownExport(PlatformError, status=404, code="export_not_found", says="there is no such export of yours"):
     """There is no such export that the caller may see."""
 
-    def __init__(self) -> None:
-        super().__init__("there is no such export of yours")
 
-
-class UnknownFile(PlatformError, status=404, code="file_not_found"):
+class UnknownFile(PlatformError, status=404, code="file_not_found", says="there is no file of this name"):
     """The export or the model holds no file of this name."""
-
-    def __init__(self) -> None:
-        super().__init__("there is no file of this name")
 
 
 class ExportNotFinished(PlatformError, status=409, code="export_not_finished"):
@@ -29,13 +23,15 @@ class ExportNotFinished(PlatformError, status=409, code="export_not_finished"):
         super().__init__(f"the export is {state}: its files can be downloaded once it is finished")
 
 
-class ExportBusy(PlatformError, status=409, code="export_busy"):
+class ExportBusy(
+    PlatformError,
+    status=409,
+    code="export_busy",
+    says="the export is being recorded at this moment; try again in a second",
+):
     """The export cannot be changed at this moment: it is just being recorded."""
 
     retry_after_s = 1
-
-    def __init__(self) -> None:
-        super().__init__("the export is being recorded at this moment; try again in a second")
 
 
 class ExportQueueFull(Overloaded):

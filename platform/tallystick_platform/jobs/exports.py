@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,11 +26,13 @@ from tallystick.ids import Address, RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import Draining, StateConflict, UnknownModel
-from tallystick_platform.exchange import Exchange, HttpFacts, ServerStopped, StopReason
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import Cancelled, ServerStopped
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.offers import Offers, offers
 from tallystick_platform.exporter.spec import Format
-from tallystick_platform.jobs.attempt import Attempt, Workshop, needed_bytes, whole
+from tallystick_platform.jobs.attempt import Attempt, Workshop, needed_bytes
 from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportQueueFull,
@@ -39,13 +40,14 @@ from tallystick_platform.jobs.errors import (
     TooManyExports,
     UnknownExport,
 )
-from tallystick_platform.jobs.facts import ExportFacts, new_job
+from tallystick_platform.jobs.facts import ExportFacts
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.process import Exporter
 from tallystick_platform.jobs.published import Published, export_files
 from tallystick_platform.jobs.recording import JobRecords
 from tallystick_platform.jobs.settling import Settling
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobPage, JobState, JobStore
@@ -88,7 +90,7 @@ class ExportJobs:
         self._live: dict[str, LiveJob] = {}
         self._settling = Settling(store=store, folders=folders, clock=clock)
         self._records = JobRecords(
-            exchange=exchange, records=records, facts=facts, closing=lambda: self._settling.closing
+            exchange=exchange, journal=records, facts=facts, closing=lambda: self._settling.closing
         )
         self.folders = folders
         self._shop = Workshop(
@@ -108,13 +110,13 @@ class ExportJobs:
         Raises: RowTampered
         """
         store, folders = self._shop.store, self.folders
-        for job in await whole(store.unfinished):
+        for job in await in_thread(store.unfinished):
             if await self._records.was_accepted(job):
                 await self._settling.settle_left(job, await self._records.end_of(job))
             else:
-                await whole(partial(store.remove, job.id, UNFINISHED))  # nobody was told of it
-        swept = await whole(lambda: folders.sweep(store.ids()))
-        again = await whole(store.unfinished)
+                await in_thread(store.remove, job.id, UNFINISHED)  # nobody was told of it
+        swept = await in_thread(lambda: folders.sweep(store.ids()))
+        again = await in_thread(store.unfinished)
         for job in again:
             live = self._live[job.id] = LiveJob(job.owner)
             live.task = asyncio.create_task(self._conclude(live, job), name=f"export {job.id}")
@@ -125,7 +127,7 @@ class ExportJobs:
         """Break off what is under way; each job goes on at the next start, and is recorded when it has ended."""
         self._settling.closing = True
         for live in list(self._live.values()):
-            live.stop(StopReason.SERVER_STOPPED)
+            live.stop(ServerStopped())
         tasks = [live.task for live in self._live.values() if live.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -143,24 +145,32 @@ class ExportJobs:
         Raises: UnknownModel, ExportUnsupported, DiskFull, TooManyExports, ExportQueueFull, AnswerWithheld, and what the gate and the
         journal refuse with
         """
-        version = await whole(lambda: self._shop.models.resolve(reference, principal.address))
-        offered, size_bytes = await whole(lambda: (self.offers(version), self._needed(version)))
+        version = await in_thread(self._shop.models.resolve, reference, principal.address)
+        offered, size_bytes = await in_thread(lambda: (self.offers(version), self._needed(version)))
         try:
             offered.require(format, quantization)
         except ExportRefused as error:
             raise ExportUnsupported(reference=version.reference, reason=error.reason) from error
         self.folders.need(size_bytes)
-        if await whole(lambda: self._shop.store.kept(principal.address)) >= MAX_KEPT_PER_OWNER:
+        if await in_thread(self._shop.store.kept, principal.address) >= MAX_KEPT_PER_OWNER:
             raise TooManyExports(limit=MAX_KEPT_PER_OWNER)
         self._check_room(principal.address)
-        job = new_job(
-            f"exp_{self._random(ID_BYTES).hex()}",
-            principal,
-            version,
-            (format, quantization),
-            http.path,
-            now_us=self._clock.now_us(),
-            limit_us=int(self._limit_s * US_PER_S),
+        now_us = self._clock.now_us()
+        job = ExportJob(
+            id=f"exp_{self._random(ID_BYTES).hex()}",
+            owner=principal.address,
+            model_owner=version.model.owner,
+            token_id=principal.token_id,
+            path=http.path,
+            model=version.model.id,
+            version=version.version,
+            source_digest=version.digest,
+            dtype=version.dtype,
+            format=format,
+            quantization=quantization,
+            record_id=RecordId(bytes(16)),  # it is known once the record is
+            created_at=now_us,
+            due_by=now_us + int(self._limit_s * US_PER_S),
         )
         live = self._live[job.id] = LiveJob(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")
@@ -182,7 +192,7 @@ class ExportJobs:
 
         Raises: UnknownExport, also for what is somebody else's; RowTampered.
         """
-        job = await whole(lambda: self._shop.store.get(job_id))
+        job = await in_thread(self._shop.store.get, job_id)
         if job is None or not job.visible_to(viewer):
             raise UnknownExport
         return self._as_it_is(job)
@@ -193,7 +203,7 @@ class ExportJobs:
 
     async def page(self, viewer: Address, *, cursor: int | None, limit: int) -> JobPage:
         """What exists for a viewer, newest first. Raises: RowTampered."""
-        page = await whole(lambda: self._shop.store.page(viewer, cursor=cursor, limit=limit))
+        page = await in_thread(self._shop.store.page, viewer, cursor=cursor, limit=limit)
         return replace(page, jobs=[self._as_it_is(job) for job in page.jobs])
 
     async def cancel(self, viewer: Address, job_id: str) -> ExportJob:
@@ -206,14 +216,14 @@ class ExportJobs:
         if live is not None:
             return await self._give_up(live, job)
         try:
-            removed = await whole(lambda: self._shop.store.remove(job_id, [s for s in JobState if s not in UNFINISHED]))
+            removed = await in_thread(self._shop.store.remove, job_id, [s for s in JobState if s not in UNFINISHED])
         except StateConflict as error:  # it ended, or was removed, in between
             raise ExportBusy from error
-        await whole(lambda: self.folders.discard(job_id))
+        await in_thread(self.folders.discard, job_id)
         return removed
 
     async def _give_up(self, live: LiveJob, job: ExportJob) -> ExportJob:
-        if not live.stop(StopReason.CANCELLED):
+        if not live.stop(Cancelled()):
             raise ExportBusy  # its work is done, and its record under way
         if live.task is not None:
             await asyncio.wait([live.task], timeout=GIVE_UP_LIMIT_S)
@@ -244,7 +254,7 @@ class ExportJobs:
 
         async def write_down(record_id: RecordId) -> None:
             nonlocal job
-            job = await whole(lambda: self._written(replace(job, record_id=record_id)))
+            job = await in_thread(self._written, replace(job, record_id=record_id))
 
         try:
             taken = await self._records.accept(job, principal, http, write_down)

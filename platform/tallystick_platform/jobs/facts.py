@@ -8,11 +8,10 @@ from importlib.metadata import version
 
 from tallystick.ids import RecordId, to_hex
 from tallystick.record import Gpu, Model, Output, Price, Provider, Value
-from tallystick_platform.auth import Principal
-from tallystick_platform.exchange import Event, HttpFacts
+from tallystick_platform.exchange.records import Event
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.published import Published
-from tallystick_platform.registry.entries import ModelVersion
-from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
+from tallystick_platform.store.jobs import ExportJob, StoredFile
 
 EXPORT_TASK, DOWNLOAD_TASK = "export", "download"
 EXPORTER = "exporter"
@@ -31,13 +30,10 @@ class ExportFacts:
     per_hour_micros: int
     currency: str
 
-    def accepted(self, job: ExportJob) -> Event:
-        """What the record that takes a job states."""
-        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu)
-
-    def ended(self, job: ExportJob) -> Event:
-        """What the record that ends it states."""
-        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu, follows=job.record_id)
+    def of_job(self, job: ExportJob, *, follows: RecordId | None = None) -> Event:
+        """What a job's records state: the one that takes it, and the one that ends it, which follows the first."""
+        asked: dict[str, Value] = {"export": job.id, "format": job.format, "quantization": job.quantization}
+        return self._event(job, EXPORT_TASK, EXPORTER, asked, gpu=self.gpu, follows=follows)
 
     def download(self, of: Published, file: str, span: str | None) -> Event:
         """The event of a download; `span` is the part of the file as in Content-Range, None for the whole."""
@@ -76,47 +72,6 @@ class ExportFacts:
         )
 
 
-def new_job(
-    job_id: str,
-    principal: Principal,
-    version: ModelVersion,
-    wanted: tuple[str, str | None],
-    path: str,
-    *,
-    now_us: int,
-    limit_us: int,
-) -> ExportJob:
-    """A job as it is when it is asked for; `wanted` is the format and the quantization. Its number and record come with its row."""
-    return ExportJob(
-        id=job_id,
-        number=0,
-        owner=principal.address,
-        model_owner=version.model.owner,
-        token_id=principal.token_id,
-        path=path,
-        model=version.model.id,
-        version=version.version,
-        source_digest=version.digest,
-        dtype=version.dtype,
-        format=wanted[0],
-        quantization=wanted[1],
-        state=JobState.QUEUED,
-        stage=None,
-        progress=0.0,
-        attempts=0,
-        record_id=RecordId(bytes(16)),
-        ended_by=None,
-        error=None,
-        files=(),
-        signature=None,
-        digest=None,
-        parity=None,
-        created_at=now_us,
-        due_by=now_us + limit_us,
-        finished_at=None,
-    )
-
-
 def export_output(digest: bytes, files: Sequence[StoredFile]) -> Output:
     """What an export's record holds as its response: every file by its content."""
     listed: list[Value] = [{"name": file.name, "size": file.size, "sha256": file.sha256.hex()} for file in files]
@@ -133,10 +88,6 @@ def download_output(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes:
             "sha256": None if sha256 is None else sha256.hex(),
         },
     )
-
-
-def _asked(job: ExportJob) -> dict[str, Value]:
-    return {"export": job.id, "format": job.format, "quantization": job.quantization}
 
 
 def no_request(job: ExportJob) -> HttpFacts:

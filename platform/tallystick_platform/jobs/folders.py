@@ -20,7 +20,7 @@ from pathlib import Path
 from tallystick.manifest import SIGNATURE_NAME
 from tallystick_platform.jobs.errors import PublishFailed
 from tallystick_platform.registry.errors import DiskFull
-from tallystick_platform.registry.folders import FILE_MODE, FOLDER_MODE, RESERVE_BYTES, free_bytes, remove_tree, sync
+from tallystick_platform.registry.folders import RESERVE_BYTES, free_bytes, protect, remove_tree, settle, sync
 from tallystick_platform.store.jobs import StoredFile
 
 SPACE_TENTHS = 25
@@ -81,14 +81,10 @@ class ExportFolders:
     def publish(self, staged: Path, job_id: str) -> None:
         """Give a staged folder its final name. Durable on return."""
         target = self.path(job_id)
-        for place, _, names in os.walk(staged, topdown=False):
-            for name in names:
-                (Path(place) / name).chmod(FILE_MODE)
-            sync(Path(place))
+        settle(staged)
         staged.rename(target)
         sync(self.root)
-        for place, _, _ in os.walk(target):
-            Path(place).chmod(FOLDER_MODE)  # now only: a folder must be writable to be moved
+        protect(target)
 
     def discard(self, job_id: str) -> None:
         """Remove everything of a job."""

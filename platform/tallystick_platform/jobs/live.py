@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError, RequestTimedOut
-from tallystick_platform.exchange import StopReason
-from tallystick_platform.exchange.faults import failure_of
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.jobs.attempt import Attempt
 from tallystick_platform.jobs.errors import Interrupted
 from tallystick_platform.jobs.settling import MAX_ATTEMPTS
@@ -32,22 +31,20 @@ class Submitted:
     entry: JournalEntry
 
 
+@dataclass(slots=True, eq=False)
 class LiveJob:
     """One job. `settled` once its work is over; `task` is everything about it, `work` the attempt alone."""
 
-    __slots__ = ("accepted", "attempt", "owner", "settled", "stopped", "task", "work")
+    owner: Address
+    accepted: asyncio.Future[Submitted] = field(default_factory=asyncio.Future)
+    attempt: Attempt | None = None
+    stopped: PlatformError | None = None
+    settled: bool = False
+    task: asyncio.Task[None] | None = None
+    work: asyncio.Task[None] | None = None
 
-    def __init__(self, owner: Address) -> None:
-        self.owner = owner
-        self.accepted: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
-        self.attempt: Attempt | None = None
-        self.stopped: StopReason | None = None
-        self.settled = False
-        self.task: asyncio.Task[None] | None = None
-        self.work: asyncio.Task[None] | None = None
-
-    def stop(self, reason: StopReason) -> bool:
-        """Break the work off; says whether that came in time. The first reason counts."""
+    def stop(self, reason: PlatformError) -> bool:
+        """Break the work off with this failure; says whether that came in time. The first reason counts."""
         if self.settled:
             return False
         if self.stopped is None:
@@ -67,31 +64,31 @@ class LiveJob:
             if left_s <= 0:
                 return RequestTimedOut(timeout_s=limit_s)
             if self.stopped is not None:
-                return failure_of(self.stopped, limit_s)
-            return self._failure(await self._carried_out(attempt, left_s), job, limit_s)
+                return self.stopped
+            return self._failure(await self._carried_out(attempt, left_s, limit_s), job)
         finally:
             self.settled = True
 
-    async def _carried_out(self, attempt: Attempt, left_s: float) -> asyncio.Task[None]:
+    async def _carried_out(self, attempt: Attempt, left_s: float, limit_s: float) -> asyncio.Task[None]:
         """The work, over in one way or another."""
         work = self.work = asyncio.create_task(attempt.carry_out(), name=f"attempt {attempt.job.id}")
         try:
             await asyncio.wait([work], timeout=left_s)
             if not work.done():
-                self.stop(StopReason.TIMED_OUT)
+                self.stop(RequestTimedOut(timeout_s=limit_s))
                 await asyncio.wait([work])
         finally:
             work.cancel()
         return work
 
-    def _failure(self, work: asyncio.Task[None], job: ExportJob, limit_s: float) -> BaseException | None:
+    def _failure(self, work: asyncio.Task[None], job: ExportJob) -> BaseException | None:
         if work.cancelled():
-            return failure_of(self.stopped or StopReason.SERVER_STOPPED, limit_s)
+            return self.stopped or ServerStopped()
         error = work.exception()
         if error is None:
             return None
         if self.stopped is not None:
-            return failure_of(self.stopped, limit_s)
+            return self.stopped
         if not isinstance(error, PlatformError):
             _log.error("export.defect", job=job.id, error=type(error).__name__, exc_info=error)
         return error

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +22,8 @@ from tallystick.errors import ManifestError
 from tallystick.manifest import FileEntry, Manifest
 from tallystick.record import MAX_ERROR_MESSAGE_BYTES, clip_text
 from tallystick_platform.errors import kind_of
-from tallystick_platform.exchange import WorkFailed
-from tallystick_platform.exporter.spec import ExportSpec
+from tallystick_platform.exchange.faults import WorkFailed
+from tallystick_platform.exporter.spec import ExportSpec, Progress
 from tallystick_platform.jobs.errors import ExporterFailed
 from tallystick_platform.store.jobs import StoredFile
 
@@ -39,12 +39,8 @@ CODES: Mapping[str, str] = {
     "UnsafeModel": "export_refused",
     "FormatError": "export_refused",
     "ParityFailed": "parity_failed",
-    "ExportFailed": "export_failed",
-    "ExportCancelled": "export_failed",  # nobody here asked for it
 }
 """Kinds of the exporter's own errors, as records and jobs name them; any other is `export_failed`."""
-
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +67,7 @@ class Exporter:
         self._command = tuple(command)
         self._limit_s = limit_s
 
-    async def run(self, spec: ExportSpec, report: Report) -> Produced:
+    async def run(self, spec: ExportSpec, report: Progress) -> Produced:
         """Carry out one export. Cancelled, it ends its process before it returns.
 
         Raises: ExportFault, ExporterFailed
@@ -95,7 +91,7 @@ class Exporter:
         return _produced(last)
 
 
-async def _listen(process: Process, report: Report) -> Mapping[str, Any]:
+async def _listen(process: Process, report: Progress) -> Mapping[str, Any]:
     """The last line, once it is said."""
     assert process.stdout is not None  # noqa: S101  (as it was started)
     while True:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -15,10 +15,14 @@ from tallystick.errors import TallystickError
 from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import AdmissionClosed, CannotFollow
-from tallystick_platform.exchange import AnswerWithheld, Delivered, Exchange, HttpFacts, Recorded
-from tallystick_platform.jobs.attempt import whole
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import AnswerWithheld
+from tallystick_platform.exchange.line import Recorded
+from tallystick_platform.exchange.records import Delivered
+from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.errors import Unrecordable
 from tallystick_platform.jobs.facts import ExportFacts, no_request
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.store.jobs import ExportJob
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.records import StoredRecord
@@ -28,16 +32,14 @@ RETRY_RECORD_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecords:
     """Writes and finds them. Once `closing()` says that the service stops, what is not written is left to the next start."""
 
-    def __init__(
-        self, *, exchange: Exchange, records: Journal, facts: ExportFacts, closing: Callable[[], bool]
-    ) -> None:
-        self._exchange = exchange
-        self._records = records
-        self._facts = facts
-        self._closing = closing
+    exchange: Exchange
+    journal: Journal
+    facts: ExportFacts
+    closing: Callable[[], bool]
 
     async def accept(
         self, job: ExportJob, principal: Principal, http: HttpFacts, announce: Callable[[RecordId], Awaitable[None]]
@@ -46,17 +48,17 @@ class JobRecords:
 
         Raises: AnswerWithheld: then it may stand, and `stands` tells; what the gate and the journal refuse with: then it does not.
         """
-        return await self._exchange.accept(
-            principal=principal, http=http, event=self._facts.accepted(job), due_by=job.due_by, announce=announce
+        return await self.exchange.accept(
+            principal=principal, http=http, event=self.facts.of_job(job), due_by=job.due_by, announce=announce
         )
 
     async def stands(self, job: ExportJob, forget: Callable[[], object]) -> bool:
         """Whether a job was accepted although nobody confirmed it: then it is done. Else it is forgotten."""
-        while job.number and not self._closing():
+        while job.number and not self.closing():
             try:
                 if await self.was_accepted(job):
                     return True
-                await whole(forget)
+                await in_thread(forget)
             except Exception as error:  # noqa: BLE001  (the database's errors are many, and all of them mean: not now)
                 _log.warning("export.not_known", job=job.id, error=type(error).__name__)
                 await asyncio.sleep(RETRY_RECORD_S)
@@ -66,17 +68,17 @@ class JobRecords:
 
     async def was_accepted(self, job: ExportJob) -> bool:
         """Whether the first record stands."""
-        return await self._records.entry(job.record_id) is not None
+        return await self.journal.entry(job.record_id) is not None
 
     async def end_of(self, job: ExportJob) -> StoredRecord | None:
         """The second record, if it stands."""
-        return await self._records.follower(job.record_id)
+        return await self.journal.follower(job.record_id)
 
     async def end(
         self, job: ExportJob, failure: BaseException | None, done: Delivered
     ) -> tuple[RecordId, BaseException | None] | None:
         """Write the second record, as soon as the journal takes it. Gives its id and how the job ended; None once the service stops."""
-        while not self._closing():
+        while not self.closing():
             try:
                 return await self._end(job, failure, done), failure
             except (AnswerWithheld, AdmissionClosed) as error:
@@ -91,8 +93,12 @@ class JobRecords:
         """The id of the second record, also where an earlier try came about without being confirmed."""
         principal = Principal(token_id=job.token_id, name="", address=job.owner)
         try:
-            recorded = await self._exchange.end(
-                principal=principal, http=no_request(job), event=self._facts.ended(job), failure=failure, done=done
+            recorded = await self.exchange.end(
+                principal=principal,
+                http=no_request(job),
+                event=self.facts.of_job(job, follows=job.record_id),
+                failure=failure,
+                done=done,
             )
         except CannotFollow:
             stands = await self.end_of(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -11,11 +11,10 @@ import structlog
 from tallystick.record import State
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import Cancelled, ServerStopped
-from tallystick_platform.exchange.faults import fault_of
-from tallystick_platform.jobs.attempt import whole
+from tallystick_platform.exchange.faults import Cancelled, ServerStopped, fault_of
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import ExportFault
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobFault, JobState, JobStore
 from tallystick_platform.store.records import StoredRecord
 
@@ -28,14 +27,14 @@ RETRY_ROW_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True, kw_only=True)
 class Settling:
     """Writes what became of jobs. Set `closing`, and what cannot be written is left to the next start."""
 
-    def __init__(self, *, store: JobStore, folders: ExportFolders, clock: Clock) -> None:
-        self._store = store
-        self._folders = folders
-        self._clock = clock
-        self.closing = False
+    store: JobStore
+    folders: ExportFolders
+    clock: Clock
+    closing: bool = False
 
     async def settle(self, job: ExportJob, failure: BaseException | None, *, begun: bool) -> None:
         """What became of a job that is recorded, or that the server's stop broke off. `begun`: whether its turn had come.
@@ -61,7 +60,7 @@ class Settling:
 
     async def settle_left(self, job: ExportJob, end: StoredRecord | None) -> None:
         """What a process that died left of a job, by the record that ends it; where there is none, the job is queued again."""
-        lies_there = job.digest is not None and self._folders.path(job.id).is_dir()
+        lies_there = job.digest is not None and self.folders.path(job.id).is_dir()
         changes: dict[str, Any] = {"files": (), "signature": None, "digest": None, "parity": None}
         if end is None:
             changes |= {"state": JobState.QUEUED}
@@ -81,7 +80,7 @@ class Settling:
         """Change an unfinished job's row, again and again while the disk is full: nobody else would."""
         while True:
             try:
-                await whole(lambda: self._store.change(job.id, UNFINISHED, **changes))
+                await in_thread(self.store.change, job.id, UNFINISHED, **changes)
             except Exception as error:  # the database's errors are many, and all but our own mean: not now
                 if self.closing or isinstance(error, PlatformError):
                     raise
@@ -92,12 +91,12 @@ class Settling:
 
     async def _discard(self, job: ExportJob) -> None:
         try:
-            await whole(lambda: self._folders.discard(job.id))
+            await in_thread(self.folders.discard, job.id)
         except (OSError, PlatformError) as error:  # nobody is shown what stays there; the next start tries again
             _log.error("export.not_removed", job=job.id, error=str(error))
 
     def _now(self) -> dict[str, int]:
-        return {"finished_at": self._clock.now_us()}
+        return {"finished_at": self.clock.now_us()}
 
 
 def _fault(failure: BaseException) -> JobFault | None:

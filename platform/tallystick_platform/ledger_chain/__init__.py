@@ -7,35 +7,3 @@
 What the chain says of a log is read by `tallystick.chain`, as auditors read it. web3.py takes a second to import, so nothing here
 imports it before a client is made.
 """
-
-from tallystick_platform.ledger_chain.client import LedgerClient, TransactionReceipt, contract_address
-from tallystick_platform.ledger_chain.errors import SignerRefused, SignerUnavailable, TransactionTooLarge
-from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS
-from tallystick_platform.ledger_chain.keys import read_key_file
-from tallystick_platform.ledger_chain.signers import (
-    Fees,
-    KeySigner,
-    RemoteSigner,
-    SignedTransaction,
-    Signer,
-    Unsigned,
-)
-
-__all__ = [
-    "LedgerClient",
-    "Signer",
-    "KeySigner",
-    "RemoteSigner",
-    "Unsigned",
-    "SignedTransaction",
-    "Fees",
-    "TransactionReceipt",
-    "contract_address",
-    "read_key_file",
-    "MAX_TRANSACTION_BYTES",
-    "MAX_TRANSACTION_GAS",
-    "MAX_CALLDATA_BYTES",
-    "TransactionTooLarge",
-    "SignerUnavailable",
-    "SignerRefused",
-]

@@ -7,17 +7,19 @@ Source: ledger/SPEC.md section 6
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from tallystick.chain import MalformedAnswer, Transport, load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.reverts import explain
+from tallystick.chain.rpc import Transport
+from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainError, ChainRejected
 from tallystick.heads import LogTerms
-from tallystick.ids import Address, Epoch, Hash32, Head, LogId, checksum_address, parse_address, to_hex
+from tallystick.ids import Address, Epoch, Hash32, Head, LogId, checksum_address, to_hex
+from tallystick.keys import WRAP_BYTES
 from tallystick_platform.ledger_chain.errors import TransactionTooLarge
 from tallystick_platform.ledger_chain.gas import (
     MAX_TRANSACTION_BYTES,
@@ -29,7 +31,6 @@ from tallystick_platform.ledger_chain.signers import Fees, SignedTransaction, Si
 
 DEFAULT_FEE_CAP_WEI: Final = 500 * 10**9
 """No transaction offers more for a unit of gas, whatever the node says that gas costs."""
-WRAP_BYTES: Final = 1_176
 _KNOWN: Final = ("already known", "known transaction", "already imported", "already_exists", "already exists")
 _USED_NONCE: Final = ("nonce too low", "nonce is too low", "invalid nonce", "nonce_too_low")
 
@@ -71,9 +72,7 @@ class LedgerClient:
 
         Raises: ChainUnavailable, ChainRejected
         """
-        return self._asked(
-            "transaction count", lambda: _count(self._eth.get_transaction_count(self._account, "latest"))
-        )
+        return _asked("transaction count", lambda: _count(self._eth.get_transaction_count(self._account, "latest")))
 
     def balance(self, of: Address | None = None) -> int:
         """The account's balance, or another's. Units: wei.
@@ -81,19 +80,16 @@ class LedgerClient:
         Raises: ChainUnavailable, ChainRejected
         """
         account = self._account if of is None else checksum_address(of)
-        return self._asked("balance", lambda: _count(self._eth.get_balance(account, "latest")))
+        return _asked("balance", lambda: _count(self._eth.get_balance(account, "latest")))
 
     def fees(self) -> Fees:
         """The offer that the node's next blocks should take: twice the base fee, and the tip that it suggests, within the cap.
 
         Raises: ChainUnavailable, ChainRejected
         """
-        base_fee = self._asked("base fee", lambda: _count(self._eth.get_block("latest")["baseFeePerGas"]))
-        tip = self._asked("priority fee", lambda: _count(self._eth.max_priority_fee))
-        return Fees(
-            max_fee_per_gas=min(2 * base_fee + tip, self._fee_cap_wei),
-            max_priority_fee_per_gas=min(tip, self._fee_cap_wei),
-        )
+        base_fee = _asked("base fee", lambda: _count(self._eth.get_block("latest")["baseFeePerGas"]))
+        tip = _asked("priority fee", lambda: _count(self._eth.max_priority_fee))
+        return Fees(max_fee_per_gas=2 * base_fee + tip, max_priority_fee_per_gas=tip).capped(self._fee_cap_wei)
 
     def receipt(self, tx_hash: Hash32) -> TransactionReceipt | None:
         """What became of a transaction; None while it is not in a block.
@@ -118,7 +114,7 @@ class LedgerClient:
                 raise ValueError("is another transaction's")
             return receipt
 
-        return self._asked("receipt", read)
+        return _asked("receipt", read)
 
     def send(self, transaction: SignedTransaction) -> None:
         """Give the node a transaction that it may already have: sending again is never wrong.
@@ -126,9 +122,7 @@ class LedgerClient:
         Raises: ChainRejected when the node refuses it, ChainUnavailable when it is unknown whether the node has it.
         """
         try:
-            given = self._asked(
-                "eth_sendRawTransaction", lambda: bytes(self._eth.send_raw_transaction(transaction.raw))
-            )
+            given = _asked("eth_sendRawTransaction", lambda: bytes(self._eth.send_raw_transaction(transaction.raw)))
         except ChainRejected as rejected:
             reason = rejected.message.lower()
             if any(phrase in reason for phrase in _KNOWN):
@@ -238,10 +232,6 @@ class LedgerClient:
             raise TransactionTooLarge(unit="bytes", found=len(signed.raw), limit=MAX_TRANSACTION_BYTES)
         return signed
 
-    def _asked(self, what: str, read: Callable[[], T]) -> T:
-        with _translated(what):
-            return read()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOnChain:
@@ -251,15 +241,6 @@ class LogOnChain:
     log_id: LogId
 
 
-def contract_address(creator: Address, nonce: int) -> Address:
-    """The address of the contract that this transaction of `creator` deploys."""
-    from eth_typing import HexAddress, HexStr
-    from web3.types import Nonce
-    from web3.utils import get_create_address
-
-    return parse_address(get_create_address(HexAddress(HexStr(to_hex(creator))), Nonce(nonce)))
-
-
 def _count(value: object) -> int:
     """A number as web3.py gives it, which hands through what is none."""
     if not isinstance(value, int) or value < 0:
@@ -267,13 +248,12 @@ def _count(value: object) -> int:
     return value
 
 
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """web3.py's errors as the two that callers know: the node said no, or nothing was learned."""
+def _asked(what: str, read: Callable[[], T]) -> T:
+    """What web3.py reads; its errors become the two that callers know: the node said no, or nothing was learned."""
     from web3.exceptions import Web3Exception, Web3RPCError
 
     try:
-        yield
+        return read()
     except ChainError:
         raise
     except Web3RPCError as error:

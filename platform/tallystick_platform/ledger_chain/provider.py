@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from web3.providers.base import JSONBaseProvider
 
-from tallystick.chain import Transport
+from tallystick.chain.rpc import Transport
 from tallystick.errors import ChainRejected
 from tallystick.ids import to_hex
 

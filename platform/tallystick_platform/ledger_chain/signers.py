@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tallystick.chain import Transport
+from tallystick.chain.rpc import Transport
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, Hash32, checksum_address, parse_address, to_hex
@@ -33,6 +33,13 @@ class Fees:
         return Fees(
             max_fee_per_gas=self.max_fee_per_gas * 9 // 8 + 1,
             max_priority_fee_per_gas=self.max_priority_fee_per_gas * 9 // 8 + 1,
+        )
+
+    def capped(self, cap_wei: int) -> Fees:
+        """The same offer where it is below `cap_wei`."""
+        return Fees(
+            max_fee_per_gas=min(self.max_fee_per_gas, cap_wei),
+            max_priority_fee_per_gas=min(self.max_priority_fee_per_gas, cap_wei),
         )
 
 

@@ -15,14 +15,15 @@ from pathlib import Path
 
 from tallystick_platform.formats.folder import inspect_folder
 from tallystick_platform.formats.packaged import PACKAGED
+from tallystick_platform.formats.report import Facts
 from tallystick_platform.formats.soundness import check_numbers
-from tallystick_platform.registry.entries import Facts
 from tallystick_platform.registry.errors import SourceUnusable
 
 MODULE = "tallystick_platform.engine.converting"
 MAX_LINE_CHARS = 65_536
 
 Progress = Callable[[str, float], None]
+"""Told what is being done, and how much of it, from 0 to 1."""
 
 
 def converted(
@@ -75,26 +76,10 @@ def _read(line: str) -> dict[str, object]:
     return said if isinstance(said, dict) else {}
 
 
-def facts_of(folder: Path) -> Facts:
-    """Inspect a folder. Raises: FormatError, UnsafeModel."""
-    report = inspect_folder(folder)
-    return Facts(
-        format=report.format.value,
-        task=report.task.value,
-        architecture=report.architecture,
-        licence=report.licence,
-        dtype=report.dtype,
-        parameters=report.parameters,
-        context_length=report.context_length,
-        size_bytes=report.size_bytes,
-        warnings=report.warnings,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looks:
     """The ways in which an arriving folder is looked at: its headers, its numbers, and a GGUF file's conversion."""
 
-    facts: Callable[[Path], Facts] = facts_of
+    facts: Callable[[Path], Facts] = inspect_folder
     numbers: Callable[[Path, Progress], None] = check_numbers
     convert: Callable[[str, Path, Progress], Path] = converted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,11 @@ from tallystick.manifest import LEFT_OUT, SIGNATURE_NAME, name_fault
 from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.errors import FormatError, UnsafeModel
 from tallystick_platform.formats.limits import MAX_FILES, MAX_FOLDER_BYTES
+from tallystick_platform.registry.conversion import Progress
 from tallystick_platform.registry.errors import DiskFull
 from tallystick_platform.registry.folders import ModelFolders
 
 CHUNK_BYTES = 8 * 1_048_576
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +115,8 @@ def _details(name: str, path: Path, links_within: Path | None) -> Found:
 
 def _copied(source: Path, target: Path) -> Iterator[int]:
     read = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with os.fdopen(read, "rb"):
         write = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
+        with os.fdopen(write, "wb"):
             while count := os.sendfile(write, read, None, CHUNK_BYTES):
                 yield count
-        finally:
-            os.close(write)
-    finally:
-        os.close(read)

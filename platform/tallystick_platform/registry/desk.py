@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import structlog
 
 from tallystick.ids import Address
 from tallystick_platform.errors import PlatformError
+from tallystick_platform.registry.conversion import Progress
 from tallystick_platform.registry.entries import ModelVersion, Stage, VersionFiles, Visibility
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registrations import Registration, Registrations
 from tallystick_platform.registry.registry import Registry
@@ -55,16 +56,12 @@ class ModelDesk:
         self._uploads = uploads
         self.registrations = registrations
         self._operator = operator
-        self._served = served
+        self.served = served
         self._changed = changed
 
     def viewer(self, address: Address) -> Address | None:
         """Whom the registry should take a caller for."""
         return None if address == self._operator else address
-
-    def is_served(self, version: ModelVersion) -> bool:
-        """Whether a worker has it loaded."""
-        return self._served(version)
 
     async def offered(self, address: Address) -> Sequence[ModelVersion]:
         """Of every model that the caller may ask, the version that would answer."""
@@ -92,7 +89,7 @@ class ModelDesk:
 
     async def remove(self, reference: str, address: Address) -> ModelVersion:
         """Raises: UnknownModel, NotTheOwner, InUse"""
-        loaded = self._served(await self.find(reference, address))  # workers are asked in the event loop alone
+        loaded = self.served(await self.find(reference, address))  # workers are asked in the event loop alone
         return await self._change(self._registry.remove, reference, self.viewer(address), served=lambda _: loaded)
 
     async def register(
@@ -109,37 +106,22 @@ class ModelDesk:
         owner = self.viewer(address)
         model = parse_model_id(name or source.name)
         await asyncio.to_thread(self._registry.check_name, model, owner)
+        arrival = Arrival(model=model, owner=owner, visibility=visibility, licence=licence, stage=stage)
 
-        def bring(progress: Callable[[str, float], None]) -> ModelVersion:
-            version = register(
-                self._registry,
-                source,
-                model=model,
-                owner=owner,
-                visibility=visibility,
-                licence=licence,
-                stage=stage,
-                progress=progress,
-            )
+        def bring(progress: Progress) -> ModelVersion:
+            version = register(self._registry, source, arrival, progress)
             self._changed()
             return version
 
         return self.registrations.start(address, model, bring)
 
-    def registration(self, registration_id: str, address: Address) -> Registration | None:
-        """One of the caller's."""
-        return self.registrations.find(registration_id, address)
-
     async def open_upload(self, model: str, announced: Announcement, *, address: Address, token_id: str) -> Upload:
         """Raises: what `Uploads.open` does."""
         return await in_thread(self._uploads.open, model, announced, owner=address, token_id=token_id)
 
-    async def upload(self, model: str, upload_id: str, address: Address) -> Upload:
+    async def upload(self, model: str, upload_id: str, address: Address, *, with_missing: bool = True) -> Upload:
         """Raises: UploadUnknown"""
-        return await asyncio.to_thread(self._uploads.find, upload_id, address, model=model)
-
-    async def _check_upload(self, model: str, upload_id: str, address: Address) -> None:
-        await asyncio.to_thread(self._uploads.find, upload_id, address, model=model, with_missing=False)
+        return await asyncio.to_thread(self._uploads.find, upload_id, address, model=model, with_missing=with_missing)
 
     async def uploads(self, model: str, address: Address) -> Sequence[Upload]:
         """The caller's uploads to a model, oldest first."""
@@ -149,25 +131,18 @@ class ModelDesk:
     @asynccontextmanager
     async def part(self, model: str, upload_id: str, address: Address, name: str, number: int) -> AsyncIterator[Part]:
         """Room for one part; see `Uploads.part`. Write to it with `in_thread`. Raises: UploadUnknown, UploadRefused, DiskFull"""
-        await self._check_upload(model, upload_id, address)
-        room = self._uploads.part(upload_id, address, name, number)
-        part = await in_thread(room.__enter__)
-        try:
-            yield part
-        except BaseException:
-            if not room.__exit__(*sys.exc_info()):
-                raise
-        else:
-            room.__exit__(None, None, None)
+        await self.upload(model, upload_id, address, with_missing=False)
+        with ExitStack() as room:
+            yield await in_thread(room.enter_context, self._uploads.part(upload_id, address, name, number))
 
     async def complete_upload(self, model: str, upload_id: str, address: Address) -> ModelVersion:
         """Raises: what `Uploads.complete` does."""
-        await self._check_upload(model, upload_id, address)
+        await self.upload(model, upload_id, address, with_missing=False)
         return await self._change(self._uploads.complete, upload_id, address)
 
     async def give_up_upload(self, model: str, upload_id: str, address: Address) -> None:
         """Raises: UploadUnknown, UploadRefused"""
-        await self._check_upload(model, upload_id, address)
+        await self.upload(model, upload_id, address, with_missing=False)
         await in_thread(self._uploads.give_up, upload_id, address)
 
     async def sweep_forever(self) -> None:
@@ -180,10 +155,6 @@ class ModelDesk:
             except (PlatformError, OSError) as error:
                 _log.warning("models.not_swept", reason=str(error))
             await asyncio.sleep(SWEEP_EVERY_S)
-
-    async def stop(self) -> None:
-        """Break off what is under way."""
-        await self.registrations.stop()
 
     async def _change(self, work: Callable[P, ModelVersion], *arguments: P.args, **options: P.kwargs) -> ModelVersion:
         version = await in_thread(work, *arguments, **options)

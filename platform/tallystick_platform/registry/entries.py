@@ -46,21 +46,6 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a version is, as its files say. Units: `size_bytes` bytes, `context_length` tokens."""
-
-    format: str
-    task: str
-    architecture: str | None
-    licence: str | None
-    dtype: str | None
-    parameters: int | None
-    context_length: int | None
-    size_bytes: int
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model's name. No owner: the operator's. Units: microseconds UTC."""
 

@@ -27,7 +27,6 @@ class ModelTaken(PlatformError, status=409, code="model_taken", param="model"):
 
     def __init__(self, *, model: str) -> None:
         super().__init__(f"the name {model!r} belongs to somebody else; choose another")
-        self.model = model
 
 
 class TaskDiffers(PlatformError, status=409, code="task_differs"):
@@ -44,7 +43,6 @@ class InUse(PlatformError, status=409, code="model_in_use"):
 
     def __init__(self, *, reference: str, reason: str, remedy: str) -> None:
         super().__init__(f"{reference} cannot be removed: {reason}; {remedy}")
-        self.reference = reference
 
 
 class NotTheOwner(PlatformError, status=403, code="not_the_owner", param="model"):
@@ -118,7 +116,6 @@ class UploadIncomplete(PlatformError, status=409, code="upload_incomplete"):
 
     def __init__(self, *, upload: str, missing: int) -> None:
         super().__init__(f"{missing} parts of the upload {upload} are missing")
-        self.missing = missing
 
 
 class ContentDiffers(PlatformError, status=409, code="content_differs"):

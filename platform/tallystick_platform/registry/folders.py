@@ -23,7 +23,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tallystick_platform.registry.errors import DiskFull, FolderBroken
@@ -60,9 +59,7 @@ class Staged:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         remove_tree(self.folder)
         self._lock.unlink(missing_ok=True)
         os.close(self._fd)
@@ -98,19 +95,11 @@ class ModelFolders:
     def stage(self) -> Staged:
         """An empty folder to put a model into."""
         folder = self.staging / secrets.token_hex(NAME_BYTES)
-        staged = self._leased(folder)
+        lock = folder.with_suffix(".lock")
+        fd = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
         folder.mkdir(mode=0o700)
-        return staged
-
-    def adopt(self, folder: Path) -> Staged:
-        """Take a complete folder of the same disk into the staging area."""
-        staged = self._leased(self.staging / secrets.token_hex(NAME_BYTES))
-        try:
-            folder.rename(staged.folder)
-        except OSError:
-            with staged:
-                raise
-        return staged
+        return Staged(folder, lock, fd)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -183,12 +172,6 @@ class ModelFolders:
             finally:
                 os.close(fd)
         return 0
-
-    def _leased(self, folder: Path) -> Staged:
-        lock = folder.with_suffix(".lock")
-        fd = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        return Staged(folder, lock, fd)
 
 
 def settle(folder: Path) -> None:

@@ -18,7 +18,8 @@ from tallystick.ids import Address
 from tallystick.manifest import SIGNATURE_NAME
 from tallystick_platform.errors import kind_of
 from tallystick_platform.formats.limits import MAX_FILES
-from tallystick_platform.registry.copying import Progress, copy_files, files_below
+from tallystick_platform.registry.conversion import Progress
+from tallystick_platform.registry.copying import copy_files, files_below
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
 from tallystick_platform.registry.registry import Registry

@@ -6,8 +6,8 @@ The order, and what a crash at each step means, stands in folders.py.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -17,10 +17,10 @@ from tallystick.ids import Address
 from tallystick.manifest import SIGNATURE_NAME, Manifest, hash_folder
 from tallystick_platform.clock import Clock
 from tallystick_platform.formats.errors import FormatError
-from tallystick_platform.formats.report import ModelFormat
-from tallystick_platform.registry.conversion import Looks
+from tallystick_platform.formats.report import Facts, ModelFormat
+from tallystick_platform.registry.conversion import Looks, Progress
 from tallystick_platform.registry.copying import files_below, link_files
-from tallystick_platform.registry.entries import Facts, Model, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.registry.entries import Model, ModelVersion, Price, Stage, Visibility
 from tallystick_platform.registry.errors import (
     ContentDiffers,
     ModelTaken,
@@ -43,34 +43,25 @@ WIDENED = 4  # four bits a weight become sixteen
 BASE_FILE = "tallystick-base.json"
 """The file of an adapter's folder that names its base by digest: added here, so that the version's digest covers the base."""
 
-Progress = Callable[[str, float], None]
-"""Told what is being done, and how much of it, from 0 to 1."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What is said of a model that arrives. `facts` stands for what its files cannot say; `expected` are announced digests."""
+    """What is said of a model that arrives. `base` is the reference of an adapter's base.
+
+    `facts` stands for what its files cannot say; `expected` are the files' digests as somebody announced them.
+    """
 
     model: str
     owner: Address | None
     visibility: Visibility
-    source: Mapping[str, object]
-    licence: str | None
-    price: Price | None
-    stage: Stage
-    pin: bool
-    base: str | None
-    facts: Facts | None
-    expected: Mapping[str, bytes] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """What was found of it."""
-
-    manifest: Manifest
-    facts: Facts
-    signature: Signature
+    source: Mapping[str, object] = field(default_factory=dict)
+    licence: str | None = None
+    price: Price | None = None
+    stage: Stage = Stage.STAGING
+    pin: bool = False
+    base: str | None = None
+    facts: Facts | None = None
+    expected: Mapping[str, bytes] | None = None
 
 
 class Intake:
@@ -79,7 +70,7 @@ class Intake:
     def __init__(
         self, database: Database, rows: Rows, folders: ModelFolders, clock: Clock, keeping: Keeping, *, quota_bytes: int
     ) -> None:
-        self.quota_bytes = quota_bytes
+        self._quota_bytes = quota_bytes
         self._database = database
         self._rows = rows
         self._lookup = Lookup(rows)
@@ -117,7 +108,7 @@ class Intake:
         progress("storing", 0.0)
         settle(staged.folder)
         with self._folders.exclusive():
-            version = self._publish(staged, arrival, Examined(manifest=manifest, facts=facts, signature=signature))
+            version = self._publish(staged, arrival, manifest, facts, signature)
         progress("registered", 1.0)
         return version
 
@@ -139,15 +130,17 @@ class Intake:
                 entry.unlink()
         link_files(files_below(folder), staged.folder)
 
-    def _publish(self, staged: Staged, arrival: Arrival, examined: Examined) -> ModelVersion:
+    def _publish(
+        self, staged: Staged, arrival: Arrival, manifest: Manifest, facts: Facts, signature: Signature
+    ) -> ModelVersion:
         """Steps 3 and 4 of folders.py. Requires: `exclusive`. The row's transaction ends after the rename: its failure undoes both."""
-        digest = examined.manifest.digest
+        digest = manifest.digest
         staged.announce(digest)
         existed = self._folders.path(digest).is_dir()
         try:
             with self._database.writing() as connection:
-                version = self._record(connection, arrival, examined)
-                self._keeping.keep(examined.manifest, examined.signature)
+                version = self._record(connection, arrival, manifest, facts, signature)
+                self._keeping.keep(manifest, signature)
                 protect(self._folders.publish(staged, digest))
         except BaseException:
             if not existed:
@@ -155,9 +148,11 @@ class Intake:
             raise
         return version
 
-    def _record(self, connection: Connection, arrival: Arrival, examined: Examined) -> ModelVersion:
+    def _record(
+        self, connection: Connection, arrival: Arrival, manifest: Manifest, facts: Facts, signature: Signature
+    ) -> ModelVersion:
         """Insert the rows of a version. Raises: VersionExists; UnknownModel where its base was removed meanwhile"""
-        facts, digest = examined.facts, examined.manifest.digest
+        digest = manifest.digest
         model = self._named(connection, arrival, facts)
         self._admit(connection, model, facts)
         if arrival.base is not None:
@@ -182,10 +177,10 @@ class Intake:
             dtype=facts.dtype,
             parameters=facts.parameters,
             context_length=facts.context_length,
-            size_bytes=examined.manifest.size,
-            signature=examined.signature.state,
-            signature_digest=examined.signature.digest,
-            signer=examined.signature.signer,
+            size_bytes=manifest.size,
+            signature=signature.state,
+            signature_digest=signature.digest,
+            signer=signature.signer,
             price=arrival.price,
             stage=arrival.stage,
             pinned=arrival.pin,
@@ -220,8 +215,8 @@ class Intake:
             raise RegistryFull(bound="versions of one model", limit=MAX_VERSIONS_PER_MODEL)
         if model.owner is not None:
             stored = self._rows.stored_bytes(connection, model.owner)
-            if stored + facts.size_bytes > self.quota_bytes:
-                raise RegistryFull(bound="bytes that one owner may store", limit=self.quota_bytes)
+            if stored + facts.size_bytes > self._quota_bytes:
+                raise RegistryFull(bound="bytes that one owner may store", limit=self._quota_bytes)
 
 
 def hashed(folder: Path, progress: Progress) -> Manifest:

@@ -31,13 +31,13 @@ class Keeping:
 
     def keep(self, manifest: Manifest, signature: Signature) -> None:
         """Write both, durably, each in one piece."""
-        _write(self._manifest(manifest.digest), json.dumps(manifest.to_json()).encode())
+        _write(self.manifest_path(manifest.digest), json.dumps(manifest.to_json()).encode())
         if signature.data is not None and signature.digest is not None:
-            _write(self._signature(signature.digest), signature.data)
+            _write(self.signature_path(signature.digest), signature.data)
 
     def manifest(self, digest: bytes) -> Manifest | None:
         """The list of files of a version; None where it is lost."""
-        path = self._manifest(digest)
+        path = self.manifest_path(digest)
         try:
             if path.stat().st_size > MAX_MANIFEST_BYTES:
                 return None
@@ -48,7 +48,7 @@ class Keeping:
 
     def signature(self, digest: bytes) -> bytes:
         """A signature file. Raises: FolderBroken."""
-        path = self._signature(digest)
+        path = self.signature_path(digest)
         try:
             if path.stat().st_size > MAX_SIGNATURE_BYTES:
                 raise FolderBroken(path=path, reason="it has grown")
@@ -74,16 +74,8 @@ class Keeping:
             version=version,
             manifest=manifest,
             folder=folder,
-            signature=None if digest is None else self._signature(digest),
+            signature=None if digest is None else self.signature_path(digest),
         )
-
-    def forget_manifest(self, digest: bytes) -> None:
-        """Remove a list that no version needs."""
-        self._manifest(digest).unlink(missing_ok=True)
-
-    def forget_signature(self, digest: bytes) -> None:
-        """Remove a signature that no version needs."""
-        self._signature(digest).unlink(missing_ok=True)
 
     def compare(self, version: ModelVersion, hashed: Callable[[Path], Manifest]) -> tuple[Manifest | None, str | None]:
         """What a version's folder holds now, and why that is not the version; None where it is."""
@@ -99,10 +91,12 @@ class Keeping:
         expected = self.manifest(version.digest)
         return found, "its files changed" if expected is None else _difference(expected, found)
 
-    def _manifest(self, digest: bytes) -> Path:
+    def manifest_path(self, digest: bytes) -> Path:
+        """Where the list of files of this digest lies, or would."""
         return self._folders.store / f"{digest.hex()}.json"
 
-    def _signature(self, digest: bytes) -> Path:
+    def signature_path(self, digest: bytes) -> Path:
+        """Where the signature of this digest lies, or would."""
         return self._folders.signatures / f"{digest.hex()}.sig"
 
 

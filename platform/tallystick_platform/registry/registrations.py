@@ -17,8 +17,8 @@ import structlog
 
 from tallystick.ids import Address
 from tallystick_platform.errors import Overloaded, PlatformError
+from tallystick_platform.registry.conversion import Progress
 from tallystick_platform.registry.entries import ModelVersion
-from tallystick_platform.registry.intake import Progress
 
 MAX_WAITING = 16
 MAX_KEPT = 256
@@ -28,11 +28,8 @@ ID_BYTES = 12
 _log = structlog.get_logger(__name__)
 
 
-class Interrupted(PlatformError):
+class Interrupted(PlatformError, says="the service stopped before the model was registered; ask again"):
     """The service stops."""
-
-    def __init__(self) -> None:
-        super().__init__("the service stopped before the model was registered; ask again")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Synchronous; the HTTP side calls what is slow in a thread. What the caller may n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from sqlalchemy import Connection
 
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
-from tallystick_platform.registry.conversion import Looks
+from tallystick_platform.registry.conversion import Looks, Progress
 from tallystick_platform.registry.entries import (
     UPSTREAM_FORMAT,
-    Facts,
     Model,
     ModelVersion,
     Price,
@@ -25,7 +24,6 @@ from tallystick_platform.registry.entries import (
     Stage,
     Verification,
     VersionFiles,
-    Visibility,
 )
 from tallystick_platform.registry.errors import (
     FolderBroken,
@@ -36,7 +34,7 @@ from tallystick_platform.registry.errors import (
     SignatureRefused,
 )
 from tallystick_platform.registry.folders import ModelFolders, Staged
-from tallystick_platform.registry.intake import Arrival, Intake, Progress, apart_from, hashed
+from tallystick_platform.registry.intake import Arrival, Intake, apart_from, hashed
 from tallystick_platform.registry.keeping import Keeping
 from tallystick_platform.registry.lookup import Lookup, parsed
 from tallystick_platform.registry.names import parse_model_id
@@ -69,6 +67,7 @@ class Registry:
         looks: Looks | None = None,
     ) -> None:
         self.folders = folders
+        self.quota_bytes = quota_bytes
         self.signatures = signatures or Signatures(SignaturePolicy.WARN)
         self._database = database
         self._rows = Rows(macs)
@@ -76,11 +75,6 @@ class Registry:
         self._lookup = Lookup(self._rows)
         self._keeping = Keeping(folders)
         self._intake = Intake(database, self._rows, folders, clock, self._keeping, quota_bytes=quota_bytes)
-
-    @property
-    def quota_bytes(self) -> int:
-        """What one owner may store. Units: bytes."""
-        return self._intake.quota_bytes
 
     # -- reading
 
@@ -150,44 +144,13 @@ class Registry:
 
     # -- writing
 
-    def add(
-        self,
-        staged: Staged,
-        *,
-        model: str,
-        owner: Address | None,
-        visibility: Visibility,
-        source: Mapping[str, object],
-        licence: str | None = None,
-        price: Price | None = None,
-        stage: Stage = Stage.STAGING,
-        pin: bool = False,
-        base: str | None = None,
-        facts: Facts | None = None,
-        expected: Mapping[str, bytes] | None = None,
-        progress: Progress = silent,
-    ) -> ModelVersion:
+    def add(self, staged: Staged, arrival: Arrival, progress: Progress = silent) -> ModelVersion:
         """Make a staged folder a version; it is visible when this returns, and not at all if it raises. See folders.py for the order.
-
-        `facts` stands for what cannot be read from the files; `base` is the reference of an adapter's base; `expected` are the
-        files' digests as somebody announced them.
 
         Raises: BadReference, ContentDiffers, ModelTaken, TaskDiffers, VersionExists, RegistryFull, SignatureRefused, FormatError,
         UnsafeModel, SourceUnusable (a GGUF file that cannot be converted), DiskFull, OSError
         """
-        arrival = Arrival(
-            model=parse_model_id(model),
-            owner=owner,
-            visibility=visibility,
-            source=source,
-            licence=licence,
-            price=price,
-            stage=stage,
-            pin=pin,
-            base=base,
-            facts=facts,
-            expected=expected,
-        )
+        parse_model_id(arrival.model)
         return self._intake.take(staged, arrival, signatures=self.signatures, looks=self.looks, progress=progress)
 
     def check_name(self, model: str, owner: Address | None) -> None:
@@ -238,9 +201,9 @@ class Registry:
                 )
             if last:
                 self.folders.withdraw(version.digest, trash)
-                self._keeping.forget_manifest(version.digest)
+                self._keeping.manifest_path(version.digest).unlink(missing_ok=True)
             if unsigned and version.signature_digest:
-                self._keeping.forget_signature(version.signature_digest)
+                self._keeping.signature_path(version.signature_digest).unlink(missing_ok=True)
         return version
 
     def verify(self, reference: str, viewer: Address | None, progress: Progress = silent) -> Verification:

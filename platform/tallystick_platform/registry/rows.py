@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
 
 from tallystick.ids import Address
 from tallystick_platform.registry.entries import (
@@ -67,13 +67,11 @@ class Rows:
 
     def with_digest(self, connection: Connection, digest: bytes) -> int:
         """How many versions have this content."""
-        query = select(func.count()).select_from(VERSION).where(VERSION.c.digest == digest)
-        return int(connection.execute(query).scalar_one())
+        return _count(connection, VERSION, VERSION.c.digest == digest)
 
     def with_signature(self, connection: Connection, digest: bytes) -> int:
         """How many versions have this signature file."""
-        query = select(func.count()).select_from(VERSION).where(VERSION.c.signature_digest == digest)
-        return int(connection.execute(query).scalar_one())
+        return _count(connection, VERSION, VERSION.c.signature_digest == digest)
 
     def based_on(self, connection: Connection, reference: str) -> list[str]:
         """The versions that need this one as their base."""
@@ -92,8 +90,7 @@ class Rows:
 
     def owned(self, connection: Connection, owner: Address | None) -> int:
         """How many models an owner has."""
-        query = select(func.count()).select_from(MODEL).where(MODEL.c.owner == owner)
-        return int(connection.execute(query).scalar_one())
+        return _count(connection, MODEL, MODEL.c.owner == owner)
 
     def insert_model(self, connection: Connection, model: Model) -> None:
         """Register a name."""
@@ -122,12 +119,15 @@ class Rows:
         """Forget a version, and the name with its last one."""
         key = version.model.id.lower()
         delete_rows(connection, self._macs, VERSION, VERSION.c.id == f"{key}@{version.digest.hex()}")
-        left = connection.execute(select(func.count()).select_from(VERSION).where(VERSION.c.model == key)).scalar_one()
-        if left == 0:
+        if _count(connection, VERSION, VERSION.c.model == key) == 0:
             delete_rows(connection, self._macs, MODEL, MODEL.c.key == key)
 
     def _versions(self, connection: Connection, query: Select[Any], model: Model) -> list[ModelVersion]:
         return [_version(self._macs.check(VERSION, row), model) for row in connection.execute(query)]
+
+
+def _count(connection: Connection, table: Table, where: ColumnElement[bool]) -> int:
+    return int(connection.execute(select(func.count()).select_from(table).where(where)).scalar_one())
 
 
 def next_number(versions: Sequence[ModelVersion]) -> int:

@@ -58,30 +58,29 @@ class VersionView(Struct, frozen=True, kw_only=True):
     created_at: Time
 
 
+_ALIKE = set(VersionView.__struct_fields__) - {
+    "tasks",
+    "model",
+    "digest",
+    "source",
+    "price_per_hour_micros",
+    "currency",
+    "visibility",
+    "owner",
+    "created_at",
+}
+"""What a version and its view hold alike."""
+
+
 def shown_version(version: ModelVersion, *, to_operator: bool = False) -> VersionView:
     """A version as its readers see it."""
     price = version.price
     return VersionView(
-        reference=version.reference,
+        **{name: getattr(version, name) for name in _ALIKE},
         model=version.model.id,
-        version=version.version,
-        number=version.number,
         digest=to_hex(version.digest),
-        stage=version.stage,
-        pinned=version.pinned,
-        task=version.task,
         tasks=[name for name in served_by(version.task) if name in TASKS],
-        format=version.format,
-        architecture=version.architecture,
-        licence=version.licence,
-        dtype=version.dtype,
-        parameters=version.parameters,
-        context_length=version.context_length,
-        size_bytes=version.size_bytes,
-        base=version.base,
         source={name: value for name, value in version.source.items() if to_operator or name not in LOCAL_MEMBERS},
-        signature=version.signature,
-        signer=version.signer,
         price_per_hour_micros=None if price is None else price.per_hour_micros,
         currency=None if price is None else price.currency,
         visibility=version.model.visibility,

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -15,15 +15,16 @@ import rfc8785
 
 from tallystick.ids import Address
 from tallystick_platform.errors import kind_of
-from tallystick_platform.formats.archive import ArchiveLimits, extract_tar, extract_zip
+from tallystick_platform.formats.archive import extract_tar, extract_zip
 from tallystick_platform.formats.gguf_file import read_header
 from tallystick_platform.formats.packaged import DEMO, DEMO_EMBEDDING, DEMO_TRANSCRIPTION, PACKAGED
-from tallystick_platform.registry.conversion import converted, packaged_file
-from tallystick_platform.registry.copying import Found, Progress, copy_files, files_below, full_disk, link_files
-from tallystick_platform.registry.entries import UPSTREAM_FORMAT, Facts, ModelVersion, Price, Stage, Visibility
+from tallystick_platform.formats.report import Facts
+from tallystick_platform.registry.conversion import Progress, converted, packaged_file
+from tallystick_platform.registry.copying import Found, copy_files, files_below, full_disk, link_files
+from tallystick_platform.registry.entries import UPSTREAM_FORMAT, ModelVersion
 from tallystick_platform.registry.errors import SourceUnusable
 from tallystick_platform.registry.folders import Staged
-from tallystick_platform.registry.intake import BASE_FILE, WIDENED
+from tallystick_platform.registry.intake import BASE_FILE, WIDENED, Arrival
 from tallystick_platform.registry.names import MAX_ID_CHARS, parse_model_id
 from tallystick_platform.registry.registry import Registry, silent
 
@@ -150,9 +151,8 @@ class Archive:
         registry.folders.need(size)
         progress("unpacking", 0.0)
         with full_disk(registry.folders, size):
-            limits = ArchiveLimits(max_bytes=registry.folders.available_bytes())
             extract = extract_zip if self.path.suffix.lower() == ".zip" else extract_tar
-            extract(self.path, staged.folder, limits)
+            extract(self.path, staged.folder, max_bytes=registry.folders.available_bytes())
         _unwrap(staged.folder)
         return Brought(source={"kind": "archive", "file": self.path.name})
 
@@ -185,21 +185,15 @@ class GgufFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adapter:
+class Adapter(LocalFolder):
     """A PEFT adapter for a registered model."""
 
-    path: Path
     base: str
-
-    @property
-    def name(self) -> str:
-        """The folder's."""
-        return name_from(self.path.absolute().name)
 
     def bring(self, staged: Staged, registry: Registry, viewer: Address | None, progress: Progress) -> Brought:
         """Copy it, and write down which content it belongs to: the adapter's digest covers its base's."""
         registry.find(self.base, viewer)
-        brought = LocalFolder(path=self.path).bring(staged, registry, viewer, progress)
+        brought = LocalFolder.bring(self, staged, registry, viewer, progress)
         base = mark_base(registry, staged, self.base, viewer)
         return Brought(source={**brought.source, "kind": "adapter"}, base=base)
 
@@ -241,16 +235,7 @@ class Upstream:
             }
         )
         (staged.folder / UPSTREAM_FILE).write_bytes(text)
-        facts = Facts(
-            format=UPSTREAM_FORMAT,
-            task=self.task,
-            architecture=None,
-            licence=None,
-            dtype=None,
-            parameters=None,
-            context_length=None,
-            size_bytes=len(text),
-        )
+        facts = Facts(format=UPSTREAM_FORMAT, task=self.task, size_bytes=len(text))
         return Brought(source=json.loads(text), facts=facts)
 
 
@@ -263,41 +248,18 @@ def mark_base(registry: Registry, staged: Staged, base: str, viewer: Address | N
     return found.reference
 
 
-def register(
-    registry: Registry,
-    source: Source,
-    *,
-    model: str | None,
-    owner: Address | None,
-    visibility: Visibility,
-    licence: str | None = None,
-    price: Price | None = None,
-    stage: Stage = Stage.STAGING,
-    pin: bool = False,
-    progress: Progress = silent,
-) -> ModelVersion:
-    """Bring a model and make it a version: the whole way, or nothing.
+def register(registry: Registry, source: Source, arrival: Arrival, progress: Progress = silent) -> ModelVersion:
+    """Bring a model and make it a version: the whole way, or nothing. What its source knows of it counts where `arrival` is silent.
 
     Raises: what `Source.bring` and `Registry.add` raise
     """
-    name = parse_model_id(model or source.name)
+    parse_model_id(arrival.model)
     with registry.folders.stage() as staged:
-        brought = source.bring(staged, registry, owner, progress)
+        brought = source.bring(staged, registry, arrival.owner, progress)
+        licence = arrival.licence or brought.licence
+        arrival = replace(arrival, source=brought.source, licence=licence, base=brought.base, facts=brought.facts)
         with full_disk(registry.folders, 0):
-            return registry.add(
-                staged,
-                model=name,
-                owner=owner,
-                visibility=visibility,
-                source=brought.source,
-                licence=licence or brought.licence,
-                price=price,
-                stage=stage,
-                pin=pin,
-                base=brought.base,
-                facts=brought.facts,
-                progress=progress,
-            )
+            return registry.add(staged, arrival, progress)
 
 
 def name_from(text: str) -> str:

@@ -31,8 +31,9 @@ class UploadRows:
         announced = Announcement.from_json(values["manifest"])
         missing: tuple[Missing, ...] = ()
         if with_missing:
-            here = {(part["file"], part["part"]) for part in self._parts(connection, upload_id)}
-            missing = gaps(announced.files, here)
+            rows = connection.execute(select(PART).where(PART.c.upload == upload_id))
+            parts: list[Mapping[str, Any]] = [self._macs.check(PART, row) for row in rows]
+            missing = gaps(announced.files, {(part["file"], part["part"]) for part in parts})
         return Upload(
             id=values["id"],
             owner=Address(values["owner"]),
@@ -107,7 +108,3 @@ class UploadRows:
         """Forget an upload."""
         delete_rows(connection, self._macs, PART, PART.c.upload == upload_id)
         delete_rows(connection, self._macs, UPLOAD, UPLOAD.c.id == upload_id)
-
-    def _parts(self, connection: Connection, upload_id: str) -> list[Mapping[str, Any]]:
-        rows = connection.execute(select(PART).where(PART.c.upload == upload_id))
-        return [self._macs.check(PART, row) for row in rows]

@@ -37,6 +37,7 @@ from tallystick_platform.registry.errors import (
     VersionExists,
 )
 from tallystick_platform.registry.folders import remove_tree, sync
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.names import parse_model_id
 from tallystick_platform.registry.registry import Registry
 from tallystick_platform.registry.sources import mark_base
@@ -207,8 +208,7 @@ class Uploads:
             base = upload.announced.base
             if base is not None:
                 base = mark_base(self._registry, staged, base, self._viewer(upload.owner))
-            return self._registry.add(
-                staged,
+            arrival = Arrival(
                 model=upload.model,
                 owner=self._viewer(upload.owner),
                 visibility=upload.announced.visibility,
@@ -217,6 +217,7 @@ class Uploads:
                 base=base,
                 expected=expected,
             )
+            return self._registry.add(staged, arrival)
 
     def _viewer(self, owner: Address) -> Address | None:
         """Whom the registry should take the owner for: what the operator uploads is the operator's."""

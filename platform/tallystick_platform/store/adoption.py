@@ -7,12 +7,12 @@ commit: nothing happened. After it: everything did, and the service can be start
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Table, func, select, union_all
+from sqlalchemy import Connection, func, select, union_all
 
-from tallystick.ids import Address, Hash32, Head, Index, Leaf
 from tallystick.ids import Epoch as EpochNumber
+from tallystick.ids import Hash32, Index, Leaf
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.row_macs import RowMacs, Value
 from tallystick_platform.store.row_writes import adopt, insert_row, read_inventory, replace_row
@@ -27,9 +27,10 @@ from tallystick_platform.store.rows import (
     epoch_of,
     pack_wraps,
     place_of,
+    table_of,
     void_of,
 )
-from tallystick_platform.store.tables import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
+from tallystick_platform.store.tables import ADOPTED, EPOCH, RECORD, ROTATION, VOID
 
 ROWS_AT_ONCE = 4_096
 
@@ -121,8 +122,7 @@ class AdoptionStore:
     def next_void_number(self) -> int:
         """The number of the next row of void numbers."""
         with self._database.reading() as connection:
-            last = connection.execute(select(func.max(VOID.c.number))).scalar()
-        return 0 if last is None else int(last) + 1
+            return _next_void(connection)
 
     def known_numbers(self, also: Iterable[Span]) -> list[Span]:
         """The admission numbers that have a record here or on the chain, or are void, `also` included, as spans in order."""
@@ -168,16 +168,15 @@ class AdoptionStore:
 
     def _settle(self, connection: Connection, row: Row, mined: Mined, at_us: int) -> None:
         """A row of this journal that stands on the chain: for good, since what comes after it was read there."""
-        table = _table(row)
+        table = table_of(row)
         found = connection.execute(select(table).where(table.c.number == row.number)).one()
         changes: dict[str, Value] = {**place_of(mined), "mined_at": at_us, "state": AnchorState.FINAL.value}
         changes |= {"entry": row.entry, "head": row.head}
         replace_row(connection, self._macs, table, self._macs.check(table, found), changes)
 
     def _insert(self, connection: Connection, row: Row, mined: Mined, at_us: int) -> None:
-        table = _table(row)
-        values: dict[str, Value] = dict.fromkeys(column.name for column in table.columns)
-        values |= {"number": row.number, "entry": row.entry, "head": row.head, "adopted": 1}
+        table = table_of(row)
+        values: dict[str, Value] = {"number": row.number, "entry": row.entry, "head": row.head, "adopted": 1}
         values |= {"state": AnchorState.FINAL.value, "mined_at": at_us, **place_of(mined)}
         if isinstance(row, Batch):
             values |= {"epoch": row.epoch, "first_index": row.first_index, "count": row.count, "root": row.root}
@@ -189,25 +188,12 @@ class AdoptionStore:
         insert_row(connection, self._macs, table, values)
 
     def _insert_rotation(self, connection: Connection, foreign: ForeignRotation) -> None:
-        rotation = foreign.rotation
-        values: dict[str, Value] = {
-            "entry": rotation.entry,
-            "head": Head(rotation.head),
-            "previous": Address(rotation.previous),
-            "writer": Address(rotation.writer),
-            "size": rotation.size,
-            "last_admission": rotation.last_admission,
-            "tx_hash": foreign.tx_hash,
-            "block_number": foreign.block_number,
-            "block_hash": foreign.block_hash,
-        }
-        insert_row(connection, self._macs, ROTATION, values)
+        place = {"tx_hash": foreign.tx_hash, "block_number": foreign.block_number, "block_hash": foreign.block_hash}
+        insert_row(connection, self._macs, ROTATION, asdict(foreign.rotation) | place)
 
     def _plan_voids(self, connection: Connection, voids: Sequence[Span], at_us: int) -> None:
-        last = connection.execute(select(func.max(VOID.c.number))).scalar()
-        for number, (low, high) in enumerate(voids, 0 if last is None else last + 1):
-            values: dict[str, Value] = dict.fromkeys(column.name for column in VOID.columns)
-            values |= {"number": number, "first": low, "last": high, "adopted": 0}
+        for number, (low, high) in enumerate(voids, _next_void(connection)):
+            values: dict[str, Value] = {"number": number, "first": low, "last": high, "adopted": 0}
             insert_row(connection, self._macs, VOID, values | {"state": AnchorState.PLANNED.value, "created_at": at_us})
 
     def _close_epoch(self, connection: Connection, at_us: int) -> None:
@@ -241,5 +227,6 @@ def gaps(known: Sequence[Span], highest: int) -> Iterator[Span]:
         yield following, highest
 
 
-def _table(row: Row) -> Table:
-    return BATCH if isinstance(row, Batch) else EPOCH if isinstance(row, Epoch) else VOID
+def _next_void(connection: Connection) -> int:
+    last = connection.execute(select(func.max(VOID.c.number))).scalar()
+    return 0 if last is None else int(last) + 1

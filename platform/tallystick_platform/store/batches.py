@@ -15,13 +15,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, select
 
-from tallystick.ids import Address, Head, Index, Leaf, LogId
 from tallystick.ids import Epoch as EpochNumber
+from tallystick.ids import Head, Index, Leaf, LogId
 from tallystick.merkle import MAX_BATCH_RECORDS
 from tallystick_platform.errors import StateConflict
 from tallystick_platform.store.database import Database
@@ -46,6 +46,7 @@ from tallystick_platform.store.rows import (
     epoch_of,
     pending_of,
     place_of,
+    table_of,
     void_of,
 )
 from tallystick_platform.store.tables import ADOPTED, BATCH, EPOCH, RECORD, ROTATION, VOID
@@ -150,14 +151,7 @@ class Batches:
         """Every change of the writer that this journal knows, in order."""
         with self._database.reading() as connection:
             return [
-                Rotation(
-                    entry=row["entry"],
-                    head=Head(row["head"]),
-                    previous=Address(row["previous"]),
-                    writer=Address(row["writer"]),
-                    size=row["size"],
-                    last_admission=row["last_admission"],
-                )
+                Rotation(**{each.name: row[each.name] for each in fields(Rotation)})
                 for row in self._rows(connection, select(ROTATION).order_by(ROTATION.c.entry), ROTATION)
             ]
 
@@ -225,8 +219,12 @@ class Batches:
             if found != expected:
                 raise _conflict(batch, f"entry, number and first index {expected}", f"{found}")
             _check_contents(connection, batch)
-            values: dict[str, Value] = dict.fromkeys(column.name for column in BATCH.columns)
-            values |= {"number": batch.number, "entry": batch.entry, "epoch": batch.epoch, "adopted": 0}
+            values: dict[str, Value] = {
+                "number": batch.number,
+                "entry": batch.entry,
+                "epoch": batch.epoch,
+                "adopted": 0,
+            }
             values |= {"first_index": batch.first_index, "count": batch.count, "root": batch.root, "head": batch.head}
             values |= {"state": AnchorState.PLANNED.value, "created_at": at_us}
             insert_row(connection, self._macs, BATCH, values)
@@ -243,7 +241,7 @@ class Batches:
             values = self._current(connection, row)
             if values["entry"] is not None:
                 raise _conflict(row, "no place yet", f"entry {values['entry']!r}")
-            replace_row(connection, self._macs, _table(row), values, {"entry": entry, "head": head})
+            replace_row(connection, self._macs, table_of(row), values, {"entry": entry, "head": head})
 
     def save_signed(self, row: Row, signed: Signed, at_us: int) -> None:
         """Replace the row's transaction; the row becomes sent. Requires: planned or sent.
@@ -387,7 +385,7 @@ class Batches:
         return [self._macs.check(table, row) for row in connection.execute(query)]
 
     def _current(self, connection: Connection, row: Row) -> Mapping[str, Value]:
-        table = _table(row)
+        table = table_of(row)
         found = connection.execute(select(table).where(table.c.number == row.number)).first()
         if found is None:
             raise _conflict(row, "a row", "no such row")
@@ -405,11 +403,7 @@ class Batches:
         values = self._current(connection, row)
         if values["state"] not in required:
             raise _conflict(row, " or ".join(required), str(values["state"]))
-        replace_row(connection, self._macs, _table(row), values, {**changes, "state": state.value})
-
-
-def _table(row: Row) -> Table:
-    return BATCH if isinstance(row, Batch) else EPOCH if isinstance(row, Epoch) else VOID
+        replace_row(connection, self._macs, table_of(row), values, {**changes, "state": state.value})
 
 
 def _first_batch(rows: Sequence[Row]) -> Batch | None:
@@ -417,7 +411,7 @@ def _first_batch(rows: Sequence[Row]) -> Batch | None:
 
 
 def _conflict(row: Row, expected: str, found: str) -> StateConflict:
-    return StateConflict(table=_table(row).name, row=row.number, expected=expected, found=found)
+    return StateConflict(table=table_of(row).name, row=row.number, expected=expected, found=found)
 
 
 def _check_contents(connection: Connection, batch: Batch) -> None:

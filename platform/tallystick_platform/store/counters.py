@@ -22,8 +22,6 @@ Standing = tuple[int, Index]
 class Counters:
     """Counts that are advanced within a group and thrown away with it if it fails."""
 
-    __slots__ = ("_box", "_boxes", "_inventory", "_senders", "next_index", "next_seq")
-
     def __init__(self, connection: WriterConnection, macs: RowMacs) -> None:
         """Read them.
 

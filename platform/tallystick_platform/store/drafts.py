@@ -6,13 +6,13 @@ a twentieth. It is not validated either; what becomes a record is.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from tallystick.binding import record_request_hash
 from tallystick.errors import RecordError
-from tallystick.ids import Address, RecordId
 from tallystick.record import (
     BlobRef,
     Gpu,
@@ -35,7 +35,6 @@ from tallystick.record import (
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-T = TypeVar("T")
 
 
 def encode_draft(record: Record) -> bytes:
@@ -70,34 +69,29 @@ def decode_draft(data: bytes) -> Record:
         raise ValueError(f"is not a draft: {error}") from error
 
 
+_PARTS: Mapping[str, type] = {
+    "error": RecordFault,
+    "gpu": Gpu,
+    "provider": Provider,
+    "price": Price,
+    "model": Model,
+    "request": Request,
+    "instructions": Instructions,
+    "proof_of_compute": ProofOfCompute,
+}
+"""The fields that are null, or a part of a record."""
+
+
 def _record(data: dict[str, Any]) -> Record:
-    response, provider, sender = data["response"], data["provider"], data["sender"]
-    return Record(
-        id=RecordId(data["id"]),
-        admission_seq=data["admission_seq"],
-        sender_seq=data["sender_seq"],
-        task=data["task"],
-        state=State(data["state"]),
-        error=_part(RecordFault, data["error"]),
-        time=RecordTime(**data["time"]),
-        http=HttpExchange(**data["http"]),
-        gpu=_part(Gpu, data["gpu"]),
-        provider=_part(Provider, provider),
-        price=_part(Price, data["price"]),
-        model=_part(Model, data["model"]),
-        parameters=data["parameters"],
-        request=_part(Request, data["request"]),
-        prompt=data["prompt"],
-        instructions=_part(Instructions, data["instructions"]),
-        response=None if response is None else Response(outputs=tuple(Output(**one) for one in response["outputs"])),
-        usage=data["usage"],
-        sender=Sender(
-            **sender | {"address": Address(sender["address"]), "signature": _part(SenderSignature, sender["signature"])}
-        ),
-        follows=None if data["follows"] is None else RecordId(data["follows"]),
-        proof_of_compute=_part(ProofOfCompute, data["proof_of_compute"]),
+    response, sender = data["response"], data["sender"]
+    parts = {name: _part(kind, data[name]) for name, kind in _PARTS.items()}
+    parts["response"] = (
+        None if response is None else Response(outputs=tuple(Output(**one) for one in response["outputs"]))
     )
+    parts["sender"] = Sender(**sender | {"signature": _part(SenderSignature, sender["signature"])})
+    parts |= {"time": RecordTime(**data["time"]), "http": HttpExchange(**data["http"]), "state": State(data["state"])}
+    return Record(**data | parts)
 
 
-def _part(kind: type[T], data: dict[str, Any] | None) -> T | None:
+def _part(kind: type, data: dict[str, Any] | None) -> Any:
     return None if data is None else kind(**data)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tallystick.ids import Epoch, FieldsRoot, Index, Leaf, RecordId
-from tallystick.receipts import SignedAdmission, SignedReceipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tallystick.errors import KeyFileError
 from tallystick.ids import Epoch, LogId
-from tallystick.keys import EpochKey, read_secret_file, write_secret_file
+from tallystick.keys import EpochKey, read_secret_file, sync_folder, write_secret_file
 
 KIND = "tallystick-epoch-key-v2"
 
@@ -66,11 +66,7 @@ class EpochKeyFiles:
                 file.flush()
                 os.fsync(file.fileno())
             path.unlink()
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._folder)
         except OSError as error:
             raise KeyFileError(str(path), error.strerror or str(error)) from error
 

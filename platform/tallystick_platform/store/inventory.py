@@ -76,23 +76,15 @@ class Inventory:
 
     def add(self, table: str, marks: Iterable[bytes]) -> None:
         """Rows with these marks were inserted."""
-        holding = self._of(table)
-        for mark in marks:
-            holding.count += 1
-            holding.total += weight_of(mark)
-        holding.total %= _MODULUS
+        self._count(table, marks, 1)
 
     def remove(self, table: str, marks: Iterable[bytes]) -> None:
         """Rows with these marks were deleted."""
-        holding = self._of(table)
-        for mark in marks:
-            holding.count -= 1
-            holding.total -= weight_of(mark)
-        holding.total %= _MODULUS
+        self._count(table, marks, -1)
 
     def replace(self, table: str, old: bytes, new: bytes) -> None:
         """A row's mark changed."""
-        holding = self._of(table)
+        holding = self.tables.setdefault(table, Holding())
         holding.total = (holding.total + weight_of(new) - weight_of(old)) % _MODULUS
 
     def adopt(self, *, size: Index, highest: int, void: int) -> None:
@@ -108,17 +100,16 @@ class Inventory:
         self.next_seq, self.base_seq = highest + 1, highest
         self.floor = max(self.floor, void)
 
-    def _of(self, table: str) -> Holding:
-        holding = self.tables.get(table)
-        if holding is None:
-            holding = self.tables[table] = Holding()
-        return holding
+    def _count(self, table: str, marks: Iterable[bytes], sign: int) -> None:
+        holding = self.tables.setdefault(table, Holding())
+        for mark in marks:
+            holding.count += sign
+            holding.total += sign * weight_of(mark)
+        holding.total %= _MODULUS
 
 
 class InventoryBox:
     """Encrypts and opens inventories. `random(n)` gives n unpredictable bytes."""
-
-    __slots__ = ("_count", "_key", "_other", "_own", "_salt")
 
     def __init__(self, macs: RowMacs, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._key = macs.inventory_key

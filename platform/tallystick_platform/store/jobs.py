@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -55,11 +55,11 @@ class ExportJob:
     """One export: who asked for what, and what became of it. Units: microseconds UTC; `progress` from 0 to 1.
 
     `record_id` is the record that accepted it, to be ended by `due_by`, and `ended_by` the one that says what became of it. `files` are
-    what `digest` covers; `signature` is the one file beside them. `number` grows with every job and orders them.
+    what `digest` covers; `signature` is the one file beside them. `number` grows with every job and orders them; it comes with the row.
     """
 
     id: str
-    number: int
+    number: int = 0
     owner: Address
     model_owner: Address | None
     token_id: str
@@ -70,20 +70,20 @@ class ExportJob:
     dtype: str | None
     format: str
     quantization: str | None
-    state: JobState
-    stage: str | None
-    progress: float
-    attempts: int
+    state: JobState = JobState.QUEUED
+    stage: str | None = None
+    progress: float = 0.0
+    attempts: int = 0
     record_id: RecordId
-    ended_by: RecordId | None
-    error: JobFault | None
-    files: tuple[StoredFile, ...]
-    signature: StoredFile | None
-    digest: bytes | None
-    parity: Mapping[str, Any] | None
+    ended_by: RecordId | None = None
+    error: JobFault | None = None
+    files: tuple[StoredFile, ...] = ()
+    signature: StoredFile | None = None
+    digest: bytes | None = None
+    parity: Mapping[str, Any] | None = None
     created_at: int
     due_by: int
-    finished_at: int | None
+    finished_at: int | None = None
 
     def visible_to(self, viewer: Address) -> bool:
         """Whether it exists for `viewer`: who asked for it, and whose model it is."""
@@ -196,52 +196,44 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _files_json(files: Sequence[StoredFile]) -> str:
-    return _json([_file(file) for file in files])
+def _or_none(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else change(value)
 
 
 def _file(file: StoredFile) -> dict[str, object]:
     return {"name": file.name, "size": file.size, "sha256": file.sha256.hex()}
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
-
-
-_ENCODERS: Mapping[str, Any] = {
-    "state": lambda state: state.value,
-    "progress": lambda progress: round(progress * WHOLE),
-    "error": lambda fault: None if fault is None else _json({"code": fault.code, "message": fault.message}),
-    "files": _files_json,
-    "signature": lambda file: None if file is None else _json(_file(file)),
-    "parity": lambda report: None if report is None else _json(report),
-    "owner": bytes,
-    "model_owner": lambda address: None if address is None else bytes(address),
-    "record_id": bytes,
-    "ended_by": lambda record_id: None if record_id is None else bytes(record_id),
-}
-
-
 def _stored_file(values: Mapping[str, Any]) -> StoredFile:
     return StoredFile(name=values["name"], size=values["size"], sha256=bytes.fromhex(values["sha256"]))
 
 
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
+    "state": lambda state: state.value,
+    "progress": lambda progress: round(progress * WHOLE),
+    "error": _or_none(lambda fault: _json(asdict(fault))),
+    "files": lambda files: _json([_file(file) for file in files]),
+    "signature": _or_none(lambda file: _json(_file(file))),
+    "parity": _or_none(_json),
+    "owner": bytes,
+    "model_owner": _or_none(bytes),
+    "record_id": bytes,
+    "ended_by": _or_none(bytes),
+}
+_DECODERS: Mapping[str, Callable[[Any], Any]] = {
+    "state": JobState,
+    "progress": lambda thousandths: thousandths / WHOLE,
+    "error": _or_none(lambda text: JobFault(**json.loads(text))),
+    "files": lambda text: tuple(map(_stored_file, json.loads(text))),
+    "signature": _or_none(lambda text: _stored_file(json.loads(text))),
+    "parity": _or_none(json.loads),
+}
+
+
 def _job(row: Mapping[str, Any]) -> ExportJob:
-    error, signature, parity = (
-        None if row[name] is None else json.loads(row[name]) for name in ("error", "signature", "parity")
-    )
-    plain = ("id", "number", "token_id", "path", "model", "version", "source_digest")
-    more = ("format", "dtype", "quantization", "stage", "attempts", "digest", "created_at", "due_by", "finished_at")
-    return ExportJob(
-        **{name: row[name] for name in (*plain, *more)},
-        owner=Address(row["owner"]),
-        model_owner=None if row["model_owner"] is None else Address(row["model_owner"]),
-        state=JobState(row["state"]),
-        progress=row["progress"] / WHOLE,
-        record_id=RecordId(row["record_id"]),
-        ended_by=None if row["ended_by"] is None else RecordId(row["ended_by"]),
-        error=None if error is None else JobFault(code=error["code"], message=error["message"]),
-        files=tuple(_stored_file(file) for file in json.loads(row["files"])),
-        signature=None if signature is None else _stored_file(signature),
-        parity=parity,
-    )
+    names = [each.name for each in fields(ExportJob)]
+    return ExportJob(**{name: _DECODERS.get(name, _as_it_is)(row[name]) for name in names})

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from tallystick.ids import Address, Epoch, FieldsRoot, Index, Leaf, LogId, RecordId
-from tallystick.receipts import AdmissionReceipt, Domain, Receipt, SignedAdmission, SignedReceipt
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import State
 from tallystick_platform.errors import RowTampered
 from tallystick_platform.store.database import Database
@@ -57,6 +58,12 @@ class StoredRecord:
     batch: int | None
 
 
+_AS_STORED = (
+    "record_id", "admission_seq", "sender", "sender_seq", "task", "model", "follows", "epoch", "fields_root", "sealed", "leaf",
+    "created_at",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Some records and where the next page begins."""
@@ -79,9 +86,7 @@ class RecordReader:
 
         Raises: RowTampered
         """
-        with self._database.reading() as connection:
-            found = self._read(connection, select(RECORD).where(RECORD.c.record_id == record_id))
-        return found[0] if found else None
+        return self._first(RECORD.c.record_id == record_id)
 
     def is_open(self, record_id: RecordId) -> bool:
         """Whether the id was admitted and has no record yet."""
@@ -113,9 +118,7 @@ class RecordReader:
 
         Raises: RowTampered
         """
-        with self._database.reading() as connection:
-            found = self._read(connection, select(RECORD).where(RECORD.c.follows == record_id))
-        return found[0] if found else None
+        return self._first(RECORD.c.follows == record_id)
 
     def unended(self) -> Sequence[StoredRecord]:
         """Accepted records that nothing follows, oldest first.
@@ -140,6 +143,10 @@ class RecordReader:
             row = connection.execute(query).first()
         return None if row is None else cast(bytes, self._macs.check(BLOB, row)["ciphertext"])
 
+    def _first(self, where: ColumnElement[bool]) -> StoredRecord | None:
+        with self._database.reading() as connection:
+            return next(iter(self._read(connection, select(RECORD).where(where))), None)
+
     def _read(self, connection: Connection, query: Select[Any]) -> list[StoredRecord]:
         rows = [self._macs.check(RECORD, row) for row in connection.execute(query)]
         return [self._stored(connection, row) for row in rows]
@@ -155,22 +162,11 @@ class RecordReader:
         if admitted is None:
             raise RowTampered(table=ADMISSION.name, row=row["admission_seq"])
         return StoredRecord(
-            record_id=RecordId(row["record_id"]),
+            **{name: row[name] for name in _AS_STORED},
             index=Index(row["log_index"]),
-            admission_seq=row["admission_seq"],
-            sender=Address(row["sender"]),
-            sender_seq=row["sender_seq"],
             state=State(row["state"]),
-            task=row["task"],
-            model=row["model"],
-            follows=None if row["follows"] is None else RecordId(row["follows"]),
-            epoch=Epoch(row["epoch"]),
-            fields_root=FieldsRoot(row["fields_root"]),
-            sealed=row["sealed"],
-            leaf=Leaf(row["leaf"]),
             admission=admission_of(self._macs.check(ADMISSION, admitted), self._domain, self._log_id),
             receipt=receipt_of(row, self._domain, self._log_id),
-            created_at=row["created_at"],
             progress=Progress.JOURNALED if batch is None else _PROGRESS[batch.state],
             batch=None if batch is None else batch.number,
         )

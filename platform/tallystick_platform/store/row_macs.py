@@ -35,8 +35,6 @@ _pack = msgspec.msgpack.Encoder().encode
 class RowMacs:
     """Makes and checks the marks of rows. `inventory_key` protects the inventory, `answers_key` has a part in the keys of kept answers."""
 
-    __slots__ = ("_keyed", "answers_key", "inventory_key")
-
     def __init__(self, operator_secret: bytes) -> None:
         self._keyed = hashlib.blake2b(key=_derive(operator_secret, MARK_INFO, 64), digest_size=MARK_BYTES)
         self.inventory_key = _derive(operator_secret, INVENTORY_INFO, 32)

@@ -22,9 +22,10 @@ from tallystick_platform.store.tables import MARKED
 
 
 def insert_row(connection: Connection, macs: RowMacs, table: Table, values: Mapping[str, Value]) -> None:
-    """Insert a row, all columns given but `mac`."""
-    mark = macs.mark_of_row(table, values)
-    connection.execute(insert(table).values(**{**values, "mac": mark[:MAC_BYTES]}))
+    """Insert a row; a column that is not given is NULL."""
+    row = {name: values.get(name) for name in covered(table)}
+    mark = macs.mark_of_row(table, row)
+    connection.execute(insert(table).values(**row, mac=mark[:MAC_BYTES]))
     change_inventory(connection, macs, lambda inventory: inventory.add(table.name, [mark]))
 
 

@@ -13,11 +13,13 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from sqlalchemy import Table
 
 from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body
+from tallystick.ids import Address, FieldsRoot, Hash32, Head, Index, Leaf, LogId, Root
 from tallystick.ids import Epoch as EpochNumber
-from tallystick.ids import FieldsRoot, Hash32, Head, Index, Leaf, LogId, Root
 from tallystick_platform.store.row_macs import Value
+from tallystick_platform.store.tables import BATCH, EPOCH, VOID
 
 
 class AnchorState(StrEnum):
@@ -112,8 +114,8 @@ class Rotation:
 
     entry: int
     head: Head
-    previous: bytes
-    writer: bytes
+    previous: Address
+    writer: Address
     size: int
     last_admission: int
 
@@ -182,6 +184,11 @@ def chain_order(row: Row) -> int:
     if row.entry is None:
         raise ValueError("a row without a place has no order")
     return row.entry
+
+
+def table_of(row: Row) -> Table:
+    """The table that a row of this kind stands in."""
+    return BATCH if isinstance(row, Batch) else EPOCH if isinstance(row, Epoch) else VOID
 
 
 def place_of(mined: Mined) -> dict[str, Value]:

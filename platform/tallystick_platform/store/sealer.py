@@ -12,15 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tallystick.ids import Epoch, Index, LogId
 from tallystick.keys import KEY_ID_BYTES, AuditorPublicKey, EpochKey, Wallet, hkdf_expand, wrap_epoch_key
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedReceipt,
-    sign_admission,
-    sign_receipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record
 from tallystick.sealing import SealedRecord, seal
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
@@ -144,11 +137,11 @@ class Sealer:
 
     def sign_receipt(self, receipt: Receipt) -> SignedReceipt:
         """Sign as the log's writer."""
-        return sign_receipt(self._wallet, self.domain, receipt)
+        return SignedReceipt.sign(self._wallet, self.domain, receipt)
 
     def sign_admission(self, admission: AdmissionReceipt) -> SignedAdmission:
         """Sign as the log's writer."""
-        return sign_admission(self._wallet, self.domain, admission)
+        return SignedAdmission.sign(self._wallet, self.domain, admission)
 
     def _draft_cipher(self, epoch: Epoch) -> AESGCM:
         cipher = self._drafts.get(epoch)

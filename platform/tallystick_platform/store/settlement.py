@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tallystick.errors import KeyFileError
@@ -47,24 +48,19 @@ RECEIPT_UNRELEASED = RecordFault(
 )
 
 
-def interrupted(draft: Record, now_us: int) -> Record:
-    """What stands after a crash: the draft, ended now."""
-    return _ended(draft, State.INTERRUPTED, INTERRUPTED, now_us)
+def _ended(state: State, fault: RecordFault, draft: Record, now_us: int) -> Record:
+    finished_at = max(now_us, draft.time.admitted_at, draft.time.started_at or 0)
+    return replace(draft, state=state, error=fault, time=replace(draft.time, finished_at=finished_at))
 
 
-def abandoned(draft: Record, now_us: int) -> Record:
-    """The caller stopped waiting for an admission that became durable."""
-    return _ended(draft, State.CANCELLED, ABANDONED, now_us)
-
-
-def refused(draft: Record, now_us: int) -> Record:
-    """An admission became durable although the commit reported a failure, and the caller was told so."""
-    return _ended(draft, State.FAILED, REFUSED, now_us)
-
-
-def invalid(draft: Record, now_us: int) -> Record:
-    """The terminal record that was offered cannot be encoded."""
-    return _ended(draft, State.FAILED, INVALID, now_us)
+interrupted = partial(_ended, State.INTERRUPTED, INTERRUPTED)
+"""What stands after a crash: the draft, ended now."""
+abandoned = partial(_ended, State.CANCELLED, ABANDONED)
+"""The caller stopped waiting for an admission that became durable."""
+refused = partial(_ended, State.FAILED, REFUSED)
+"""An admission became durable although the commit reported a failure, and the caller was told so."""
+invalid = partial(_ended, State.FAILED, INVALID)
+"""The terminal record that was offered cannot be encoded."""
 
 
 def without_contents(draft: Record) -> Record:
@@ -121,11 +117,6 @@ def from_admission_row(row: Mapping[str, Any], now_us: int) -> Record:
         sender=Sender(address=Address(row["sender"]), proof="token", token_id=row["token_id"], signature=None),
         proof_of_compute=None,
     )
-
-
-def _ended(draft: Record, state: State, fault: RecordFault, now_us: int) -> Record:
-    finished_at = max(now_us, draft.time.admitted_at, draft.time.started_at or 0)
-    return replace(draft, state=state, error=fault, time=replace(draft.time, finished_at=finished_at))
 
 
 _COLUMNS = tuple(column.name for column in ADMISSION.columns)

@@ -123,85 +123,60 @@ class BlobRow(_Row, table=True):
     mac: bytes
 
 
-class BatchRow(_Row, table=True):
-    """Consecutive records as one `append` on the chain. `entry` is its number in the head chain and `head` the head after it."""
+class _Anchored(_Row):
+    """What becomes one entry of the log's head chain: `entry` is its number there and `head` the head after it, where it has its place."""
+
+    number: int = _key()
+    entry: int | None = _int(unique=True)
+    head: bytes | None
+    adopted: int = _int()
+    state: str = _text(16)
+    nonce: int | None = _int()
+    tx_hash: bytes | None
+    raw_tx: bytes | None
+    mined_tx_hash: bytes | None
+    block_number: int | None = _int()
+    block_hash: bytes | None
+    block_time: int | None = _int()
+    gas_used: int | None = _int()
+    sent_at: int | None = _int()
+    mined_at: int | None = _int()
+    mac: bytes
+
+
+class BatchRow(_Anchored, table=True):
+    """Consecutive records as one `append` on the chain."""
 
     __tablename__ = "batch"
 
-    number: int = _key()
     entry: int = _int(unique=True)
+    head: bytes
     epoch: int = _int()
     first_index: int = _int(unique=True)
     count: int = _int()
     root: bytes
-    head: bytes
-    adopted: int = _int()
-    state: str = _text(16)
-    nonce: int | None = _int()
-    tx_hash: bytes | None
-    raw_tx: bytes | None
-    mined_tx_hash: bytes | None
-    block_number: int | None = _int()
-    block_hash: bytes | None
-    block_time: int | None = _int()
-    gas_used: int | None = _int()
     created_at: int = _int()
-    sent_at: int | None = _int()
-    mined_at: int | None = _int()
-    mac: bytes
 
 
-class EpochRow(_Row, table=True):
+class EpochRow(_Anchored, table=True):
     """A period with one epoch key, and its opening on the chain. `wraps`: MessagePack, one byte string per auditor."""
 
     __tablename__ = "epoch"
 
-    number: int = _key()
     first_index: int = _int()
     wraps: bytes
-    entry: int | None = _int(unique=True)
-    head: bytes | None
-    adopted: int = _int()
-    state: str = _text(16)
-    nonce: int | None = _int()
-    tx_hash: bytes | None
-    raw_tx: bytes | None
-    mined_tx_hash: bytes | None
-    block_number: int | None = _int()
-    block_hash: bytes | None
-    block_time: int | None = _int()
-    gas_used: int | None = _int()
     opened_at: int = _int()
     closed_at: int | None = _int()
-    sent_at: int | None = _int()
-    mined_at: int | None = _int()
-    mac: bytes
 
 
-class VoidRow(_Row, table=True):
+class VoidRow(_Anchored, table=True):
     """Admission numbers that nobody knows any more, and their entry on the chain."""
 
     __tablename__ = "void"
 
-    number: int = _key()
     first: int = _int()
     last: int = _int()
-    entry: int | None = _int(unique=True)
-    head: bytes | None
-    adopted: int = _int()
-    state: str = _text(16)
-    nonce: int | None = _int()
-    tx_hash: bytes | None
-    raw_tx: bytes | None
-    mined_tx_hash: bytes | None
-    block_number: int | None = _int()
-    block_hash: bytes | None
-    block_time: int | None = _int()
-    gas_used: int | None = _int()
     created_at: int = _int()
-    sent_at: int | None = _int()
-    mined_at: int | None = _int()
-    mac: bytes
 
 
 class RotationRow(_Row, table=True):

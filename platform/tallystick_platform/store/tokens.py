@@ -12,7 +12,7 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -137,12 +137,4 @@ def _base64url(data: bytes) -> str:
 
 
 def _info(row: Mapping[str, Any]) -> TokenInfo:
-    return TokenInfo(
-        id=row["id"],
-        name=row["name"],
-        prefix=row["prefix"],
-        address=Address(row["address"]),
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        revoked_at=row["revoked_at"],
-    )
+    return TokenInfo(**{each.name: row[each.name] for each in fields(TokenInfo)})

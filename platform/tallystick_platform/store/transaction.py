@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from tallystick.errors import TallystickError
 from tallystick.ids import Epoch, Index, RecordId
-from tallystick.receipts import AdmissionReceipt, Receipt, SignedAdmission, SignedReceipt
+from tallystick.receipts.messages import AdmissionReceipt, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, State
 from tallystick.sealing import SealedRecord
 from tallystick_platform.errors import CannotFollow
@@ -30,22 +31,6 @@ _DELETE_DRAFT = "DELETE FROM draft WHERE admission_seq = ?"
 
 class Transaction:
     """Rows in the making. Nothing is written before `write`, and nothing stands before the connection's commit."""
-
-    __slots__ = (
-        "_admissions",
-        "_blobs",
-        "_drafts",
-        "_followed",
-        "_macs",
-        "_marks",
-        "_monotonic_ns",
-        "_now_us",
-        "_promise_s",
-        "_records",
-        "_sealer",
-        "admitted",
-        "done",
-    )
 
     def __init__(
         self, sealer: Sealer, macs: RowMacs, *, now_us: int, promise_s: int, monotonic_ns: Callable[[], int]

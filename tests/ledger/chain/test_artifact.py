@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from tallystick.chain import artifact, load_artifact
+from tallystick.chain import artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.wire import MalformedAnswer
 from tallystick.hashing import keccak256
 from tests.support.chains import ROOT

@@ -4,7 +4,8 @@ import pytest
 from eth_abi import encode
 from web3 import Web3
 
-from tallystick.chain import events, load_artifact
+from tallystick.chain import events
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.events import (
     BatchAppended,
     BatchCommitted,

@@ -2,24 +2,20 @@
 
 import pytest
 
-from tallystick.chain import (
-    BatchAppended,
-    ContractReverted,
-    HttpTransport,
-    LedgerReader,
-    LogMissing,
-    load_artifact,
-    unpack_records,
-)
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.authorship import signer_of
-from tallystick.chain.packing import pack_records
-from tallystick.chain.reverts import explain
+from tallystick.chain.events import BatchAppended
+from tallystick.chain.faults import LogMissing
+from tallystick.chain.packing import pack_records, unpack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.reverts import ContractReverted, explain
+from tallystick.chain.rpc import HttpTransport
 from tallystick.chain.transaction import contract_address
 from tallystick.errors import ChainRejected
 from tallystick.heads import derive_log_id
 from tallystick.keys import Wallet
-from tallystick_platform.ledger_chain import KeySigner, LedgerClient
-from tallystick_platform.ledger_chain.client import LogOnChain
+from tallystick_platform.ledger_chain.client import LedgerClient, LogOnChain
+from tallystick_platform.ledger_chain.signers import KeySigner
 from tests.support import calldata
 from tests.support.chains import ANVIL_KEY, WRAPS, anvil, deployed_ledger, terms_of
 

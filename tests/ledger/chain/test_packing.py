@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.chain import PackedRecord, PackingError, pack_records, packed_size, unpack_records
+from tallystick.chain.packing import PackedRecord, PackingError, pack_records, packed_size, unpack_records
 from tallystick.heads import MAX_NUMBER
 from tallystick.merkle import MAX_BATCH_RECORDS, MAX_CIPHERTEXT_BYTES, MIN_CIPHERTEXT_BYTES
 from tests.support.evm import packed as packed_by_hand

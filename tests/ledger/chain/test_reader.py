@@ -2,21 +2,10 @@ from functools import partial
 
 import pytest
 
-from tallystick.chain import (
-    BatchAppended,
-    ContractReverted,
-    EpochOpened,
-    LedgerReader,
-    LogCreated,
-    MalformedAnswer,
-    NumbersVoided,
-    WriterRotated,
-    load_artifact,
-    unpack_records,
-    words,
-)
+from tallystick.chain import words
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.authorship import TransactionWithheld, signer_of
-from tallystick.chain.events import BATCH_APPENDED
+from tallystick.chain.events import BATCH_APPENDED, BatchAppended, EpochOpened, LogCreated, NumbersVoided, WriterRotated
 from tallystick.chain.faults import (
     ChainMoved,
     ContractMissing,
@@ -26,7 +15,10 @@ from tallystick.chain.faults import (
     OtherChain,
     OtherCode,
 )
-from tallystick.chain.reader import MAX_WRITERS
+from tallystick.chain.packing import unpack_records
+from tallystick.chain.reader import MAX_WRITERS, LedgerReader
+from tallystick.chain.reverts import ContractReverted
+from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainRejected
 from tallystick.hashing import keccak256
 from tallystick.heads import EntryKind, batch_body, epoch_body, next_head, void_body, writer_body

@@ -2,7 +2,7 @@ import pytest
 from eth_abi import encode
 from web3 import Web3
 
-from tallystick.chain import load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.reverts import ERRORS, ContractReverted, decode_revert, explain
 from tallystick.errors import ChainRejected
 

@@ -2,7 +2,7 @@ import pytest
 from eth_abi import encode
 from web3 import Web3
 
-from tallystick.chain import load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.packing import append_size, pack_records
 from tallystick.chain.views import BATCH_AT, BATCH_OF, LOG_STATE, LOG_TERMS, WRITER_AT, WRITER_COUNT
 from tallystick.chain.wire import MalformedAnswer

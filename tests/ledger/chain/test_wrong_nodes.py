@@ -9,10 +9,11 @@ import pytest
 from eth_account import Account
 from eth_utils import to_checksum_address
 
-from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.chain.answers import MAX_ANSWER_BYTES
 from tallystick.chain.authorship import signer_of
 from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.chain.scan import FIRST_SPAN_BLOCKS
 from tallystick.chain.wire import RateLimited
 from tallystick.ids import to_hex
@@ -122,7 +123,7 @@ def test_a_range_that_is_too_large_for_the_node_is_halved(log, answer, most_bloc
 
 MEASURED = """
 import sys
-from tallystick.chain import HttpTransport
+from tallystick.chain.rpc import HttpTransport
 from tallystick.errors import ChainUnavailable
 transport = HttpTransport(sys.argv[1], max_answer_bytes=int(sys.argv[2]))
 try:

@@ -9,7 +9,7 @@ from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
 from tallystick.record import Output, ProofOfCompute, Response
 from tallystick.tasks import chat_output
-from tallystick.verify import Replayed
+from tallystick.verify.model_checks import Replayed
 from tests.support.exports import write_signing_key
 from tests.support.model_files import sign_folder
 from tests.support.synthetic_log import CPU, MODEL, WRITER, SyntheticLog, synthetic_record

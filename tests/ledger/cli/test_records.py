@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from tallystick.bundle import parse_bundle
+from tallystick.bundle.reading import parse_bundle
 from tests.support.synthetic_log import AUDITOR
 
 

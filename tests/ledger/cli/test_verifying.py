@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import sign_evidence
+from tallystick.bundle.evidence import sign_evidence
 from tallystick.cli import verifying
 from tallystick.errors import ChainError
 from tallystick.keys import Wallet
@@ -474,6 +474,18 @@ def test_a_saved_answer_held_against_its_log_is_one_json_document(run, log, url,
     document = json.loads(run("verify", path, "--rpc", url, "--json").stdout)
     assert (document["subject"]["kind"], document["exit_code"]) == ("log", 0)
     assert document["answer"]["subject"]["kind"] == "receipt"
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_last_line_of_two_verdicts_is_the_one_that_decides(run, log, url, tmp_path):
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps(saved_answer(log, 1, content="something else")))
+    result = run("verify", path, "--rpc", url)
+    assert result.exit_code == 1
+    pages = [line for line in result.stdout.splitlines() if line.startswith("Proven")]
+    assert pages[0].startswith("Proven as of block")
+    assert pages[-1].startswith("Proven wrong: ")
+    assert result.stdout.splitlines()[-1] == pages[-1]
 
 
 @pytest.fixture

@@ -8,18 +8,14 @@ from tallystick.errors import Party, PriceArithmeticError
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
 from tallystick.record import FIELD_NAMES, BlobRef, ProofOfCompute
-from tallystick.report import (
-    printable,
-    record_document,
-    render_record,
-    render_verdict,
-    shown_fields_document,
-    summary,
-    verdict_document,
-)
-from tallystick.report.summary import ranges, remedies
-from tallystick.report.text import MAX_SHOWN_TEXT
-from tallystick.verify import Outcome, Status, VerifyOptions, Vouch, verify_bundle, verify_log
+from tallystick.report.documents import record_document, shown_fields_document, verdict_document
+from tallystick.report.printable import printable
+from tallystick.report.summary import ranges, remedies, summary
+from tallystick.report.text import MAX_SHOWN_TEXT, render_record, render_verdict
+from tallystick.verify.bundle_checks import verify_bundle
+from tallystick.verify.verdict import Outcome, Status
+from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.synthetic_log import AUDITOR, SyntheticLog, synthetic_record
 
 

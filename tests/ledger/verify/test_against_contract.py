@@ -5,7 +5,9 @@ from dataclasses import replace
 from tallystick.hashing import keccak256
 from tallystick.keys import EpochKey, Wallet, wrap_epoch_key
 from tallystick.sealing import seal
-from tallystick.verify import Outcome, Step, VerifyOptions, find_record, verify_log
+from tallystick.verify.one_record import find_record
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.chains import START_S, deployed_ledger
 from tests.support.synthetic_log import ALICE, AUDITOR, synthetic_record
 

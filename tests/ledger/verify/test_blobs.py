@@ -8,8 +8,12 @@ import pytest
 from tallystick.encoding import encode_record
 from tallystick.record import Response
 from tallystick.tasks import chat_output
-from tallystick.verify import Outcome, Step, VerifyOptions, Vouch, record_checks, verify_bundle, verify_log
+from tallystick.verify import record_checks
+from tallystick.verify.bundle_checks import verify_bundle
 from tallystick.verify.record_checks import RecordChecks
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.vouching import Vouch
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.memory_peak import MIB, peak_below
 from tests.support.synthetic_log import AUDITOR, SyntheticLog
 

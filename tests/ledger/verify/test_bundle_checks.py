@@ -2,18 +2,19 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.bundle import parse_bundle, sign_evidence
+from tallystick.bundle.evidence import sign_evidence
+from tallystick.bundle.reading import parse_bundle
 from tallystick.chain.events import WRITER_ROTATED
 from tallystick.chain.faults import EventsWithheld, NodeBehind, OtherChain, OtherCode
 from tallystick.errors import BundleError, Party
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet
-from tallystick.receipts import sign_receipt
+from tallystick.receipts.signed import SignedReceipt
 from tallystick.record import FIELD_NAMES
-from tallystick.verify import Outcome, Status, Step, Vouch, verify_bundle
-from tallystick.verify.bundle_checks import CLOSED, ONE_RECORD, UNANCHORED
+from tallystick.verify.bundle_checks import CLOSED, ONE_RECORD, UNANCHORED, verify_bundle
 from tallystick.verify.receipt_checks import NOT_DUE
-from tallystick.verify.vouching import NOBODY
+from tallystick.verify.verdict import Outcome, Status, Step
+from tallystick.verify.vouching import NOBODY, Vouch
 from tests.support.synthetic_log import PROMISE_S, WRITER, SyntheticLog
 
 SOMEBODY = Wallet(b"\x0a" * 32)
@@ -185,7 +186,7 @@ def test_evidence_that_the_chain_does_not_hold_at_its_index_is_named(log):
 
 
 def changed_receipt(log, bundle, **changes):
-    receipt = sign_receipt(log.writer, log.domain, replace(bundle.evidence.receipt.receipt, **changes))
+    receipt = SignedReceipt.sign(log.writer, log.domain, replace(bundle.evidence.receipt.receipt, **changes))
     return attested(log, bundle, receipt=receipt)
 
 
@@ -216,7 +217,7 @@ def test_a_bundle_without_a_receipt_is_proven_and_says_so(log):
 
 def test_a_receipt_by_a_stranger_in_an_attested_bundle_is_left_open(log):
     bundle = log.bundle(4)
-    receipt = sign_receipt(SOMEBODY, log.domain, bundle.evidence.receipt.receipt)
+    receipt = SignedReceipt.sign(SOMEBODY, log.domain, bundle.evidence.receipt.receipt)
     verdict = judged(attested(log, bundle, receipt=receipt))
     assert (verdict.outcome, verdict.failures) == (Outcome.UNCHECKED, ())
 

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.encoding import encode_record
 from tallystick.errors import Party
 from tallystick.ids import new_record_id
 from tallystick.keys import Wallet, wrap_epoch_key
 from tallystick.merkle import leaf_hash
-from tallystick.receipts import Domain, sender_request, sign_sender_request
+from tallystick.receipts.messages import Domain, sender_request
+from tallystick.receipts.signed import sign_sender_request
 from tallystick.record import RecordTime, Response, SenderSignature, State
 from tallystick.tasks import chat_output
-from tallystick.verify import Outcome, Step, VerifyOptions, verify_log
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.forgery import forge
 from tests.support.synthetic_log import (
     ALICE,

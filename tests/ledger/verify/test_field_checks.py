@@ -4,7 +4,8 @@ import pytest
 
 from tallystick.errors import PriceArithmeticError, SenderProofError, TimesError
 from tallystick.keys import Wallet
-from tallystick.receipts import Domain, sender_request, sign_sender_request
+from tallystick.receipts.messages import Domain, sender_request
+from tallystick.receipts.signed import sign_sender_request
 from tallystick.record import SenderSignature
 from tallystick.verify.field_checks import Window, check_device_time, check_price, check_sender_signature, check_times
 from tests.support.synthetic_log import CHAIN_ID, CONTRACT, LOG, PROMISE_S, SKEW_S, START_S, synthetic_record

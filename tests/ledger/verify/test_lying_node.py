@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import ChainError, Party
 from tallystick.heads import MAX_NUMBER, MODE_COMMIT
 from tallystick.ids import to_hex
 from tallystick.keys import Wallet
-from tallystick.verify import Outcome, Step, VerifyOptions, verify_log
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.synthetic_log import AUDITOR, CONTRACT, TERMS, SyntheticLog
 from tests.support.tampering import changed, moved, reader_of
 

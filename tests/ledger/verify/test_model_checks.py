@@ -16,22 +16,22 @@ from tallystick.record import FIELD_NAMES, BlobRef, Output, ProofOfCompute, Resp
 from tallystick.tasks import chat_output
 from tallystick.tasks.completion import text_output
 from tallystick.tasks.embedding import vector_output
-from tallystick.verify import (
-    FileList,
+from tallystick.verify import file_lists
+from tallystick.verify.bundle_checks import CLOSED, verify_bundle
+from tallystick.verify.file_lists import FileList, read_file_list
+from tallystick.verify.model_checks import (
+    ANOTHER_MODEL,
+    MADE_FROM_IT,
+    NO_LIST,
+    NOT_ASKED,
     ModelFolder,
-    Outcome,
     Replayed,
     ReplayRefused,
-    Status,
-    Step,
-    Vouch,
-    file_lists,
-    read_file_list,
-    verify_bundle,
+    check_model,
 )
-from tallystick.verify.bundle_checks import CLOSED
-from tallystick.verify.model_checks import ANOTHER_MODEL, MADE_FROM_IT, NO_LIST, NOT_ASKED, check_model
 from tallystick.verify.tally import Tally
+from tallystick.verify.verdict import Outcome, Status, Step
+from tallystick.verify.vouching import Vouch
 from tests.support.synthetic_log import CPU, MODEL, SyntheticLog, synthetic_record
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "extra/vocab.txt": b"a b"}

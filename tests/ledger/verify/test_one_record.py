@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader
 from tallystick.chain.authorship import TransactionWithheld
 from tallystick.chain.faults import EventsWithheld
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import (
     AuthorshipError,
     DecryptionError,
@@ -16,7 +16,7 @@ from tallystick.errors import (
 )
 from tallystick.heads import MODE_COMMIT
 from tallystick.keys import Wallet
-from tallystick.verify import RecordAbsent, RecordOffChain, find_record
+from tallystick.verify.one_record import RecordAbsent, RecordOffChain, find_record
 from tests.support.forgery import forge
 from tests.support.synthetic_log import AUDITOR, CONTRACT, STRANGER, TERMS, SyntheticLog
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tallystick.keys import Wallet
-from tallystick.receipts import sign_admission, sign_head, sign_receipt
-from tallystick.verify import Outcome, Step, VerifyOptions, verify_log
+from tallystick.receipts.signed import SignedAdmission, SignedHead, SignedReceipt
+from tallystick.verify.verdict import Outcome, Step
+from tallystick.verify.whole_log import VerifyOptions, verify_log
 from tests.support.synthetic_log import AUDITOR, PROMISE_S, SKEW_S, WRITER, SyntheticLog
 
 NEW_WRITER = Wallet(b"\x07" * 32)
@@ -30,11 +31,11 @@ def failures(log, *messages):
 
 
 def changed_receipt(log, of, wallet=WRITER, **changes):
-    return sign_receipt(wallet, log.domain, replace(log.receipts[of].receipt, **changes))
+    return SignedReceipt.sign(wallet, log.domain, replace(log.receipts[of].receipt, **changes))
 
 
 def changed_admission(log, index, wallet=WRITER, **changes):
-    return sign_admission(wallet, log.domain, replace(log.admission(log.records[index]).admission, **changes))
+    return SignedAdmission.sign(wallet, log.domain, replace(log.admission(log.records[index]).admission, **changes))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_what_a_stranger_signed_proves_nothing_and_accuses_nobody(log):
     for message in (
         changed_receipt(log, 1, STRANGER, leaf=b"\x01" * 32),
         changed_admission(log, 1, STRANGER, sender=b"\x01" * 20),
-        sign_head(STRANGER, log.domain, replace(log.signed_head().head, head=b"\x01" * 32)),
+        SignedHead.sign(STRANGER, log.domain, replace(log.signed_head().head, head=b"\x01" * 32)),
     ):
         verdict = judged(log, message)
         assert (verdict.outcome, verdict.failures) == (Outcome.UNCHECKED, ())

@@ -1,9 +1,17 @@
 import pytest
 
-from tallystick.verify import completeness, memories, sequences
+from tallystick.verify import completeness, sequences
 from tallystick.verify.completeness import Completeness, Voids
-from tallystick.verify.memories import MAX_DEVICES, Accepted, AcceptedWork, Devices, Recent
-from tallystick.verify.sequences import Arrival, Gap, Numbering
+from tallystick.verify.sequences import (
+    MAX_DEVICES,
+    Accepted,
+    AcceptedWork,
+    Arrival,
+    Devices,
+    Gap,
+    Numbering,
+    Recent,
+)
 from tallystick.verify.tally import Tally
 from tallystick.verify.verdict import Step
 
@@ -131,7 +139,7 @@ def test_what_lies_across_two_values_was_not_seen():
 
 
 def test_many_values_of_one_time_are_told_apart_as_few_are(monkeypatch):
-    monkeypatch.setattr(memories, "MAX_SEARCHED_BYTES", 8)
+    monkeypatch.setattr(sequences, "MAX_SEARCHED_BYTES", 8)
     recent = Recent(2)
     values = [bytes([number, 0]) for number in range(20)]
     assert all(recent.add(1, value) for value in values)
@@ -157,7 +165,7 @@ def test_devices_beyond_the_bound_are_counted():
 
 
 def test_accepted_work_beyond_the_bound_is_counted(monkeypatch):
-    monkeypatch.setattr(memories, "MAX_ACCEPTED", 1)
+    monkeypatch.setattr(sequences, "MAX_ACCEPTED", 1)
     work = AcceptedWork()
     for number in range(3):
         one = Accepted(index=number, sender=bytes(20), admitted_at=0, due_by=number)

@@ -1,9 +1,9 @@
 import pytest
 
+from tallystick import errors
 from tallystick.errors import HeadsError, LeavesError, ModelDigestError, Party, PriceArithmeticError, ReceiptsError
-from tallystick.verify import BundleSubject, Gap, Outcome, Status, Step
 from tallystick.verify.tally import MAX_FAILURES_REPORTED, MAX_REASONS_REPORTED, Tally
-from tallystick.verify.verdict import LEDGER_STEPS, STEP_ERRORS
+from tallystick.verify.verdict import LEDGER_STEPS, BundleSubject, Gap, Outcome, Status, Step
 from tests.support.synthetic_log import CHAIN_ID, CONTRACT, LOG
 
 SUBJECT = BundleSubject(
@@ -34,9 +34,11 @@ def fails(*_):
 
 def test_the_checks_are_numbered_and_named_as_their_errors_are():
     checks = verdict(Tally(), tuple(Step)).checks
+    (of_a_step,) = errors.VerificationError.__subclasses__()
+    failures = [error("here", "this", "that") for error in of_a_step.__subclasses__()]
     assert [check.number for check in checks] == list(range(1, 20))
-    assert [check.name for check in checks] == [error.NAME for error in STEP_ERRORS]
-    assert [error.STEP for error in STEP_ERRORS] == [int(step) for step in Step]
+    assert [check.name for check in checks] == [failure.name for failure in failures]
+    assert [failure.step for failure in failures] == [int(step) for step in Step]
 
 
 def test_a_log_or_bundle_by_itself_is_seventeen_checks():

@@ -4,15 +4,23 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader, load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.faults import ContractMissing, EventsWithheld, LogMissing, OtherChain, OtherCode
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import ReceiptFormatError
 from tallystick.heads import MODE_COMMIT
 from tallystick.ids import Head, LogId
 from tallystick.keys import Wallet
-from tallystick.verify import Outcome, Standing, Status, Step, VerifyOptions, default_max_age_s, verify_log
-from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS
-from tallystick.verify.whole_log import DEFAULT_MAX_AGE_S, MAX_CLOCK_AHEAD_S, PROGRESS_RECORDS
+from tallystick.verify.log_walk import Standing
+from tallystick.verify.verdict import CONTENT_STEPS, LEDGER_STEPS, Outcome, Status, Step
+from tallystick.verify.whole_log import (
+    DEFAULT_MAX_AGE_S,
+    MAX_CLOCK_AHEAD_S,
+    PROGRESS_RECORDS,
+    VerifyOptions,
+    default_max_age_s,
+    verify_log,
+)
 from tests.support.synthetic_log import (
     AUDITOR,
     CONTRACT,

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.chain import BatchAppended, EpochOpened, NumbersVoided
-from tallystick.chain.events import BATCH_APPENDED
+from tallystick.chain.events import BATCH_APPENDED, BatchAppended, EpochOpened, NumbersVoided
 from tallystick.chain.packing import unpack_records
 from tallystick.errors import OpenError
 from tallystick.ids import to_hex
 from tallystick.record import Record
 from tallystick.sealing import open_sealed
-from tallystick.verify import Outcome
+from tallystick.verify.verdict import Outcome
 from tallystick_platform.anchor.adoption import adoption_margin
 from tallystick_platform.anchor.errors import AdoptionRefused, HeadMismatch, NothingToAdopt, WriterChanged
 from tallystick_platform.errors import AdmissionClosed

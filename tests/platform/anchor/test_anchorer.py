@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.chain import LedgerReader
+from tallystick.chain.reader import LedgerReader
 from tallystick_platform.anchor.policy import IDLE_MS
 from tallystick_platform.store.rows import AnchorState
 from tests.support.anchoring import WALLET, Rig, policy

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tallystick_platform.anchor.policy import MAX_FEE_BUMPS, MAX_REVERTS, SLOW_RETRY_MS
-from tallystick_platform.ledger_chain import KeySigner, SignedTransaction, SignerUnavailable, Unsigned
+from tallystick_platform.ledger_chain.errors import SignerUnavailable
+from tallystick_platform.ledger_chain.signers import KeySigner, SignedTransaction, Unsigned
 from tests.support.anchoring import WALLET, Rig, client_of, policy
 from tests.support.fault_plan import Fault
 from tests.support.model_chain import ModelChain, parse_transaction

@@ -9,7 +9,7 @@ import pytest
 from tallystick.chain.packing import pack_records
 from tallystick.ids import Epoch, FieldsRoot, Head, Index, Leaf, Root
 from tallystick.keys import Wallet
-from tallystick_platform.ledger_chain import MAX_CALLDATA_BYTES
+from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES
 from tallystick_platform.store.rows import PendingRecord
 from tests.support.anchor_rows import MemoryRows
 from tests.support.anchoring import LOG, Rig, client_of, sealed_bytes

@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.chain import LedgerReader, LogMissing, Transport
+from tallystick.chain.faults import LogMissing
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import Transport
 from tallystick.errors import ChainRejected
 from tallystick.ids import Epoch, FieldsRoot, Head, LogId
 from tallystick.keys import WRAP_BYTES, Wallet
-from tallystick_platform.ledger_chain import Fees, KeySigner, Unsigned
+from tallystick_platform.ledger_chain.signers import Fees, KeySigner, Unsigned
 from tests.support.anchoring import CONTRACT, KEEPER, LOG, TERMS, WALLET, client_of, sealed_bytes
 from tests.support.calldata import append, open_epoch, rotate_writer, void_numbers
 from tests.support.chains import direct_chain

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.chain import HttpTransport
+from tallystick.chain.rpc import HttpTransport
 from tallystick_platform.store.rows import AnchorState
 from tests.support.anchoring import WALLET, Rig, policy
 from tests.support.chains import anvil, direct_chain

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.chain import ContractReverted
+from tallystick.chain.reverts import ContractReverted
 from tallystick.errors import ChainRejected
 from tallystick_platform.anchor.courier import Refusal, classify
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import openai
 import pytest
 
-from tallystick.receipts import SignedReceipt
+from tallystick.receipts.signed import SignedReceipt
 from tallystick_platform.errors import Backlogged, EngineFailed, PromptTooLong, QueueFull
 from tests.support.api import TOKEN, Api
 from tests.support.exchange import MODEL, Script

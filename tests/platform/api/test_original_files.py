@@ -17,8 +17,9 @@ from tallystick.pull import Pulled, Server, pull
 from tallystick.record import State
 from tallystick.tasks import disagreements, read
 from tallystick_platform.api import create_api
+from tallystick_platform.formats.report import Facts
 from tallystick_platform.jobs.downloads import Downloads
-from tallystick_platform.registry.entries import Facts, Stage, Visibility
+from tallystick_platform.registry.entries import Stage, Visibility
 from tests.support.api import AUTH, OTHER, OTHER_TOKEN, Api
 from tests.support.export_jobs import FACTS, exports_at
 from tests.support.exports import write_signing_key

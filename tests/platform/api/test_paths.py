@@ -13,7 +13,7 @@ import pytest
 from litestar import Litestar
 
 from tallystick.ids import checksum_address, format_record_id
-from tallystick.receipts import SignedHead, signer
+from tallystick.receipts.signed import SignedHead, signer
 from tallystick.record import State
 from tallystick_platform.api import error_table
 from tallystick_platform.api.application import create_litestar

@@ -11,7 +11,7 @@ import pytest
 
 from tallystick.binding import request_digest, request_hash, response_digest, response_hash
 from tallystick.ids import format_record_id, parse_hex, to_hex
-from tallystick.receipts import SignedAdmission, SignedReceipt, signer
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
 from tallystick.sealing import response_salt
 from tallystick.tasks import disagreements, read, received_answer, received_stream
 from tallystick_platform.api.proofs import recorded_proof
@@ -187,6 +187,6 @@ async def test_two_requests_never_share_a_salt() -> None:
 
 def test_proofs_are_spelled_as_the_ledger_spells_them() -> None:
     answer = asyncio.run(Bench().line().run())
-    shown = msgspec.to_builtins(recorded_proof(answer.ticket, answer.entry).shown)
+    shown = msgspec.to_builtins(recorded_proof(answer.ticket, answer.entry))
     assert shown["receipt"] == answer.entry.receipt.to_json()
     assert shown["admission"] == answer.ticket.admission.to_json()

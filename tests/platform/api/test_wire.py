@@ -21,7 +21,8 @@ from tallystick_platform.api.wire import openai, texts
 from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
-from tallystick_platform.exchange import Asked, Recorded
+from tallystick_platform.exchange.line import Recorded
+from tallystick_platform.exchange.request import Asked
 from tallystick_platform.protocol import Piece
 from tests.support.api import (
     AUTH,

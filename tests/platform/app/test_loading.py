@@ -9,12 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tallystick.bundle import parse_bundle
+from tallystick.bundle.reading import parse_bundle
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import started
 from tallystick_platform.registry.entries import Stage, Visibility
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.sources import Adapter, LocalFolder, register
 from tallystick_platform.settings import Settings
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
@@ -44,7 +45,8 @@ async def serving(home: Path, **changes: object):
 
 
 def add(running, source, model: str, *, stage: Stage = Stage.PRODUCTION, owner=None):
-    return register(running.registry, source, model=model, owner=owner, visibility=Visibility.PUBLIC, stage=stage)
+    arrival = Arrival(model=model, owner=owner, visibility=Visibility.PUBLIC, stage=stage)
+    return register(running.registry, source, arrival)
 
 
 async def recorded(running, client, answer: httpx.Response):
@@ -103,7 +105,7 @@ async def test_changed_files_never_answer(tmp_path: Path) -> None:
 async def test_what_does_not_fit_is_refused_with_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(tmp_path / "home") as (running, client):
         add(running, LocalFolder(path=write_tiny_model(tmp_path / "tiny")), "Acme/Tiny")
-        monkeypatch.setattr(running.dispatcher._fleet, "_available", lambda: 1_048_576)
+        monkeypatch.setattr(running.dispatcher._fleet, "available", lambda: 1_048_576)
         answer = await client.post("/v1/chat/completions", json=question("Acme/Tiny"))
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model_too_large")
         assert "and 1 MiB (1048576 bytes) can be had" in answer.json()["error"]["message"]
@@ -128,7 +130,7 @@ async def test_an_owner_and_the_operator_load_and_unload_and_nobody_else(tmp_pat
         refused = await client.delete("/v1/models/me/mine")
         assert (refused.status_code, refused.json()["error"]["code"]) == (409, "model_in_use")
         secret = LocalFolder(path=write_tiny_model(tmp_path / "c", seed=3))
-        register(running.registry, secret, model="hidden", owner=None, visibility=Visibility.PRIVATE)
+        register(running.registry, secret, Arrival(model="hidden", owner=None, visibility=Visibility.PRIVATE))
         for action in ("load", "unload"):
             known = await client.post(f"/v1/models/theirs/{action}")
             assert (known.status_code, known.json()["error"]["code"]) == (403, "not_the_owner")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tallystick_platform.admission import Gate
-from tallystick_platform.anchor import AnchorStatus
+from tallystick_platform.anchor.status import AnchorStatus
 from tallystick_platform.app import service as service_module
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running
@@ -72,7 +72,8 @@ class Rig(Bench):
             registrar=self.registrar,
             gate=self.gate,
             exchange=self.exchange,
-            exporting=SimpleNamespace(jobs=SimpleNamespace(stop=self._wait_ready), downloads=None),
+            exports=SimpleNamespace(stop=self._wait_ready),
+            downloads=None,
         )
         self.service = Service(running)
 

@@ -14,19 +14,20 @@ import httpx
 import psutil
 import pytest
 
-from tallystick.bundle import parse_bundle
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.bundle.reading import parse_bundle
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.heads import derive_log_id
 from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash, root_from_path
-from tallystick.receipts import SignedHead, SignedReceipt, signer
+from tallystick.receipts.signed import SignedHead, SignedReceipt, signer
 from tallystick.record import State
 from tallystick.sealing import open_sealed
 from tallystick_platform.api import create_api
 from tallystick_platform.app.service import Service
 from tallystick_platform.app.starting import Running, _check_promise, started
 from tallystick_platform.errors import SettingsError, StoreLocked
-from tallystick_platform.exchange import ServerStopped
+from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.settings import Settings
 from tests.support.exchange import HTTP, LOCATION, PRINCIPAL, ask
 

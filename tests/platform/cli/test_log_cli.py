@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from eth_keyfile import create_keyfile_json
 
-from tallystick.chain import HttpTransport, LedgerReader
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.ids import checksum_address, parse_address, parse_hash
 from tallystick.keys import AuditorKey, Wallet, write_secret_file
 from tallystick_platform.cli import main

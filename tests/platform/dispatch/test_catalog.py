@@ -9,8 +9,9 @@ import pytest
 
 from tallystick_platform import errors
 from tallystick_platform.dispatch import dispatcher as dispatcher_module
-from tallystick_platform.dispatch import needed_bytes, versions
 from tallystick_platform.dispatch import pool as pool_module
+from tallystick_platform.dispatch import versions
+from tallystick_platform.dispatch.versions import needed_bytes
 from tallystick_platform.engine.constant import DEFAULT_ANSWER
 from tallystick_platform.formats.memory import MemoryEstimate
 from tests.support.catalogs import OWNER, STRANGER, FakeCatalog, registered, rigged

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import WorkerPool
+from tallystick_platform.dispatch.pool import WorkerPool
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks.embedding import EmbeddingCall
 from tests.support.clocks import FixedClock

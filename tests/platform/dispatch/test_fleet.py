@@ -37,7 +37,7 @@ async def test_a_registered_version_is_loaded_when_it_is_asked_for_and_serves_un
         assert (provider.price_per_hour_micros, provider.currency) == (7, "EUR")
         await rig.claim("Acme/One")
         (loaded,) = rig.dispatcher.loaded()
-        assert (loaded.servable, loaded.serving, loaded.requests) == (one, True, 2)
+        assert (loaded.servable, loaded.place.link is not None, loaded.requests) == (one, True, 2)
         assert await reader(text_of(claim.start(request(max_tokens=100))))
         assert rig.dispatcher.loaded()[0].requests == 1
         assert {model.id for model in rig.dispatcher.models()} == {"constant", "Acme/One"}
@@ -182,7 +182,7 @@ async def test_files_that_cannot_be_estimated_are_told_as_the_reason(tmp_path):
         def broken(servable):
             raise OSError("no such header")
 
-        rig.fleet._needed = broken
+        rig.fleet.needed = broken
         with pytest.raises(errors.ModelLoadFailed, match="no such header"):
             await reader(rig.dispatcher.load("m", None))
 
@@ -303,7 +303,7 @@ async def test_a_loaded_worker_that_dies_is_started_again(tmp_path):
         await until(lambda: link not in rig.pool.links)
         with pytest.raises(errors.NoProvider):
             await rig.claim("m")
-        await until(lambda: rig.fleet.loaded()[0].serving)
+        await until(lambda: rig.fleet.loaded()[0].place.link is not None)
         assert (await rig.claim("m")).placement.worker != link.placement.worker
 
 

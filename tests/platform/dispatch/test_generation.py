@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import Generation
+from tallystick_platform.dispatch.generation import Generation
 from tallystick_platform.protocol import Failed, Finished, Piece, Started, TokenEntry
 
 ID = b"1" * 16

@@ -10,8 +10,9 @@ import pytest
 from tallystick.record import State
 from tallystick_platform import errors
 from tallystick_platform.clock import MAX_WAIT_S
-from tallystick_platform.dispatch import Link, WorkerPool
+from tallystick_platform.dispatch.link import Link
 from tallystick_platform.dispatch.place import Place, PlaceConfig
+from tallystick_platform.dispatch.pool import WorkerPool
 from tallystick_platform.protocol import Call, Cancel, Failed, Finished, Hello, Piece, StepReport, Submit
 from tests.support.clocks import FixedClock
 from tests.support.exchange import MODEL, PLACEMENT, Bench
@@ -89,7 +90,7 @@ async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool)
     bench.parts.dispatcher = dispatcher_over(pool)
     submitted = []
     for link in pool.links:
-        link._send = lambda message, link=link: submitted.append((link, message.call.request_id))
+        link.send = lambda message, link=link: submitted.append((link, message.call.request_id))
     lines = [asyncio.create_task(bench.line().run()) for _ in range(300)]
     async with asyncio.timeout(30):
         while len(submitted) < WORKERS * PLACES:

@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick_platform import errors
-from tallystick_platform.dispatch import WorkerPool
 from tallystick_platform.dispatch import place as place_module
 from tallystick_platform.dispatch import pool as pool_module
+from tallystick_platform.dispatch.pool import WorkerPool
 from tallystick_platform.protocol import PROTOCOL_VERSION, Hello, Loading, encode
 from tests.support.catalogs import registered
 from tests.support.clocks import FixedClock
@@ -79,7 +79,7 @@ async def test_a_killed_worker_fails_what_it_held_and_is_replaced(tmp_path):
         os.kill(pool.links[0].pid, signal.SIGKILL)
         text, death = await read_to_death(generation)
         assert generation.progress.usage["output_tokens"] == len((first + text).split())
-        assert death.reason == "exit code -9"
+        assert str(death).endswith(": exit code -9")
         assert dispatcher.last_fault == "exit code -9"
         await reader(dispatcher.wait_ready())
         assert (await dispatcher.claim("constant", None, "chat")).placement.worker != generation.worker

@@ -8,8 +8,8 @@ from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tallystick_platform.embedded_chain.errors import ChainStorageFailed, TransactionRefused
 from tallystick_platform.embedded_chain.rules import EmbeddedVM
 from tallystick_platform.embedded_chain.storage import ChainStorage
-from tallystick_platform.ledger_chain import Fees
 from tallystick_platform.ledger_chain.gas import calldata_floor
+from tallystick_platform.ledger_chain.signers import Fees
 from tests.support.accounts import INVALID, REVERT_WITH_CALLDATA, Account
 
 SINK = b"\x05" * 19 + b"\xff"

@@ -36,9 +36,8 @@ def test_reopening_finds_the_same_block(tmp_path):
 
 def test_reopening_with_another_chain_id_is_refused_by_both_names(tmp_path):
     open_chain(tmp_path).close()
-    with pytest.raises(GenesisMismatch, match="chain id is 7, not 8") as caught:
+    with pytest.raises(GenesisMismatch, match=r"the chain's chain id is 7, not 8$"):
         open_chain(tmp_path, chain_id=8)
-    assert (caught.value.what, caught.value.stored, caught.value.asked) == ("chain id", "7", "8")
     open_chain(tmp_path).close()
 
 

@@ -5,8 +5,8 @@ from eth_account import Account as EthAccount
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.errors import TransactionRefused
 from tallystick_platform.embedded_chain.intake import MAX_INITCODE_BYTES, check_funds, check_transaction
-from tallystick_platform.ledger_chain import Fees
 from tallystick_platform.ledger_chain.gas import MAX_TRANSACTION_BYTES, MAX_TRANSACTION_GAS, calldata_floor
+from tallystick_platform.ledger_chain.signers import Fees
 from tests.support.accounts import Account
 
 ACCOUNT = Account(transport=None, wallet=Wallet(b"\x11" * 32))

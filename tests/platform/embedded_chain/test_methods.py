@@ -6,7 +6,7 @@ from tallystick.chain.transaction import read_transaction
 from tallystick.errors import ChainRejected
 from tallystick.keys import Wallet, recover
 from tallystick_platform.embedded_chain.rules import PREFUND_WEI, TIP_WEI
-from tallystick_platform.ledger_chain import Fees
+from tallystick_platform.ledger_chain.signers import Fees
 from tests.support.accounts import RETURN_42, Account
 
 SINK = "0x" + "05" * 19 + "ff"

@@ -9,8 +9,10 @@ from eth.vm.forks.prague.blocks import PragueBlockHeader
 from web3 import Web3
 from web3.exceptions import ContractCustomError
 
-from tallystick.chain import HttpTransport, LedgerReader, load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reader import LedgerReader
+from tallystick.chain.rpc import HttpTransport
 from tallystick.keys import Wallet
 from tallystick_platform.embedded_chain.chain import EmbeddedChain
 from tests.support.anchoring import sealed_bytes

@@ -11,7 +11,7 @@ import pytest
 from tallystick.encoding import decode_record, encode_record
 from tallystick.record import Gpu, Model, ProofOfCompute, Response, State
 from tallystick.tasks import read
-from tallystick.verify import ReplayRefused
+from tallystick.verify.model_checks import ReplayRefused
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.replay import replay
 from tallystick_platform.engine.rerun import asked_of

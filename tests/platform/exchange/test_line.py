@@ -30,7 +30,7 @@ from tallystick_platform.errors import (
     UnknownModel,
     WorkerDied,
 )
-from tallystick_platform.exchange import AnswerWithheld, ClientLeft, ServerStopped, StopReason
+from tallystick_platform.exchange.faults import AnswerWithheld, ClientLeft, ServerStopped
 from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
 from tallystick_platform.protocol import Piece, Sampling
 from tallystick_platform.tasks.embedding import EmbeddingCall
@@ -250,7 +250,7 @@ async def test_a_client_that_leaves_is_recorded_as_cancelled_with_what_was_deliv
     line = bench.line(deliver=transport)
     running = asyncio.create_task(line.run())
     await until(lambda: transport.taken == ["Hello"])
-    line.stop(StopReason.CLIENT_GONE)
+    line.stop(ClientLeft())
     answer = await running
     record = bench.journal.only
     assert record.state is State.CANCELLED
@@ -269,7 +269,7 @@ async def test_a_delta_that_the_transport_did_not_take_is_not_recorded_as_delive
     running = asyncio.create_task(line.run())
     await until(lambda: transport.taken == ["Hello"])
     await asyncio.sleep(0)
-    line.stop(StopReason.CLIENT_GONE)
+    line.stop(ClientLeft())
     await running
     assert bench.journal.only.response.outputs == (chat_output("Hello", None),)
 
@@ -280,7 +280,7 @@ async def test_a_client_that_leaves_a_whole_answer_got_nothing() -> None:
     line = bench.line()
     running = asyncio.create_task(line.run())
     await until(lambda: bench.dispatcher.generations != [])
-    line.stop(StopReason.CLIENT_GONE)
+    line.stop(ClientLeft())
     await running
     record = bench.journal.only
     assert record.state is State.CANCELLED
@@ -293,7 +293,7 @@ async def test_a_client_that_leaves_before_admission_gets_a_record_and_no_comput
     line = bench.line()
     running = asyncio.create_task(line.run())
     await until(lambda: bench.gate.inside == 1)
-    line.stop(StopReason.CLIENT_GONE)
+    line.stop(ClientLeft())
     bench.journal.hold_admit.set()
     await running
     assert bench.journal.only.state is State.CANCELLED
@@ -307,7 +307,7 @@ async def test_a_client_that_leaves_during_the_commit_changes_nothing() -> None:
     running = asyncio.create_task(line.run())
     await until(lambda: bench.dispatcher.generations != [] and bench.dispatcher.generations[0].finish_reasons)
     await asyncio.sleep(0)
-    line.stop(StopReason.CLIENT_GONE)
+    line.stop(ClientLeft())
     bench.journal.hold_commit.set()
     answer = await running
     assert bench.journal.only.state is State.COMPLETED
@@ -320,8 +320,8 @@ async def test_the_first_reason_to_stop_counts() -> None:
     line = bench.line()
     running = asyncio.create_task(line.run())
     await until(lambda: bench.dispatcher.generations != [])
-    line.stop(StopReason.TIMED_OUT)
-    line.stop(StopReason.CLIENT_GONE)
+    line.stop(RequestTimedOut(timeout_s=1))
+    line.stop(ClientLeft())
     await running
     assert bench.journal.only.state is State.TIMED_OUT
 

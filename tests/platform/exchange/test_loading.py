@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from tallystick.record import State
-from tallystick_platform.errors import ModelTooLarge, ParameterOutOfRange, RequestTimedOut
-from tallystick_platform.exchange import ClientLeft, Exchange, Parts, ServerStopped, StopReason
+from tallystick_platform.errors import ModelTooLarge, ParameterOutOfRange, PlatformError, RequestTimedOut
+from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import ClientLeft, ServerStopped
+from tallystick_platform.exchange.parts import Parts
 from tests.support.catalogs import registered, rigged
 from tests.support.exchange import MODEL, Bench, Script, ask, said, unavailable
 from tests.support.workers import reader
@@ -40,12 +42,12 @@ async def test_a_request_waits_for_its_model_and_is_then_answered(bench: Bench) 
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
-        (StopReason.CLIENT_GONE, ClientLeft),
-        (StopReason.TIMED_OUT, RequestTimedOut),
-        (StopReason.SERVER_STOPPED, ServerStopped),
+        (ClientLeft(), ClientLeft),
+        (RequestTimedOut(timeout_s=1), RequestTimedOut),
+        (ServerStopped(), ServerStopped),
     ],
 )
-async def test_breaking_the_wait_off_leaves_nothing(bench: Bench, reason: StopReason, expected: type) -> None:
+async def test_breaking_the_wait_off_leaves_nothing(bench: Bench, reason: PlatformError, expected: type) -> None:
     line = bench.line()
     running = asyncio.create_task(line.run())
     await until(lambda: bench.gate.inside == 1)

@@ -8,19 +8,18 @@ from dataclasses import replace
 import pytest
 
 from tallystick.record import Model, Output, Price, Provider, RecordFault, State
-from tallystick_platform.errors import Draining, EngineFailed, JournalUnavailable, RequestUnrecordable
-from tallystick_platform.exchange import (
-    AnswerWithheld,
-    Cancelled,
-    ClientLeft,
-    Delivered,
-    Event,
-    Line,
-    Recorded,
-    StopReason,
-    WorkFailed,
+from tallystick_platform.errors import (
+    Draining,
+    EngineFailed,
+    JournalUnavailable,
+    PlatformError,
+    RequestTimedOut,
+    RequestUnrecordable,
 )
 from tallystick_platform.exchange.exchange import Exchange
+from tallystick_platform.exchange.faults import AnswerWithheld, Cancelled, ClientLeft, ServerStopped, WorkFailed
+from tallystick_platform.exchange.line import Line, Recorded
+from tallystick_platform.exchange.records import Delivered, Event
 from tests.support.exchange import HTTP, PRINCIPAL, SENDER, START_US, WRITER, Bench, unavailable
 
 MODEL = Model(
@@ -164,7 +163,7 @@ async def test_work_that_is_stopped_while_it_prepares_leaves_nothing() -> None:
     under_way = line(bench, work)
     running = asyncio.create_task(under_way.run())
     await until(lambda: bench.gate.inside == 1)
-    under_way.stop(StopReason.CLIENT_GONE)
+    under_way.stop(ClientLeft())
     with pytest.raises(ClientLeft):
         await running
     assert (bench.journal.admitted, bench.gate.inside, work.closed, work.done) == (0, 0, 1, 0)
@@ -196,21 +195,21 @@ async def test_work_that_fails_becomes_a_failed_record(error: Exception, fault: 
 @pytest.mark.parametrize(
     ("reason", "state", "code"),
     [
-        (StopReason.CANCELLED, State.CANCELLED, "cancelled"),
-        (StopReason.CLIENT_GONE, State.CANCELLED, "client_disconnected"),
-        (StopReason.TIMED_OUT, State.TIMED_OUT, "timed_out"),
-        (StopReason.SERVER_STOPPED, State.FAILED, "server_stopped"),
+        (Cancelled(), State.CANCELLED, "cancelled"),
+        (ClientLeft(), State.CANCELLED, "client_disconnected"),
+        (RequestTimedOut(timeout_s=1), State.TIMED_OUT, "timed_out"),
+        (ServerStopped(), State.FAILED, "server_stopped"),
     ],
 )
 async def test_stopping_breaks_the_work_off_and_records_how_far_it_came(
-    reason: StopReason, state: State, code: str
+    reason: PlatformError, state: State, code: str
 ) -> None:
     bench, work = Bench(), Steps(opened(), asyncio.Event())
     under_way = line(bench, work)
     running = asyncio.create_task(under_way.run())
     await until(lambda: work.done == 1)
     under_way.stop(reason)
-    under_way.stop(StopReason.CLIENT_GONE)  # the first reason counts
+    under_way.stop(ClientLeft())  # the first reason counts
     await running
     record = bench.journal.only
     assert (record.state, record.error.code) == (state, code)
@@ -225,7 +224,7 @@ async def test_work_that_is_stopped_before_it_began_is_recorded_and_never_begun(
     running = asyncio.create_task(under_way.run())
     await until(lambda: bench.gate.inside == 1)
     await asyncio.sleep(0)
-    under_way.stop(StopReason.CANCELLED)
+    under_way.stop(Cancelled())
     bench.journal.hold_admit.set()
     assert isinstance((await running).failure, Cancelled)
     assert (work.done, bench.journal.only.state, bench.journal.only.response) == (0, State.CANCELLED, None)
@@ -237,7 +236,7 @@ async def test_work_that_ignores_being_stopped_is_recorded_as_stopped() -> None:
     running = asyncio.create_task(under_way.run())
     await until(lambda: bench.journal.open)
     await asyncio.sleep(0)
-    under_way.stop(StopReason.CLIENT_GONE)
+    under_way.stop(ClientLeft())
     assert isinstance((await running).failure, ClientLeft)
     assert running.cancelling() == 0
 
@@ -250,7 +249,7 @@ async def test_stopping_after_the_work_changes_nothing() -> None:
     running = asyncio.create_task(under_way.run())
     await until(lambda: work.done == 1)
     await asyncio.sleep(0)
-    under_way.stop(StopReason.CANCELLED)
+    under_way.stop(Cancelled())
     bench.journal.hold_commit.set()
     assert (await running).failure is None
     assert bench.journal.only.state is State.COMPLETED

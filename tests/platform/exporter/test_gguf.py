@@ -130,7 +130,7 @@ def test_numbers_come_back_in_the_type_that_was_named_and_within_a_step_of_it(so
     assert types["blk.0.attn_q.weight"] == QUANTIZATIONS[name].weights
     assert types["token_embd.weight"] == QUANTIZATIONS[name].embeddings
     assert types["output_norm.weight"] == "F32"
-    assert reader.get_field("general.file_type").contents() == gguf.LlamaFileType[QUANTIZATIONS[name].file_type]
+    assert reader.get_field("general.file_type").contents() == gguf.LlamaFileType[f"MOSTLY_{name}"]
     found = tensors["blk.1.ffn_down.weight"]
     numbers = gguf.quants.dequantize(found.data, found.tensor_type)
     expected = load_file(source / "model.safetensors")["model.layers.1.mlp.down_proj.weight"].float().numpy()
@@ -312,9 +312,7 @@ def test_a_file_that_lost_accuracy_is_not_published(
 ) -> None:
     from tallystick_platform.exporter.gguf import quantization
 
-    strict = quantization.Quantization(
-        weights="Q4_1", embeddings="Q4_1", file_type="MOSTLY_Q4_1", bound={PERPLEXITY_DIFFERENCE: 1e-9}
-    )
+    strict = quantization.Quantization(weights="Q4_1", embeddings="Q4_1", bound={PERPLEXITY_DIFFERENCE: 1e-9})
     monkeypatch.setattr(quantization, "QUANTIZATIONS", {"Q4_1": strict})
     asked = spec(source, quantization="Q4_1")
     with pytest.raises(ParityFailed, match="perplexity_difference"):

@@ -12,8 +12,7 @@ import pytest
 from tallystick_platform.exporter.onnx import encoder, language
 from tallystick_platform.exporter.onnx.compare import compare
 from tallystick_platform.exporter.onnx.plan import Family, Plan
-from tallystick_platform.exporter.onnx.reference import PREFIX
-from tallystick_platform.exporter.onnx.stages import Stage
+from tallystick_platform.exporter.onnx.stages import REFERENCE, Stage
 from tallystick_platform.exporter.spec import ExportSpec, ParityReport
 
 LANGUAGE_BOUND = {"max_logit_difference": 1e-3, "greedy_agreement": 1.0}
@@ -42,8 +41,8 @@ def language_files(scratch: Path, *, shift: float = 0.0, tokens: int = 4) -> Non
     np.save(scratch / language.GREEDY_FILE, steps.argmax(-1))
     np.save(scratch / language.STEPS_FILE, steps)
     np.save(scratch / language.TEXT_FILE, text)
-    np.save(scratch / (PREFIX + language.STEPS_FILE), steps)
-    np.save(scratch / (PREFIX + language.TEXT_FILE), text + np.float32(shift))
+    np.save(scratch / (REFERENCE + language.STEPS_FILE), steps)
+    np.save(scratch / (REFERENCE + language.TEXT_FILE), text + np.float32(shift))
 
 
 def language_report(scratch: Path) -> ParityReport:
@@ -101,7 +100,7 @@ def test_an_array_that_would_run_code_is_not_read(tmp_path: Path) -> None:
 def encoder_files(scratch: Path, found: Any, wanted: Any, mask: Any) -> None:
     np.savez(scratch / encoder.INPUTS_FILE, **{"0.input_ids": mask, "0.attention_mask": mask})
     np.save(scratch / encoder.output_file(0), found.astype(np.float32))
-    np.save(scratch / f"{PREFIX}{encoder.output_file(0)}", wanted.astype(np.float32))
+    np.save(scratch / f"{REFERENCE}{encoder.output_file(0)}", wanted.astype(np.float32))
 
 
 def test_padding_is_not_compared(tmp_path: Path) -> None:

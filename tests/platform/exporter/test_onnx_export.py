@@ -16,8 +16,8 @@ import transformers
 
 from tallystick_platform.exporter.errors import ExportCancelled, ExportFailed, ExportRefused
 from tallystick_platform.exporter.onnx import export as onnx_export
-from tallystick_platform.exporter.onnx import export_onnx
 from tallystick_platform.exporter.onnx.__main__ import run_job
+from tallystick_platform.exporter.onnx.export import export_onnx
 from tallystick_platform.exporter.onnx.plan import Plan
 from tallystick_platform.exporter.onnx.stages import Stage, StageJob
 from tallystick_platform.exporter.spec import ExportSpec, ParityReport, Progress

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 from tallystick_platform.formats import soundness
 from tallystick_platform.formats.errors import FormatError
 from tallystick_platform.formats.folder import inspect_folder
-from tallystick_platform.formats.quantisation import read_config
 from tallystick_platform.formats.soundness import check_numbers, highest_token
+from tallystick_platform.formats.weights import read_config
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}
 EMBEDDING = "model.embed_tokens.weight"

@@ -15,19 +15,17 @@ from tallystick.ids import to_hex
 from tallystick.manifest import hash_folder
 from tallystick.record import Output, Record, State, charged
 from tallystick_platform.errors import AdmissionClosed, Draining, JournalClosed, UnknownModel
-from tallystick_platform.exchange import AnswerWithheld
-from tallystick_platform.jobs import (
+from tallystick_platform.exchange.faults import AnswerWithheld
+from tallystick_platform.jobs import attempt, recording, settling
+from tallystick_platform.jobs import exports as module
+from tallystick_platform.jobs import process as process_module
+from tallystick_platform.jobs.errors import (
     ExportBusy,
     ExportQueueFull,
     ExportUnsupported,
     TooManyExports,
     UnknownExport,
-    attempt,
-    recording,
-    settling,
 )
-from tallystick_platform.jobs import exports as module
-from tallystick_platform.jobs import process as process_module
 from tallystick_platform.registry.errors import DiskFull
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.store.jobs import ExportJob, JobState

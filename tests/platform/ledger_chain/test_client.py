@@ -6,26 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tallystick.chain import ContractReverted, MalformedAnswer
 from tallystick.chain.packing import pack_records
+from tallystick.chain.reverts import ContractReverted
+from tallystick.chain.transaction import contract_address
+from tallystick.chain.wire import MalformedAnswer
 from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.hashing import keccak256
 from tallystick.heads import LogTerms, derive_log_id
 from tallystick.ids import Epoch, FieldsRoot, Hash32, Head
 from tallystick.keys import WRAP_BYTES, Wallet
-from tallystick_platform.ledger_chain import (
-    MAX_CALLDATA_BYTES,
-    MAX_TRANSACTION_BYTES,
-    Fees,
-    KeySigner,
-    LedgerClient,
-    SignedTransaction,
-    TransactionTooLarge,
-    Unsigned,
-    contract_address,
-)
-from tallystick_platform.ledger_chain.client import DEFAULT_FEE_CAP_WEI
-from tallystick_platform.ledger_chain.gas import OVERHEAD_BYTES
+from tallystick_platform.ledger_chain.client import DEFAULT_FEE_CAP_WEI, LedgerClient
+from tallystick_platform.ledger_chain.errors import TransactionTooLarge
+from tallystick_platform.ledger_chain.gas import MAX_CALLDATA_BYTES, MAX_TRANSACTION_BYTES, OVERHEAD_BYTES
+from tallystick_platform.ledger_chain.signers import Fees, KeySigner, SignedTransaction, Unsigned
 from tests.support import calldata
 from tests.support.anchoring import LOG, TERMS, sealed_bytes
 from tests.support.chains import DeployedLedger, deployed_ledger, direct_chain

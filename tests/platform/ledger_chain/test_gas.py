@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tallystick.chain import load_artifact
+from tallystick.chain.artifact import load_artifact
 from tallystick.chain.packing import MAX_CIPHERTEXT_BYTES
 from tallystick.keys import WRAP_BYTES
 from tallystick_platform.ledger_chain.gas import (

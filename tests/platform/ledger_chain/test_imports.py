@@ -30,7 +30,8 @@ def test_the_server_imports_and_signs_without_the_packages_of_the_embedded_chain
         + "import tallystick_platform.app.serving, tallystick_platform.app.service, tallystick_platform.cli.journal\n"
         "import tallystick_platform.cli.logs, tallystick_platform.cli.doctor\n"
         "from tallystick.keys import Wallet\n"
-        "from tallystick_platform.ledger_chain import Fees, KeySigner, LedgerClient\n"
+        "from tallystick_platform.ledger_chain.client import LedgerClient\n"
+        "from tallystick_platform.ledger_chain.signers import Fees, KeySigner\n"
         "client = LedgerClient(None, KeySigner(Wallet(bytes([1]) * 32)), 1)\n"
         "client.build_deploy(0, fees=Fees(max_fee_per_gas=1, max_priority_fee_per_gas=1))\n"
         "print('eth' in sys.modules)"
@@ -56,7 +57,7 @@ def test_without_the_embedded_chain_and_without_a_node_the_service_says_what_to_
 def test_web3_is_not_imported_before_a_client_is_used():
     told = ran(
         "import sys\n"
-        "import tallystick_platform.app.serving, tallystick_platform.ledger_chain, tallystick_platform.cli\n"
+        "import tallystick_platform.app.serving, tallystick_platform.ledger_chain.client, tallystick_platform.cli\n"
         "print(sorted({'web3', 'eth_account', 'eth_keyfile'} & set(sys.modules)))"
     )
     assert told == "[]"

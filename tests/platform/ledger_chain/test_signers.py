@@ -11,14 +11,8 @@ from tallystick.errors import ChainRejected, ChainUnavailable
 from tallystick.hashing import keccak256
 from tallystick.ids import Address, checksum_address
 from tallystick.keys import Wallet
-from tallystick_platform.ledger_chain import (
-    Fees,
-    KeySigner,
-    RemoteSigner,
-    SignerRefused,
-    SignerUnavailable,
-    Unsigned,
-)
+from tallystick_platform.ledger_chain.errors import SignerRefused, SignerUnavailable
+from tallystick_platform.ledger_chain.signers import Fees, KeySigner, RemoteSigner, Unsigned
 from tests.support.nodes import ScriptedNode
 
 WALLET, OTHER = Wallet(b"\x11" * 32), Wallet(b"\x22" * 32)

@@ -11,6 +11,7 @@ from tallystick_platform.registry.entries import ModelVersion, Visibility
 from tallystick_platform.registry.errors import DiskFull, SourceUnusable
 from tallystick_platform.registry.folders import RESERVE_BYTES
 from tallystick_platform.registry.hub import HubModel, parse_hub, wanted_files
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.sources import register
 from tests.support.hub_server import Hub, Repository, serving_hub
 from tests.support.registries import FILES, Shelf
@@ -38,7 +39,7 @@ def shelf(tmp_path: Path) -> Shelf:
 def bring(shelf: Shelf, hub: Hub, revision: str = "main", repo_id: str = "acme/tiny") -> ModelVersion:
     cache = shelf.models_dir.parent / "cache"
     source = HubModel(repo_id=repo_id, revision=revision, endpoint=hub.endpoint, cache_dir=cache)
-    return register(shelf.registry, source, model=None, owner=None, visibility=Visibility.PUBLIC)
+    return register(shelf.registry, source, Arrival(model=source.name, owner=None, visibility=Visibility.PUBLIC))
 
 
 def names_of(shelf: Shelf, version: ModelVersion) -> set[str]:

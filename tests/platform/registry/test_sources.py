@@ -22,6 +22,7 @@ from tallystick_platform.registry.conversion import Looks, converted
 from tallystick_platform.registry.entries import ModelVersion, Stage, Visibility
 from tallystick_platform.registry.errors import BadReference, DiskFull, SourceUnusable
 from tallystick_platform.registry.folders import RESERVE_BYTES
+from tallystick_platform.registry.intake import Arrival
 from tallystick_platform.registry.sources import (
     Adapter,
     GgufFile,
@@ -54,14 +55,13 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 def bring(shelf: Shelf, source: Source, model: str | None = None, owner: object = None) -> ModelVersion:
-    return register(
-        shelf.registry,
-        source,
-        model=model,
+    arrival = Arrival(
+        model=model or source.name,
         owner=owner,  # type: ignore[arg-type]
         visibility=Visibility.PUBLIC,
         stage=Stage.PRODUCTION,
     )
+    return register(shelf.registry, source, arrival)
 
 
 def names_in(shelf: Shelf, version: ModelVersion) -> set[str]:
@@ -296,9 +296,7 @@ def test_an_adapter_needs_a_base_that_its_owner_may_see(shelf: Shelf, tmp_path: 
     hidden = register(
         shelf.registry,
         local_source(write_model(tmp_path / "hidden")),
-        model=None,
-        owner=ALICE,
-        visibility=Visibility.PRIVATE,
+        Arrival(model="hidden", owner=ALICE, visibility=Visibility.PRIVATE),
     )
     for base in (hidden.reference, "nobody/knows"):
         with pytest.raises(UnknownModel):

@@ -12,9 +12,10 @@ import pytest
 
 from tallystick_platform.errors import UnknownModel
 from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.report import Facts
 from tallystick_platform.registry import upload_entries, uploads
 from tallystick_platform.registry.conversion import Looks
-from tallystick_platform.registry.entries import Facts, Stage, Visibility
+from tallystick_platform.registry.entries import Stage, Visibility
 from tallystick_platform.registry.errors import (
     BadReference,
     ContentDiffers,

@@ -13,7 +13,7 @@ from tallystick.binding import NO_REQUEST_HASH, record_request_hash, response_di
 from tallystick.encoding import decode_value
 from tallystick.errors import OpenError, RecordError
 from tallystick.keys import unwrap_epoch_key
-from tallystick.receipts import signer
+from tallystick.receipts.signed import signer
 from tallystick.record import BlobRef, Record, State
 from tallystick.sealing import (
     OpenedRecord,

@@ -11,7 +11,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from tallystick.chain import Transport
+from tallystick.chain.rpc import Transport
 from tallystick.cli.program import program
 from tallystick.errors import Party
 from tallystick.ids import Address, LogId, to_hex

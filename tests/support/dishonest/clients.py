@@ -7,7 +7,7 @@ from typing import Any
 
 from tallystick.binding import NO_REQUEST_HASH, record_request_hash, response_digest, response_hash
 from tallystick.ids import format_record_id, to_hex
-from tallystick.receipts import SignedAdmission, SignedReceipt, sign_receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, Request, Response
 from tallystick.sealing import SealedRecord, response_salt
 from tests.support.synthetic_log import SyntheticLog
@@ -23,7 +23,7 @@ def told(log: SyntheticLog, record: Record, sealed: SealedRecord, **changes: Any
         request_hash=record_request_hash(record.http, request) if isinstance(request, Request) else NO_REQUEST_HASH,
         response_hash=response_hash(response_salt(sealed.secret), response_digest(record.error, outputs)),
     )
-    return sign_receipt(log.writer, log.domain, replace(receipt, **changes))
+    return SignedReceipt.sign(log.writer, log.domain, replace(receipt, **changes))
 
 
 def answer(

@@ -9,15 +9,8 @@ from tallystick.binding import record_request_hash
 from tallystick.hashing import keccak256
 from tallystick.ids import LogId
 from tallystick.keys import AuditorKey, EpochKey, Wallet, wrap_epoch_key
-from tallystick.receipts import (
-    AdmissionReceipt,
-    Domain,
-    Receipt,
-    SignedAdmission,
-    SignedReceipt,
-    sign_admission,
-    sign_receipt,
-)
+from tallystick.receipts.messages import AdmissionReceipt, Domain, Receipt
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt
 from tallystick.record import Record, Request
 from tallystick.sealing import SealedRecord, seal
 from tests.support.chains import PROMISE_S, SKEW_S, DeployedLedger, deployed_ledger
@@ -84,7 +77,7 @@ class OnContract:
             issued_at=issued_at,
             anchor_by=record.time.admitted_at // US + PROMISE_S,
         )
-        return sign_receipt(self.ledger.wallet, self.domain, receipt)
+        return SignedReceipt.sign(self.ledger.wallet, self.domain, receipt)
 
     def admission(self, record: Record) -> SignedAdmission:
         """The admission that the writer gave for a record."""
@@ -99,7 +92,7 @@ class OnContract:
             admitted_at=admitted_at,
             record_by=admitted_at + PROMISE_S,
         )
-        return sign_admission(self.ledger.wallet, self.domain, admission)
+        return SignedAdmission.sign(self.ledger.wallet, self.domain, admission)
 
     def _random(self, count: int) -> bytes:
         self._drawn += 1

@@ -10,7 +10,8 @@ from typing import Any
 from tallystick.heads import LogTerms
 from tallystick.ids import Address
 from tallystick.keys import Wallet
-from tallystick.receipts import Domain, sender_request, sign_sender_request
+from tallystick.receipts.messages import Domain, sender_request
+from tallystick.receipts.signed import sign_sender_request
 from tallystick.record import Instructions, Record, Request, Response, Sender, SenderSignature
 from tallystick.sealing import SealedBlob
 from tallystick.tasks import chat_output, read

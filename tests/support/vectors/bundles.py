@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
+from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
 from tallystick.hashing import keccak256
 from tallystick.heads import EntryKind, batch_body, next_head
 from tallystick.ids import Head, to_hex

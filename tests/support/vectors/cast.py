@@ -10,7 +10,8 @@ from tallystick.hashing import keccak256
 from tallystick.heads import MODE_APPEND, LogTerms, derive_log_id
 from tallystick.ids import Address, RecordId
 from tallystick.keys import AuditorKey, EpochKey, Wallet
-from tallystick.receipts import Domain, sender_request, sign_sender_request
+from tallystick.receipts.messages import Domain, sender_request
+from tallystick.receipts.signed import sign_sender_request
 from tallystick.record import (
     Gpu,
     HttpExchange,

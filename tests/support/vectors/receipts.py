@@ -8,23 +8,16 @@ from typing import Any
 from tallystick.binding import record_request_hash, response_digest, response_hash
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
-from tallystick.receipts import (
+from tallystick.receipts.messages import (
     AdmissionReceipt,
     Erasure,
     HeadStatement,
     Receipt,
-    SignedAdmission,
-    SignedErasure,
-    SignedHead,
-    SignedReceipt,
     bundle_digest,
     message_digest,
     sender_request,
-    sign_admission,
-    sign_erasure,
-    sign_head,
-    sign_receipt,
 )
+from tallystick.receipts.signed import SignedAdmission, SignedErasure, SignedHead, SignedReceipt
 from tallystick.record import Record, Request, Response
 from tallystick.sealing import SealedRecord, response_salt, seal
 from tests.support.vectors.cast import DOMAIN, EPOCH_KEY, LOG_ID, SENDER, WRITER, signed_record, stream, whole_record
@@ -72,10 +65,10 @@ def signed_messages() -> tuple[SignedReceipt, SignedAdmission, SignedHead, Signe
     head = HeadStatement(log_id=LOG_ID, entries=12, size=41, head=keccak256(b"head"), time=1_763_700_004)
     erasure = Erasure(log_id=LOG_ID, index=INDEX, leaf=sealed.leaf, erased_at=1_763_800_000)
     return (
-        sign_receipt(WRITER, DOMAIN, receipt),
-        sign_admission(WRITER, DOMAIN, admission),
-        sign_head(WRITER, DOMAIN, head),
-        sign_erasure(WRITER, DOMAIN, erasure),
+        SignedReceipt.sign(WRITER, DOMAIN, receipt),
+        SignedAdmission.sign(WRITER, DOMAIN, admission),
+        SignedHead.sign(WRITER, DOMAIN, head),
+        SignedErasure.sign(WRITER, DOMAIN, erasure),
     )
 
 

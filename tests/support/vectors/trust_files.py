@@ -10,7 +10,8 @@ from typing import Any
 
 from tallystick.hashing import keccak256
 from tallystick.ids import Head, LogId
-from tallystick.trust import MAX_HOW_CHARS, MAX_NAME_CHARS, SeenHead, Trust, TrustedLog, trust_text
+from tallystick.trust.file import trust_text
+from tallystick.trust.logs import MAX_HOW_CHARS, MAX_NAME_CHARS, SeenHead, Trust, TrustedLog
 from tests.support.vectors.cast import DOMAIN, KEEPER, LOG_ID, WRITER
 
 PATH = Path("trust.toml")

@@ -13,11 +13,21 @@ from functools import partial
 from typing import Any
 
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
-from tallystick_platform.api.proofs import Proof, RecordedProof, admitted_proof, recorded_proof, withheld_headers
-from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, send_start, send_whole
+from tallystick_platform.api.proofs import (
+    Proof,
+    admitted_headers,
+    opening_headers,
+    recorded_headers,
+    recorded_proof,
+    withheld_headers,
+)
+from tallystick_platform.api.replies import EVENTS, JSON, ErrorShape, Header, encode_json, send_start, send_whole
 from tallystick_platform.api.watched import WatchedReply
 from tallystick_platform.errors import PlatformError
-from tallystick_platform.exchange import Admitted, Asked, ClientLeft, Deliver, Line, Recorded, StopReason
+from tallystick_platform.exchange.faults import ClientLeft
+from tallystick_platform.exchange.inference import Deliver
+from tallystick_platform.exchange.line import Admitted, Line, Recorded
+from tallystick_platform.exchange.request import Asked
 from tallystick_platform.protocol import Usage
 from tallystick_platform.store.entries import Ticket
 
@@ -76,7 +86,7 @@ class WireReply(WatchedReply):
         self._events: Events | None = None
         self._line = infer(None if question.events is None else partial(self._piece, question.events))
 
-    def _stop(self, reason: StopReason) -> None:
+    def _stop(self, reason: PlatformError) -> None:
         self._line.stop(reason)
 
     async def _work(self) -> None:
@@ -94,18 +104,18 @@ class WireReply(WatchedReply):
             if failure is None:
                 await self._send_answer(recorded, proof)
             else:
-                await self._send_error(describe_recorded(failure), proof.headers(), proof.tallystick())
+                await self._send_error(describe_recorded(failure), recorded_headers(proof), encode_json(proof))
 
-    async def _send_answer(self, recorded: Recorded, proof: RecordedProof) -> None:
+    async def _send_answer(self, recorded: Recorded, proof: Proof) -> None:
         """Send the recorded answer, or what of it was not sent yet."""
         if self._question.events is None:
             question = self._question
-            shown = proof.headers() if question.content_type == JSON else proof.all_headers()
+            shown = recorded_headers(proof) if question.content_type == JSON else opening_headers(proof)
             headers = [*shown, (b"server-timing", server_timing(recorded))]
-            await send_whole(self._send, 200, question.content_type, headers, question.whole(recorded, proof.shown))
+            await send_whole(self._send, 200, question.content_type, headers, question.whole(recorded, proof))
         else:
-            events = self._events or await self._begin(self._question.events(recorded.ticket), proof.headers())
-            await self._send_part(events.last(recorded, proof.tallystick()), more=False)
+            events = self._events or await self._begin(self._question.events(recorded.ticket), recorded_headers(proof))
+            await self._send_part(events.last(recorded, encode_json(proof)), more=False)
 
     async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
         """Send an error, with the proof of its record if there is one."""
@@ -118,7 +128,7 @@ class WireReply(WatchedReply):
     async def _piece(self, begun: Callable[[Ticket], Events], admitted: Admitted, part: Any, counts: Usage) -> None:
         events = self._events
         if events is None:
-            events = await self._begin(begun(admitted.ticket), admitted_proof(admitted.ticket).headers())
+            events = await self._begin(begun(admitted.ticket), admitted_headers(admitted.ticket))
         await self._send_part(events.piece(part, counts), more=True)
 
     async def _begin(self, events: Events, headers: list[Header]) -> Events:

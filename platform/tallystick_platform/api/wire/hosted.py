@@ -21,7 +21,8 @@ from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.openai.reading import outputs_of
 from tallystick_platform.api.wire.wire import Wire
-from tallystick_platform.exchange import Asked, Recorded
+from tallystick_platform.exchange.line import Recorded
+from tallystick_platform.exchange.request import Asked
 from tallystick_platform.protocol import Piece, Usage
 
 MAX_TOKENS = 1_048_576

@@ -26,7 +26,9 @@ from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.wire.answering import Question, WireReply
-from tallystick_platform.exchange import Deliver, Line, ServerStopped
+from tallystick_platform.exchange.faults import ServerStopped
+from tallystick_platform.exchange.inference import Deliver
+from tallystick_platform.exchange.line import Line
 from tallystick_platform.registry.errors import SignatureRefused
 
 TIMEOUT_HEADERS = (b"x-request-timeout", b"oicm-request-timeout")

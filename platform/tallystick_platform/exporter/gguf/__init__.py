@@ -4,7 +4,3 @@
 `quantization` names the number formats and what is demanded of each; `writing` streams the file; `running` runs it again
 through the transformers library's own reader. Everything that is not known here is refused by name.
 """
-
-from tallystick_platform.exporter.gguf.export import export_gguf
-
-__all__ = ["export_gguf"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Final
 
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.spec import GREEDY_AGREEMENT, PERPLEXITY_DIFFERENCE
@@ -18,7 +18,7 @@ DEFAULT = "F16"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
-    """One choice. `weights` and `embeddings` are GGML type names; `file_type` is the name that loaders show.
+    """One choice, as GGML calls its types. That of the weights is what loaders show.
 
     Word embeddings keep more bits than the layers where the layers have few: they are read twice where they are shared
     with the output, and a token's whole meaning passes through one row.
@@ -26,23 +26,16 @@ class Quantization:
 
     weights: str
     embeddings: str
-    file_type: str
     bound: Mapping[str, float]
 
 
-def _bound(perplexity: float, greedy: float | None = None) -> Mapping[str, float]:
-    bound = {PERPLEXITY_DIFFERENCE: perplexity}
-    return MappingProxyType(bound if greedy is None else {**bound, GREEDY_AGREEMENT: greedy})
-
-
-QUANTIZATIONS: Mapping[str, Quantization] = MappingProxyType(
-    {
-        "F16": Quantization(weights="F16", embeddings="F16", file_type="MOSTLY_F16", bound=_bound(0.001, 1.0)),
-        "BF16": Quantization(weights="BF16", embeddings="BF16", file_type="MOSTLY_BF16", bound=_bound(0.01)),
-        "Q8_0": Quantization(weights="Q8_0", embeddings="Q8_0", file_type="MOSTLY_Q8_0", bound=_bound(0.02)),
-        "Q4_1": Quantization(weights="Q4_1", embeddings="Q8_0", file_type="MOSTLY_Q4_1", bound=_bound(0.25)),
-    }
-)
+_FULL: Final = {PERPLEXITY_DIFFERENCE: 0.001, GREEDY_AGREEMENT: 1.0}
+QUANTIZATIONS: Final[Mapping[str, Quantization]] = {
+    "F16": Quantization(weights="F16", embeddings="F16", bound=_FULL),
+    "BF16": Quantization(weights="BF16", embeddings="BF16", bound={PERPLEXITY_DIFFERENCE: 0.01}),
+    "Q8_0": Quantization(weights="Q8_0", embeddings="Q8_0", bound={PERPLEXITY_DIFFERENCE: 0.02}),
+    "Q4_1": Quantization(weights="Q4_1", embeddings="Q8_0", bound={PERPLEXITY_DIFFERENCE: 0.25}),
+}
 
 
 def chosen(name: str | None) -> Quantization:

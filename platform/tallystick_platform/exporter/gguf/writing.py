@@ -144,7 +144,7 @@ def _write_keys(writer: Any, spec: ExportSpec, shape: Shape, words: Vocabulary, 
     writer.add_string("tallystick.source_digest", spec.source_digest.hex())
     for name, value in shape.keys().items():
         (writer.add_float32 if isinstance(value, float) else writer.add_uint32)(name, value)
-    writer.add_file_type(gguf.LlamaFileType[chosen.file_type])
+    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{chosen.weights}"])
     writer.add_quantization_version(QUANTIZATION_VERSION)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(words.pre)

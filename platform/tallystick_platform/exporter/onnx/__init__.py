@@ -5,7 +5,3 @@ of its own so that the memory of one is given back before the next begins: *buil
 smaller, *run* computes with them in ONNX Runtime, *reference* computes the same with torch from the source. `compare` sets the two
 side by side. `frugal` and `quantising` keep the builder of language models from holding the whole model at once.
 """
-
-from tallystick_platform.exporter.onnx.export import export_onnx
-
-__all__ = ["export_onnx"]

@@ -47,7 +47,7 @@ def main() -> int:
 
 def run_job(job: StageJob, progress: Progress) -> None:
     """Do what the job's stage does for its family."""
-    from tallystick_platform.exporter.onnx import encoder, language, reference, speech
+    from tallystick_platform.exporter.onnx import encoder, language, speech
 
     rooms = {Family.LANGUAGE: language, Family.ENCODER: encoder, Family.SPEECH: speech}
     room = rooms[job.plan.family]
@@ -55,7 +55,7 @@ def run_job(job: StageJob, progress: Progress) -> None:
         Stage.BUILD: room.build,
         Stage.QUANTISE: encoder.quantise,
         Stage.RUN: room.run,
-        Stage.REFERENCE: reference.compute,
+        Stage.REFERENCE: room.reference,
     }
     work[job.stage](job, progress)
 

@@ -9,10 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tallystick_platform.exporter.onnx import encoder, language, speech
+from tallystick_platform.exporter.onnx import encoder, language
 from tallystick_platform.exporter.onnx.plan import Family, Plan
-from tallystick_platform.exporter.onnx.reference import PREFIX
-from tallystick_platform.exporter.onnx.stages import Stage
+from tallystick_platform.exporter.onnx.stages import REFERENCE, Stage
 from tallystick_platform.exporter.parity import largest_difference, leading_equal, perplexity
 from tallystick_platform.exporter.spec import ExportSpec, ParityReport
 
@@ -58,8 +57,8 @@ def _language(chosen: Plan, scratch: Path) -> dict[str, Any]:
 
 
 def _speech(_chosen: Plan, scratch: Path) -> dict[str, Any]:
-    steps, wanted = _both(scratch, speech.STEPS_FILE)
-    tokens = _load(scratch / speech.GREEDY_FILE)
+    steps, wanted = _both(scratch, language.STEPS_FILE)
+    tokens = _load(scratch / language.GREEDY_FILE)
     return {"max_logit_difference": _difference(steps, wanted), **_greedy(tokens, wanted)}
 
 
@@ -113,7 +112,7 @@ def _difference(found: Any, wanted: Any) -> float:
 
 
 def _both(scratch: Path, name: str) -> tuple[Any, Any]:
-    return _load(scratch / name), _load(scratch / (PREFIX + name))
+    return _load(scratch / name), _load(scratch / (REFERENCE + name))
 
 
 def _load(path: Path) -> Any:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportFailed, ExportRefused
-from tallystick_platform.exporter.onnx import samples
-from tallystick_platform.exporter.onnx.stages import StageJob
+from tallystick_platform.exporter.onnx.stages import REFERENCE, StageJob
 from tallystick_platform.exporter.spec import Progress
 
 MODEL_FILE = "model.onnx"
 INPUTS_FILE = "inputs.npz"
+SENTENCES: Final = (
+    "The stick was split into two halves.",
+    "Both halves of the wood bear the same notches.",
+    "The miller owes the shepherd eleven sheep.",
+    "A debt of eleven sheep has to be paid by the miller before midsummer, or his mill is forfeit.",
+    "It rains.",
+    "Heavy rain is expected in the north tomorrow morning.",
+    "Neither side can change the count alone.",
+    "The cat sleeps on the warm stove.",
+)
+MAX_SENTENCE_TOKENS: Final = 64
 # What sentence-transformers and tokenizers keep beside the weights; all of it is text.
 CARRIED = (
     "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
@@ -25,17 +35,7 @@ CARRIED = (
 
 def build(job: StageJob, progress: Progress) -> None:
     """Write graph and weights in full precision, and the inputs that both sides will read. Raises: ExportRefused."""
-    import torch
-    import transformers
-
-    model_class = getattr(transformers, job.plan.architecture, None)
-    if model_class is None:
-        raise ExportRefused(
-            reason=f"{job.plan.architecture} is not an architecture of transformers {transformers.__version__}"
-        )
-    model = model_class.from_pretrained(
-        job.spec.source, dtype=torch.float32, local_files_only=True, trust_remote_code=False
-    ).eval()
+    model = source_model(job)
     model.config.use_cache = False
     inputs = _write_inputs(job, model)
     progress("tracing the model", 0.2)
@@ -45,6 +45,21 @@ def build(job: StageJob, progress: Progress) -> None:
             (job.spec.target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(job.spec.source / name, job.spec.target / name)
     progress("the ONNX graph is written", 0.95)
+
+
+def source_model(job: StageJob) -> Any:
+    """The source as its own class, in float32. Raises: ExportRefused."""
+    import torch
+    import transformers
+
+    model_class = getattr(transformers, job.plan.architecture, None)
+    if model_class is None:
+        raise ExportRefused(
+            reason=f"{job.plan.architecture} is not an architecture of transformers {transformers.__version__}"
+        )
+    return model_class.from_pretrained(
+        job.spec.source, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+    ).eval()
 
 
 def _write_inputs(job: StageJob, model: Any) -> Mapping[str, Any]:
@@ -57,10 +72,8 @@ def _write_inputs(job: StageJob, model: Any) -> Mapping[str, Any]:
     )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    longest = min(
-        samples.MAX_SENTENCE_TOKENS, getattr(model.config, "max_position_embeddings", samples.MAX_SENTENCE_TOKENS)
-    )
-    parts = (samples.SENTENCES[:3], samples.SENTENCES)
+    longest = min(MAX_SENTENCE_TOKENS, getattr(model.config, "max_position_embeddings", MAX_SENTENCE_TOKENS))
+    parts = (SENTENCES[:3], SENTENCES)
     kept: dict[str, Any] = {}
     for number, sentences in enumerate(parts):
         encoded = tokenizer(list(sentences), padding=True, truncation=True, max_length=longest, return_tensors="np")
@@ -128,3 +141,16 @@ def run(job: StageJob, progress: Progress) -> None:
         given = {name: value for name, value in inputs.items() if name in wanted}
         np.save(job.scratch / output_file(number), session.run([first], given)[0])
         progress("computing with the exported files", (number + 1) / 2)
+
+
+def reference(job: StageJob, progress: Progress) -> None:
+    """Compute every batch with the source."""
+    import numpy as np
+    import torch
+
+    progress("computing with the source", 0.1)
+    model = source_model(job)
+    for number, inputs in enumerate(batches(np.load(job.scratch / INPUTS_FILE, allow_pickle=False))):
+        with torch.no_grad():
+            output = model(**{name: torch.from_numpy(value) for name, value in inputs.items()})[0]
+        np.save(job.scratch / f"{REFERENCE}{output_file(number)}", output.numpy())

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tallystick_platform.exporter.onnx.compare import compare
-from tallystick_platform.exporter.onnx.plan import Family, Plan, plan
+from tallystick_platform.exporter.onnx.plan import Family, plan
 from tallystick_platform.exporter.onnx.stages import Stage, run_stage
 from tallystick_platform.exporter.spec import ExportSpec, ParityReport, Progress, scaled
 
@@ -30,15 +30,11 @@ def export_onnx(spec: ExportSpec, progress: Progress) -> ParityReport:
     with tempfile.TemporaryDirectory(prefix=".stages-", dir=spec.target) as scratch:
         peaks = {}
         for stage, (begin, end) in _SHARES.items():
-            if stage is Stage.QUANTISE and not _is_quantised_after(chosen):
+            # Encoders are traced in full precision first; language models take few bits while they are written.
+            if stage is Stage.QUANTISE and (chosen.family is not Family.ENCODER or chosen.precision == "fp32"):
                 continue
             peaks[stage] = run_stage(stage, spec, chosen, Path(scratch), scaled(progress, begin, end))
         progress("comparing", _SHARES[Stage.REFERENCE][1])
         report = compare(spec, chosen, Path(scratch), peaks)
     progress("compared", 1.0)
     return report
-
-
-def _is_quantised_after(chosen: Plan) -> bool:
-    """Encoders are traced in full precision first; language models take few bits while they are written."""
-    return chosen.family is Family.ENCODER and chosen.precision != "fp32"

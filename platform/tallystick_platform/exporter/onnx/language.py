@@ -11,9 +11,10 @@ from typing import Any
 
 from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportFailed
-from tallystick_platform.exporter.onnx.stages import StageJob
+from tallystick_platform.exporter.onnx.stages import REFERENCE, StageJob
 from tallystick_platform.exporter.parity import parity_input
 from tallystick_platform.exporter.spec import Progress
+from tallystick_platform.exporter.streamed import folder_model
 
 CARRIED = (
     "config.json",
@@ -146,3 +147,16 @@ def _read(generator: Any, tokens: list[int]) -> Any:
 
 def _whole_logits(generator: Any) -> Any:
     return generator.get_output("logits")[0]
+
+
+def reference(job: StageJob, progress: Progress) -> None:
+    """Torch reads the prompt and the tokens that the export chose: where each one is the largest, torch would have chosen the same."""
+    import numpy as np
+
+    progress("computing with the source", 0.1)
+    prompts = json.loads((job.scratch / PROMPTS_FILE).read_text())
+    chosen = np.load(job.scratch / GREEDY_FILE, allow_pickle=False)
+    source = folder_model(job.spec.source, "the source")
+    steps = source.logits([*prompts["prompt"], *chosen[:-1].tolist()])[len(prompts["prompt"]) - 1 :]
+    np.save(job.scratch / (REFERENCE + STEPS_FILE), steps)
+    np.save(job.scratch / (REFERENCE + TEXT_FILE), source.logits(prompts["text"]))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from tallystick_platform.errors import kind_of
 from tallystick_platform.exporter.errors import ExportRefused
 from tallystick_platform.exporter.spec import (
     GREEDY_AGREEMENT,
@@ -16,6 +14,9 @@ from tallystick_platform.exporter.spec import (
     PERPLEXITY_DIFFERENCE,
     ExportSpec,
 )
+from tallystick_platform.formats.errors import FormatError
+from tallystick_platform.formats.json_text import read_json_object
+from tallystick_platform.formats.tasks import GENERATORS
 
 MAX_CONFIG_BYTES = 1 << 20
 HEAD_MULTIPLE = 16
@@ -71,7 +72,10 @@ _BOUNDS: Final[Mapping[tuple[Family, str], Mapping[str, float]]] = {
 
 def plan(spec: ExportSpec) -> Plan:
     """How to export this model, or why not. Raises: ExportRefused."""
-    config = read_config(spec)
+    try:
+        config = read_json_object(spec.source / "config.json", MAX_CONFIG_BYTES)
+    except FormatError as error:
+        raise ExportRefused(reason=f"the model's config.json cannot be read: {error.reason}") from error
     architecture, family = _kind(config)
     precision = (spec.quantization or "fp32").lower()
     bound = _BOUNDS.get((family, precision))
@@ -110,20 +114,6 @@ def _kind(config: Mapping[str, Any]) -> tuple[str, Family]:
     return architecture, family
 
 
-def read_config(spec: ExportSpec) -> dict[str, Any]:
-    """The source's config.json. Raises: ExportRefused."""
-    path = spec.source / "config.json"
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ExportRefused(reason=f"config.json is larger than {MAX_CONFIG_BYTES} bytes")
-        config = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ExportRefused(reason=f"the model's config.json cannot be read: {kind_of(error)}") from error
-    if not isinstance(config, dict):
-        raise ExportRefused(reason="the model's config.json is not an object")
-    return config
-
-
 def _check_heads(config: Mapping[str, Any]) -> None:
     """What the runtime's attention takes. Raises: ExportRefused."""
     width = config.get("head_dim") or config.get("hidden_size", 0) // max(1, config.get("num_attention_heads", 1))
@@ -144,7 +134,7 @@ def _check_rotations(config: Mapping[str, Any], architecture: str) -> None:
 def _family(architecture: str, *, encoder_decoder: bool) -> Family:
     if architecture == "WhisperForConditionalGeneration":
         return Family.SPEECH
-    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+    if architecture.endswith(GENERATORS):
         return Family.LANGUAGE
     if not encoder_decoder and architecture.endswith((*_HEADS, "Model")):
         return Family.ENCODER

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from tallystick_platform.exporter.onnx import samples
-from tallystick_platform.exporter.onnx.language import CARRIED, carry, run_builder
-from tallystick_platform.exporter.onnx.stages import StageJob
+from tallystick_platform.exporter.onnx.encoder import source_model
+from tallystick_platform.exporter.onnx.language import CARRIED, GREEDY_FILE, STEPS_FILE, carry, run_builder
+from tallystick_platform.exporter.onnx.stages import REFERENCE, StageJob
 from tallystick_platform.exporter.spec import Progress
 
-GREEDY_FILE, STEPS_FILE = "greedy.npy", "steps.npy"
+MEL_FRAMES: Final = 3_000  # thirty seconds, what whisper hears at once
 
 
 def build(job: StageJob, progress: Progress) -> None:
@@ -22,6 +22,15 @@ def build(job: StageJob, progress: Progress) -> None:
         job.spec.target,
         (*CARRIED, "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
     )
+
+
+def sound(bins: int) -> Any:
+    """A log-mel spectrogram of no sound in particular: waves over the bins that drift in time. Shapes: [1, bins, frames]."""
+    import numpy as np
+
+    times, heights = np.arange(MEL_FRAMES) / MEL_FRAMES, np.arange(bins) / bins
+    sound = sum(np.sin(2 * np.pi * (9 * k * times[None, :] + (k + 1) * heights[:, None])) / k for k in (1, 2, 3))
+    return np.asarray(sound, dtype=np.float32)[None] * np.float32(0.4)
 
 
 def start_tokens(source: Path) -> list[int]:
@@ -39,7 +48,7 @@ def run(job: StageJob, progress: Progress) -> None:
         onnxruntime.InferenceSession(job.spec.target / f"{name}.onnx", providers=["CPUExecutionProvider"])
         for name in ("encoder", "decoder")
     )
-    cache = _cross_cache(encoder, samples.sound(config["num_mel_bins"]))
+    cache = _cross_cache(encoder, sound(config["num_mel_bins"]))
     heads, width = config["decoder_attention_heads"], config["d_model"] // config["decoder_attention_heads"]
     for value in decoder.get_inputs():
         if value.name.startswith("past_") and "self" in value.name:
@@ -66,3 +75,19 @@ def _cross_cache(encoder: Any, sound: Any) -> dict[str, Any]:
     names = [value.name for value in encoder.get_outputs()]
     out = dict(zip(names, encoder.run(names, {"audio_features": sound}), strict=True))
     return {name.replace("present_", "past_"): value for name, value in out.items() if name.startswith("present_")}
+
+
+def reference(job: StageJob, progress: Progress) -> None:
+    """Let the source hear the sound and read the tokens that the export chose."""
+    import numpy as np
+    import torch
+
+    progress("computing with the source", 0.1)
+    model = source_model(job)
+    chosen = np.load(job.scratch / GREEDY_FILE, allow_pickle=False)
+    start = start_tokens(job.spec.source)
+    heard = torch.from_numpy(sound(model.config.num_mel_bins))
+    whole = torch.tensor([[*start, *chosen[:-1].tolist()]])
+    with torch.no_grad():
+        steps = model(input_features=heard, decoder_input_ids=whole, use_cache=False).logits[0, len(start) - 1 :]
+    np.save(job.scratch / (REFERENCE + STEPS_FILE), steps.numpy())

@@ -24,6 +24,7 @@ STAGE_LIMIT_S = 4 * 3600.0  # a big model's graph takes an hour; a stage that ha
 TICK_S = 0.5  # how late a cancel may be noticed
 MAX_LINE_BYTES = 65_536
 MAX_LAST_WORDS_BYTES = 8_000
+REFERENCE = "reference-"  # begins the names of the files that the source's own numbers lie in
 
 
 class Stage(StrEnum):

@@ -9,7 +9,7 @@ A journal replaced as a whole by an older copy of itself, or by an empty one, fi
 compared with what the journal holds.
 """
 
-from tallystick_platform.store.check.finding import ChainStanding, Checked, Finding
+from tallystick_platform.store.check.finding import ChainStanding, Checked
 from tallystick_platform.store.check.walk import check_journal
 
 __all__ = ["ChainStanding", "Checked", "Finding", "check_journal"]

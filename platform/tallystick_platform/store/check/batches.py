@@ -41,18 +41,18 @@ def check_epochs(subject: Subject) -> Iterator[Finding]:
     for position, row in enumerate(rows):
         number = row["number"]
         if number != position + 1:
-            yield _finding("epoch-sequence", "epoch", number, ("number",), f"epoch {position + 1}", f"epoch {number}")
+            yield Finding("epoch-sequence", "epoch", number, ("number",), f"epoch {position + 1}", f"epoch {number}")
         end = rows[position + 1]["first_index"] if position + 1 < len(rows) else None
         first, last = spans.pop(number, (None, None))
         if first is not None and (first < row["first_index"] or (end is not None and last >= end)):
             expected = f"records from {row['first_index']}" + ("" if end is None else f" to {end - 1}")
             columns = ("number", "first_index")
-            yield _finding("epoch-span", "epoch", number, columns, expected, f"records from {first} to {last}")
+            yield Finding("epoch-span", "epoch", number, columns, expected, f"records from {first} to {last}")
         if end is not None and row["closed_at"] is None:
-            yield _finding("epoch-closed", "epoch", number, ("closed_at",), "closed before the next", "open")
+            yield Finding("epoch-closed", "epoch", number, ("closed_at",), "closed before the next", "open")
         yield from _progress("epoch", row)
     for number, (first, _) in spans.items():
-        yield _finding("epoch", "record", first, ("epoch",), "an epoch with a row", f"epoch {number}")
+        yield Finding("epoch", "record", first, ("epoch",), "an epoch with a row", f"epoch {number}")
 
 
 def check_batches(subject: Subject) -> Iterator[Finding]:
@@ -61,19 +61,19 @@ def check_batches(subject: Subject) -> Iterator[Finding]:
     for row in rows_of(subject.connection, select(BATCH).order_by(BATCH.c.number)):
         first, count = row["first_index"], row["count"]
         if row["number"] != number:
-            yield _finding("batch-sequence", "batch", row["number"], ("number",), f"batch {number}", str(row["number"]))
+            yield Finding("batch-sequence", "batch", row["number"], ("number",), f"batch {number}", str(row["number"]))
         if first != end:
             columns: tuple[str, ...] = ("first_index", "count")
-            yield _finding("batch-span", "batch", row["number"], columns, f"first index {end}", f"first index {first}")
+            yield Finding("batch-span", "batch", row["number"], columns, f"first index {end}", f"first index {first}")
         number, end = row["number"] + 1, first + count
         leaves, epochs = _contents(subject, first, count)
         if len(leaves) != count or not epochs <= {row["epoch"]}:
             expected = f"{count} records of epoch {row['epoch']}"
             found = f"{len(leaves)} of epochs {', '.join(map(str, sorted(epochs))) or 'none'}"
-            yield _finding("batch-span", "batch", row["number"], ("first_index", "count", "epoch"), expected, found)
+            yield Finding("batch-span", "batch", row["number"], ("first_index", "count", "epoch"), expected, found)
         if leaves and tree_root(leaves) != row["root"]:
             columns = ("first_index", "count", "root")
-            yield _finding("root", "batch", row["number"], columns, to_hex(tree_root(leaves)), to_hex(row["root"]))
+            yield Finding("root", "batch", row["number"], columns, to_hex(tree_root(leaves)), to_hex(row["root"]))
         yield from _progress("batch", row)
 
 
@@ -85,13 +85,13 @@ def check_entries(subject: Subject) -> Iterator[Finding]:
         name, entry = table.name, row["entry"]
         key = row.get("number", entry)
         if entry != expected_entry:
-            yield _finding("entry-sequence", name, key, ("entry",), f"entry {expected_entry}", f"entry {entry}")
+            yield Finding("entry-sequence", name, key, ("entry",), f"entry {expected_entry}", f"entry {entry}")
         expected_entry = entry + 1
         kind, body = _body(table, row, size)
         expected = next_head(head, kind, entry, body)
         if expected != row["head"]:
             found = "none" if row["head"] is None else to_hex(row["head"])
-            yield _finding("head", name, key, ("entry", "head", *_CONTENT[name]), to_hex(expected), found)
+            yield Finding("head", name, key, ("entry", "head", *_CONTENT[name]), to_hex(expected), found)
         head = Head(row["head"] or expected)
         if table is BATCH:
             size = row["first_index"] + row["count"]
@@ -140,22 +140,18 @@ def _progress(table: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     """The columns that the row's state requires, and no others; the transaction's hash is that of its bytes."""
     number, state = row["number"], row["state"]
     if state not in set(AnchorState):
-        yield _finding("state", table, number, ("state",), f"one of {', '.join(AnchorState)}", str(state))
+        yield Finding("state", table, number, ("state",), f"one of {', '.join(AnchorState)}", str(state))
         return
     placed = [name for name in _PLACE if row[name] is not None]
     if state in {AnchorState.MINED, AnchorState.FINAL}:
         if len(placed) != len(_PLACE):
-            yield _finding("state", table, number, ("state", *_PLACE), "a place on the chain", f"only {placed}")
+            yield Finding("state", table, number, ("state", *_PLACE), "a place on the chain", f"only {placed}")
     elif placed:
-        yield _finding("state", table, number, ("state", *_PLACE), "no place on the chain", f"{placed}")
+        yield Finding("state", table, number, ("state", *_PLACE), "no place on the chain", f"{placed}")
     signed = [name for name in _SIGNED if row[name] is not None]
     if len(signed) not in {0, len(_SIGNED)} or (state == AnchorState.SENT and not signed):
-        yield _finding("state", table, number, ("state", *_SIGNED), "a whole transaction", f"only {signed}")
+        yield Finding("state", table, number, ("state", *_SIGNED), "a whole transaction", f"only {signed}")
     if row["raw_tx"] is not None and row["tx_hash"] != keccak256(row["raw_tx"]):
         expected = to_hex(keccak256(row["raw_tx"]))
         found = "none" if row["tx_hash"] is None else to_hex(row["tx_hash"])
-        yield _finding("transaction", table, number, ("tx_hash", "raw_tx"), expected, found)
-
-
-def _finding(check: str, table: str, row: int, columns: tuple[str, ...], expected: str, found: str) -> Finding:
-    return Finding(check=check, table=table, row=row, columns=columns, expected=expected, found=found)
+        yield Finding("transaction", table, number, ("tx_hash", "raw_tx"), expected, found)

@@ -9,8 +9,10 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, select
 
-from tallystick.ids import Address, Epoch, LogId
-from tallystick.receipts import Domain
+from tallystick.errors import SignatureError
+from tallystick.ids import Address, Epoch, LogId, to_hex
+from tallystick.receipts.messages import Domain
+from tallystick.receipts.signed import SignedAdmission, SignedReceipt, signer
 from tallystick_platform.store.inventory import Inventory
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, row_name
 from tallystick_platform.store.tables import MARKED
@@ -19,7 +21,7 @@ Reveal = Callable[[Epoch, int, bytes], bytes]
 """Opens a draft. Raises: EpochKeyMissing, DraftUnreadable"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something that does not fit: in which row, and among which columns the fault lies."""
 
@@ -79,17 +81,27 @@ def check_macs(subject: Subject) -> Iterator[Finding]:
             mark = subject.macs.mark_of_row(table, row)
             subject.counted.add(table.name, [mark])
             if row["mac"] != mark[:MAC_BYTES]:
-                yield Finding(
-                    check="row-mac",
-                    table=table.name,
-                    row=row_name(table, row),
-                    columns=tuple(column.name for column in table.columns),
-                    expected="the MAC of these columns",
-                    found="another",
-                )
+                columns = tuple(column.name for column in table.columns)
+                row_id = row_name(table, row)
+                yield Finding("row-mac", table.name, row_id, columns, "the MAC of these columns", "another")
 
 
 def rows_of(connection: Connection, query: Select[Any]) -> Iterator[Mapping[str, Any]]:
     """The rows of a query by column name, a few at a time."""
     result = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
     yield from cast(Iterator[Mapping[str, Any]], iter(result.mappings()))
+
+
+def signature_fault(
+    subject: Subject,
+    signed_of: Callable[[Any, Domain, LogId], SignedReceipt | SignedAdmission],
+    row: Mapping[str, Any],
+) -> tuple[str, str] | None:
+    """What is expected and found of a row's signature, where it is not one of the log's writers'."""
+    try:
+        found = signer(signed_of(row, subject.domain, subject.log_id))
+    except (SignatureError, OverflowError) as error:
+        return f"signed by {to_hex(subject.writers[0])}", str(error)
+    if found in subject.writers:
+        return None
+    return f"signed by {to_hex(subject.writers[0])}", f"signed by {to_hex(found)}"

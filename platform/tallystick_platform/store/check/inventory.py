@@ -21,23 +21,26 @@ def check_inventory(subject: Subject) -> Iterator[Finding]:
     try:
         inventory = read_inventory(subject.connection, subject.macs)
     except InventoryUnreadable as error:
-        yield _finding("inventory", INVENTORY.name, "box", "an inventory that opens", error.reason)
+        yield Finding("inventory", INVENTORY.name, "-", ("box",), "an inventory that opens", error.reason)
         return
     found = subject.counted.tables
     if inventory is None:
         if any(held.count for held in found.values()):
             rows = sum(held.count for held in found.values())
-            yield _finding("inventory", INVENTORY.name, "box", "an inventory", f"none, and {rows} rows in other tables")
+            yield Finding(
+                "inventory", INVENTORY.name, "-", ("box",), "an inventory", f"none, and {rows} rows in other tables"
+            )
         return
     for table in MARKED:
         expected, held = inventory.tables.get(table.name, Holding()), found.get(table.name, Holding())
         if expected.count != held.count:
-            yield _finding("rows", table.name, "all rows", f"{expected.count} rows", f"{held.count}")
+            yield Finding("rows", table.name, "-", ("all rows",), f"{expected.count} rows", f"{held.count}")
         elif expected.total != held.total:
-            wanted = "each row as it was written last"
-            yield _finding(
-                "rows", table.name, "all rows", wanted, "an older version of a row, or another row, or a changed one"
+            wanted, other = (
+                "each row as it was written last",
+                "an older version of a row, or another row, or a changed one",
             )
+            yield Finding("rows", table.name, "-", ("all rows",), wanted, other)
     yield from _tails(subject, inventory)
 
 
@@ -51,13 +54,15 @@ def check_chain(subject: Subject) -> Iterator[Finding]:
     ).one()
     size = max(-1 if index is None else index for index in last) + 1
     if size < chain.size:
-        yield _finding("chain", RECORD.name, "log_index", f"{chain.size} records, as on the chain", f"{size}")
+        yield Finding("chain", RECORD.name, "-", ("log_index",), f"{chain.size} records, as on the chain", f"{size}")
     known = 0
     for table in ENTRIES:
         query = select(func.count()).select_from(table).where(table.c.entry < chain.entries)
         known += subject.connection.execute(query).scalar_one()
     if known != chain.entries:
-        yield _finding("chain", BATCH.name, "entry", f"{chain.entries} entries, as on the chain", f"{known} of them")
+        yield Finding(
+            "chain", BATCH.name, "-", ("entry",), f"{chain.entries} entries, as on the chain", f"{known} of them"
+        )
 
 
 def _tails(subject: Subject, inventory: Inventory) -> Iterator[Finding]:
@@ -66,10 +71,6 @@ def _tails(subject: Subject, inventory: Inventory) -> Iterator[Finding]:
     next_index = 0 if last_index is None else last_index + 1
     if max(last_seq, inventory.base_seq) != inventory.next_seq - 1:
         expected = f"admission {inventory.next_seq - 1} as the last"
-        yield _finding("tail", ADMISSION.name, "seq", expected, f"admission {last_seq}")
+        yield Finding("tail", ADMISSION.name, "-", ("seq",), expected, f"admission {last_seq}")
     if max(next_index, inventory.base_index) != inventory.next_index:
-        yield _finding("tail", RECORD.name, "log_index", f"{inventory.next_index} records", f"{next_index}")
-
-
-def _finding(check: str, table: str, column: str, expected: str, found: str) -> Finding:
-    return Finding(check=check, table=table, row="-", columns=(column,), expected=expected, found=found)
+        yield Finding("tail", RECORD.name, "-", ("log_index",), f"{inventory.next_index} records", f"{next_index}")

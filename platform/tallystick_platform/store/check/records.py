@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from tallystick.errors import OpenError, SignatureError
+from tallystick.errors import OpenError
 from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
 from tallystick.merkle import leaf_hash
-from tallystick.receipts import signer
 from tallystick.sealing import sealed_header
-from tallystick_platform.store.check.finding import Finding, Subject, rows_of
+from tallystick_platform.store.check.finding import Finding, Subject, rows_of, signature_fault
 from tallystick_platform.store.records import receipt_of
 from tallystick_platform.store.tables import ADMISSION, ADOPTED, BLOB, RECORD
 
@@ -33,7 +32,9 @@ def check_records(subject: Subject) -> Iterator[Finding]:
     for row in rows_of(subject.connection, query.order_by(RECORD.c.log_index)):
         index = row["log_index"]
         if index != expected_index and not _adopted(subject, expected_index, index):
-            yield _finding("index-continuity", index, ("log_index",), f"index {expected_index}", f"index {index}")
+            yield Finding(
+                "index-continuity", "record", index, ("log_index",), f"index {expected_index}", f"index {index}"
+            )
         expected_index = index + 1
         yield from _admission(row)
         yield from _leaf(subject, row)
@@ -41,7 +42,7 @@ def check_records(subject: Subject) -> Iterator[Finding]:
         yield from _receipt(subject, row)
         if row["record_by"] is not None and row["anchor_by"] > row["record_by"]:
             expected, found = f"at most {row['record_by']}, as its admission promises", str(row["anchor_by"])
-            yield _finding("receipt", index, ("anchor_by",), expected, found)
+            yield Finding("receipt", "record", index, ("anchor_by",), expected, found)
 
 
 def check_blobs(subject: Subject) -> Iterator[Finding]:
@@ -51,39 +52,41 @@ def check_blobs(subject: Subject) -> Iterator[Finding]:
         digest = keccak256(row["ciphertext"])
         name = row["sealed_digest"].hex()
         if digest != row["sealed_digest"]:
-            yield _blob(name, ("sealed_digest", "ciphertext"), to_hex(digest), to_hex(row["sealed_digest"]))
+            yield Finding(
+                "blob", "blob", name, ("sealed_digest", "ciphertext"), to_hex(digest), to_hex(row["sealed_digest"])
+            )
         if row["leaf"] is None:
-            yield _blob(name, ("log_index",), "the index of a record", str(row["log_index"]))
+            yield Finding("blob", "blob", name, ("log_index",), "the index of a record", str(row["log_index"]))
 
 
 def _admission(row: Mapping[str, Any]) -> Iterator[Finding]:
     index, seq = row["log_index"], row["admission_seq"]
     if row["seq"] is None:
-        yield _finding("admission", index, ("admission_seq",), f"admission {seq}", "no such admission")
+        yield Finding("admission", "record", index, ("admission_seq",), f"admission {seq}", "no such admission")
         return
     for name in SHARED:
         expected, found = row[f"admitted_{name}"], row[name]
         if expected != found:
-            yield _finding("admission", index, (name, "admission_seq"), _text(expected), _text(found))
+            yield Finding("admission", "record", index, (name, "admission_seq"), _text(expected), _text(found))
 
 
 def _leaf(subject: Subject, row: Mapping[str, Any]) -> Iterator[Finding]:
     leaf = leaf_hash(subject.log_id, row["log_index"], row["fields_root"], row["sealed"])
     if leaf != row["leaf"]:
         columns = ("log_index", "fields_root", "sealed", "leaf")
-        yield _finding("leaf", row["log_index"], columns, to_hex(leaf), to_hex(row["leaf"]))
+        yield Finding("leaf", "record", row["log_index"], columns, to_hex(leaf), to_hex(row["leaf"]))
 
 
 def _header(row: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         sealed_seq = sealed_header(row["sealed"]).admission_seq
     except OpenError as error:
-        yield _finding("sealed", row["log_index"], ("sealed",), "a sealed record", str(error))
+        yield Finding("sealed", "record", row["log_index"], ("sealed",), "a sealed record", str(error))
         return
     if sealed_seq != row["admission_seq"]:
         columns = ("admission_seq", "sealed")
         expected, found = f"admission {sealed_seq}", f"admission {row['admission_seq']}"
-        yield _finding("header", row["log_index"], columns, expected, found)
+        yield Finding("header", "record", row["log_index"], columns, expected, found)
 
 
 def _adopted(subject: Subject, first: int, end: int) -> bool:
@@ -94,23 +97,10 @@ def _adopted(subject: Subject, first: int, end: int) -> bool:
 
 
 def _receipt(subject: Subject, row: Mapping[str, Any]) -> Iterator[Finding]:
-    expected = f"signed by {to_hex(subject.writers[0])}"
-    try:
-        found = signer(receipt_of(row, subject.domain, subject.log_id))
-    except (SignatureError, OverflowError) as error:
-        yield _finding("receipt", row["log_index"], SIGNED, expected, str(error))
-        return
-    if found not in subject.writers:
-        yield _finding("receipt", row["log_index"], SIGNED, expected, f"signed by {to_hex(found)}")
+    fault = signature_fault(subject, receipt_of, row)
+    if fault is not None:
+        yield Finding("receipt", "record", row["log_index"], SIGNED, *fault)
 
 
 def _text(value: object) -> str:
     return to_hex(value) if isinstance(value, bytes) else str(value)
-
-
-def _finding(check: str, index: int, columns: tuple[str, ...], expected: str, found: str) -> Finding:
-    return Finding(check=check, table="record", row=index, columns=columns, expected=expected, found=found)
-
-
-def _blob(name: str, columns: tuple[str, ...], expected: str, found: str) -> Finding:
-    return Finding(check="blob", table="blob", row=name, columns=columns, expected=expected, found=found)

@@ -7,12 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tallystick.errors import KeyFileError, SignatureError
-from tallystick.ids import Epoch, to_hex
-from tallystick.receipts import signer
+from tallystick.errors import KeyFileError
+from tallystick.ids import Epoch
 from tallystick.record import Record
 from tallystick_platform.errors import DraftUnreadable, EpochKeyMissing
-from tallystick_platform.store.check.finding import Finding, Subject, rows_of
+from tallystick_platform.store.check.finding import Finding, Subject, rows_of, signature_fault
 from tallystick_platform.store.drafts import decode_draft, request_hash_of
 from tallystick_platform.store.records import admission_of
 from tallystick_platform.store.tables import ADMISSION, ADOPTED, DRAFT, RECORD, VOID
@@ -40,32 +39,29 @@ def check_admissions(subject: Subject) -> Iterator[Finding]:
     for row in rows_of(subject.connection, query):
         seq = row["seq"]
         for missing in _missing(subject, range(expected_seq, seq), voids):
-            yield _finding("admission-sequence", seq, ("seq",), f"seq {missing}", f"seq {seq}")
+            yield Finding("admission-sequence", "admission", seq, ("seq",), f"seq {missing}", f"seq {seq}")
         expected_seq = seq + 1
         floor = max((last for _, last in voids if last < seq), default=0)
         expected = max(last_of_sender.get(row["sender"], 0), floor) + 1
         if row["sender_seq"] != expected:
             found = f"{row['sender_seq']} of sender 0x{row['sender'].hex()}"
-            yield _finding("sender-sequence", seq, ("sender", "sender_seq"), f"sender_seq {expected}", found)
+            yield Finding(
+                "sender-sequence", "admission", seq, ("sender", "sender_seq"), f"sender_seq {expected}", found
+            )
         last_of_sender[row["sender"]] = row["sender_seq"]
         outcomes = sum(row[name] is not None for name in ("log_index", "draft_epoch", "adopted_index"))
         outcomes += any(low <= seq <= high for low, high in voids)
         if outcomes != 1:
             found = "none" if outcomes == 0 else "more than one"
-            yield _finding("one-outcome", seq, ("seq",), "a record, or a draft until there is one", found)
+            yield Finding("one-outcome", "admission", seq, ("seq",), "a record, or a draft until there is one", found)
 
 
 def check_promises(subject: Subject) -> Iterator[Finding]:
     """Each admission is signed by the log's writer."""
     for row in rows_of(subject.connection, select(ADMISSION).order_by(ADMISSION.c.seq)):
-        expected = f"signed by {to_hex(subject.writers[0])}"
-        try:
-            found = signer(admission_of(row, subject.domain, subject.log_id))
-        except (SignatureError, OverflowError) as error:
-            yield _finding("promise", row["seq"], SIGNED, expected, str(error))
-            continue
-        if found not in subject.writers:
-            yield _finding("promise", row["seq"], SIGNED, expected, f"signed by {to_hex(found)}")
+        fault = signature_fault(subject, admission_of, row)
+        if fault is not None:
+            yield Finding("promise", "admission", row["seq"], SIGNED, *fault)
 
 
 def _missing(subject: Subject, numbers: range, voids: list[tuple[int, int]]) -> Iterator[int]:
@@ -97,14 +93,18 @@ def check_drafts(subject: Subject) -> Iterator[Finding]:
         subject.checked.rows[DRAFT.name] += 1
         seq = row["draft_seq"]
         if row["seq"] is None:
-            yield _draft(seq, ("admission_seq",), f"admission {seq}", "no such admission")
+            yield Finding("draft", "draft", seq, ("admission_seq",), f"admission {seq}", "no such admission")
         try:
             record = decode_draft(subject.reveal(Epoch(row["epoch"]), seq, row["ciphertext"]))
         except (DraftUnreadable, EpochKeyMissing, KeyFileError, ValueError) as error:
-            yield _draft(seq, ("admission_seq", "epoch", "ciphertext"), "a draft that opens", str(error))
+            yield Finding(
+                "draft", "draft", seq, ("admission_seq", "epoch", "ciphertext"), "a draft that opens", str(error)
+            )
             continue
         if row["seq"] is not None and _facts_of(record) != _facts_in(row):
-            yield _draft(seq, ("ciphertext",), "the draft of this admission", f"that of {record.admission_seq}")
+            yield Finding(
+                "draft", "draft", seq, ("ciphertext",), "the draft of this admission", f"that of {record.admission_seq}"
+            )
 
 
 def _facts_of(record: Record) -> tuple[object, ...]:
@@ -113,11 +113,3 @@ def _facts_of(record: Record) -> tuple[object, ...]:
 
 def _facts_in(row: Mapping[str, Any]) -> tuple[object, ...]:
     return (row["seq"], row["record_id"], row["sender"], row["sender_seq"], row["request_hash"])
-
-
-def _finding(check: str, seq: int, columns: tuple[str, ...], expected: str, found: str) -> Finding:
-    return Finding(check=check, table="admission", row=seq, columns=columns, expected=expected, found=found)
-
-
-def _draft(seq: int, columns: tuple[str, ...], expected: str, found: str) -> Finding:
-    return Finding(check="draft", table="draft", row=seq, columns=columns, expected=expected, found=found)

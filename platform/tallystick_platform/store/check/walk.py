@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tallystick.errors import TallystickError
 from tallystick.ids import Address, LogId
-from tallystick.receipts import Domain
+from tallystick.receipts.messages import Domain
 from tallystick_platform.store.check.batches import check_batches, check_entries, check_epochs, earlier_writers
 from tallystick_platform.store.check.finding import ChainStanding, Checked, Finding, Reveal, Subject, check_macs
 from tallystick_platform.store.check.inventory import check_chain, check_inventory
@@ -59,11 +59,5 @@ def check_journal(
                 yield from check(subject)
             except (ArithmeticError, TypeError, ValueError, TallystickError) as error:
                 # a value of a kind or size that the service never writes; its row's MAC was a finding before
-                yield Finding(
-                    check=check.__name__.removeprefix("check_"),
-                    table="journal",
-                    row="-",
-                    columns=(),
-                    expected="values that can be checked",
-                    found=f"{type(error).__name__}: {error}",
-                )
+                name, found = check.__name__.removeprefix("check_"), f"{type(error).__name__}: {error}"
+                yield Finding(name, "journal", "-", (), "values that can be checked", found)

@@ -23,7 +23,7 @@ from tallystick_platform.api.wire.openai.texts import (
     TextBody,
     TextEvents,
 )
-from tallystick_platform.exchange import Asked
+from tallystick_platform.exchange.request import Asked
 from tallystick_platform.store.entries import Ticket
 from tallystick_platform.tasks.chat import Message, logprobs_of
 from tallystick_platform.tasks.tool_calls import CallPiece

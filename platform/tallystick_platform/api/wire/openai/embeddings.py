@@ -13,7 +13,7 @@ from tallystick.tasks import embedding, neutral
 from tallystick_platform import tasks
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Truncated, outputs_of
-from tallystick_platform.exchange import Recorded
+from tallystick_platform.exchange.line import Recorded
 
 MAX_DIMENSIONS = 65_536
 MAX_PROMPT_NAME_CHARS = 256

@@ -30,7 +30,8 @@ from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire
 from tallystick_platform.errors import PromptRejected, PromptTooLong
-from tallystick_platform.exchange import Asked, Recorded
+from tallystick_platform.exchange.line import Recorded
+from tallystick_platform.exchange.request import Asked
 from tallystick_platform.store.entries import Ticket
 from tallystick_platform.tasks import Task
 from tallystick_platform.tasks.each import AS_MUCH_AS_FITS

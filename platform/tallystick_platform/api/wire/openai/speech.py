@@ -11,7 +11,7 @@ from tallystick.tasks.media import items_of
 from tallystick_platform import tasks
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, outputs_of
-from tallystick_platform.exchange import Recorded
+from tallystick_platform.exchange.line import Recorded
 from tallystick_platform.tasks.speech import DEFAULT_FORMAT, TYPES, Format
 
 MAX_TEXT_CHARS = 4_096

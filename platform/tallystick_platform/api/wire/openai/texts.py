@@ -16,7 +16,7 @@ from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.replies import encode_json
 from tallystick_platform.api.wire.answering import Events
 from tallystick_platform.api.wire.openai.reading import Body, outputs_of, refusal
-from tallystick_platform.exchange import Recorded
+from tallystick_platform.exchange.line import Recorded
 from tallystick_platform.protocol import Piece, TokenEntry
 from tallystick_platform.store.entries import Ticket
 from tallystick_platform.tasks.drawing import MAX_CHOICES, MAX_TOP_LOGPROBS

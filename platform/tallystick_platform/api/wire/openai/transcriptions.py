@@ -19,7 +19,7 @@ from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.replies import JSON
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, outputs_of
-from tallystick_platform.exchange import Recorded
+from tallystick_platform.exchange.line import Recorded
 from tallystick_platform.tasks.transcription import Format, Segment, Transcript
 
 MAX_LANGUAGE_CHARS = 32

@@ -12,7 +12,7 @@ from tallystick_platform import tasks
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Truncated, outputs_of
 from tallystick_platform.api.wire.texts.usage import TextCounts, usage_of
-from tallystick_platform.exchange import Recorded
+from tallystick_platform.exchange.line import Recorded
 
 Text = Annotated[str, Meta(min_length=1)]
 Texts = Text | Annotated[list[Text | Annotated[list[Text], Meta(min_length=1, max_length=2)]], Meta(min_length=1)]

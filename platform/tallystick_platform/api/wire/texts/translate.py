@@ -11,7 +11,7 @@ from tallystick_platform import tasks
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.wire.openai.reading import Body, OpenAiAddress, Truncated, outputs_of
 from tallystick_platform.api.wire.texts.usage import TextCounts, usage_of
-from tallystick_platform.exchange import Recorded
+from tallystick_platform.exchange.line import Recorded
 
 MAX_CODE_CHARS = 64
 MAX_TOKENS = 1_048_576

@@ -6,25 +6,27 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta, Struct
 
-from tallystick.bundle import Anchor, Bundle, Evidence, sign_evidence
-from tallystick.chain import LedgerReader
+from tallystick.bundle.evidence import Anchor, Bundle, Evidence, sign_evidence
+from tallystick.chain.reader import LedgerReader
 from tallystick.errors import ChainError
 from tallystick.heads import MODE_APPEND, MODE_COMMIT, LogTerms
 from tallystick.ids import Head, checksum_address, to_hex
 from tallystick.keys import Wallet
 from tallystick.merkle import inclusion_path
-from tallystick.receipts import Domain, HeadStatement, sign_head
+from tallystick.receipts import signed
+from tallystick.receipts.messages import Domain, HeadStatement
 from tallystick.sealing import record_secret, sealed_header
-from tallystick_platform.anchor import LedgerLocation
+from tallystick_platform.anchor.location import LedgerLocation
 from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.api.proofs import SignedHead
-from tallystick_platform.api.services import BatchView, LedgerView, TermsView
 from tallystick_platform.clock import Clock
 from tallystick_platform.settings import Settings
+from tallystick_platform.shapes import Address, Count, Hash
 from tallystick_platform.store.batches import Batches
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 from tallystick_platform.store.records import StoredRecord
@@ -38,6 +40,68 @@ MODE_NAMES: Mapping[int, Literal["append", "commit"]] = {MODE_APPEND: "append", 
 T = TypeVar("T")
 
 
+class TermsView(Struct, frozen=True, kw_only=True):
+    """What the log promises for life, and who can name its writers. Units: seconds. Source: SPEC 6."""
+
+    creator: Address
+    writer: Annotated[Address, Meta(description="The first one.")]
+    keeper: Annotated[Address, Meta(description="Who alone can name another writer.")]
+    format: Count
+    mode: Annotated[
+        Literal["append", "commit"], Meta(description="Whether sealed records or only roots stand on the chain.")
+    ]
+    promise: Annotated[int, Meta(ge=0, description="From an admission to its record's block, at most.")]
+    skew: Annotated[int, Meta(ge=0, description="That the writer's clock may be from the chain's.")]
+    salt: Hash
+
+
+class LedgerView(Struct, frozen=True, kw_only=True):
+    """The log as it is now. `size`, `entries` and `head` are the chain's, null while it does not answer.
+
+    `signed_head` is the writer's word for how far the log goes for good: of what the writer itself put on the chain, never of what a
+    node says alone; null before its first final entry. `mode` is how the service runs. Units: milliseconds.
+    """
+
+    chain_id: Count
+    rpc_url: str | None
+    contract: Address
+    log_id: Hash
+    writer: Address
+    terms: TermsView
+    size: Annotated[Count | None, Meta(description="Records on the chain.")]
+    entries: Annotated[
+        Count | None, Meta(description="Entries of the head chain: batches, epochs, writers, void numbers.")
+    ]
+    head: Hash | None
+    signed_head: SignedHead | None
+    journal_size: Annotated[int, Meta(ge=0, description="Records in the journal.")]
+    journal_depth: Annotated[int, Meta(ge=0, description="Of these, how many no mined batch holds.")]
+    anchor_lag_ms: Annotated[int, Meta(ge=0, description="Age of the oldest of them.")]
+    anchor_error: str | None
+    custody: str
+    mode: Literal["development", "production"]
+    epoch: Count | None
+
+
+class BatchView(Struct, frozen=True, kw_only=True):
+    """One batch on its way to the chain or on it. Units: block_time in Unix seconds."""
+
+    number: Count
+    entry: Annotated[int, Meta(ge=0, description="Its number in the head chain.")]
+    first_index: Count
+    count: Count
+    epoch: Count
+    root: Hash
+    head: Hash
+    state: Literal["planned", "sent", "mined", "final"]
+    tx_hash: Hash | None
+    block_number: Count | None
+    block_hash: Hash | None
+    block_time: Count | None
+    confirmations: Count | None
+    gas_used: Count | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainLook:
     """What the chain last said of the log."""
@@ -49,6 +113,7 @@ class ChainLook:
     latest_block: int
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LedgerDesk:
     """Answers for one log. Reads of the chain and the database run in threads.
 
@@ -56,31 +121,19 @@ class LedgerDesk:
     the journal no longer counts as waiting.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        rpc_url: str,
-        reader: LedgerReader,
-        location: LedgerLocation,
-        wallet: Wallet,
-        batches: Batches,
-        anchoring: AnchorService,
-        epoch_keys: EpochKeyFiles,
-        journal_size: Callable[[], int],
-        clock: Clock,
-    ) -> None:
-        self._settings = settings
-        self._rpc_url = rpc_url
-        self._reader = reader
-        self._location = location
-        self._domain = Domain(chain_id=location.chain_id, contract=location.contract)
-        self._wallet = wallet
-        self._batches = batches
-        self._anchoring = anchoring
-        self._epoch_keys = epoch_keys
-        self._journal_size = journal_size
-        self._clock = clock
+    settings: Settings
+    rpc_url: str
+    reader: LedgerReader
+    location: LedgerLocation
+    wallet: Wallet
+    stored: Batches
+    anchoring: AnchorService
+    epoch_keys: EpochKeyFiles
+    journal_size: Callable[[], int]
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._domain = Domain(chain_id=self.location.chain_id, contract=self.location.contract)
         self._look: ChainLook | None = None
         self._looked_at_ns: int | None = None
         self._looking = asyncio.Lock()
@@ -92,37 +145,37 @@ class LedgerDesk:
 
     async def view(self) -> LedgerView:
         """The log as it is now."""
-        status = await self._in_thread(self._anchoring.status)
+        status = await self._in_thread(self.anchoring.status)
         look = await self._chain_look()  # after the status: it may show more than was counted as anchored, never less
         return LedgerView(
             chain_id=self._domain.chain_id,
-            rpc_url=self._rpc_url,
+            rpc_url=self.rpc_url,
             contract=checksum_address(self._domain.contract),
-            log_id=to_hex(self._location.log_id),
-            writer=checksum_address(self._wallet.address),
-            terms=terms_view(self._location.terms),
+            log_id=to_hex(self.location.log_id),
+            writer=checksum_address(self.wallet.address),
+            terms=terms_view(self.location.terms),
             size=None if look is None else look.size,
             entries=None if look is None else look.entries,
             head=None if look is None else to_hex(look.head),
             signed_head=None if look is None else await self._in_thread(lambda: self._signed_head(look)),
-            journal_size=self._journal_size(),
+            journal_size=self.journal_size(),
             journal_depth=status.unanchored_records,
             anchor_lag_ms=status.lag_ms,
             anchor_error=status.error,
-            custody=self._settings.custody,
-            mode=self._settings.mode.value,
+            custody=self.settings.custody,
+            mode=self.settings.mode.value,
             epoch=None if look is None else look.epoch,
         )
 
     async def batches(self, *, before: int | None, limit: int) -> Sequence[BatchView]:
         """Batches below number `before`, newest first."""
         look = await self._chain_look()
-        found = await self._in_thread(lambda: self._batches.page(before, limit))
+        found = await self._in_thread(lambda: self.stored.page(before, limit))
         return [_shown(batch, look) for batch in found]
 
     async def batch(self, number: int) -> BatchView | None:
         """One batch."""
-        found = await self._in_thread(lambda: self._batches.batch(number))
+        found = await self._in_thread(lambda: self.stored.batch(number))
         return None if found is None else _shown(found, await self._chain_look())
 
     async def bundle(self, record: StoredRecord, *, with_secret: bool) -> bytes:
@@ -135,8 +188,8 @@ class LedgerDesk:
     def _bundle(self, record: StoredRecord, with_secret: bool) -> bytes:
         evidence = Evidence(
             domain=self._domain,
-            terms=self._location.terms,
-            log_id=self._location.log_id,
+            terms=self.location.terms,
+            log_id=self.location.log_id,
             index=record.index,
             epoch=record.epoch,
             fields_root=record.fields_root,
@@ -144,20 +197,20 @@ class LedgerDesk:
             receipt=record.receipt,
             anchor=self._anchor(record),
         )
-        key = self._epoch_keys.load(record.epoch) if with_secret else None
+        key = self.epoch_keys.load(record.epoch) if with_secret else None
         nonce = sealed_header(record.sealed).nonce
         return Bundle(
             evidence=evidence,
-            attestation=sign_evidence(self._wallet, evidence),
+            attestation=sign_evidence(self.wallet, evidence),
             record_secret=None if key is None else record_secret(key, record.index, nonce),
         ).to_bytes()
 
     def _anchor(self, record: StoredRecord) -> Anchor | None:
-        batch = self._batches.batch_holding(record.index)
+        batch = self.stored.batch_holding(record.index)
         if batch is None or batch.mined is None or batch.state not in {AnchorState.MINED, AnchorState.FINAL}:
             return None
-        leaves = self._batches.leaves(batch.first_index, batch.count)
-        before = self._batches.head_at(batch.entry)
+        leaves = self.stored.leaves(batch.first_index, batch.count)
+        before = self.stored.head_at(batch.entry)
         if before is None:
             return None
         return Anchor(
@@ -181,35 +234,35 @@ class LedgerDesk:
         It is given for what this journal put on the chain, and only while the chain shows it: a node that says otherwise does not get the
         writer to sign a head that its log does not pass through.
         """
-        tip = self._batches.standing(final=True)
+        tip = self.stored.standing(final=True)
         if not tip.entries or look.entries < tip.entries or (look.entries == tip.entries and look.head != tip.head):
             return None
         statement = HeadStatement(
-            log_id=self._location.log_id,
+            log_id=self.location.log_id,
             entries=tip.entries,
             size=tip.size,
             head=tip.head,
-            time=self._clock.now_us() // US_PER_S,
+            time=self.clock.now_us() // US_PER_S,
         )
-        return msgspec.convert(sign_head(self._wallet, self._domain, statement).to_json(), SignedHead)
+        return msgspec.convert(signed.SignedHead.sign(self.wallet, self._domain, statement).to_json(), SignedHead)
 
     async def _chain_look(self) -> ChainLook | None:
         """The newest look at the chain; None while it does not answer."""
         async with self._looking:
             if self._must_look():
                 self._look = await self._in_thread(self._look_at_chain)
-                self._looked_at_ns = self._clock.monotonic_ns()
+                self._looked_at_ns = self.clock.monotonic_ns()
             return self._look
 
     def _must_look(self) -> bool:
-        if self._looked_at_ns is None or self._clock.monotonic_ns() - self._looked_at_ns >= LOOK_AGAIN_NS:
+        if self._looked_at_ns is None or self.clock.monotonic_ns() - self._looked_at_ns >= LOOK_AGAIN_NS:
             return True
-        return self._look is not None and self._look.size < self._batches.anchored_size
+        return self._look is not None and self._look.size < self.stored.anchored_size
 
     def _look_at_chain(self) -> ChainLook | None:
         try:
-            state = self._reader.log_state()
-            block = self._reader.latest_block()
+            state = self.reader.log_state()
+            block = self.reader.latest_block()
         except ChainError:
             return None
         return ChainLook(

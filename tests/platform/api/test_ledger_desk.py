@@ -12,8 +12,9 @@ import pytest
 
 from tallystick.errors import ChainUnavailable
 from tallystick.ids import Head
-from tallystick.receipts import HeadStatement, SignedHead
-from tallystick_platform.app.ledger import LOOK_AGAIN_NS, LedgerDesk
+from tallystick.receipts.messages import HeadStatement
+from tallystick.receipts.signed import SignedHead
+from tallystick_platform.api.ledger_desk import LOOK_AGAIN_NS, LedgerDesk
 from tallystick_platform.settings import Settings
 from tests.support.clocks import FixedClock
 from tests.support.exchange import LOCATION, WRITER
@@ -73,7 +74,7 @@ class Desk:
             reader=cast(Any, self.chain),
             location=LOCATION,
             wallet=WRITER,
-            batches=cast(Any, self.batches),
+            stored=cast(Any, self.batches),
             anchoring=stand_ins,
             epoch_keys=cast(Any, None),
             journal_size=lambda: self.journal_size,

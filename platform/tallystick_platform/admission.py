@@ -1,7 +1,7 @@
 """Bounds on what is under way: requests at once, requests of one token at once, records not yet on the chain; and draining.
 
-Everything here runs in the event loop and is a few additions; nothing waits. A request that finds no room is refused at once, with the
-time in which as many as are ahead of it are done, as fast as they were lately.
+Asked last, before the journal promises to record a request. Everything here runs in the event loop and is a few additions; nothing waits.
+A request that finds no room is refused at once, with the time in which as many as are ahead of it are done, as fast as they were lately.
 """
 
 from __future__ import annotations

@@ -93,9 +93,8 @@ async def test_a_token_works_until_it_expires_even_while_it_is_remembered(
     clock.advance(0.499_999)
     await authenticator.authenticate(made.token)
     clock.advance(0.000_001)
-    with pytest.raises(TokenExpired) as refused:
+    with pytest.raises(TokenExpired):
         await authenticator.authenticate(made.token)
-    assert refused.value.expired_at_us == expires_at
 
 
 @pytest.mark.parametrize(

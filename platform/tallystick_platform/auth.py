@@ -1,4 +1,7 @@
-"""From a token to the sender it stands for, remembered for less than a second."""
+"""Whose request it is: a bearer token gives a `Principal`, the sender whose records these are, remembered for less than a second.
+
+How tokens are kept is `store/tokens.py`; how they reach the server in headers is the API's business.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class Authenticator:
         if info.revoked_at is not None:
             raise TokenRevoked
         if info.expires_at is not None and info.expires_at <= self._clock.now_us():
-            raise TokenExpired(expired_at_us=info.expires_at)
+            raise TokenExpired
         return principal
 
     def _look_up(self, hashed: bytes) -> tuple[TokenInfo, Principal]:

@@ -1,5 +1,0 @@
-"""Bounds on requests: whether there is room for one more. Asked last, before the journal promises to record it."""
-
-from tallystick_platform.admission.gate import Gate, Slot
-
-__all__ = ["Gate", "Slot"]
