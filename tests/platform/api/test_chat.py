@@ -182,7 +182,7 @@ async def test_nothing_of_a_whole_answer_leaves_before_its_record_is_durable() -
     api = Api()
     api.journal.hold_commit = asyncio.Event()
     wire = Wire(api, HI)
-    await until(lambda: api.dispatcher.generations and api.dispatcher.generations[0].finish_reason)
+    await until(lambda: api.dispatcher.generations and api.dispatcher.generations[0].finish_reasons)
     for _ in range(20):
         await asyncio.sleep(0)
     assert wire.sent == []
