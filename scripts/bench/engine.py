@@ -199,7 +199,8 @@ def main() -> None:
     assert isinstance(encoder, OneShotEngine)
     vectors(encoder, texts[:8])
     told("one length together", vectors(encoder, texts))
-    encoder._kind.independent = False
+    assert isinstance(encoder._kind, Encoder)
+    encoder._kind.states.independent = False
     told("one sentence in a pass", vectors(encoder, texts))
     if given.library:
         told("transformers, padded batches", library_vectors(texts))
