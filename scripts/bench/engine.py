@@ -22,6 +22,7 @@ share_cores()
 import torch  # noqa: E402
 
 from tallystick_platform.engine.audit import AuditEngine  # noqa: E402
+from tallystick_platform.engine.encoder import Encoder  # noqa: E402
 from tallystick_platform.engine.loading import EngineConfig, load_engine  # noqa: E402
 from tallystick_platform.engine.model_store import packaged_file  # noqa: E402
 from tallystick_platform.engine.oneshot import OneShotEngine  # noqa: E402
