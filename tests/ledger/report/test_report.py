@@ -213,6 +213,19 @@ def test_a_request_that_is_no_text_is_shown_in_hex():
     assert document["request"]["body"] == "0xff00"
 
 
+@pytest.mark.parametrize(
+    ("parts", "lines"),
+    [
+        ([{"label": "good", "score": 0.75}, {"label": "b\x1bad", "score": 0.25}], ["0.7500  good", "0.2500  b\\x1bad"]),
+        ([{"index": 3, "score": 0.5}, {"index": 0, "score": -1.0}], ["0.5000  document 3", "-1.0000  document 0"]),
+        ([{"entity": "PER", "score": 0.5, "start": 0, "end": 3, "word": "Ann"}], ["0.5000  PER  Ann  (0 to 3)"]),
+    ],
+)
+def test_labels_ranks_and_entities_are_lines(parts: list[dict[str, object]], lines: list[str]) -> None:
+    page = str(render_record({"content": parts}))
+    assert page == "\n  ".join(["content", *lines])
+
+
 def test_a_transcript_is_shown_with_its_times():
     said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "word": "two"}]
     page = str(render_record({"segments": said}))
