@@ -128,6 +128,19 @@ SPEECH: Final[Mapping[str, Neutral]] = {
 }
 """Parameters of speech beside those that say how it sounds."""
 
+IMAGE: Final[Mapping[str, Neutral]] = {
+    "background": Neutral(("auto", "opaque")),
+    "moderation": Neutral(("auto", "low")),
+    "output_format": Neutral(("png",)),
+    "output_compression": Neutral((100,)),
+    "partial_images": _ZERO,
+    "quality": Neutral(("auto", "standard")),
+    "stream": _OFF,
+    "style": _NULL,
+    **_WHO_ASKS,
+}
+"""Parameters of pictures beside those that say how they are drawn."""
+
 PREDICTION: Final[Mapping[str, Neutral]] = {
     "signature_name": Neutral(("serving_default",)),
     "params": Neutral(({},)),

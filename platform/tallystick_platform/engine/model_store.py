@@ -21,6 +21,7 @@ from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.formats.packaged import DEMO_TRANSCRIPTION, PACKAGED
 
 LOCK_TIMEOUT_S = 600.0  # another process may be converting; a big model takes minutes
+INDEX_FILE = "model_index.json"  # of a pipeline, in the layout of diffusers
 MODULES_FILE = "modules.json"  # of an encoder, in the layout of sentence-transformers
 _PARTIAL = ".partial-"
 _QUANTISATION = re.compile(r"[.-](i?q[0-9]\w*|b?f16|f32)$", re.IGNORECASE)
@@ -38,7 +39,7 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
         return ensure_converted(path, models_dir, progress, PACKAGED[model].name, convert_packaged_whisper)
     if path.suffix.lower() == ".gguf" and path.is_file():
         return ensure_converted(path, models_dir, progress)
-    if (path / "config.json").is_file():
+    if any((path / name).is_file() for name in ("config.json", INDEX_FILE)):
         return path
     inside = sorted(path.glob("*.gguf")) if path.is_dir() else []
     if len(inside) == 1:
