@@ -37,4 +37,4 @@ def test_the_description_has_every_parameter() -> None:
     for message in MESSAGES:
         assert schemas[message.__name__]["properties"].keys() == {"role", "content"} | MESSAGE.keys()
     assert schemas["TextPart"]["properties"].keys() == {"type", "text"} | PART.keys()
-    assert schemas["ChatBody"]["properties"]["n"]["enum"] == [1, None]
+    assert schemas["ChatBody"]["properties"]["length_penalty"]["enum"] == [1, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from tallystick.encoding import decode_record, encode_record
 from tallystick.record import Output, Record
 from tallystick.tasks import disagreements, read, received_answer, received_stream
-from tests.support.api import COMPLETIONS, TOKEN, events_of
+from tests.support.api import CHAT, COMPLETIONS, TOKEN, events_of
 from tests.support.engine_api import EngineApi, loaded
 from tests.support.exchange import MODEL
 from tests.support.schemas import fault_of
@@ -159,6 +160,28 @@ async def test_shown_tokens_of_a_chat(api: EngineApi) -> None:
     assert [len(entry.top_logprobs) for entry in shown] == [3] * len(shown)
     text = answer.choices[0].message.content
     assert b"".join(bytes(entry.bytes) for entry in shown).decode(errors="replace") == text
+
+
+PAGE = (
+    (Path(__file__).parents[3] / "docs" / "api.md")
+    .read_text()
+    .partition("\n## Completions")[2]
+    .partition("\n## Embeddings")[0]
+)
+DOCUMENTED = re.findall(r"curl http://127\.0\.0\.1:8000(/v1/\S+) [^\n]*\n +-d '(.*?)'\n", PAGE, re.DOTALL)
+
+
+def test_both_addresses_have_their_line_in_the_documentation() -> None:
+    assert [path for path, _ in DOCUMENTED] == [COMPLETIONS, CHAT]
+
+
+@pytest.mark.parametrize(("path", "body"), DOCUMENTED)
+async def test_the_documented_lines_are_answered(api: EngineApi, path: str, body: str) -> None:
+    asked = json.loads(body) | {"model": MODEL.id}
+    async with api.client() as client:
+        reply = await client.post(path, json=asked)
+    assert reply.status_code == 200, reply.text
+    assert len(reply.json()["choices"]) == asked.get("n", 1)
 
 
 @pytest.mark.parametrize(
