@@ -70,9 +70,9 @@ def ensure_converted(
     models_dir: Path,
     progress: Progress,
     name: str | None = None,
-    convert: Callable[[Path, Path, Progress], object] = convert_gguf,
+    convert: Callable[[Path, Path, Progress], object] | None = None,
 ) -> Path:
-    """The converted folder of a file, made now if it is not there. Without a `name` it is called as a GGUF file is.
+    """The converted folder of a file, made now if it is not there. Without `name` and `convert` it is a GGUF file's.
 
     A crash leaves a partial folder that the next holder of the lock removes; the final name only ever names whole models.
     Raises: ModelUnusable.
@@ -91,7 +91,7 @@ def ensure_converted(
                 shutil.rmtree(left, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_PARTIAL}{folder.name}-"))
             try:
-                convert(source, partial, progress)
+                (convert or convert_gguf)(source, partial, progress)
                 partial.rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
