@@ -227,7 +227,7 @@ def test_labels_ranks_and_entities_are_lines(parts: list[dict[str, object]], lin
 
 
 def test_a_transcript_is_shown_with_its_times():
-    said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "word": "two"}]
+    said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "text": "two"}]
     page = str(render_record({"segments": said}))
     assert page == "segments\n  0:00:00.000 - 0:00:02.500  One\n  1:01:01.001 - 1:01:02.000  two"
 
