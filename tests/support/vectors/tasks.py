@@ -1,4 +1,4 @@
-"""Vectors of completions, embeddings, files of models, and the tasks of `texts` and `media`: what readers give, what answers say (SPEC 7)."""
+"""Vectors of completions, embeddings, files of models, `texts` and `media`: what readers give, and what answers say (SPEC 7)."""
 
 from __future__ import annotations
 
