@@ -13,9 +13,10 @@ import torch
 from tokenizers import Tokenizer
 
 from tallystick_platform.engine import causal, weights_digest
-from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine, TextCodec
+from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine
 from tallystick_platform.engine.causal import CausalModel, load_causal
 from tallystick_platform.engine.chat_template import load_chat_template
+from tallystick_platform.engine.choice import TextCodec
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.forms import LIBRARY, Forms
