@@ -87,7 +87,9 @@ def _operation(endpoint: Endpoint, shapes: Shapes) -> Schema:
     sent = shapes.headers(endpoint.sends)
     responses = {str(status): _answer(status, kinds, sent, shapes) for status, kinds in endpoint.answers.items()}
     for status, text in _refusals(endpoint.all_errors).items():
-        responses.setdefault(status, {"description": text, "content": shapes.content(ErrorAnswered)})
+        responses.setdefault(
+            status, {"description": text, "content": shapes.content(endpoint.refused or ErrorAnswered)}
+        )
     parameters = shapes.parameters("query", endpoint.query) + shapes.parameters("header", endpoint.headers)
     if endpoint.method == "POST":
         parameters += shapes.parameters("header", IdempotencyHeaders)

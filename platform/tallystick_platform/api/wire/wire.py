@@ -87,7 +87,8 @@ class Wire(ABC):
     """One way of asking models over HTTP.
 
     `routes` are the addresses that it is served at, in Litestar's spelling. `name`, `summary`, `body` and `answers` are what the
-    description says of it, as `Endpoint` takes them. `form`: its bodies are forms with files.
+    description says of it, as `Endpoint` takes them. `form`: its bodies are forms with files. `refused` is the
+    shape of its errors where it has one of its own.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Wire(ABC):
     body: type[Struct] | str
     answers: type[Struct] | str | tuple[type[Struct] | str, ...]
     form: bool = False
+    refused: type[Struct] | None = None
 
     @abstractmethod
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
@@ -141,6 +143,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         sends=AnswerHeaders,
         errors=ERRORS,
         error=wire.error,
+        refused=wire.refused,
     )
     return declared(ask)
 
