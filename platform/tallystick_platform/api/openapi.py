@@ -16,7 +16,7 @@ from tallystick_platform.api.endpoint import ENDPOINT_KEY, Endpoint, Idempotency
 from tallystick_platform.api.error_table import ErrorBody
 from tallystick_platform.api.model_paths import SAME_ROUTE
 from tallystick_platform.api.proofs import Proof
-from tallystick_platform.api.wire.openai import WIRES
+from tallystick_platform.api.wire import anthropic, openai
 from tallystick_platform.api.wire.openai.chat import MESSAGES, TextPart
 from tallystick_platform.errors import PlatformError
 
@@ -27,9 +27,11 @@ BINARY = {"type": "string", "format": "binary"}
 JSON, FORM = "application/json", "multipart/form-data"
 STATUSES = {304: "You have it already.", 503: "Not now."}
 
-_JSON_TYPES: Final[Mapping[type, str]] = {str: "string", bool: "boolean", dict: "object"}
+_JSON_TYPES: Final[Mapping[type, str]] = {
+    str: "string", bool: "boolean", dict: "object", int: "integer", float: "number",
+}  # fmt: skip
 _PLACES: Final = (
-    *((wire.body, wire.neutral) for wire in WIRES),
+    *((wire.body, wire.neutral) for wire in (*openai.WIRES, *anthropic.WIRES)),
     *((kind, MESSAGE) for kind in MESSAGES),
     (TextPart, PART),
 )

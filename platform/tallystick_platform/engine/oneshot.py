@@ -205,10 +205,14 @@ class OneShotEngine:
         """The next input of each request in turn, up to the size of a step; whoever was left out comes first in the next one."""
         places: list[_Place] = []
         size = sum(place.input.size for under_way in self._passes for place in under_way.places)
-        while self._ready and size < STEP_SIZE:
-            job = self._ready.popleft()
-            places.append(_Place(job, job.order[job.taken]))
-            size += places[-1].input.size
+        while self._ready:
+            job = self._ready[0]
+            place = _Place(job, job.order[job.taken])
+            size += place.input.size
+            if size > STEP_SIZE and size > place.input.size:
+                break
+            places.append(place)
+            self._ready.popleft()
             job.taken += 1
             if job.taken < len(job.inputs):
                 self._ready.append(job)
