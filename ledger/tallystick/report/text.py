@@ -12,7 +12,7 @@ from tallystick.errors import VerificationError
 from tallystick.hashing import keccak256
 from tallystick.ids import checksum_address, to_hex
 from tallystick.report.documents import utc
-from tallystick.report.lines import line_of
+from tallystick.report.lines import line_of, table_of
 from tallystick.report.printable import printable
 from tallystick.report.summary import remedies, summary
 from tallystick.verify import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
@@ -184,13 +184,13 @@ def _proof(verdict: Verdict, failure: VerificationError) -> str:
 def _append_members(page: Text, members: Mapping[str, object], indent: str) -> None:
     for name, value in members.items():
         page.append(f"{indent}{printable(str(name))}", style="bold")
-        if isinstance(value, Mapping) and value:
-            page.append("\n")
-            _append_members(page, value, indent + "  ")
-        elif isinstance(value, list) and (lines := _lines(value)):
+        if lines := table_of(value) or (_lines(value) if isinstance(value, list) else []):
             page.append("\n")
             for line in lines:
                 page.append(f"{indent}  {printable(line)}\n")
+        elif isinstance(value, Mapping) and value:
+            page.append("\n")
+            _append_members(page, value, indent + "  ")
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             page.append("\n")
             for number, item in enumerate(value):

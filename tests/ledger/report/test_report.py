@@ -17,6 +17,7 @@ from tallystick.report import (
     summary,
     verdict_document,
 )
+from tallystick.report.lines import MAX_ROWS
 from tallystick.report.summary import ranges, remedies
 from tallystick.report.text import MAX_SHOWN_TEXT
 from tallystick.verify import Outcome, Status, VerifyOptions, Vouch, verify_bundle, verify_log
@@ -230,6 +231,14 @@ def test_a_transcript_is_shown_with_its_times():
     said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "text": "two"}]
     page = str(render_record({"segments": said}))
     assert page == "segments\n  0:00:00.000 - 0:00:02.500  One\n  1:01:01.001 - 1:01:02.000  two"
+
+
+def test_predictions_are_shown_as_a_table():
+    likely = {"predictions": ["ash", "oak"], "classes": ["ash", "oak"], "probabilities": [[0.75, 0.25], [0.0, 1]]}
+    page = str(render_record({"content": likely}))
+    assert page == "content\n  prediction  ash     oak\n  ash         0.7500  0.2500\n  oak         0.0000  1"
+    many = str(render_record({"content": {"predictions": list(range(MAX_ROWS + 2))}}))
+    assert many.endswith("\n  99\n  and 2 more rows")
 
 
 def test_bytes_beyond_a_signature_are_shown_by_their_size_and_digest():
