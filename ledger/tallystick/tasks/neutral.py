@@ -65,6 +65,11 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "audio": _NULL,
     "reasoning_effort": Neutral(("none",)),
     "verbosity": Neutral(("medium",)),
+    # of responses
+    "reasoning": Neutral(({}, {"effort": "none"})),
+    "truncation": Neutral(("disabled",)),
+    "background": _OFF,
+    "include": _NONE,
     # tools by their older names
     "functions": _NONE,
     "function_call": Neutral(("none", "auto")),
@@ -75,8 +80,12 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "prompt_cache_key": _LABEL,
     "prompt_cache_retention": _NULL,
     **_WHO_ASKS,
+    "store": Neutral(any_of=(bool,)),  # whatever is asked is recorded
 }
 """Parameters of a chat beside those that say what is drawn and answered."""
+
+RESPONSES: Final[Mapping[str, Neutral]] = {**CHAT, "conversation": _NULL, "prompt": _NULL, "max_tool_calls": _NULL}
+"""The same of a chat that is asked for as a response."""
 
 COMPLETION: Final[Mapping[str, Neutral]] = {
     **_DRAWN,

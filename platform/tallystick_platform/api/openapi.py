@@ -25,7 +25,7 @@ REF = "#/components/schemas/{name}"
 INTERNAL = "The server failed. Quote the request id."
 BINARY = {"type": "string", "format": "binary"}
 JSON, FORM = "application/json", "multipart/form-data"
-STATUSES = {304: "You have it already.", 503: "Not now."}
+STATUSES = {400: "Always: this is not offered.", 304: "You have it already.", 503: "Not now."}
 
 _JSON_TYPES: Final[Mapping[type, str]] = {
     str: "string", bool: "boolean", dict: "object", int: "integer", float: "number",
