@@ -22,7 +22,7 @@ from tallystick_platform.exchange.faults import (
     WorkFailed,
 )
 from tallystick_platform.exchange.inference import Deliver
-from tallystick_platform.exchange.line import Admitted, Line, Recorded, Work
+from tallystick_platform.exchange.line import Admitted, Announce, Line, Recorded, Work
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Delivered, Event
 from tallystick_platform.exchange.request import Asked, HttpFacts
@@ -32,6 +32,7 @@ __all__ = [
     "Line",
     "Work",
     "Admitted",
+    "Announce",
     "Recorded",
     "Deliver",
     "Event",

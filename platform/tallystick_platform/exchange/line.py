@@ -14,10 +14,11 @@ A line runs in a task of its own, which nobody else cancels; `stop` ends it earl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from tallystick.ids import RecordId
 from tallystick.record import Record
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError
@@ -29,6 +30,7 @@ from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
 T = TypeVar("T")
+Announce = Callable[[RecordId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Line:
     """One request under way. Use it once: `run` in a task, `stop` from anywhere in the same event loop."""
 
     __slots__ = (
+        "_announce",
         "_breakable",
         "_http",
         "_parts",
@@ -95,7 +98,10 @@ class Line:
         http: HttpFacts,
         work: Work,
         timeout_s: float,
+        announce: Announce | None = None,
     ) -> None:
+        """`announce` is awaited with the record's id before the journal is asked: then no record is unknown to who has to answer for it."""
+        self._announce = announce
         self._parts = parts
         self._under_way = under_way
         self._principal = principal
@@ -136,6 +142,8 @@ class Line:
         parts = self._parts
         began_ns = parts.clock.monotonic_ns()
         draft = would_be(parts, self._principal, self._http, event)
+        if self._announce is not None:
+            await self._announce(draft.id)
         ticket = await parts.journal.admit(draft, token_id=self._principal.token_id)
         return Admitted(ticket=ticket, admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from tallystick.ids import RecordId, to_hex
 from tallystick.record import Gpu, Model, Output, Price, Provider, Value
 from tallystick_platform.auth import Principal
-from tallystick_platform.exchange import Event, HttpFacts
+from tallystick_platform.exchange import Event
 from tallystick_platform.jobs.published import Published
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import ExportJob, JobState, StoredFile
@@ -137,10 +137,3 @@ def download_output(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes:
 
 def _asked(job: ExportJob) -> dict[str, Value]:
     return {"export": job.id, "format": job.format, "quantization": job.quantization}
-
-
-def no_request(job: ExportJob) -> HttpFacts:
-    """The record that ends a job has no request of its own: it follows the one that has."""
-    return HttpFacts(
-        method="POST", path=job.path, target=job.path, content_type=None, body=b"", reader=None, streamed=False
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -12,35 +13,57 @@ from tallystick_platform.clock import Clock
 from tallystick_platform.errors import PlatformError, RequestTimedOut
 from tallystick_platform.exchange import StopReason
 from tallystick_platform.exchange.faults import failure_of
-from tallystick_platform.jobs.attempt import Attempt
-from tallystick_platform.jobs.errors import Interrupted
-from tallystick_platform.jobs.settling import MAX_ATTEMPTS
 from tallystick_platform.store.entries import JournalEntry, Ticket
-from tallystick_platform.store.jobs import ExportJob
 
 US_PER_S = 1_000_000
 
 _log = structlog.get_logger(__name__)
 
 
+class Due(Protocol):
+    """A job that was promised to be ended by its time. Units: microseconds UTC."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def due_by(self) -> int: ...
+
+
+J_co = TypeVar("J_co", bound=Due, covariant=True)
+
+
+class Attempting(Protocol[J_co]):
+    """One attempt at a job; being cancelled means that it must leave."""
+
+    @property
+    def job(self) -> J_co: ...
+
+    async def carry_out(self) -> None: ...
+
+
+J = TypeVar("J", bound=Due)
+A = TypeVar("A", bound=Attempting[Due])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
+class Submitted(Generic[J]):
     """A job that was taken, and the record that says so."""
 
-    job: ExportJob
+    job: J
     ticket: Ticket
     entry: JournalEntry
 
 
-class LiveJob:
+class LiveJob(Generic[J, A]):
     """One job. `settled` once its work is over; `task` is everything about it, `work` the attempt alone."""
 
     __slots__ = ("accepted", "attempt", "owner", "settled", "stopped", "task", "work")
 
     def __init__(self, owner: Address) -> None:
         self.owner = owner
-        self.accepted: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
-        self.attempt: Attempt | None = None
+        self.accepted: asyncio.Future[Submitted[J]] = asyncio.get_running_loop().create_future()
+        self.attempt: A | None = None
         self.stopped: StopReason | None = None
         self.settled = False
         self.task: asyncio.Task[None] | None = None
@@ -56,13 +79,11 @@ class LiveJob:
                 self.work.cancel()
         return True
 
-    async def work_through(self, attempt: Attempt, clock: Clock, limit_s: float) -> BaseException | None:
+    async def work_through(self, attempt: A, clock: Clock, limit_s: float) -> BaseException | None:
         """Carry the attempt out within the job's time; says why it failed, None if it did not. `limit_s` is for the words alone."""
         job = attempt.job
         self.attempt = attempt
         try:
-            if job.attempts >= MAX_ATTEMPTS:
-                return Interrupted(attempts=job.attempts)
             left_s = (job.due_by - clock.now_us()) / US_PER_S
             if left_s <= 0:
                 return RequestTimedOut(timeout_s=limit_s)
@@ -72,7 +93,7 @@ class LiveJob:
         finally:
             self.settled = True
 
-    async def _carried_out(self, attempt: Attempt, left_s: float) -> asyncio.Task[None]:
+    async def _carried_out(self, attempt: A, left_s: float) -> asyncio.Task[None]:
         """The work, over in one way or another."""
         work = self.work = asyncio.create_task(attempt.carry_out(), name=f"attempt {attempt.job.id}")
         try:
@@ -84,7 +105,7 @@ class LiveJob:
             work.cancel()
         return work
 
-    def _failure(self, work: asyncio.Task[None], job: ExportJob, limit_s: float) -> BaseException | None:
+    def _failure(self, work: asyncio.Task[None], job: Due, limit_s: float) -> BaseException | None:
         if work.cancelled():
             return failure_of(self.stopped or StopReason.SERVER_STOPPED, limit_s)
         error = work.exception()
@@ -93,5 +114,5 @@ class LiveJob:
         if self.stopped is not None:
             return failure_of(self.stopped, limit_s)
         if not isinstance(error, PlatformError):
-            _log.error("export.defect", job=job.id, error=type(error).__name__, exc_info=error)
+            _log.error("job.defect", job=job.id, error=type(error).__name__, exc_info=error)
         return error

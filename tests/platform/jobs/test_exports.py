@@ -23,6 +23,7 @@ from tallystick_platform.jobs import (
     TooManyExports,
     UnknownExport,
     attempt,
+    errors,
     recording,
     settling,
 )
@@ -626,7 +627,7 @@ async def test_a_job_whose_failure_was_recorded_when_its_process_died_is_not_tri
 async def test_a_job_that_keeps_dying_with_its_process_is_given_up(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
-        exports.store.change(job.id, [JobState.RUNNING], attempts=settling.MAX_ATTEMPTS)
+        exports.store.change(job.id, [JobState.RUNNING], attempts=errors.MAX_ATTEMPTS)
         jobs = await exports.die()
         await jobs.start()
         found = await exports.ended(job)
