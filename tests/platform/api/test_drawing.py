@@ -13,9 +13,12 @@ from typing import Any
 import openai
 import pytest
 
+from tallystick.binding import response_digest, response_hash
 from tallystick.encoding import decode_record, encode_record
+from tallystick.ids import parse_hex, to_hex
 from tallystick.record import Output, Record
-from tallystick.tasks import disagreements, read, received_answer, received_stream
+from tallystick.sealing import response_salt
+from tallystick.tasks import Received, disagreements, read, received_answer, received_stream
 from tests.support.api import CHAT, COMPLETIONS, TOKEN, events_of
 from tests.support.engine_api import EngineApi, loaded
 from tests.support.exchange import MODEL
@@ -78,6 +81,13 @@ def opened(record: Record) -> Record:
     return found
 
 
+def hashed(received: Received, proof: dict[str, Any]) -> bool:
+    """Whether a client finds the response hash of its receipt in what it received."""
+    salt = response_salt(parse_hex(proof["record_secret"]))
+    found = response_hash(salt, response_digest(received.error, received.outputs))
+    return proof["receipt"]["receipt"]["response_hash"] == to_hex(found)
+
+
 def bare(outputs: tuple[Output, ...]) -> list[Output]:
     """Without probabilities, whose last bits are the machine's."""
     return [replace(output, logprobs=None) for output in outputs]
@@ -95,6 +105,8 @@ async def test_a_completion_and_its_stream_are_what_the_record_says_and_what_a_r
     records = [opened(record) for record in api.journal.records[-2:]]
     received = received_answer(json.loads(whole.content))
     joined = received_stream([chunk.model_dump(exclude_unset=True) for chunk in chunks])
+    assert hashed(received, json.loads(whole.content)["tallystick"])
+    assert hashed(joined, chunks[-1].model_extra["tallystick"])
     assert received.outputs == records[0].response.outputs
     assert joined.outputs == records[1].response.outputs
     assert received.outputs == joined.outputs
