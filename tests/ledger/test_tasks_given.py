@@ -15,6 +15,7 @@ from tallystick.encoding import decode_record, encode_record
 from tallystick.errors import RequestError
 from tallystick.record import MAX_OUTPUTS, Instructions
 from tallystick.tasks import chat, completion, embedding, read, usual_target
+from tallystick.tasks.reading import MAX_LOGIT_BIAS, MAX_LOGIT_BIASES, MAX_TOKEN_DIGITS, biases_in
 from tests.support.vectors.cast import whole_record
 
 SAID = {"role": "user", "content": "Hi"}
@@ -125,7 +126,7 @@ def test_an_embedding_has_as_many_inputs_as_a_record_has_outputs() -> None:
 
 @pytest.mark.parametrize(("subject", "function"), [("prompt", completion.prompt_of), ("input", embedding.inputs_of)])
 def test_a_member_that_may_change_the_answer_is_refused(subject: str, function: Callable) -> None:
-    assert refused(function, {subject: "A", "logit_bias": {"5": 1}}) == "logit_bias"
+    assert refused(function, {subject: "A", "prediction": {"5": 1}}) == "prediction"
 
 
 @pytest.mark.parametrize(
@@ -171,3 +172,28 @@ def test_any_prompt_is_given_or_refused_by_kind(prompt: dict) -> None:
     for function in (chat.turns_of, completion.prompt_of, embedding.inputs_of):
         with suppress(RequestError):  # anything else fails the test
             assert function(prompt) is not None
+
+
+def test_biases_are_given_by_the_ids_of_tokens() -> None:
+    assert biases_in({"logit_bias": {"5": 1, "17": -0.5}}) == {5: 1.0, 17: -0.5}
+    assert biases_in({}) == biases_in({"logit_bias": {}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("biases", "param"),
+    [
+        ([], "logit_bias"),
+        ("5", "logit_bias"),
+        ({str(at): 0 for at in range(MAX_LOGIT_BIASES + 1)}, "logit_bias"),
+        ({"five": 1}, "logit_bias.five"),
+        ({"-5": 1}, "logit_bias.-5"),
+        ({"\u0665": 1}, "logit_bias.\u0665"),
+        ({"9" * (MAX_TOKEN_DIGITS + 1): 1}, "logit_bias." + "9" * (MAX_TOKEN_DIGITS + 1)),
+        ({"5": MAX_LOGIT_BIAS + 1}, "logit_bias.5"),
+        ({"5": True}, "logit_bias.5"),
+        ({"5": None}, "logit_bias.5"),
+        ({"5": 1, "05": 1}, "logit_bias.05"),
+    ],
+)
+def test_what_is_no_bias_is_refused_by_its_token(biases: object, param: str) -> None:
+    assert refused(biases_in, {"logit_bias": biases}) == param

@@ -24,23 +24,17 @@ def test_a_number_that_no_list_has_acts(name: str, known: dict) -> None:
 @pytest.mark.parametrize(
     ("table", "name", "value"),
     [
-        (CHAT, "frequency_penalty", 0),
-        (CHAT, "frequency_penalty", 0.0),
-        (CHAT, "n", 1.0),
-        (CHAT, "logit_bias", {}),
-        (CHAT, "response_format", {"type": "text"}),
-        (CHAT, "tools", []),
-        (CHAT, "tools", ()),
-        (CHAT, "tool_choice", "auto"),
-        (CHAT, "parallel_tool_calls", False),
+        (CHAT, "length_penalty", 1),
+        (CHAT, "length_penalty", 1.0),
+        (CHAT, "use_beam_search", False),
+        (CHAT, "modalities", ["text"]),
+        (CHAT, "modalities", ("text",)),
+        (CHAT, "functions", []),
+        (CHAT, "function_call", "auto"),
         (CHAT, "metadata", {"a": "b"}),
         (CHAT, "user", "somebody"),
         (COMPLETION, "suffix", ""),
-        (COMPLETION, "best_of", 1),
-        (COMPLETION, "echo", False),
-        (COMPLETION, "logprobs", False),
-        (COMPLETION, "presence_penalty", 0),
-        (COMPLETION, "logit_bias", {}),
+        (COMPLETION, "skip_special_tokens", True),
         (EMBEDDING, "encoding_format", "float"),
         (EMBEDDING, "encoding_format", "base64"),
         (EMBEDDING, "user", ""),
@@ -53,26 +47,20 @@ def test_what_asks_for_no_more_than_nothing(table: dict, name: str, value: objec
 @pytest.mark.parametrize(
     ("table", "name", "value"),
     [
-        (CHAT, "frequency_penalty", False),
-        (CHAT, "logprobs", 0),
-        (CHAT, "logprobs", True),
-        (CHAT, "n", 2),
-        (CHAT, "n", True),
-        (CHAT, "logit_bias", {"1": 1}),
-        (CHAT, "response_format", {"type": "text", "strict": True}),
-        (CHAT, "response_format", {"type": "json_object"}),
-        (CHAT, "tools", [{}]),
-        (CHAT, "tool_choice", "required"),
+        (CHAT, "length_penalty", True),
+        (CHAT, "use_beam_search", 0),
+        (CHAT, "use_beam_search", True),
+        (CHAT, "echo", True),
+        (CHAT, "modalities", ["text", "audio"]),
+        (CHAT, "functions", [{}]),
+        (CHAT, "function_call", "required"),
         (CHAT, "metadata", "a"),
         (CHAT, "user", 7),
         (CHAT, "temperature", None),
         (CHAT, "suffix", ""),
         (CHAT, "", None),
         (COMPLETION, "suffix", "."),
-        (COMPLETION, "best_of", 2),
-        (COMPLETION, "echo", True),
-        (COMPLETION, "logprobs", 0),
-        (COMPLETION, "logprobs", 5),
+        (COMPLETION, "skip_special_tokens", False),
         (COMPLETION, "tools", []),
         (EMBEDDING, "encoding_format", "int8"),
         (EMBEDDING, "dimensions", 64),
@@ -84,12 +72,12 @@ def test_what_asks_for_something(table: dict, name: str, value: object) -> None:
 
 
 def test_the_members_beside_are_not_looked_at() -> None:
-    assert acting({"temperature": 1, "n": 1}, CHAT, ("temperature",)) is None
+    assert acting({"temperature": 1, "length_penalty": 1}, CHAT, ("temperature",)) is None
 
 
-@pytest.mark.parametrize(("where", "param"), [("", "n"), ("messages[0]", "messages[0].n")])
+@pytest.mark.parametrize(("where", "param"), [("", "length_penalty"), ("messages[0]", "messages[0].length_penalty")])
 def test_what_acts_is_refused_by_its_place(where: str, param: str) -> None:
-    require({"n": 1}, CHAT, (), where)
+    require({"length_penalty": 1}, CHAT, (), where)
     with pytest.raises(RequestError) as caught:
-        require({"n": 2}, CHAT, (), where)
+        require({"length_penalty": 2}, CHAT, (), where)
     assert caught.value.param == param

@@ -58,6 +58,7 @@ HEAD = HeadStatement(log_id=LOG_ID, entries=4, size=3, head=Head(b"\x01" * 32), 
 
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
 HI = {"model": MODEL.id, "messages": [{"role": "user", "content": "Hi"}]}
 ONCE = {"model": MODEL.id, "prompt": "Once"}
 WORDS = {"model": MODEL.id, "input": ["one", "two"]}
@@ -367,7 +368,7 @@ async def check_described(reply: httpx.Response) -> None:
     if reply.headers.get("content-type") != "application/json" or reply.request.method == "HEAD":
         return
     body = await reply.aread()
-    kind = ErrorAnswered if reply.status_code >= 400 else answered(path, method, reply.status_code)
+    kind = refused(path, method) if reply.status_code >= 400 else answered(path, method, reply.status_code)
     if kind is not None and (path, reply.status_code) != ("/readyz", 503):
         read = msgspec.json.decode(body, type=kind)
         assert msgspec.to_builtins(read) == json.loads(body), (method, path)
@@ -378,6 +379,12 @@ def described(path: str, method: str) -> set[str]:
     return {
         status for shape, item in DESCRIBED if shape.match(path) for status in item.get(method, {}).get("responses", ())
     }
+
+
+def refused(path: str, method: str) -> type:
+    """The type of an error in JSON."""
+    found = [one.refused for shape, one in ENDPOINTS if one.refused and shape.match(path) and one.method == method]
+    return found[0] if found else ErrorAnswered
 
 
 def answered(path: str, method: str, status: int) -> type | None:

@@ -83,21 +83,17 @@ class PlainReply(WatchedReply):
         try:
             used = asked.task.effective(asked.reading.asked, claim.placement.model, self._draw_seed)
             generation = claim.start(Call(record.id, asked.task.name, asked.task.call(asked.given, used)))
-            gather = asked.task.gather()
+            gather = asked.task.gather(asked.given, used)
             async for piece in generation:
-                if self._question.events is not None:
-                    events = self._events or await self._begin(record)
-                    await self._send(
-                        {
-                            "type": "http.response.body",
-                            "body": events.piece(piece, generation.progress.usage),
-                            "more_body": True,
-                        }
-                    )
-                gather.add(piece)
+                for part in gather.parts(piece):
+                    if self._question.events is not None:
+                        events = self._events or await self._begin(record)
+                        body = events.piece(part, generation.progress.usage)
+                        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                    gather.add(part)
         finally:
             claim.release()
-        record.response = Response(outputs=gather.outputs(generation.finish_reason))
+        record.response = Response(outputs=gather.outputs(generation.finish_reasons))
         record.usage = generation.progress.usage
 
     async def _begin(self, record: SimpleNamespace) -> object:

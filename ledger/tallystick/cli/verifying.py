@@ -108,8 +108,9 @@ def verify(ctx: click.Context, /, file: Path | None, named_file: Path | None, **
     if path is None:
         if any(options[name] for name in ("model", "manifest", "base", "export_file", "replay")):
             raise click.UsageError("a model folder is held against one record: give its evidence, FILE")
-        if options["sent_body"] is not None or options["answer_headers"] is not None:
-            raise click.UsageError("--request and --headers are for a saved answer, FILE")
+        for name, value in (("--request", options["sent_body"]), ("--headers", options["answer_headers"])):
+            if value is not None:
+                raise click.UsageError(f"{name} is for a saved answer, FILE")
         verdicts = [_verify_log(known, options)]
     else:
         _refuse_log_options(ctx)

@@ -12,6 +12,7 @@ from tallystick.errors import VerificationError
 from tallystick.hashing import keccak256
 from tallystick.ids import checksum_address, to_hex
 from tallystick.report.documents import utc
+from tallystick.report.lines import line_of, table_of
 from tallystick.report.printable import printable
 from tallystick.report.summary import remedies, summary
 from tallystick.verify.verdict import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
@@ -183,19 +184,25 @@ def _proof(verdict: Verdict, failure: VerificationError) -> str:
 def _append_members(page: Text, members: Mapping[str, object], indent: str) -> None:
     for name, value in members.items():
         page.append(f"{indent}{printable(str(name))}", style="bold")
-        if isinstance(value, Mapping) and value:
+        if lines := table_of(value) or (_lines(value) if isinstance(value, list) else []):
+            page.append("\n")
+            for line in lines:
+                page.append(f"{indent}  {printable(line)}\n")
+        elif isinstance(value, Mapping) and value:
             page.append("\n")
             _append_members(page, value, indent + "  ")
-        elif isinstance(value, list) and value and all(map(_is_said, value)):
-            page.append("\n")
-            for one in value:
-                page.append(f"{indent}  {_clock(one['start_ms'])} - {_clock(one['end_ms'])}  {printable(_said(one))}\n")
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             page.append("\n")
             for number, item in enumerate(value):
                 _append_members(page, {str(number): item}, indent + "  ")
         else:
             _append_value(page, name, value, indent)
+
+
+def _lines(parts: list[object]) -> list[str]:
+    """The lines that a person reads; none where some part is no line."""
+    lines = [line for part in parts if (line := line_of(part)) is not None]
+    return lines if len(lines) == len(parts) else []
 
 
 def _append_value(page: Text, name: str, value: object, indent: str) -> None:
@@ -211,22 +218,6 @@ def _append_value(page: Text, name: str, value: object, indent: str) -> None:
     page.append(f" {first}\n")
     for line in more:
         page.append(f"{indent}  {line}\n")
-
-
-def _is_said(value: object) -> bool:
-    """Whether it is a part of a transcript: what is said from when to when."""
-    return (
-        isinstance(value, Mapping) and {"start_ms", "end_ms"} <= value.keys() and not {"text", "word"}.isdisjoint(value)
-    )
-
-
-def _said(part: Mapping[str, object]) -> str:
-    return str(part.get("text", part.get("word")))
-
-
-def _clock(ms: object) -> str:
-    seconds, ms = divmod(ms if isinstance(ms, int) else 0, 1_000)
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
 
 
 def _number(name: str, value: object) -> str:

@@ -32,6 +32,7 @@ from tallystick.tasks import (
     entities,
     exports,
     hosted,
+    image,
     prediction,
     rerank,
     speech,
@@ -58,6 +59,7 @@ READERS: Final[Mapping[str, Reader]] = {
     translation.READER: translation.read,
     transcription.READER: transcription.read,
     speech.READER: speech.read,
+    image.READER: image.read,
     prediction.READER: prediction.read,
     hosted.COMPLETION_READER: hosted.read,
     exports.EXPORT_READER: exports.read_export,
@@ -85,6 +87,7 @@ _BY_OBJECT: Final[Mapping[str, Callable[[Mapping[str, object]], list[Output]]]] 
     entities.OBJECT: entities.outputs_received,
     translation.OBJECT: translation.outputs_received,
     transcription.OBJECT: transcription.outputs_received,
+    image.OBJECT: image.outputs_received,
     prediction.OBJECT: prediction.outputs_received,
 }
 """How answers that are sent whole are read, by their member `object`."""

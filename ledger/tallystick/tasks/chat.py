@@ -77,7 +77,15 @@ def turns_of(prompt: Mapping[str, Value]) -> tuple[dict[str, Value], ...]:
     if not isinstance(messages, list | tuple):
         raise RequestError("messages", "is not a list")
     turns = tuple(_turn(message, f"messages[{at}]") for at, message in enumerate(messages))
-    return _with_names(turns)
+    return with_names(turns)
+
+
+def template_of(prompt: Mapping[str, Value]) -> str | None:
+    """The template that writes the messages in place of the model's own. Raises: RequestError for what is no text."""
+    template = prompt.get(TEMPLATE)
+    if template is not None and not isinstance(template, str):
+        raise RequestError(TEMPLATE, "is no text")
+    return template
 
 
 def chat_output(
@@ -190,8 +198,8 @@ def _turn(message: Value, where: str) -> dict[str, Value]:
     return turn
 
 
-def _with_names(turns: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
-    """The same, where a tool's turn has the name of the function that was called: some templates write it."""
+def with_names(turns: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
+    """The same turns, where a tool's has got the name of the function that was called: some templates write it."""
     names: dict[Value, Value] = {}
     for turn in turns:
         for call in turn.get("tool_calls", ()):  # type: ignore[union-attr]  # a list of calls, as `_turn` made it

@@ -81,7 +81,7 @@ def _boundary(content_type: str | None) -> bytes:
 
 def _part(piece: bytes) -> Part:
     head, separator, data = piece.partition(b"\r\n\r\n")
-    if not head.startswith(b"\r\n") or not separator or len(head) > MAX_HEAD_BYTES:
+    if not head.startswith(b"\r\n") or not separator or len(head) - 2 > MAX_HEAD_BYTES:
         raise RequestError("", f"has a part without a head of at most {MAX_HEAD_BYTES} bytes")
     headers = _headers(head[2:])
     disposition = headers.get("content-disposition", "")

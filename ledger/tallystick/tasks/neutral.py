@@ -65,6 +65,11 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "audio": _NULL,
     "reasoning_effort": Neutral(("none",)),
     "verbosity": Neutral(("medium",)),
+    # of responses
+    "reasoning": Neutral(({}, {"effort": "none"})),
+    "truncation": Neutral(("disabled",)),
+    "background": _OFF,
+    "include": _NONE,
     # tools by their older names
     "functions": _NONE,
     "function_call": Neutral(("none", "auto")),
@@ -75,8 +80,12 @@ CHAT: Final[Mapping[str, Neutral]] = {
     "prompt_cache_key": _LABEL,
     "prompt_cache_retention": _NULL,
     **_WHO_ASKS,
+    "store": Neutral(any_of=(bool,)),  # whatever is asked is recorded
 }
 """Parameters of a chat beside those that say what is drawn and answered."""
+
+RESPONSES: Final[Mapping[str, Neutral]] = {**CHAT, "conversation": _NULL, "prompt": _NULL, "max_tool_calls": _NULL}
+"""The same of a chat that is asked for as a response."""
 
 COMPLETION: Final[Mapping[str, Neutral]] = {
     **_DRAWN,
@@ -127,6 +136,19 @@ SPEECH: Final[Mapping[str, Neutral]] = {
     **_WHO_ASKS,
 }
 """Parameters of speech beside those that say how it sounds."""
+
+IMAGE: Final[Mapping[str, Neutral]] = {
+    "background": Neutral(("auto", "opaque")),
+    "moderation": Neutral(("auto", "low")),
+    "output_format": Neutral(("png",)),
+    "output_compression": Neutral((100,)),
+    "partial_images": _ZERO,
+    "quality": Neutral(("auto", "standard")),
+    "stream": _OFF,
+    "style": _NULL,
+    **_WHO_ASKS,
+}
+"""Parameters of pictures beside those that say how they are drawn."""
 
 PREDICTION: Final[Mapping[str, Neutral]] = {
     "signature_name": Neutral(("serving_default",)),

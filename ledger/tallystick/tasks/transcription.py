@@ -26,8 +26,8 @@ OBJECT: Final = "transcription"
 FILE: Final = "file"
 NUMBERS: Final = ("temperature", "seed")
 SWITCHES: Final = ("stream",)
-TEXTUAL: Final = ("json", "text")
-"""Formats of an answer that is a text alone; any other says when it was said, too."""
+HEARD: Final = ("avg_logprob", "no_speech_prob", "seek", "tokens")
+"""What else a segment may say, recorded as it was delivered."""
 MS_PER_S: Final = 1_000
 _LISTED: Final = "[]"
 _CLOCK: Final = r"(\d{2,}):([0-5]\d):([0-5]\d)[.,](\d{3})"
@@ -111,32 +111,26 @@ def outputs_received(answer: Mapping[str, object]) -> list[Output]:
     Raises: AnswerError.
     """
     text = text_at(answer.get("text"), "text")
-    if "segments" not in answer and "words" not in answer:
+    if "segments" not in answer:
         return [text_output(text)]
     found: dict[str, Value] = {
         "text": text,
         "language": text_at(answer.get("language"), "language"),
         "duration_ms": _ms(answer.get("duration"), "duration"),
+        "segments": [_segment(one) for one in list_at(answer["segments"], "segments")],
     }
-    for name in ("segments", "words"):
-        if answer.get(name) is not None:
-            found[name] = [_timed(one, name) for one in list_at(answer[name], name)]
     return [timed_output(found)]
 
 
-def _timed(one: object, where: str) -> Value:
-    """A segment or a word as records have it."""
-    members = object_at(one, where)
+def _segment(one: object) -> Value:
+    """A segment as records have it."""
+    members = object_at(one, "segments")
     found: dict[str, Value] = {
-        "start_ms": _ms(members.get("start"), f"{where}.start"),
-        "end_ms": _ms(members.get("end"), f"{where}.end"),
+        "start_ms": _ms(members.get("start"), "segments.start"),
+        "end_ms": _ms(members.get("end"), "segments.end"),
+        "text": text_at(members.get("text"), "segments.text"),
     }
-    text = "text" if where == "segments" else "word"
-    found[text] = text_at(members.get(text), f"{where}.{text}")
-    for name in ("avg_logprob", "no_speech_prob", "seek", "tokens"):
-        if where == "segments" and name in members:
-            found[name] = value_of(members[name])
-    return found
+    return found | {name: value_of(members[name]) for name in HEARD if name in members}
 
 
 def text_received(text: str) -> list[Output]:

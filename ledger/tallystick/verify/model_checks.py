@@ -54,6 +54,8 @@ SHOWN_CHARACTERS: Final = 60
 REPRODUCIBLE: Final = "reproducible"
 STATISTICAL: Final = "statistical"
 VECTOR: Final = "vector"
+MAX_LOGPROB_DIFFERENCE: Final = 0.001
+"""Of the natural logarithm of a token's probability, by two machines that draw the same tokens."""
 LEAST_COSINE: Final = 0.999
 """Of a vector of the class statistical with the one that comes out again: other weights, or another text, give less."""
 
@@ -271,10 +273,32 @@ def _difference(record: Record, answer: tuple[Output, ...], replayed: Replayed) 
                 return f"answer {number} as recorded, a {one.kind}", f"another {other.kind}"
         elif not (found.startswith(expected) if cut_short else found == expected):
             return _texts(expected, found)
+        differing = _chances(number, one.logprobs, other.logprobs)
+        if differing is not None:
+            return differing
     if cut_short:
         return None
     told = _told(answer, record.usage), _told(replayed.outputs, replayed.usage)
     return told if told[0] != told[1] else None
+
+
+def _chances(number: int, expected: Value, found: Value) -> tuple[str, str] | None:
+    """The probabilities of the tokens, as far as the record has them: close, for their last bits differ between machines."""
+    pairs = zip(_logprobs_in(expected), _logprobs_in(found), strict=False)
+    for at, (one, other) in enumerate(pairs):
+        if abs(one - other) > MAX_LOGPROB_DIFFERENCE:
+            return f"answer {number}, token {at} with the logprob {one:.6f}", f"the logprob {other:.6f}"
+    return None
+
+
+def _logprobs_in(logprobs: Value) -> list[float]:
+    """Those of a completion, or of a chat; 0 for what has none. Source: SPEC 7, answers."""
+    members = logprobs if isinstance(logprobs, Mapping) else {}
+    content, listed = members.get("content"), members.get("token_logprobs")
+    if isinstance(content, list | tuple):
+        listed = [one.get("logprob") if isinstance(one, Mapping) else None for one in content]
+    values = listed if isinstance(listed, list | tuple) else []
+    return [float(one) if isinstance(one, int | float) else 0.0 for one in values]
 
 
 def _vectors(number: int, expected: Value, found: Value, *, exactly: bool) -> tuple[str, str] | None:

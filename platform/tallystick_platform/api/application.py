@@ -32,7 +32,8 @@ from tallystick_platform.api.registry import registry_handlers
 from tallystick_platform.api.replies import Reply, native_error
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
-from tallystick_platform.api.wire import hosted, openai, texts
+from tallystick_platform.api.wire import anthropic, gateway, hosted, openai, texts
+from tallystick_platform.api.wire.openai.moderations import moderation_handlers
 from tallystick_platform.api.wire.wire import wire_handler
 from tallystick_platform.auth import Principal
 
@@ -95,7 +96,9 @@ def answering_errors(services: Services) -> dict[int | type[Exception], Any]:
 def all_handlers(services: Services) -> list[HTTPRouteHandler]:
     """Every handler, in the order of the description."""
     handlers = [
-        *(wire_handler(wire, services) for wire in (*openai.WIRES, *texts.WIRES, *hosted.WIRES)),
+        *(wire_handler(wire, services) for wire in (*openai.WIRES, *anthropic.WIRES, *texts.WIRES, *hosted.WIRES)),
+        *(wire_handler(wire, services) for wire in gateway.wires(services.exchange.models)),
+        *moderation_handlers(services),
         *model_handlers(services),
         *loading_handlers(services),
         *registry_handlers(services),

@@ -109,7 +109,7 @@ class Endpoint:
     other content, None is no content, and a tuple holds what may be sent instead of each other. `query`, `headers` and `sends` have the
     parameters of the request and the headers of the answer as fields.
     `form`: the body is one with files. `errors` are what it may answer beside what every endpoint may.
-    `public`: no token is asked for. `error` is the shape of what it refuses.
+    `public`: no token is asked for. `error` writes what it refuses, and `refused` is its shape where it is not OpenAI's.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -124,6 +124,7 @@ class Endpoint:
     errors: tuple[type[PlatformError], ...] = ()
     public: bool = False
     error: ErrorShape = native_error
+    refused: type[Struct] | None = None
 
     def __call__(self, handler: AnyCallable) -> HTTPRouteHandler:
         """The handler, to be served. What only reads answers HEAD, too: the edge keeps the body back."""

@@ -15,7 +15,7 @@ from tallystick.tasks.neutral import MESSAGE, PART, Neutral
 from tallystick_platform.api.endpoint import ENDPOINT_KEY, SAME_ROUTE, Endpoint, IdempotencyHeaders, PathParameters
 from tallystick_platform.api.error_table import ErrorBody
 from tallystick_platform.api.proofs import Proof
-from tallystick_platform.api.wire.openai import WIRES
+from tallystick_platform.api.wire import anthropic, openai
 from tallystick_platform.api.wire.openai.chat import MESSAGES, TextPart
 from tallystick_platform.errors import PlatformError
 
@@ -24,11 +24,13 @@ REF = "#/components/schemas/{name}"
 INTERNAL = "The server failed. Quote the request id."
 BINARY = {"type": "string", "format": "binary"}
 JSON, FORM = "application/json", "multipart/form-data"
-STATUSES = {304: "You have it already.", 503: "Not now."}
+STATUSES = {400: "Always: this is not offered.", 304: "You have it already.", 503: "Not now."}
 
-_JSON_TYPES: Final[Mapping[type, str]] = {str: "string", bool: "boolean", dict: "object"}
+_JSON_TYPES: Final[Mapping[type, str]] = {
+    str: "string", bool: "boolean", dict: "object", int: "integer", float: "number",
+}  # fmt: skip
 _PLACES: Final = (
-    *((wire.body, wire.neutral) for wire in WIRES),
+    *((wire.body, wire.neutral) for wire in (*openai.WIRES, *anthropic.WIRES)),
     *((kind, MESSAGE) for kind in MESSAGES),
     (TextPart, PART),
 )
@@ -86,7 +88,9 @@ def _operation(endpoint: Endpoint, shapes: Shapes) -> Schema:
     sent = shapes.headers(endpoint.sends)
     responses = {str(status): _answer(status, kinds, sent, shapes) for status, kinds in endpoint.answers.items()}
     for status, text in _refusals(endpoint.all_errors).items():
-        responses.setdefault(status, {"description": text, "content": shapes.content(ErrorAnswered)})
+        responses.setdefault(
+            status, {"description": text, "content": shapes.content(endpoint.refused or ErrorAnswered)}
+        )
     parameters = shapes.parameters("query", endpoint.query) + shapes.parameters("header", endpoint.headers)
     if endpoint.method == "POST":
         parameters += shapes.parameters("header", IdempotencyHeaders)

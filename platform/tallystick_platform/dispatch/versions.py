@@ -10,11 +10,13 @@ from typing import Protocol
 from tallystick.ids import Address
 from tallystick_platform import errors
 from tallystick_platform.formats.memory import estimate
+from tallystick_platform.formats.report import Task
 from tallystick_platform.formats.tasks import served_by
 from tallystick_platform.protocol import VersionConfig
 from tallystick_platform.tasks import TASKS
 
 SERVED_FORMATS = frozenset({"safetensors", "adapter"})
+TABLE_FORMATS = frozenset({"onnx", "skops"})  # of models of tables
 KV_TOKENS = 8_192  # caches that a worker is expected to fill: eight requests of a thousand tokens
 
 Key = tuple[str, bytes]  # model id and digest: the same files under two names are served under each
@@ -66,7 +68,7 @@ class Servable:
         """Raises: NotServable for a task or a format that no engine here computes."""
         for what, found, served in (
             ("task", served_by(self.task)[0], TASKS.keys()),
-            ("format", self.format, SERVED_FORMATS),
+            ("format", self.format, TABLE_FORMATS if self.task == Task.CLASSICAL else SERVED_FORMATS),
         ):
             if found not in served:
                 reason = f"its {what} is {found}, and workers here compute {' and '.join(sorted(served))}"

@@ -7,28 +7,23 @@ cannot change (float32; checked at load on the very machine), engine time measur
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import structlog
 from torch import Tensor
 
-from tallystick_platform.engine.chat_template import ChatTemplate
-from tallystick_platform.engine.forms import Forms
+from tallystick_platform.engine.choice import Choice, TextCodec, begun
 from tallystick_platform.engine.forward import Forward
-from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
-from tallystick_platform.engine.sampler import NotFinite, Sampler
+from tallystick_platform.engine.prompt import checked_tokens
+from tallystick_platform.engine.sampler import NotFinite
 from tallystick_platform.engine.scheduler import Piece, Scheduler, SchedulerConfig
-from tallystick_platform.engine.sequence import Choice, Sequence
-from tallystick_platform.engine.shaping import Shaping
-from tallystick_platform.engine.shown import TokenNames
-from tallystick_platform.engine.stops import StopScanner
+from tallystick_platform.engine.sequence import Sequence
 from tallystick_platform.engine.text import TextStream
 from tallystick_platform.errors import ParameterOutOfRange, PromptRejected, PromptTooLong
 from tallystick_platform.protocol import Call, Failed, GpuInfo, ModelInfo, Started, StepEvent, TokenEntry
-from tallystick_platform.tasks.drawing import TextCall, choice_seed, decode_call
+from tallystick_platform.tasks.drawing import TextCall, decode_call
 
 ENGINE_NAME = "tallystick-audit"
 ENGINE_VERSION = "2"
@@ -39,19 +34,6 @@ COMPUTING = (RuntimeError, IndexError, NotFinite)
 Row = tuple[Sequence, Choice]
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextCodec:
-    """The model's way between text and tokens. Without a template it knows no turns. `special` tokens have names and no text."""
-
-    template: ChatTemplate | None
-    prompt: TextEncoder
-    token_bytes: list[bytes]
-    end_tokens: frozenset[int]
-    special: Mapping[int, str]
-    forms: Forms
-    strips_first_space: bool = False
 
 
 class AuditEngine:
@@ -156,50 +138,18 @@ class AuditEngine:
         # The last token that is sampled is never fed back, so it needs no room.
         sequence.capacity = min(len(prompt) + max(1, asked.draw.max_tokens) - 1, self.model.context_length)
         try:
-            self._begin(sequence, asked)
+            sequence.choices = begun(asked, prompt, sequence.capacity, self._codec, self._forward.vocabulary)
         except ParameterOutOfRange as error:
             return _rejected(sequence, error)
-        return None
-
-    def _begin(self, sequence: Sequence, asked: TextCall) -> None:
-        """Its answers, at their beginnings. Raises: ParameterOutOfRange for what this model does not know or cannot keep to."""
-        draw, codec, vocabulary = asked.draw, self._codec, self._forward.vocabulary
-        for param, tokens in (("logit_bias", asked.logit_bias), ("stop_token_ids", draw.stop_token_ids)):
-            if tokens and max(tokens) >= vocabulary:
-                raise ParameterOutOfRange(
-                    param=param, reason=f"names the token {max(tokens)}, and the model knows {vocabulary}"
-                )
-        form = None if asked.structure is None else codec.forms.of(asked.structure)
-        ends = frozenset(draw.stop_token_ids) | (frozenset() if draw.ignore_eos else codec.end_tokens)
-        # A conversation's answer begins anew, and a completion goes on after the last word of its prompt.
-        strips = codec.strips_first_space and asked.turns is not None
-        names = TokenNames(codec.token_bytes, codec.special)
-        sequence.choices = [
-            Choice(
-                index=index,
-                draw=draw,
-                sampler=Sampler(
-                    temperature=draw.temperature,
-                    top_p=draw.top_p,
-                    top_k=draw.top_k,
-                    min_p=draw.min_p,
-                    seed=choice_seed(draw.seed, index),
-                ),
-                shaping=Shaping(asked, sequence.prompt, vocabulary, ends, form if form is None else form.fork()),
-                stream=TextStream(codec.token_bytes, strips=strips),
-                stops=StopScanner(draw.stop),
-                names=names,
-                ends=ends,
-                top=asked.logprobs,
-            )
-            for index in range(draw.n)
-        ]
         if asked.echo:
-            sequence.echo = TextStream(codec.token_bytes, strips=codec.strips_first_space)
+            sequence.echo = TextStream(self._codec.token_bytes, strips=self._codec.strips_first_space)
+        return None
 
     def _tokens(self, asked: TextCall) -> list[int]:
         """The tokens of turns, of a text as it stands, or as they were given. Raises: PromptRejected, PromptTooLong."""
-        if asked.turns is not None:
+        if asked.turns is not None and asked.template is not None:
+            prompt = self._codec.prompt.encode_given(asked.turns, asked.template, self.model.max_prompt_tokens)
+        elif asked.turns is not None:
             prompt = self._codec.prompt.encode(asked.turns, self.model.max_prompt_tokens, asked.tools)
         elif isinstance(asked.prompt, str):
             prompt = self._codec.prompt.encode_text(asked.prompt, self.model.max_prompt_tokens)

@@ -84,7 +84,8 @@ class Loaded:
     """A kind with what records and clients are told of it. `exact`: the same machine gives the same bits again.
 
     `tasks` are what it can be asked with, none for its `task` alone. `longest` is the most tokens of one input, `context_length` unless it
-    is told. `rows` is how many short inputs share a pass. `dimensions`, `defaults` and `schema` are `ModelInfo`'s.
+    is told. `rows` is how many short inputs share a pass, `step_size` bounds the inputs of a step. `dimensions`, `defaults` and
+    `schema` are `ModelInfo`'s.
     """
 
     kind: Kind
@@ -96,6 +97,7 @@ class Loaded:
     tasks: tuple[str, ...] = ()
     longest: int | None = None
     rows: int = 1
+    step_size: int | None = None
     dimensions: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None

@@ -13,9 +13,10 @@ import torch
 from tokenizers import Tokenizer
 
 from tallystick_platform.engine import causal, weights_digest
-from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine, TextCodec
+from tallystick_platform.engine.audit import ENGINE_NAME, ENGINE_VERSION, AuditEngine
 from tallystick_platform.engine.causal import CausalModel, load_causal
 from tallystick_platform.engine.chat_template import load_chat_template
+from tallystick_platform.engine.choice import TextCodec
 from tallystick_platform.engine.concurrency import find_concurrency
 from tallystick_platform.engine.conversion import Progress, read_provenance
 from tallystick_platform.engine.forms import LIBRARY, Forms
@@ -24,7 +25,7 @@ from tallystick_platform.engine.kind import Loaded
 from tallystick_platform.engine.llama import LlamaModel, is_plain_llama, load_llama
 from tallystick_platform.engine.media import media_loader
 from tallystick_platform.engine.model_store import resolve_model
-from tallystick_platform.engine.oneshot import OneShotEngine
+from tallystick_platform.engine.oneshot import STEP_SIZE, OneShotEngine
 from tallystick_platform.engine.prompt import PromptEncoder, TextEncoder, load_tokenizer
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.text import metaspace_bytes, token_bytes
@@ -149,6 +150,7 @@ def _one_shot(
         gpu=place.gpu,
         kind=loaded.kind,
         rows=loaded.rows,
+        step_size=loaded.step_size or STEP_SIZE,
         max_requests=config.max_requests,
         folder=folder,
     )

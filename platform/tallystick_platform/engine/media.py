@@ -11,6 +11,7 @@ import torch
 from tallystick_platform.engine import causal
 from tallystick_platform.engine.classical import load_classical, model_file
 from tallystick_platform.engine.kind import Loaded, Loader
+from tallystick_platform.engine.model_store import INDEX_FILE
 from tallystick_platform.engine.prompt import load_tokenizer
 from tallystick_platform.formats.report import Task
 from tallystick_platform.formats.tasks import task_of
@@ -23,6 +24,8 @@ def media_loader(folder: Path) -> Loader | None:
 
 def _task(folder: Path) -> Task:
     config = folder / "config.json"
+    if (folder / INDEX_FILE).is_file():
+        return Task.IMAGE
     if not config.is_file():
         return Task.OTHER if model_file(folder) is None else Task.CLASSICAL
     return task_of(causal.read_json(config, causal.MAX_CONFIG_BYTES), chat_template=False, sentence_encoder=False)
@@ -59,8 +62,30 @@ def _speech(folder: Path, dtype: torch.dtype, device: torch.device) -> Loaded:
     )
 
 
+def _image(folder: Path, dtype: torch.dtype, device: torch.device) -> Loaded:
+    from tallystick_platform.engine import painter
+    from tallystick_platform.tasks import IMAGE
+
+    kind = painter.load_painter(folder, dtype, device)
+    libraries = [f"{name} {version(name)}" for name in ("diffusers", "pillow")]
+    return Loaded(
+        kind=kind,
+        engine=painter.ENGINE_NAME,
+        engine_version=causal.engine_version(None, *libraries),
+        task=IMAGE.name,
+        exact=dtype is torch.float32 and device.type == "cpu",
+        context_length=1,
+        defaults=kind.defaults,
+    )
+
+
 def _classical(folder: Path, _dtype: torch.dtype, _device: torch.device) -> Loaded:
     return load_classical(folder)
 
 
-LOADERS: Mapping[Task, Loader] = {Task.TRANSCRIPTION: _transcription, Task.SPEECH: _speech, Task.CLASSICAL: _classical}
+LOADERS: Mapping[Task, Loader] = {
+    Task.TRANSCRIPTION: _transcription,
+    Task.SPEECH: _speech,
+    Task.IMAGE: _image,
+    Task.CLASSICAL: _classical,
+}

@@ -21,6 +21,7 @@ from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.formats.packaged import DEMO_TRANSCRIPTION, PACKAGED
 
 LOCK_TIMEOUT_S = 600.0  # another process may be converting; a big model takes minutes
+INDEX_FILE = "model_index.json"  # of a pipeline, in the layout of diffusers
 MODULES_FILE = "modules.json"  # of an encoder, in the layout of sentence-transformers
 _PARTIAL = ".partial-"
 _QUANTISATION = re.compile(r"[.-](i?q[0-9]\w*|b?f16|f32)$", re.IGNORECASE)
@@ -38,7 +39,7 @@ def resolve_model(model: str, models_dir: Path, progress: Progress) -> Path:
         return ensure_converted(path, models_dir, progress, PACKAGED[model].name, convert_packaged_whisper)
     if path.suffix.lower() == ".gguf" and path.is_file():
         return ensure_converted(path, models_dir, progress)
-    if (path / "config.json").is_file():
+    if any((path / name).is_file() for name in ("config.json", INDEX_FILE)):
         return path
     inside = sorted(path.glob("*.gguf")) if path.is_dir() else []
     if len(inside) == 1:
@@ -69,9 +70,9 @@ def ensure_converted(
     models_dir: Path,
     progress: Progress,
     name: str | None = None,
-    convert: Callable[[Path, Path, Progress], object] = convert_gguf,
+    convert: Callable[[Path, Path, Progress], object] | None = None,
 ) -> Path:
-    """The converted folder of a file, made now if it is not there. Without a `name` it is called as a GGUF file is.
+    """The converted folder of a file, made now if it is not there. Without `name` and `convert` it is a GGUF file's.
 
     A crash leaves a partial folder that the next holder of the lock removes; the final name only ever names whole models.
     Raises: ModelUnusable.
@@ -90,7 +91,7 @@ def ensure_converted(
                 shutil.rmtree(left, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{_PARTIAL}{folder.name}-"))
             try:
-                convert(source, partial, progress)
+                (convert or convert_gguf)(source, partial, progress)
                 partial.rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)

@@ -38,7 +38,7 @@ from tallystick_platform.protocol import (
 READ_PER_STEP = 65_536
 """Characters or bytes."""
 STEP_SIZE = 512
-"""Of the inputs that are computed in one step; one larger input is a step of its own."""
+"""Of the inputs that are computed in one step, unless the kind says otherwise; one larger input is a step of its own."""
 ANSWER_BYTES_PER_STEP = 4 * 1_048_576
 """A step's report is one frame, which has a bound."""
 
@@ -109,13 +109,14 @@ class OneShotEngine:
         kind: Kind,
         rows: int,
         max_requests: int,
+        step_size: int = STEP_SIZE,
         folder: Path | None = None,
         timer_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.model, self.gpu, self.folder = model, gpu, folder
         self.max_requests = self.max_active = max_requests
         self.rows = rows
-        self._kind = kind
+        self._kind, self._step_size = kind, step_size
         self._timer_ns = timer_ns
         self._jobs: dict[bytes, _Job] = {}
         self._unread: deque[_Job] = deque()
@@ -205,10 +206,14 @@ class OneShotEngine:
         """The next input of each request in turn, up to the size of a step; whoever was left out comes first in the next one."""
         places: list[_Place] = []
         size = sum(place.input.size for under_way in self._passes for place in under_way.places)
-        while self._ready and size < STEP_SIZE:
-            job = self._ready.popleft()
-            places.append(_Place(job, job.order[job.taken]))
-            size += places[-1].input.size
+        while self._ready:
+            job = self._ready[0]
+            place = _Place(job, job.order[job.taken])
+            size += place.input.size
+            if size > self._step_size and size > place.input.size:
+                break
+            places.append(place)
+            self._ready.popleft()
             job.taken += 1
             if job.taken < len(job.inputs):
                 self._ready.append(job)

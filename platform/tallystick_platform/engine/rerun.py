@@ -17,7 +17,7 @@ from tallystick.record import BlobRef, Record
 from tallystick.tasks import read
 from tallystick.tasks.comparison import same_value
 from tallystick.verify.model_checks import Replayed, ReplayRefused
-from tallystick_platform.engine import audit, causal, classical, encoder, seq2seq, speaker, transcriber
+from tallystick_platform.engine import audit, causal, classical, encoder, painter, seq2seq, speaker, transcriber
 from tallystick_platform.engine.interface import Engine
 from tallystick_platform.engine.loading import Device, Dtype, EngineConfig, load_engine
 from tallystick_platform.engine.scheduler import SchedulerConfig
@@ -25,7 +25,9 @@ from tallystick_platform.errors import ModelUnusable, ParameterOutOfRange
 from tallystick_platform.protocol import Call, Failed, Finished, Piece, VersionConfig
 from tallystick_platform.tasks import TASKS, Gather, Task
 
-ENGINES = tuple(kind.ENGINE_NAME for kind in (audit, causal, classical, encoder, seq2seq, speaker, transcriber))
+ENGINES = tuple(
+    kind.ENGINE_NAME for kind in (audit, causal, classical, encoder, painter, seq2seq, speaker, transcriber)
+)
 """The engines that can give the same answer again, as records name them; the model's files decide which of them it is."""
 MAX_BASE_FILE_BYTES = 65_536
 

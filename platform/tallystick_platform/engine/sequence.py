@@ -1,4 +1,4 @@
-"""One request inside the audit engine, from its tokens to its last event, and the answers to it that are computed side by side."""
+"""One request inside the audit engine, from its tokens to its last event, with the answers to it that are computed side by side."""
 
 from __future__ import annotations
 
@@ -6,75 +6,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from tallystick_platform.engine.forward import Cache
-from tallystick_platform.engine.sampler import Sampler
-from tallystick_platform.engine.shaping import Shaping
-from tallystick_platform.engine.shown import ShownTokens, TokenNames
-from tallystick_platform.engine.stops import StopScanner
+from tallystick_platform.engine.choice import Choice
 from tallystick_platform.engine.text import TextStream
-from tallystick_platform.protocol import Call, Finished, FinishReason, Piece, StepEvent, TokenEntry
-from tallystick_platform.tasks.drawing import Draw
-
-
-@dataclass(slots=True, kw_only=True)
-class Choice:
-    """One answer. `ends` are the tokens that end it; `top` is how many alternatives each token is shown with, None where none is shown."""
-
-    index: int
-    draw: Draw
-    sampler: Sampler
-    shaping: Shaping
-    stream: TextStream
-    stops: StopScanner
-    names: TokenNames
-    ends: frozenset[int]
-    top: int | None
-    cache: Cache | None = None
-    last_token: int = -1
-    output_tokens: int = 0
-    finish_reason: FinishReason | None = None
-    _shown: ShownTokens = field(default_factory=ShownTokens)
-    _complete: bool = False
-
-    def next(self, logits: Tensor) -> TokenEntry | None:
-        """Draw the next token, `last_token` from now on; how it is shown, if it is. Shapes: logits [vocabulary].
-
-        Raises: NotFinite; ParameterOutOfRange for a form of the answer that costs too much.
-        """
-        logits = logits.cpu()
-        token = self.last_token = self.sampler.draw(self.shaping.apply(logits))
-        self.output_tokens += 1
-        self._complete = self.shaping.note(token)
-        return None if self.top is None else self.names.entry(logits, token, self.top)
-
-    def accept(self, entry: TokenEntry | None, room: int) -> tuple[str, list[TokenEntry] | None]:
-        """The text that the token makes certain, with its tokens where they are shown. Sets `finish_reason` where it was the last one.
-
-        Units: `room` tokens for which there is a place after it.
-        """
-        token = self.last_token
-        if token in self.ends:
-            self.finish_reason = "stop"
-            text = self.stops.push(self.stream.flush())
-        else:
-            text = self._said(self.stream.push(token), entry)
-            if self.stops.stopped or self._complete:
-                self.finish_reason = "stop"
-            elif self.output_tokens >= self.draw.max_tokens or room <= 0:
-                self.finish_reason = "length"
-            if self.finish_reason is not None:
-                text += self.stops.push(self.stream.flush())
-        if self.finish_reason is not None:
-            text += self.stops.flush()
-        if self.top is None:
-            return text, None
-        ended = self.finish_reason is not None and not self.stops.stopped
-        return text, self._shown.take(len(text)) + (self._shown.rest() if ended else [])
-
-    def _said(self, text: str, entry: TokenEntry | None) -> str:
-        if entry is not None:
-            self._shown.add(entry, len(text))
-        return text if self.output_tokens < self.draw.min_tokens else self.stops.push(text)
+from tallystick_platform.protocol import Call, Finished, Piece, StepEvent, TokenEntry
 
 
 @dataclass(slots=True)

@@ -20,12 +20,15 @@ import structlog
 import torch
 from torch import Tensor, nn
 
-SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+SIZES = (*range(16, 32, 8), *range(32, 64, 16), *range(64, 256, 32), *range(256, 512, 64), *range(512, 1_025, 128))
 """Tokens of a packed pass, or texts that a head looks at. A longer row is a pass of its own."""
+PASS_NUMBERS = SIZES[-1] * 384
+"""Of the states of a packed pass: a wider encoder is busy enough with fewer tokens, and takes longer for each."""
 FEWEST = SIZES[0]
 STACKED_TOKENS = 128
 """More tokens of short rows in one stacked pass gain nothing on a CPU."""
 PROBED_LENGTHS = (1, 3, 8, 12, 21, 32, 64, 130)
+LONGEST_TRIED = 512
 TOLERANCE = 1e-3
 """What packing may change against the library's own pass, of numbers around 1: far more than rounding, far less than a mistake."""
 AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "xmod", "mpnet", "longformer"})
@@ -56,13 +59,14 @@ class States:
         self._first = (config.pad_token_id or 0) + 1 if config.model_type in AFTER_PADDING else 0
         self.longest = longest
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self._sizes = [size for size in SIZES if size * int(config.hidden_size) <= PASS_NUMBERS] or [FEWEST]
         self.independent = True
         self.packed = self._packs()
 
     @property
     def room(self) -> int:
         """Tokens that share a pass."""
-        return (SIZES[-1] if self.packed else STACKED_TOKENS) if self.independent else 0
+        return (self._sizes[-1] if self.packed else STACKED_TOKENS) if self.independent else 0
 
     def group(self, row: Row) -> int | None:
         """What the rows of a pass have in common: their length, where they are stacked."""
@@ -102,7 +106,7 @@ class States:
         """Whether the encoder can be told to attend within rows, and then says what the library's own pass says."""
         if "position_ids" not in self._takes:
             return False
-        rows = sample_rows(self._model, (3, 1, 12, 12, 21, SIZES[-1]), self.longest)
+        rows = sample_rows(self._model, (3, 1, 12, 12, 21, LONGEST_TRIED), self.longest)
         with torch.inference_mode():
             expected = [self._side_by_side([row])[0] for row in rows]
             try:
@@ -127,7 +131,7 @@ class States:
     def probe(self, *beside: nn.Module) -> bool:
         """Find out whether rows may share a pass: every size of product, those of a head `beside` too, and the whole encoder."""
         products = (one for part in (self._model, *beside) for one in part.modules() if isinstance(one, nn.Linear))
-        counts = SIZES if self.packed else range(FEWEST, STACKED_TOKENS + 1)
+        counts = self._sizes if self.packed else range(FEWEST, STACKED_TOKENS + 1)
         sorts = {tuple(product.weight.shape): product for product in products}
         self.independent = all(_keeps_rows(product, counts) for product in sorts.values()) and self._keeps_states()
         if not self.independent:

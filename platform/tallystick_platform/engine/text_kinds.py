@@ -10,6 +10,7 @@ import torch
 from tallystick_platform.engine import causal, encoder, heads, seq2seq
 from tallystick_platform.engine.kind import Loaded, Loader
 from tallystick_platform.engine.model_store import MODULES_FILE
+from tallystick_platform.engine.oneshot import STEP_SIZE
 from tallystick_platform.engine.prompt import TextEncoder, load_tokenizer
 from tallystick_platform.engine.states import FEWEST
 from tallystick_platform.formats.report import Task
@@ -65,6 +66,7 @@ def _rows(
         exact=exact,
         context_length=kind.states.longest,
         rows=max(1, kind.states.room // FEWEST),
+        step_size=max(kind.states.room, STEP_SIZE),
         dimensions=dimensions,
     )
 

@@ -45,6 +45,7 @@ INPUT_SIZE = 256
 NO_SPEECH = 0.6
 UNLIKELY = -1.0
 """A window is passed over where nobody seems to speak and what was heard all the same is less likely than this. Source: openai/whisper."""
+DIGITS = 4  # of a probability; those behind them differ with the number of threads
 MS_PER_S = 1_000
 ENGLISH = "en"
 
@@ -154,8 +155,8 @@ class Transcriber:
                 text=" ".join(text.split()),
                 seek=start * 100 // RATE_HZ,
                 tokens=tuple(said),
-                avg_logprob=likely,
-                no_speech_prob=no_speech,
+                avg_logprob=round(likely, DIGITS),
+                no_speech_prob=round(no_speech, DIGITS),
             )
             heard.segments.append(segment)
         return len(window) if whole else min(parts[-1][1] * RATE_HZ // MS_PER_S, len(window))

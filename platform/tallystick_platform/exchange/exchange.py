@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from tallystick.ids import RecordId
 from tallystick_platform.auth import Principal
 from tallystick_platform.exchange.committing import recorded_at_once
 from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.inference import Deliver, Inference
-from tallystick_platform.exchange.line import Line, Recorded, Work
+from tallystick_platform.exchange.line import Announce, Line, Recorded, Work
 from tallystick_platform.exchange.parts import Parts
 from tallystick_platform.exchange.records import Delivered, Event, accepted, terminal, would_be
 from tallystick_platform.exchange.request import Asked, HttpFacts
@@ -31,16 +28,37 @@ class Exchange:
         self._under_way: set[Line] = set()
 
     def infer(
-        self, *, principal: Principal, asked: Asked, http: HttpFacts, timeout_s: float, deliver: Deliver | None
+        self,
+        *,
+        principal: Principal,
+        asked: Asked,
+        http: HttpFacts,
+        timeout_s: float,
+        deliver: Deliver | None,
+        announce: Announce | None = None,
     ) -> Line:
         """The line of a request for an answer of a model; nothing happens before its `run`."""
         work = Inference(self._parts, asked, principal.address, deliver)
-        return self.line(principal=principal, http=http, work=work, timeout_s=timeout_s)
+        return self.line(principal=principal, http=http, work=work, timeout_s=timeout_s, announce=announce)
 
-    def line(self, *, principal: Principal, http: HttpFacts, work: Work, timeout_s: float) -> Line:
+    def line(
+        self,
+        *,
+        principal: Principal,
+        http: HttpFacts,
+        work: Work,
+        timeout_s: float,
+        announce: Announce | None = None,
+    ) -> Line:
         """The line of any other work."""
         return Line(
-            parts=self._parts, under_way=self._under_way, principal=principal, http=http, work=work, timeout_s=timeout_s
+            parts=self._parts,
+            under_way=self._under_way,
+            principal=principal,
+            http=http,
+            work=work,
+            timeout_s=timeout_s,
+            announce=announce,
         )
 
     async def accept(
@@ -50,7 +68,7 @@ class Exchange:
         http: HttpFacts,
         event: Event,
         due_by: int,
-        announce: Callable[[RecordId], Awaitable[None]],
+        announce: Announce,
     ) -> Recorded:
         """Record that work was taken on, to be ended by `due_by`. Units: microseconds UTC.
 
@@ -90,6 +108,11 @@ class Exchange:
         """End everything under way early; each still gets its record. Says how many there were."""
         for line in list(self._under_way):
             line.stop(ServerStopped())
+        return len(self._under_way)
+
+    @property
+    def under_way(self) -> int:
+        """How many lines are under way."""
         return len(self._under_way)
 
     def models(self) -> list[ModelInfo]:

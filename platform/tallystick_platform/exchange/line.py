@@ -14,10 +14,11 @@ A line runs in a task of its own, which nobody else cancels; `stop` ends it earl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from tallystick.ids import RecordId
 from tallystick.record import Record
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import PlatformError, RequestTimedOut
@@ -29,6 +30,7 @@ from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.store.entries import JournalEntry, Ticket
 
 T = TypeVar("T")
+Announce = Callable[[RecordId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class Line:
     http: HttpFacts
     work: Work
     timeout_s: float
+    announce: Announce | None = None
     _stopped: PlatformError | None = field(default=None, init=False)
     _settled: bool = field(default=False, init=False)
     _breakable: asyncio.Task[object] | None = field(default=None, init=False)  # set while a wait may be broken off
@@ -116,6 +119,8 @@ class Line:
         parts = self.parts
         began_ns = parts.clock.monotonic_ns()
         draft = would_be(parts, self.principal, self.http, event)
+        if self.announce is not None:
+            await self.announce(draft.id)
         ticket = await parts.journal.admit(draft, token_id=self.principal.token_id)
         return Admitted(ticket=ticket, admit_us=(parts.clock.monotonic_ns() - began_ns) // 1000)
 

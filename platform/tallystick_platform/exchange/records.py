@@ -37,7 +37,7 @@ class Event:
     """
 
     task: str
-    model: Model
+    model: Model | None
     parameters: Mapping[str, Value]
     gpu: Gpu | None
     provider: Provider

@@ -20,7 +20,7 @@ from pathlib import Path
 from tallystick_platform.clock import Clock
 from tallystick_platform.exchange.records import Delivered
 from tallystick_platform.exporter.spec import ExportSpec
-from tallystick_platform.jobs.errors import DiskFailed
+from tallystick_platform.jobs.errors import MAX_ATTEMPTS, DiskFailed, Interrupted
 from tallystick_platform.jobs.facts import export_output
 from tallystick_platform.jobs.folders import ExportFolders
 from tallystick_platform.jobs.process import Exporter, Produced
@@ -66,7 +66,9 @@ class Attempt:
         return JobState.RUNNING if self.began else JobState.QUEUED
 
     async def carry_out(self) -> None:
-        """Steps 1 to 4."""
+        """Steps 1 to 4. Raises: Interrupted for a job that seems to be what ends the server again and again."""
+        if self.job.attempts >= MAX_ATTEMPTS:
+            raise Interrupted(attempts=self.job.attempts)
         async with self._workshop.turn:
             self._started_at = self._workshop.clock.now_us()
             self._began_ns = self._workshop.clock.monotonic_ns()

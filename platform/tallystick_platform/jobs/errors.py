@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from tallystick_platform.errors import Overloaded, PlatformError, kind_of
 from tallystick_platform.exchange.faults import WorkFailed
+
+MAX_ATTEMPTS: Final = 5  # that restarts cut off, before a job counts as the cause of them
 
 
 class UnknownExport(PlatformError, status=404, code="export_not_found", says="there is no such export of yours"):

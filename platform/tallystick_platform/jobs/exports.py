@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import structlog
 
@@ -60,6 +61,8 @@ RETRY_QUEUE_S = 60
 GIVE_UP_LIMIT_S = 30.0  # for the record of a job that is given up, while whoever gives it up waits
 ID_BYTES = 12
 
+LiveExport: TypeAlias = LiveJob[ExportJob, Attempt]
+
 _log = structlog.get_logger(__name__)
 
 
@@ -87,9 +90,9 @@ class ExportJobs:
         self._limit_s = limit_s
         self._clock = clock
         self._random = random
-        self._live: dict[str, LiveJob] = {}
+        self._live: dict[str, LiveExport] = {}
         self._settling = Settling(store=store, folders=folders, clock=clock)
-        self._records = JobRecords(
+        self._records = JobRecords[ExportJob](
             exchange=exchange, journal=records, facts=facts, closing=lambda: self._settling.closing
         )
         self.folders = folders
@@ -118,7 +121,7 @@ class ExportJobs:
         swept = await in_thread(lambda: folders.sweep(store.ids()))
         again = await in_thread(store.unfinished)
         for job in again:
-            live = self._live[job.id] = LiveJob(job.owner)
+            live = self._live[job.id] = LiveExport(job.owner)
             live.task = asyncio.create_task(self._conclude(live, job), name=f"export {job.id}")
         _log.info("exports.started", resumed=len(again), swept=swept)
         return len(again)
@@ -139,7 +142,7 @@ class ExportJobs:
         format: Format,  # noqa: A002  the API's word
         quantization: str | None,
         http: HttpFacts,
-    ) -> Submitted:
+    ) -> Submitted[ExportJob]:
         """Take an export into the queue; recorded and durable on return.
 
         Raises: UnknownModel, ExportUnsupported, DiskFull, TooManyExports, ExportQueueFull, AnswerWithheld, and what the gate and the
@@ -172,7 +175,7 @@ class ExportJobs:
             created_at=now_us,
             due_by=now_us + int(self._limit_s * US_PER_S),
         )
-        live = self._live[job.id] = LiveJob(principal.address)
+        live = self._live[job.id] = LiveExport(principal.address)
         live.task = asyncio.create_task(self._begin(live, job, principal, http), name=f"export {job.id}")
         return await asyncio.shield(live.accepted)
 
@@ -222,7 +225,7 @@ class ExportJobs:
         await in_thread(self.folders.discard, job_id)
         return removed
 
-    async def _give_up(self, live: LiveJob, job: ExportJob) -> ExportJob:
+    async def _give_up(self, live: LiveExport, job: ExportJob) -> ExportJob:
         if not live.stop(Cancelled()):
             raise ExportBusy  # its work is done, and its record under way
         if live.task is not None:
@@ -249,7 +252,7 @@ class ExportJobs:
         if self._settling.closing:
             raise Draining(retry_after_s=RETRY_QUEUE_S)
 
-    async def _begin(self, live: LiveJob, job: ExportJob, principal: Principal, http: HttpFacts) -> None:
+    async def _begin(self, live: LiveExport, job: ExportJob, principal: Principal, http: HttpFacts) -> None:
         """A new job's task: steps 1 and 2, then the rest."""
 
         async def write_down(record_id: RecordId) -> None:
@@ -281,7 +284,7 @@ class ExportJobs:
             raise
         return written
 
-    async def _conclude(self, live: LiveJob, job: ExportJob) -> None:
+    async def _conclude(self, live: LiveExport, job: ExportJob) -> None:
         """Steps 3 to 6."""
         attempt = Attempt(self._shop, job)
         try:

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from tallystick.ids import RecordId, to_hex
 from tallystick.record import Gpu, Model, Output, Price, Provider, Value
 from tallystick_platform.exchange.records import Event
-from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.published import Published
 from tallystick_platform.store.jobs import ExportJob, StoredFile
 
@@ -30,10 +29,13 @@ class ExportFacts:
     per_hour_micros: int
     currency: str
 
-    def of_job(self, job: ExportJob, *, follows: RecordId | None = None) -> Event:
-        """What a job's records state: the one that takes it, and the one that ends it, which follows the first."""
-        asked: dict[str, Value] = {"export": job.id, "format": job.format, "quantization": job.quantization}
-        return self._event(job, EXPORT_TASK, EXPORTER, asked, gpu=self.gpu, follows=follows)
+    def accepted(self, job: ExportJob) -> Event:
+        """What the record that takes a job states."""
+        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu)
+
+    def ended(self, job: ExportJob) -> Event:
+        """What the record that ends it states."""
+        return self._event(job, EXPORT_TASK, EXPORTER, _asked(job), gpu=self.gpu, follows=job.record_id)
 
     def download(self, of: Published, file: str, span: str | None) -> Event:
         """The event of a download; `span` is the part of the file as in Content-Range, None for the whole."""
@@ -90,8 +92,5 @@ def download_output(*, sha256: bytes | None, manifest_digest: bytes, sent_bytes:
     )
 
 
-def no_request(job: ExportJob) -> HttpFacts:
-    """The record that ends a job has no request of its own: it follows the one that has."""
-    return HttpFacts(
-        method="POST", path=job.path, target=job.path, content_type=None, body=b"", reader=None, streamed=False
-    )
+def _asked(job: ExportJob) -> dict[str, Value]:
+    return {"export": job.id, "format": job.format, "quantization": job.quantization}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,6 @@ from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.store.jobs import UNFINISHED, ExportJob, JobFault, JobState, JobStore
 from tallystick_platform.store.records import StoredRecord
 
-MAX_ATTEMPTS = 5  # that restarts cut off, before a job counts as the cause of them
 _ENDED_UNSEEN = JobFault(
     code="interrupted", message="the server ended while it wrote the job's end down; its record says more"
 )
@@ -77,17 +77,8 @@ class Settling:
         await self._change(job, **changes)
 
     async def _change(self, job: ExportJob, **changes: Any) -> None:
-        """Change an unfinished job's row, again and again while the disk is full: nobody else would."""
-        while True:
-            try:
-                await in_thread(self.store.change, job.id, UNFINISHED, **changes)
-            except Exception as error:  # the database's errors are many, and all but our own mean: not now
-                if self.closing or isinstance(error, PlatformError):
-                    raise
-                _log.warning("export.row_not_written", job=job.id, error=str(error))
-                await asyncio.sleep(RETRY_ROW_S)
-            else:
-                return
+        """Change an unfinished job's row."""
+        await until_written(lambda: self.store.change(job.id, UNFINISHED, **changes), lambda: self.closing)
 
     async def _discard(self, job: ExportJob) -> None:
         try:
@@ -97,6 +88,20 @@ class Settling:
 
     def _now(self) -> dict[str, int]:
         return {"finished_at": self.clock.now_us()}
+
+
+async def until_written(write: Callable[[], object], closing: Callable[[], bool]) -> None:
+    """Write a row, again and again while the disk is full: nobody else would. Raises: StateConflict; anything, once the service stops."""
+    while True:
+        try:
+            await in_thread(write)
+        except Exception as error:  # the database's errors are many, and all but our own mean: not now
+            if closing() or isinstance(error, PlatformError):
+                raise
+            _log.warning("job.row_not_written", error=str(error))
+            await asyncio.sleep(RETRY_ROW_S)
+        else:
+            return
 
 
 def _fault(failure: BaseException) -> JobFault | None:

@@ -10,7 +10,8 @@
 - `batches`: the anchorer's side: which records stand in which batch, and how far each batch has come.
 - `adoption`: going on behind a chain that knows more, after a backup was restored.
 - `settlement`: the records that the journal itself writes.
-- `records`, `tokens`, `jobs`: reading records, keeping API tokens and export jobs. `opening`: records for
+- `records`, `tokens`, `jobs`: reading records, keeping API tokens and export jobs. `work`, `kept_files`: jobs of requests, and files of
+  them, encrypted by `at_rest`. `opening`: records for
   their own senders, while their epoch's key is held. `answers`: what is given again to whoever repeats a
   request. `remembered`: the database's answers, for the event loop.
 - `check`: walks everything and names whatever does not fit.

@@ -22,7 +22,7 @@ from tallystick_platform.store import settlement
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.entries import Counts, JournalEntry, Ticket
 from tallystick_platform.store.group import RETRY_HELD_S, Admit, AtOnce, Commit, GroupCommitter, Operation, Outcome
-from tallystick_platform.store.opening import open_record
+from tallystick_platform.store.opening import open_record, open_with_secret
 from tallystick_platform.store.records import Page, RecordReader, StoredRecord
 from tallystick_platform.store.row_macs import RowMacs
 from tallystick_platform.store.sealer import Sealer
@@ -161,6 +161,29 @@ class Journal:
         sealer = self._sealer
         opening = partial(open_record, log_id=sealer.log_id, keys=sealer.epoch_keys, blob=self._reader.blob)
         return await self._read(opening, stored)
+
+    async def again(self, stored: StoredRecord) -> tuple[Ticket, JournalEntry] | None:
+        """What `admit` and `commit` gave for a record of an earlier process; None once the key of its epoch is forgotten.
+
+        Raises: RowTampered, KeyFileError
+        """
+        sealer = self._sealer
+        opening = partial(open_with_secret, log_id=sealer.log_id, keys=sealer.epoch_keys, blob=self._reader.blob)
+        found = await self._read(opening, stored)
+        if found is None:
+            return None
+        record, secret = found
+        entry = JournalEntry(
+            record_id=stored.record_id,
+            admission_seq=stored.admission_seq,
+            index=stored.index,
+            epoch=stored.epoch,
+            fields_root=stored.fields_root,
+            leaf=stored.leaf,
+            receipt=stored.receipt,
+            record_secret=secret,
+        )
+        return Ticket(record, stored.admission), entry
 
     async def is_open(self, record_id: RecordId) -> bool:
         """Whether a request of this id is admitted and not yet recorded."""

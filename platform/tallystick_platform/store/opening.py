@@ -26,6 +26,18 @@ def open_record(
 
     Raises: RowTampered, KeyFileError; OpenError, EncodingError or RecordError for what was never sealed here.
     """
+    found = open_with_secret(stored, log_id=log_id, keys=keys, blob=blob)
+    return None if found is None else found[0]
+
+
+def open_with_secret(
+    stored: StoredRecord,
+    *,
+    log_id: LogId,
+    keys: EpochKeyFiles,
+    blob: Callable[[tuple[RecordId, bytes]], bytes | None],
+) -> tuple[Record, bytes] | None:
+    """The same, with the secret that opens it for its sender."""
     key = keys.load(stored.epoch)
     if key is None:
         return None
@@ -46,4 +58,4 @@ def open_record(
             if ciphertext is None:
                 raise RowTampered(table=BLOB.name, row=ref.sealed_digest.hex())
             filled[name] = open_large_field(name, ciphertext, ref, opened.secret)
-    return replace(opened.record, **filled)
+    return replace(opened.record, **filled), opened.secret

@@ -24,6 +24,7 @@ from tallystick_platform.errors import RowTampered
 MARK_INFO = b"tallystick/v2/journal-rows"
 INVENTORY_INFO = b"tallystick/v2/journal-inventory"
 ANSWERS_INFO = b"tallystick/v2/kept-answers"
+AT_REST_INFO = b"tallystick/v2/at-rest"
 MAC_BYTES = 32
 MARK_BYTES = 64
 
@@ -33,12 +34,14 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class RowMacs:
-    """Makes and checks the marks of rows. `inventory_key` protects the inventory, `answers_key` has a part in the keys of kept answers."""
+    """Makes and checks the marks of rows. `inventory_key` protects the inventory, `answers_key` has a part in the keys of kept answers, and
+    `at_rest_key` in those of what jobs were asked and answered."""
 
     def __init__(self, operator_secret: bytes) -> None:
         self._keyed = hashlib.blake2b(key=_derive(operator_secret, MARK_INFO, 64), digest_size=MARK_BYTES)
         self.inventory_key = _derive(operator_secret, INVENTORY_INFO, 32)
         self.answers_key = _derive(operator_secret, ANSWERS_INFO, 32)
+        self.at_rest_key = _derive(operator_secret, AT_REST_INFO, 32)
 
     def mark(self, table: str, values: Sequence[Value]) -> bytes:
         """MAC and weight of a row whose columns, in the table's order and without `mac`, are `values`."""

@@ -8,13 +8,14 @@ of the operator's, so a journal opens under its own alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from tallystick.ids import Index
 from tallystick_platform.errors import InventoryUnreadable
+from tallystick_platform.store.at_rest import AtRest, boxed_anew
 from tallystick_platform.store.database import Database
 from tallystick_platform.store.inventory import READ, WRITE, Holding, Inventory, InventoryBox
 from tallystick_platform.store.row_macs import MAC_BYTES, RowMacs, Value, covered
@@ -23,10 +24,18 @@ from tallystick_platform.store.tables import MARKED
 
 def insert_row(connection: Connection, macs: RowMacs, table: Table, values: Mapping[str, Value]) -> None:
     """Insert a row; a column that is not given is NULL."""
-    row = {name: values.get(name) for name in covered(table)}
-    mark = macs.mark_of_row(table, row)
-    connection.execute(insert(table).values(**row, mac=mark[:MAC_BYTES]))
-    change_inventory(connection, macs, lambda inventory: inventory.add(table.name, [mark]))
+    insert_rows(connection, macs, table, [values])
+
+
+def insert_rows(connection: Connection, macs: RowMacs, table: Table, rows: Sequence[Mapping[str, Value]]) -> None:
+    """Insert rows; a column that is not given is NULL."""
+    whole = [{name: values.get(name) for name in covered(table)} for values in rows]
+    marks = [macs.mark_of_row(table, row) for row in whole]
+    if marks:
+        connection.execute(
+            insert(table), [{**row, "mac": mark[:MAC_BYTES]} for row, mark in zip(whole, marks, strict=True)]
+        )
+        change_inventory(connection, macs, lambda inventory: inventory.add(table.name, marks))
 
 
 def replace_row(
@@ -81,7 +90,7 @@ def change_inventory(connection: Connection, macs: RowMacs, change: Callable[[In
 
 
 def rekey(database: Database, before: RowMacs, after: RowMacs) -> int:
-    """Check every row under the key before and mark it under the key after; says how many there were.
+    """Check every row under the key before and mark it under the key after, and encrypt anew what is at rest; says how many there were.
 
     Requires: the journal's lock.
     Raises: RowTampered, InventoryUnreadable; then nothing was changed.
@@ -93,10 +102,11 @@ def rekey(database: Database, before: RowMacs, after: RowMacs) -> int:
             for row in connection.execute(select(table)).all():
                 values = before.check(table, row)
                 counted.add(table.name, [before.mark_of_row(table, values)])
-                mark = after.mark_of_row(table, values)
+                changed = boxed_anew(table, values, AtRest(before), AtRest(after))
+                mark = after.mark_of_row(table, {**values, **changed})
                 fresh.add(table.name, [mark])
                 keys = [column == values[column.name] for column in table.primary_key.columns]
-                connection.execute(update(table).where(*keys).values(mac=mark[:MAC_BYTES]))
+                connection.execute(update(table).where(*keys).values(mac=mark[:MAC_BYTES], **changed))
             if counted.tables.get(table.name, Holding()) != inventory.tables.get(table.name, Holding()):
                 raise InventoryUnreadable(reason=f"the rows of {table.name} are not those that the service wrote")
         inventory.tables = fresh.tables

@@ -330,6 +330,79 @@ class ExportJobRow(_Row, table=True):
     mac: bytes
 
 
+class WorkRow(_Row, table=True):
+    """A job of several requests for answers. `asked`, what is asked for beside them, is encrypted (at_rest.py); `error` is JSON.
+
+    `record_id` is the record that accepted it, `ended_by` the one that says what became of it; after `keep_until` it is forgotten.
+    """
+
+    __tablename__ = "work"
+
+    id: str = _text(48, primary_key=True)
+    number: int = _int(unique=True)
+    kind: str = _text(16)
+    owner: bytes = Field(index=True)
+    token_id: str = _text(36)
+    path: str = _text(256)
+    state: str = _text(16)
+    lines: int = _int()
+    completed: int = _int()
+    failed: int = _int()
+    record_id: bytes
+    ended_by: bytes | None
+    error: str | None = _text()
+    asked: bytes
+    created_at: int = _int()
+    due_by: int = _int()
+    started_at: int | None = _int()
+    finished_at: int | None = _int()
+    keep_until: int | None = _int(index=True)
+    mac: bytes
+
+
+class WorkLineRow(_Row, table=True):
+    """One request of a job, and its answer once it is recorded, both encrypted. `record_id` is announced before it is admitted."""
+
+    __tablename__ = "work_line"
+
+    id: str = _text(64, primary_key=True)
+    work: str = _text(48, index=True)
+    number: int = _int()
+    attempts: int = _int()
+    record_id: bytes | None
+    status: int | None = _int()
+    asked: bytes
+    answer: bytes | None
+    mac: bytes
+
+
+class KeptFileRow(_Row, table=True):
+    """A file of requests, or of their answers. `name` is encrypted, as is what it holds (KeptContentRow)."""
+
+    __tablename__ = "kept_file"
+
+    id: str = _text(48, primary_key=True)
+    number: int = _int(unique=True)
+    owner: bytes = Field(index=True)
+    purpose: str = _text(16)
+    name: bytes
+    size_bytes: int = _int()
+    digest: bytes
+    created_at: int = _int()
+    keep_until: int = _int(index=True)
+    mac: bytes
+
+
+class KeptContentRow(_Row, table=True):
+    """What a file holds."""
+
+    __tablename__ = "kept_content"
+
+    id: str = _text(48, primary_key=True)
+    content: bytes
+    mac: bytes
+
+
 class KeptAnswerRow(_Row, table=True):
     """An answer that is given again to whoever repeats its request, encrypted under what the sender said (answers.py)."""
 
@@ -359,6 +432,10 @@ VERSION = ModelVersionRow.__table__
 UPLOAD = UploadRow.__table__
 PART = UploadPartRow.__table__
 JOB = ExportJobRow.__table__
+WORK = WorkRow.__table__
+WORK_LINE = WorkLineRow.__table__
+KEPT_FILE = KeptFileRow.__table__
+KEPT_CONTENT = KeptContentRow.__table__
 
 MARKED = tuple(table for table in METADATA.tables.values() if "mac" in table.columns)
 """The tables whose rows carry a MAC and are counted in the inventory."""

@@ -2,7 +2,7 @@
 
 - `task`: what a task is. Start reading there.
 - `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`,
-  `prediction`, `speech`: the tasks.
+  `prediction`, `speech`, `image`: the tasks.
 - `each`: shared by those that answer each input by itself.
 - `drawing`: shared by the tasks that answer with text: the parameters of drawing, and the engine's message.
 - `structure`: the form of an answer, refused where it cannot be kept to.
@@ -18,6 +18,7 @@ from tallystick_platform.tasks.classification import Classification
 from tallystick_platform.tasks.completion import Completion
 from tallystick_platform.tasks.embedding import Embedding
 from tallystick_platform.tasks.entities import Entities
+from tallystick_platform.tasks.image import Image
 from tallystick_platform.tasks.prediction import Prediction
 from tallystick_platform.tasks.rerank import Rerank
 from tallystick_platform.tasks.speech import Speech
@@ -26,7 +27,7 @@ from tallystick_platform.tasks.transcription import Transcription
 from tallystick_platform.tasks.translation import Translation
 
 CHAT, COMPLETION, EMBEDDING = Chat(), Completion(), Embedding()
-TRANSCRIPTION, PREDICTION, SPEECH = Transcription(), Prediction(), Speech()
+TRANSCRIPTION, PREDICTION, SPEECH, IMAGE = Transcription(), Prediction(), Speech(), Image()
 RERANK, CLASSIFICATION, ENTITIES, TRANSLATION = Rerank(), Classification(), Entities(), Translation()
 
 TASKS: Mapping[str, Task[Any, Any]] = {
@@ -42,6 +43,7 @@ TASKS: Mapping[str, Task[Any, Any]] = {
         TRANSCRIPTION,
         PREDICTION,
         SPEECH,
+        IMAGE,
     )
 }
 """Every task that is served, by its name in records."""
@@ -58,6 +60,7 @@ __all__ = [
     "TRANSCRIPTION",
     "PREDICTION",
     "SPEECH",
+    "IMAGE",
     "Task",
     "Gather",
 ]

@@ -59,6 +59,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
+
+
+def said_in(part: Piece | ChatPart) -> str | CallPiece:
+    """What a part of an answer says, whether it may call tools or not."""
+    return part.said if isinstance(part, ChatPart) else str(part.data)
+
     arguments: str
 
 

@@ -21,6 +21,7 @@ DEFAULT_TOP_K = 0  # 0: every token stays a candidate
 DEFAULT_MAX_TOKENS = 1024  # or what the model's context holds, where that is less
 MAX_CHOICES = 16  # answers to one request, side by side
 MAX_TOP_LOGPROBS = 20
+MAX_SHOWN_TOKENS = 131_072  # of one request, with the alternatives of each: what a record and its reader hold
 
 Turn = Mapping[str, Any]
 
@@ -48,7 +49,7 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class TextCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an engine computes texts from: the turns of a conversation, or a prompt as it stands, as text or as the model's own tokens.
 
-    `tools` are what the chat template is told of.
+    `tools` are what the chat template is told of. `template` came with the request and stands in for the model's.
 
     `logit_bias` is added to the logits of tokens, by their ids. `logprobs` is how many alternatives each token comes with, None where none
     of it is wanted; `echo` has the prompt stand in front of the answer, with the same.
@@ -57,6 +58,7 @@ class TextCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     draw: Draw
     turns: tuple[Turn, ...] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    template: str | None = None
     prompt: str | tuple[int, ...] | None = None
     structure: Structure | None = None
     logit_bias: Mapping[int, float] = {}

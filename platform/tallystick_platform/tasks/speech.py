@@ -63,7 +63,7 @@ class Speech(Task[str, Speaking]):
 
     def check(self, used: Speaking, model: ModelInfo) -> None:
         voices = voices_of(model)
-        if used.voice not in voices:
+        if voices and used.voice not in voices:
             raise ParameterOutOfRange(param="voice", reason=f"is none of the model's: {', '.join(voices[:20])}")
 
     def given(self, prompt: Mapping[str, Value], _asked: Mapping[str, Value]) -> str:

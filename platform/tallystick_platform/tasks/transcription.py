@@ -96,20 +96,23 @@ class Transcription(Task[bytes, Transcribing]):
 
 
 class Transcribed(Gather):
-    """The text, or the transcript with its times."""
+    """The text, put together from its pieces, or the transcript with its times."""
 
-    __slots__ = ("_outputs",)
+    __slots__ = ("_texts", "_timed")
 
     def __init__(self) -> None:
-        self._outputs: list[Output] = []
+        self._texts: list[str] = []
+        self._timed: list[Output] = []
 
     def add(self, part: Piece) -> None:
-        """All that was said: it comes in one piece."""
+        """More of the text, or the whole transcript."""
         if isinstance(part.data, str):
-            self._outputs.append(transcription.text_output(part.data))
+            self._texts.append(part.data)
         else:
-            self._outputs.append(transcription.timed_output(msgspec.msgpack.decode(part.data)))
+            self._timed.append(transcription.timed_output(msgspec.msgpack.decode(part.data)))
 
     def outputs(self, finish_reasons: FinishReasons) -> tuple[Output, ...]:
         """What came. An empty piece is not sent: where nobody speaks the text is empty."""
-        return tuple(self._outputs) or ((transcription.text_output(""),) if finish_reasons else ())
+        if self._timed:
+            return tuple(self._timed)
+        return (transcription.text_output("".join(self._texts)),) if self._texts or finish_reasons else ()

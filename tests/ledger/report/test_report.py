@@ -9,6 +9,7 @@ from tallystick.hashing import keccak256
 from tallystick.ids import to_hex
 from tallystick.record import FIELD_NAMES, BlobRef, ProofOfCompute
 from tallystick.report.documents import record_document, shown_fields_document, verdict_document
+from tallystick.report.lines import MAX_ROWS
 from tallystick.report.printable import printable
 from tallystick.report.summary import ranges, remedies, summary
 from tallystick.report.text import MAX_SHOWN_TEXT, render_record, render_verdict
@@ -209,10 +210,31 @@ def test_a_request_that_is_no_text_is_shown_in_hex():
     assert document["request"]["body"] == "0xff00"
 
 
+@pytest.mark.parametrize(
+    ("parts", "lines"),
+    [
+        ([{"label": "good", "score": 0.75}, {"label": "b\x1bad", "score": 0.25}], ["0.7500  good", "0.2500  b\\x1bad"]),
+        ([{"index": 3, "score": 0.5}, {"index": 0, "score": -1.0}], ["0.5000  document 3", "-1.0000  document 0"]),
+        ([{"entity": "PER", "score": 0.5, "start": 0, "end": 3, "word": "Ann"}], ["0.5000  PER  Ann  (0 to 3)"]),
+    ],
+)
+def test_labels_ranks_and_entities_are_lines(parts: list[dict[str, object]], lines: list[str]) -> None:
+    page = str(render_record({"content": parts}))
+    assert page == "\n  ".join(["content", *lines])
+
+
 def test_a_transcript_is_shown_with_its_times():
-    said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "word": "two"}]
+    said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "text": "two"}]
     page = str(render_record({"segments": said}))
     assert page == "segments\n  0:00:00.000 - 0:00:02.500  One\n  1:01:01.001 - 1:01:02.000  two"
+
+
+def test_predictions_are_shown_as_a_table():
+    likely = {"predictions": ["ash", "oak"], "classes": ["ash", "oak"], "probabilities": [[0.75, 0.25], [0.0, 1]]}
+    page = str(render_record({"content": likely}))
+    assert page == "content\n  prediction  ash     oak\n  ash         0.7500  0.2500\n  oak         0.0000  1"
+    many = str(render_record({"content": {"predictions": list(range(MAX_ROWS + 2))}}))
+    assert many.endswith("\n  99\n  and 2 more rows")
 
 
 def test_bytes_beyond_a_signature_are_shown_by_their_size_and_digest():

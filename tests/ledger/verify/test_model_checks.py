@@ -244,6 +244,32 @@ def test_the_same_completion_again_is_proven_and_another_is_not():
     assert replayed_verdict(record, outputs=saying(record, " a day.")).outcome is Outcome.WRONG
 
 
+def shown(*logprobs):
+    """The tokens of an answer as completions list them, and as chats do."""
+    entries = [{"token": "x", "bytes": [120], "logprob": one, "top_logprobs": []} for one in logprobs]
+    return {"tokens": ["x"] * len(logprobs), "token_logprobs": list(logprobs)}, {"content": entries}
+
+
+@pytest.mark.parametrize("form", [0, 1], ids=["completion", "chat"])
+@pytest.mark.parametrize(
+    ("again", "outcome"),
+    [
+        ((None, -1.25, -0.5), Outcome.PROVEN),
+        ((None, -1.2506, -0.4999), Outcome.PROVEN),
+        ((None, -1.25, -0.502), Outcome.WRONG),
+        ((None, -1.25, None), Outcome.WRONG),
+    ],
+)
+def test_probabilities_of_shown_tokens_are_compared_up_to_their_last_bits(form, again, outcome):
+    output = text_output("xxx", "stop", shown(None, -1.25, -0.5)[form])
+    record = answered(response=Response(outputs=(output,)))
+    verdict = replayed_verdict(record, outputs=(replace(output, logprobs=shown(*again)[form]),))
+    assert verdict.outcome is outcome
+    if outcome is Outcome.WRONG:
+        ((_, _, expected, _),) = failures(verdict)
+        assert expected == "answer 0, token 2 with the logprob -0.500000"
+
+
 @pytest.mark.parametrize(
     "output",
     [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tallystick.tasks.neutral import MESSAGE, PART
-from tallystick_platform.api.wire.openai import CHAT, COMPLETIONS, EMBEDDINGS, WIRES
+from tallystick_platform.api.wire import anthropic
+from tallystick_platform.api.wire.openai import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, WIRES
 from tallystick_platform.api.wire.openai.chat import MESSAGES
 from tallystick_platform.api.wire.openai.reading import OpenAiAddress
 from tests.support.api import DOCUMENT
@@ -30,11 +31,21 @@ def test_the_page_names_every_parameter_and_no_other(title: str, wire: OpenAiAdd
     assert named == members_of(wire) | INSIDE.get(title, set())
 
 
+@pytest.mark.parametrize(("title", "wire"), [("Messages", anthropic.MESSAGES), ("Responses", RESPONSES)])
+def test_the_page_names_what_acts_in_other_words(title: str, wire: OpenAiAddress) -> None:
+    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    named = {
+        name for row in re.findall(r"^\| (.*?) \|", section, re.MULTILINE) for name in re.findall(r"`([a-z_]+)`", row)
+    }
+    assert named == set(wire.body.__struct_fields__)
+
+
 def test_the_description_has_every_parameter() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     for wire in WIRES:
         assert schemas[wire.body.__name__]["properties"].keys() == members_of(wire)
     for message in MESSAGES:
-        assert schemas[message.__name__]["properties"].keys() == {"role", "content"} | MESSAGE.keys()
+        acting = {"role", *message.__struct_fields__}
+        assert schemas[message.__name__]["properties"].keys() == acting | MESSAGE.keys()
     assert schemas["TextPart"]["properties"].keys() == {"type", "text"} | PART.keys()
-    assert schemas["ChatBody"]["properties"]["n"]["enum"] == [1, None]
+    assert schemas["ChatBody"]["properties"]["length_penalty"]["enum"] == [1, None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +129,27 @@ def test_texts_and_pairs_of_them_are_classified(inputs: object, given: object) -
     for name in ("inputs", "input"):
         body = {"model": "m", name: inputs}
         assert WIRES[CLASSIFY].read(CLASSIFY, [], json.dumps(body).encode()).asked.given == given
+
+
+DOCUMENTED = re.findall(
+    r"curl http://127\.0\.0\.1:8000(/v1/(?:rerank|classify|entities|translate)) .*\n +-d '(.*)'",
+    (Path(__file__).parents[3] / "docs" / "api.md").read_text(),
+)
+
+
+def test_every_address_has_its_line_in_the_documentation() -> None:
+    assert [path for path, _ in DOCUMENTED] == list(TEXTS)
+
+
+@pytest.mark.parametrize(("path", "body"), DOCUMENTED)
+async def test_the_documented_lines_are_answered(path: str, body: str) -> None:
+    count = len(json.loads(body).get("inputs", [])) if path == CLASSIFY else 1
+    script = Script(texts=TEXT_SCRIPTS[path].texts * count, finish_reason=None)
+    async with (api := Api(script)).client() as client:
+        known = json.loads(body) | {"model": MODEL.id}
+        reply = await client.post(path, json=known)
+    assert reply.status_code == 200, reply.text
+    assert api.journal.only.task == WIRES[path].task.name
 
 
 MANY = ["a"] * (MAX_OUTPUTS + 1)

@@ -30,7 +30,7 @@ from tests.support.api import (
     COMPLETIONS,
     EMBEDDINGS,
     HI,
-    MAX_BODY_BYTES,
+    MAX_MEDIA_BYTES,
     ONCE,
     TEXT_SCRIPTS,
     TEXTS,
@@ -39,9 +39,33 @@ from tests.support.api import (
 )
 from tests.support.exchange import MODEL, PLACEMENT, Script, said
 
-BODIES = {CHAT: HI, COMPLETIONS: ONCE, EMBEDDINGS: WORDS, **TEXTS}
-SCRIPTS = {CHAT: Script(), COMPLETIONS: Script(), EMBEDDINGS: Script(texts=(bytes(16),) * 2), **TEXT_SCRIPTS}
+MEDIA = {
+    "/v1/audio/transcriptions": b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nsound\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + MODEL.id.encode() + b"\r\n--b--\r\n",
+    "/v1/audio/speech": {"model": MODEL.id, "input": "Hi"},
+    "/v1/images/generations": {"model": MODEL.id, "prompt": "A cat"},
+    "/v1/predict": {"model": MODEL.id, "inputs": [[1]]},
+}
+BODIES = {CHAT: HI, COMPLETIONS: ONCE, EMBEDDINGS: WORDS, **TEXTS, **MEDIA}
+SCRIPTS = {
+    CHAT: Script(),
+    COMPLETIONS: Script(),
+    EMBEDDINGS: Script(texts=(bytes(16),) * 2),
+    **TEXT_SCRIPTS,
+    "/v1/audio/transcriptions": Script(),
+    "/v1/audio/speech": Script(texts=(b"sound",), finish_reason=None),
+    "/v1/images/generations": Script(texts=(b"picture",), finish_reason=None),
+    "/v1/predict": Script(texts=(msgspec.msgpack.encode({"predictions": [1]}),), finish_reason=None),
+}
 every_path = pytest.mark.parametrize("path", list(BODIES))
+
+
+def sent(path: str) -> dict[str, object]:
+    """What a client posts there: JSON, or a form."""
+    body = BODIES[path]
+    if isinstance(body, bytes):
+        return {"content": body, "headers": {"content-type": "multipart/form-data; boundary=b"}}
+    return {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
 
 
 def test_every_wire_is_tried_here() -> None:
@@ -59,10 +83,10 @@ async def test_a_wrong_method_is_told_the_right_one(path: str) -> None:
 
 @every_path
 async def test_a_compressed_body_is_recorded_as_it_was_meant(path: str) -> None:
-    plain = json.dumps(BODIES[path]).encode()
+    plain, told = sent(path).values()
     async with (api := Api(SCRIPTS[path])).client() as client:
-        reply = await client.post(path, content=gzip.compress(plain), headers={"content-encoding": "gzip"})
-        other = await client.post(path, content=plain, headers={"content-encoding": "br"})
+        reply = await client.post(path, content=gzip.compress(plain), headers=told | {"content-encoding": "gzip"})
+        other = await client.post(path, content=plain, headers=told | {"content-encoding": "br"})
     assert (reply.status_code, other.status_code) == (200, 415)
     assert api.journal.only.request.body == plain
 
@@ -72,7 +96,7 @@ async def test_a_model_that_does_not_do_the_task_is_not_asked(path: str) -> None
     api = Api()
     api.dispatcher.placement = replace(PLACEMENT, model=msgspec.structs.replace(MODEL, tasks=("chess",)))
     async with api.client() as client:
-        reply = await client.post(path, json=BODIES[path])
+        reply = await client.post(path, **sent(path))
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["param"]) == (400, "task_not_served", "model")
     assert "chess" in error["message"]
@@ -82,7 +106,7 @@ async def test_a_model_that_does_not_do_the_task_is_not_asked(path: str) -> None
 @every_path
 async def test_nobody_is_answered_without_a_token(path: str) -> None:
     async with (api := Api()).client(**{"x-nothing": "1"}) as client:
-        reply = await client.post(path, json=BODIES[path])
+        reply = await client.post(path, **sent(path))
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "missing_api_key")
     assert api.gate.entered == 0
 
@@ -90,7 +114,7 @@ async def test_nobody_is_answered_without_a_token(path: str) -> None:
 @every_path
 async def test_a_body_beyond_the_bound_is_refused(path: str) -> None:
     async with Api().client() as client:
-        reply = await client.post(path, content=b" " * (MAX_BODY_BYTES + 1))
+        reply = await client.post(path, content=b" " * (MAX_MEDIA_BYTES + 1))
     assert reply.status_code == 413
 
 
@@ -98,7 +122,8 @@ async def test_a_body_beyond_the_bound_is_refused(path: str) -> None:
 @pytest.mark.parametrize("header", ["X-Request-Timeout", "OICM-Request-Timeout"])
 async def test_a_malformed_timeout_is_refused_by_name(path: str, header: str) -> None:
     async with Api().client() as client:
-        reply = await client.post(path, json=BODIES[path], headers={header: "soon"})
+        asked = sent(path)
+        reply = await client.post(path, content=asked["content"], headers=asked["headers"] | {header: "soon"})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, header.lower())
 
 

@@ -20,9 +20,9 @@ from tallystick_platform.engine.sampler import Sampler
 from tallystick_platform.engine.scheduler import SchedulerConfig
 from tallystick_platform.engine.shaping import Shaping
 from tallystick_platform.engine.shown import LEAST_LOGPROB, ShownTokens, TokenNames
-from tallystick_platform.protocol import Call, Failed, Finished, Piece, TokenEntry
+from tallystick_platform.protocol import Call, Failed, Finished, Piece, Started, TokenEntry
 from tallystick_platform.tasks import COMPLETION
-from tallystick_platform.tasks.drawing import MAX_CHOICES, TextCall, choice_seed, encode_call
+from tallystick_platform.tasks.drawing import MAX_CHOICES, MAX_SHOWN_TOKENS, TextCall, choice_seed, encode_call
 from tests.support.tiny_causal import write_tiny_causal
 from tests.support.tiny_model import draw, write_tiny_model
 
@@ -357,6 +357,22 @@ def test_a_token_that_the_model_does_not_know_is_refused_by_name(engine, changes
     (failed,) = run(engine, one)
     assert (failed.kind, failed.param) == ("parameter-rejected", param)
     assert "names the token 1000000" in failed.reason
+
+
+def test_so_many_tokens_can_be_shown_and_no_more(tmp_path):
+    folder = write_tiny_model(tmp_path / "long", max_position_embeddings=16_384)
+    engine = loaded(folder, tmp_path)
+    most = MAX_SHOWN_TOKENS // (16 * 4)
+    taken, refused = (call(at, given={"logprobs": 3}, n=16, max_tokens=most + at) for at in (0, 1))
+    engine.submit(refused)
+    engine.submit(taken)
+    failed, started = engine.step()[:2]
+    assert (failed.kind, failed.param) == ("parameter-rejected", "logprobs")
+    assert isinstance(started, Started)
+    echoed = call(2, given={"logprobs": 3, "echo": True}, n=16, max_tokens=most)
+    engine.cancel(taken.request_id)
+    engine.submit(echoed)
+    assert [event.param for event in engine.step() if isinstance(event, Failed)] == ["logprobs"]
 
 
 class Broken:

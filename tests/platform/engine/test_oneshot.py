@@ -76,7 +76,7 @@ def test_a_short_request_beside_one_of_2048_inputs_is_answered_in_the_next_step(
     engine.submit(short)
     assert [type(event) for event in events_of([engine.step()], short)] == [Started, Piece, Finished]
     steps = run(engine)
-    assert max(len(events_of([step], long, Piece)) for step in steps) <= oneshot.STEP_SIZE // 7 + 1
+    assert max(len(events_of([step], long, Piece)) for step in steps) <= engine._step_size // 7 + 1
     assert events_of(steps, long, Finished)[0].usage["vectors"] == 2_048
 
 
@@ -90,8 +90,8 @@ def test_reading_a_large_request_does_not_hold_up_a_short_one(engine, monkeypatc
     assert not events_of([engine.step()], long, Piece)
 
 
-def test_those_that_a_step_has_no_room_for_come_first_in_the_next(engine, monkeypatch):
-    monkeypatch.setattr(oneshot, "STEP_SIZE", 1)
+def test_those_that_a_step_has_no_room_for_come_first_in_the_next(engine):
+    engine._step_size = 1
     calls = [embedding(number, ("sun", "moon"), WIDTH) for number in (1, 2)]
     pieces = [e.request_id[-1] for step in run(engine, *calls) for e in step if isinstance(e, Piece)]
     assert pieces == [1, 2, 1, 2]
@@ -259,7 +259,7 @@ def test_no_more_is_begun_than_a_step_may_hold(slow):
         slow.submit(call)
     for _ in range(3):
         slow.step()
-    assert sum(place.input.size for one in slow._passes for place in one.places) <= oneshot.STEP_SIZE + 100
+    assert sum(place.input.size for one in slow._passes for place in one.places) <= oneshot.STEP_SIZE
     assert all(isinstance(events_of(steps, call)[-1], Finished) for steps in [run(slow)] for call in calls[1:])
 
 

@@ -19,11 +19,13 @@ from tallystick_platform.engine.weights_digest import compute
 from tallystick_platform.protocol import Call, Finished, Piece, VersionConfig
 from tallystick_platform.tasks import TASKS
 from tallystick_platform.tasks.drawing import decode_call
+from tallystick_platform.tasks.translation import DEFAULTS
 from tests.support.real_model import real_model
 from tests.support.synthetic_log import synthetic_record
 from tests.support.tiny_causal import write_tiny_adapter, write_tiny_causal
-from tests.support.tiny_encoder import write_tiny_encoder
+from tests.support.tiny_encoder import write_tiny_encoder, write_tiny_headed
 from tests.support.tiny_model import embedding, request, write_tiny_model
+from tests.support.tiny_seq2seq import write_tiny_t5
 
 SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 40, "max_tokens": 24, "seed": 7, "stop": ("zz",)}
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -138,6 +140,49 @@ def test_vectors_come_out_again_to_the_last_bit(tmp_path):
     assert found.engine == record.model.engine == "tallystick-encoder"
 
 
+TEXTS = ["the sun", "moon", "the moon"]
+ASKED_OF_TEXTS = {
+    "rerank": ({"query": "the moon", "documents": TEXTS}, {"top_n": 2, "raw_scores": True, "user": "u"}),
+    "classification": ({"inputs": [["the sun", "moon"], "river"]}, {"top_k": 2, "truncate_prompt_tokens": -1}),
+    "entities": ({"inputs": TEXTS}, {"aggregation_strategy": "max"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "task"),
+    [
+        ("SequenceClassification", ("fit",), "rerank"),
+        ("SequenceClassification", ("good", "bad", "odd"), "classification"),
+        ("TokenClassification", ("O", "B-PER", "I-PER"), "entities"),
+    ],
+)
+def test_labels_scores_and_entities_come_out_again_to_the_last_bit(tmp_path, head, labels, task):
+    folder = write_tiny_headed(tmp_path / "m", head, labels)
+    prompt, parameters = ASKED_OF_TEXTS[task]
+    record = serve(folder, prompt=prompt, parameters=parameters, task=task)
+    found = replay(folder, record)
+    assert record.response.outputs
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
+
+
+def test_documents_that_were_ranked_by_their_vectors_come_out_again(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "encoder", pooling={"pooling_mode_mean_tokens": True})
+    prompt, parameters = ASKED_OF_TEXTS["rerank"]
+    record = serve(folder, prompt=prompt, parameters=parameters, task="rerank")
+    found = replay(folder, record)
+    assert found.outputs == record.response.outputs
+    assert [one["index"] for one in found.outputs[0].content][0] == 2
+
+
+def test_a_translation_comes_out_again(tmp_path):
+    folder = write_tiny_t5(tmp_path / "m")
+    parameters = {**DEFAULTS, "max_tokens": 9, "num_beams": 3, "source_language": "en", "target_language": "de"}
+    record = serve(folder, prompt={"text": TEXTS}, parameters=parameters, task="translation")
+    found = replay(folder, record)
+    assert (found.outputs, found.usage) == (record.response.outputs, record.usage)
+    assert found.engine == "tallystick-seq2seq"
+
+
 def test_the_replay_names_the_means_that_the_record_names(folder, record):
     found = replay(folder, record)
     names = ("engine", "engine_version", "dtype", "device")
@@ -166,7 +211,7 @@ def test_the_request_is_the_one_that_the_engine_had(record):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"task": "export"}, "the task is export, and this release runs chat, completion, embedding again"),
+        ({"task": "export"}, "the task is export, and this release runs chat, completion, embedding, "),
         ({"parameters": SAMPLED | {"use_beam_search": True}}, "the record's use_beam_search "),
         ({"parameters": {name: value for name, value in SAMPLED.items() if name != "seed"}}, "record's parameters"),
         ({"parameters": SAMPLED | {"top_k": True}}, "record's parameters"),

@@ -81,3 +81,17 @@ def test_any_64_bit_seed_is_taken():
 def test_logits_that_are_not_numbers_are_refused(value):
     with pytest.raises(NotFinite):
         sampler().draw(torch.full((4,), value))
+
+
+@pytest.mark.parametrize(
+    ("changes", "drawn"),
+    [
+        ({"temperature": 1.0}, [6, 4, 5, 3, 36, 31, 59, 59, 2, 7, 7, 25]),
+        ({"temperature": 0.7, "top_p": 0.9}, [14, 7, 43, 32, 48, 59, 52, 24, 46, 47, 22, 1]),
+        ({"temperature": 1.3, "top_p": 0.95, "top_k": 20}, [14, 7, 43, 32, 15, 60, 1, 8, 27, 47, 17, 49]),
+        ({"temperature": 0.0}, [14, 7, 62, 32, 60, 50, 51, 16, 46, 30, 48, 25]),
+    ],
+)
+def test_a_seed_draws_what_it_drew_when_records_were_first_made_with_this_version(changes, drawn):
+    it = sampler(seed=42, **changes)
+    assert [it.draw(torch.arange(64).mul(0.11 * at).sin().mul(3)) for at in range(1, 13)] == drawn

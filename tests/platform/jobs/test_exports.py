@@ -16,7 +16,7 @@ from tallystick.manifest import hash_folder
 from tallystick.record import Output, Record, State, charged
 from tallystick_platform.errors import AdmissionClosed, Draining, JournalClosed, UnknownModel
 from tallystick_platform.exchange.faults import AnswerWithheld
-from tallystick_platform.jobs import attempt, recording, settling
+from tallystick_platform.jobs import attempt, errors, recording
 from tallystick_platform.jobs import exports as module
 from tallystick_platform.jobs import process as process_module
 from tallystick_platform.jobs.errors import (
@@ -624,7 +624,7 @@ async def test_a_job_whose_failure_was_recorded_when_its_process_died_is_not_tri
 async def test_a_job_that_keeps_dying_with_its_process_is_given_up(tmp_path: Path) -> None:
     async with exports_at(tmp_path) as exports:
         job = await left_running(exports)
-        exports.store.change(job.id, [JobState.RUNNING], attempts=settling.MAX_ATTEMPTS)
+        exports.store.change(job.id, [JobState.RUNNING], attempts=errors.MAX_ATTEMPTS)
         jobs = await exports.die()
         await jobs.start()
         found = await exports.ended(job)

@@ -48,6 +48,7 @@ from tests.support.journals import (
     would_be,
 )
 from tests.support.model_rows import model_rows
+from tests.support.work_rows import work_rows
 
 EARLIER = Wallet(b"\x12" * 32)
 
@@ -67,18 +68,23 @@ TABLES = (
     "upload",
     "upload_part",
     "export_job",
+    "work",
+    "work_line",
+    "kept_file",
+    "kept_content",
 )
 COLUMNS = [(name, column.name) for name in TABLES for column in METADATA.tables[name].columns]
 
 
 async def full_journal(setting: Setting) -> None:
-    """Rows in every table: two epochs, two batches of which one is mined, a blob, a draft, a token, a model, an upload, an export.
+    """Rows in every table: two epochs, two batches of which one is mined, a blob, a draft, a token, a model, an upload, an export, a job.
 
     And what an adoption leaves: numbers to be declared void, a record that only the chain has, an earlier writer.
     """
     database = setting.database()
     model_rows(database, setting.macs)
     JobStore(database, setting.macs).insert(a_full_job())
+    work_rows(database, setting.macs)
     TokenStore(database, setting.macs).create(name="test", address=ALICE, now_us=setting.clock.now_us())
     journal = setting.journal(database)
     await journal.start()
@@ -221,6 +227,10 @@ def test_every_row_of_every_table_is_looked_at(setting: Setting) -> None:
         "upload": 1,
         "upload_part": 1,
         "export_job": 1,
+        "work": 1,
+        "work_line": 1,
+        "kept_file": 1,
+        "kept_content": 1,
     }
 
 
@@ -315,7 +325,7 @@ def test_a_missing_inventory_is_found_and_keeps_the_journal_from_starting(settin
     with database.writing() as connection:
         connection.exec_driver_sql(change)
     assert [(one.check, one.found) for one in findings(setting, database)] == [
-        ("inventory", "none, and 23 rows in other tables")
+        ("inventory", "none, and 27 rows in other tables")
     ]
     with pytest.raises(InventoryUnreadable, match="missing"):
         Counters(database.writer(), setting.macs)
@@ -466,7 +476,7 @@ def test_under_another_operators_key_no_row_fits(setting: Setting) -> None:
     options = {"log_id": LOG_ID, "domain": DOMAIN, "writer": WALLET.address}
     macs = RowMacs(b"\x22" * 32)
     found = list(check_journal(setting.database(), macs, reveal=setting.sealer().reveal_draft, **options))
-    assert Counter(one.check for one in found) == {"row-mac": 23, "inventory": 1}
+    assert Counter(one.check for one in found) == {"row-mac": 27, "inventory": 1}
 
 
 def test_a_value_of_the_wrong_type_ends_a_check_and_not_the_walk(setting: Setting) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from tests.support.stranger.crypto import keccak
 from tests.support.stranger.errors import REQUEST, Refused
 from tests.support.stranger.fields import strict_json
+from tests.support.stranger.forms import read_transcription
 
 MAX_DEPTH = 16
 MAX_BODY = 33_554_432
@@ -182,7 +184,7 @@ def _embedding(method: str, _target: str, body: bytes) -> Read:
 def _one_of(members: dict[str, Any], *names: str) -> str:
     found = [name for name in names if members.get(name) is not None]
     if len(found) != 1:
-        raise _fail(names[0] if not found else names[1], f"exactly one of {names} is wanted")
+        raise _fail(names[0] if not found else found[1], f"exactly one of {names} is wanted")
     return found[0]
 
 
@@ -210,6 +212,24 @@ def _translation(method: str, _target: str, body: bytes) -> Read:
     if not isinstance(members.get("text"), str | list):
         raise _fail("text", "is neither text nor a list")
     return _placed(members, "text", ())
+
+
+def _text_subject(name: str) -> Callable[[str, str, bytes], Read]:
+    def read(method: str, _target: str, body: bytes) -> Read:
+        members = _posted(method, body)
+        if not isinstance(members.get(name), str):
+            raise _fail(name, "is no text")
+        return _placed(members, name, ())
+
+    return read
+
+
+def _prediction(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    name = _one_of(members, "inputs", "instances", "dataframe_split", "dataframe_records")
+    if not isinstance(members[name], dict | list):
+        raise _fail(name, "is no table")
+    return _placed(members, name, ())
 
 
 def _export(method: str, target: str, body: bytes) -> Read:
@@ -258,6 +278,9 @@ READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "classification/tallystick/1": _labels,
     "entities/tallystick/1": _labels,
     "translation/tallystick/1": _translation,
+    "speech/openai/1": _text_subject("input"),
+    "image/openai/1": _text_subject("prompt"),
+    "prediction/tallystick/1": _prediction,
     "export/tallystick/1": _export,
     "download/tallystick/1": _download,
     "files/tallystick/1": _files,
@@ -265,8 +288,9 @@ READERS: dict[str, Callable[[str, str, bytes], Read]] = {
 
 
 def read_request(reader: str, method: str, target: str, content_type: str | None, body: bytes) -> Read:
-    """What the named reader finds; no reader of version 2 looks at the content type."""
-    del content_type
+    """What the named reader finds; only that of forms looks at the content type."""
+    if reader == "transcription/openai/1":
+        return Read(*read_transcription(method, content_type, body))
     if reader not in READERS:
         raise _fail("reader", f"{reader} is no reader of version 2")
     return READERS[reader](method, target, body)
@@ -393,11 +417,37 @@ def _translated(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [_output("text", one["text"], one.get("finish_reason")) for one in _indexed(document["translations"])]
 
 
+def _heard(document: dict[str, Any]) -> list[dict[str, Any]]:
+    if "segments" not in document:
+        return [_output("text", document["text"])]
+    segments = [
+        {"start_ms": round(one["start"] * 1000), "end_ms": round(one["end"] * 1000), "text": one["text"]}
+        | {name: one[name] for name in ("avg_logprob", "no_speech_prob", "seek", "tokens") if name in one}
+        for one in document["segments"]
+    ]
+    whole = {"text": document["text"], "language": document["language"], "segments": segments}
+    return [_output("document", whole | {"duration_ms": round(document["duration"] * 1000)})]
+
+
+def _pictured(document: dict[str, Any]) -> list[dict[str, Any]]:
+    pictures = [b64decode(one["b64_json"]) for one in document["data"]]
+    named = [{"type": "image/png", "digest": keccak(one), "length": len(one)} for one in pictures]
+    return [_output("media", one) for one in named] + [_output("document", one) for one in pictures]
+
+
+def _predicted(document: dict[str, Any]) -> list[dict[str, Any]]:
+    names = [name for name in ("predictions", "classes", "probabilities") if document.get(name)]
+    return [_output("document", {name: document[name] for name in names})]
+
+
 TEXTS_READ: dict[Any, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
     "rerank": _ranked,
     "classification": _labelled,
     "entities": _marked,
     "translation": _translated,
+    "transcription": _heard,
+    "images": _pictured,
+    "prediction": _predicted,
 }
 
 

@@ -1,4 +1,4 @@
-"""Vectors of completions, embeddings, tasks of `texts`, and files of models: what their readers give, and what answers say (SPEC 7)."""
+"""Vectors of completions, embeddings, files of models, `texts` and `media`: what readers give, and what answers say (SPEC 7)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tallystick.record import Output, RecordFault
 from tallystick.tasks.completion import text_output
 from tallystick.tasks.embedding import vector_output
-from tests.support.vectors import texts
+from tests.support.vectors import media, texts
 from tests.support.vectors.bindings import (
     FAULT,
     RESPONSE_SALT,
@@ -32,10 +32,10 @@ def task_vectors() -> dict[str, Any]:
     """Requests with what their readers give, requests that no reader takes, and answers with their hashes."""
     return {
         "request_salt": SALT.hex(),
-        "requests": [request_vector(*parts) for parts in (*_requests(), *texts.requests())],
-        "refused": [refused_vector(*parts) for parts in (*_refused(), *texts.refused())],
+        "requests": [request_vector(*parts) for parts in (*_requests(), *texts.requests(), *media.requests())],
+        "refused": [refused_vector(*parts) for parts in (*_refused(), *texts.refused(), *media.refused())],
         "response_salt": RESPONSE_SALT.hex(),
-        "answers": [answer_vector(*parts) for parts in (*_answers(), *texts.answers())],
+        "answers": [answer_vector(*parts) for parts in (*_answers(), *texts.answers(), *media.answers())],
     }
 
 

@@ -4,6 +4,7 @@
 
 - `wire`: what a wire is, and the handler that all of them share. Start reading there.
 - `answering`: the answer to a question: one line run to its record, and sent whole or as a stream.
+- `anthropic`: chats as Anthropic's clients spell them.
 - `openai`: chat, completions and embeddings as OpenAI's clients spell them.
 - `texts`: rerank, classify, entities and translate, in the shapes of servers of such models.
 - `hosted`: predictions of a model that the address names.

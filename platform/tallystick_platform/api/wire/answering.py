@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tallystick.ids import RecordId
+from tallystick.record import Record
 from tallystick_platform.api.error_table import ErrorAnswer, describe, describe_recorded
 from tallystick_platform.api.proofs import (
     Proof,
@@ -58,12 +60,17 @@ class Events(ABC):
         """The end of a stream that failed; `body` is the error as an answer by itself would have it."""
 
 
+Earlier = Callable[[RecordId], Awaitable[Record | None]]
+"""Opens a record of the one who asks; None where there is none, or none that can be opened."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A request as its wire read it, and how the answer is written.
 
     `reader` names what reads the request out of its record again. `whole` writes the answer from its record and the proof of that;
     `events` begins a stream, None where the answer is to be sent whole. An answer that is no JSON carries its proof in headers alone.
+    `continued` gives what is asked of a question that goes on from earlier records.
     """
 
     asked: Asked
@@ -71,6 +78,7 @@ class Question:
     whole: Callable[[Recorded, Proof], bytes]
     events: Callable[[Ticket], Events] | None = None
     content_type: bytes = JSON
+    continued: Callable[[Earlier], Awaitable[Asked]] | None = None
 
 
 class WireReply(WatchedReply):

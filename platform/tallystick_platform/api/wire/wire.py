@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from litestar import Request
@@ -16,6 +17,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct, field
 
+from tallystick.ids import RecordId
+from tallystick.record import Record
 from tallystick_platform import errors
 from tallystick_platform.api.body import read_body
 from tallystick_platform.api.credentials import Headers, principal_of
@@ -26,6 +29,7 @@ from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.wire.answering import Question, WireReply
+from tallystick_platform.auth import Principal
 from tallystick_platform.exchange.faults import ServerStopped
 from tallystick_platform.exchange.inference import Deliver
 from tallystick_platform.exchange.line import Line
@@ -89,7 +93,8 @@ class Wire(ABC):
     """One way of asking models over HTTP.
 
     `routes` are the addresses that it is served at, in Litestar's spelling. `name`, `summary`, `body` and `answers` are what the
-    description says of it, as `Endpoint` takes them. `form`: its bodies are forms with files.
+    description says of it, as `Endpoint` takes them. `form`: its bodies are forms with files. `refused` is the
+    shape of its errors where it has one of its own.
     """
 
     name: str
@@ -98,6 +103,7 @@ class Wire(ABC):
     body: type[Struct] | str
     answers: type[Struct] | str | tuple[type[Struct] | str, ...]
     form: bool = False
+    refused: type[Struct] | None = None
 
     @abstractmethod
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
@@ -126,8 +132,12 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
 
         def infer(deliver: Deliver | None) -> Line:
             return services.exchange.infer(
-                principal=principal, asked=question.asked, http=http, timeout_s=timeout_s, deliver=deliver
+                principal=principal, asked=asked, http=http, timeout_s=timeout_s, deliver=deliver
             )
+
+        asked = question.asked
+        if question.continued is not None:
+            asked = await question.continued(partial(own_record, services, principal))
 
         return WireReply(question, infer, wire.error)
 
@@ -143,12 +153,21 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         sends=AnswerHeaders,
         errors=ERRORS,
         error=wire.error,
+        refused=wire.refused,
     )
     return declared(ask)
 
 
-def timeout_of(headers: Headers, limit_s: float) -> float:
-    """The time that a request may take: what its header asks for, up to the server's own bound. Units: seconds.
+async def own_record(services: Services, principal: Principal, record_id: RecordId) -> Record | None:
+    """A record of the one who asks, opened; None where there is none of theirs, or none that can be opened any more."""
+    stored = await services.records.entry(record_id)
+    if stored is None or stored.sender != principal.address:
+        return None
+    return await services.records.opened(stored)
+
+
+def timeout_of(headers: Headers, usual_s: float, limit_s: float | None = None) -> float:
+    """The time that a request may take: what its header asks for, up to the bound, which is the usual time if None. Units: seconds.
 
     Raises: BadRequest.
     """
@@ -165,5 +184,5 @@ def timeout_of(headers: Headers, limit_s: float) -> float:
                     param=shown,
                     code="invalid_value",
                 )
-            return min(asked_s, limit_s)
-    return limit_s
+            return min(asked_s, usual_s if limit_s is None else limit_s)
+    return usual_s

@@ -135,7 +135,8 @@ class ChatCompletion(TextAnswer[ChatChoice], frozen=True, kw_only=True):
     """An answer to a chat request."""
 
 
-def _check(asked: Asked) -> None:
+def check_not_empty(asked: Asked) -> None:
+    """Raises: BadRequest for a conversation in which nobody says anything."""
     if not any(turn["content"].strip() or turn.get("tool_calls") for turn in asked.given.turns):
         raise BadRequest("The prompt is empty: no message holds any text.", param="messages", code="empty_prompt")
 
@@ -204,7 +205,7 @@ CHAT = OpenAiAddress(
     neutral=neutral.CHAT,
     within={**neutral.MESSAGE, **neutral.PART},
     read_members=chat.read_members,
-    check=_check,
+    check=check_not_empty,
     answers=(ChatCompletion, EVENTS_TYPE),
     whole=SPELLING.whole,
     events=_events,

@@ -40,7 +40,7 @@ MAX_MODEL_CHARS = 256
 MAX_USER_CHARS = 256
 MAX_TRUNCATED = 1_048_576
 
-_OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
+OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
 _MEMBER_WITHIN = re.compile(r"\w+\[\d+\]\.(content\[\d+\]\.)?(?P<name>.*)", re.DOTALL)
 _TYPE_NAMES = {str: "any text", bool: "true, false", dict: "any object"}
 
@@ -121,9 +121,7 @@ class OpenAiAddress(Wire, Generic[B]):
 
     def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
         """The errors of a prompt name the member that holds it."""
-        return native_error(
-            replace(answer, param=self.subject) if answer.code in _OF_THE_PROMPT else answer, tallystick
-        )
+        return native_error(replace(answer, param=self.subject) if answer.code in OF_THE_PROMPT else answer, tallystick)
 
     def _refused(self, error: RequestError) -> BadRequest:
         where, member = quoted(error.param), _MEMBER_WITHIN.match(error.param)
