@@ -196,6 +196,7 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             random=RandomPool(),
             max_body_bytes=1_048_576,
             request_timeout_s=TIMEOUT_S,
+            longest_work_s=TIMEOUT_S,
         )
         plain = PlainSide(services=services, dispatcher=dispatcher, gate=gate, clock=clock, random=parts.random)
         yield Sides(plain=plain_api(plain), ledger=create_api(services), token=token, journal=journal)
