@@ -184,7 +184,8 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             exchange=Exchange(parts),
             authenticator=Authenticator(tokens, clock),
             records=journal,
-            ledger=None,  # type: ignore[arg-type]  # no request of this measurement asks for it, nor for the next four
+            ledger=None,  # type: ignore[arg-type]  # no request of this measurement asks for it, nor for the next five
+            answers=None,  # type: ignore[arg-type]
             models=None,  # type: ignore[arg-type]
             exports=None,  # type: ignore[arg-type]
             downloads=None,  # type: ignore[arg-type]
@@ -195,6 +196,7 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             provider=lambda _: PROVIDER,
             random=RandomPool(),
             max_body_bytes=1_048_576,
+            max_media_bytes=1_048_576,
             request_timeout_s=TIMEOUT_S,
             longest_work_s=TIMEOUT_S,
         )
