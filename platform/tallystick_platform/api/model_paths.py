@@ -13,6 +13,11 @@ def model_paths(below: str = "") -> list[str]:
     return [f"/v1/models/{{model_id:str}}{below}", f"/v1/models/{{owner:str}}/{{model_id:str}}{below}"]
 
 
+def hosted_paths(end: str) -> list[str]:
+    """The paths of `/hosted/{model_id}/v1/...`."""
+    return [f"/hosted/{model}/v1/{end}" for model in ("{model_id:str}", "{owner:str}/{model_id:str}")]
+
+
 def proxy_paths(end: str) -> list[str]:
     """The paths of `/models/{model_id}/proxy/v1/...` and the same without `/v1`."""
     return [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from tallystick.ids import to_hex
 from tallystick_platform.api.credentials import principal_of
 from tallystick_platform.api.endpoint import Endpoint
-from tallystick_platform.api.model_paths import model_id_of, model_paths, proxy_paths
+from tallystick_platform.api.model_paths import hosted_paths, model_id_of, model_paths, proxy_paths
 from tallystick_platform.api.refusals import NotLoaded
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import ProviderView, Services
@@ -33,6 +33,7 @@ from tallystick_platform.tasks import SPEECH, TASKS
 from tallystick_platform.tasks.drawing import TextTask, defaults
 
 US_PER_S = 1_000_000
+MODEL_LISTS = ["/v1/models", "/v1/service/llm/v1/models", "/triteia/v1/models"]
 
 
 class DefaultsView(Struct, frozen=True, kw_only=True):
@@ -92,6 +93,14 @@ class ModelView(Struct, frozen=True, kw_only=True, tag_field="object", tag="mode
     registry: Annotated[VersionView | None, Meta(description="Null for what is served without being registered.")]
 
 
+class Ping(Struct, frozen=True, kw_only=True):
+    """A model that can be asked."""
+
+    status: Literal["ok"]
+    model: str
+    loaded: Annotated[bool, Meta(description="Whether a worker has it; else the first request loads it.")]
+
+
 class SpeechField(Struct, frozen=True, kw_only=True):
     """One thing that a voice takes."""
 
@@ -114,7 +123,7 @@ SPEECH_FIELDS = {
 def model_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers that say what there is."""
 
-    @Endpoint("GET", "/v1/models", "The models that you may ask now", {200: Whole[ModelView]})
+    @Endpoint("GET", MODEL_LISTS, "The models that you may ask now", {200: Whole[ModelView]})
     async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         principal = await principal_of(request.scope["headers"], services.authenticator)
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
@@ -147,7 +156,14 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
     async def speech_schema(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         return json_reply(_fields_of(await _view_of(services, request)))
 
-    return [list_models, get_model, list_model, speech_schema]
+    @Endpoint(
+        "GET", hosted_paths("ping"), "Whether a model can be asked", {200: Ping}, errors=(UnknownModel, BadReference)
+    )
+    async def ping(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        model = await _view_of(services, request)
+        return json_reply(Ping(status="ok", model=model.id, loaded=model.loaded))
+
+    return [list_models, get_model, list_model, speech_schema, ping]
 
 
 def _fields_of(model: ModelView) -> list[SpeechField]:

@@ -27,6 +27,7 @@ from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.proofs import RecordedHeaders
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.replies import Header
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.wire.answering import Question, WireReply
 from tallystick_platform.auth import Principal
@@ -105,6 +106,7 @@ class Wire(ABC):
     refused: type[Struct] | None = None
     usual_s: float | None = None
     longest_s: float | None = None
+    sends: type[Struct] = AnswerHeaders
 
     @abstractmethod
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
@@ -116,6 +118,10 @@ class Wire(ABC):
     @abstractmethod
     def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
         """The status and the JSON of an error, with the proof of its record where there is one."""
+
+    def headers(self, _record: Record) -> list[Header]:
+        """What an answer says beside its body that only this wire says; `sends` describes it."""
+        return []
 
 
 def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
@@ -142,7 +148,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
                 principal=principal, asked=asked, http=http, timeout_s=timeout_s, deliver=deliver
             )
 
-        return WireReply(question, infer, wire.error)
+        return WireReply(question, infer, wire.error, wire.headers)
 
     ask.__name__ = wire.name
     declared = Endpoint(
@@ -153,7 +159,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         headers=AskingHeaders,
         body=wire.body,
         form=wire.form,
-        sends=AnswerHeaders,
+        sends=wire.sends,
         errors=ERRORS,
         error=wire.error,
         refused=wire.refused,
