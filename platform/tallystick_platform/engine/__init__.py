@@ -4,8 +4,8 @@
   are its answers to lists of inputs.
 - `audit`: the engine of chat and completion, on torch; read its `step()` first. `scheduler` decides what runs, `shaping` changes logits
   as a request asks, `forms` hold an answer to JSON, an expression or a grammar, `sampler` draws, `text` turns tokens into text that may be
-  shown, `stops` ends it at a stop string, `shown` has its tokens with their probabilities; a `sequence` is one request on its way, a `choice` one answer to it. What computes is
-  a `forward`: `llama`, written out over `linear`, or `causal`, the transformers library's own.
+  shown, `stops` ends it at a stop string, `shown` has its tokens with their probabilities; a `sequence` is one request on its way, a
+  `choice` one answer to it. What computes is a `forward`: `llama`, written out over `linear`, or `causal`, the transformers library's own.
 - `oneshot`: the engine of requests that are lists of inputs, each computed once; a `kind` says what an input is and how it is computed.
   `text_kinds` loads those for texts: `encoder` makes vectors as a folder's `layout` says, `heads` find labels, scores and entities by what
   is `headed`, both over an encoder's `states`; `seq2seq` writes texts by the library's own `generate`, in `turns`.
