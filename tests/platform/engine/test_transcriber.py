@@ -119,6 +119,21 @@ def test_neighbours_change_nothing(engine: OneShotEngine) -> None:
     assert transcript(among[b"a"]) == transcript(alone)
 
 
+def test_neighbours_that_draw_change_nothing_that_is_drawn(engine: OneShotEngine) -> None:
+    alone = run(engine, call(b"a", temperature=1.0))[b"a"]
+    among = run(engine, call(b"b", temperature=1.0, seed=6), call(b"a", temperature=1.0))
+    assert transcript(among[b"a"]) == transcript(alone) != transcript(among[b"b"])
+
+
+def test_a_step_is_shorter_than_a_window(engine: OneShotEngine) -> None:
+    engine.submit(call(b"a"))
+    steps = 0
+    while engine.has_work():
+        engine.step()
+        steps += 1
+    assert steps > 10
+
+
 def test_a_seed_repeats_what_it_drew_and_another_draws_something_else(engine: OneShotEngine) -> None:
     drawn = [transcript(run(engine, call(b"a", temperature=1.0, seed=seed))[b"a"]).text for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
