@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from tests.support.stranger import chats
 from tests.support.stranger.crypto import keccak
 from tests.support.stranger.errors import REQUEST, Refused
 from tests.support.stranger.fields import strict_json
@@ -156,7 +157,20 @@ def _placed(body: dict[str, Any], subject: str, gone: tuple[str, ...]) -> Read:
 
 
 def _chat(method: str, _target: str, body: bytes) -> Read:
-    members = _posted(method, body)
+    return _chat_of(_posted(method, body))
+
+
+def _in_other_words(as_chat: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[str, str, bytes], Read]:
+    def reader(method: str, _target: str, body: bytes) -> Read:
+        made = as_chat(_posted(method, body))
+        for name, member in made.items():
+            _check(name, member, 2)
+        return _chat_of(made)
+
+    return reader
+
+
+def _chat_of(members: dict[str, Any]) -> Read:
     messages = members.get("messages")
     if not isinstance(messages, list):
         raise _fail("messages", "is no list")
@@ -272,6 +286,8 @@ def _download(method: str, target: str, body: bytes) -> Read:
 
 READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "chat/openai/1": _chat,
+    "chat/anthropic/1": _in_other_words(chats.first_as_chat),
+    "chat/responses/1": _in_other_words(chats.second_as_chat),
     "completion/openai/1": _completion,
     "embedding/openai/1": _embedding,
     "rerank/tallystick/1": _rerank,
@@ -458,6 +474,10 @@ def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
     if error is not None:
         return error, []
     told = document.get("object")
+    if document.get("type") == "message":
+        return None, chats.first_answer(document)
+    if told == "response":
+        return None, chats.second_answer(document)
     if told in TEXTS_READ:
         return None, TEXTS_READ[told](document)
     if told == "list" and any(one.get("object") == "embedding" for one in document["data"]):
@@ -497,15 +517,21 @@ def read_stream(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
     error = None
     completes = False
     choices: dict[int, dict[str, Any]] = {}
+    documents: list[dict[str, Any]] = []
     for event in re.findall(r"^data: ?(.*)$", file.decode(), re.MULTILINE):
         if event.strip() == "[DONE]":
             break
         document = json.loads(event)
+        documents.append(document)
         error = _error(document) or error
         completes = completes or document.get("object") == "text_completion"
         for piece in document.get("choices", []):
             blank: dict[str, Any] = {"message": {}, "calls": {}, "finish_reason": None, "logprobs": None}
             _join(choices.setdefault(piece["index"], blank), piece)
+    if any(document.get("type") == "content_block_start" for document in documents):
+        return error, chats.first_stream(documents)
+    if documents and isinstance(documents[-1].get("response"), dict):
+        return error, chats.second_answer(documents[-1]["response"])
     for choice in choices.values():
         choice["message"]["tool_calls"] = [call for _, call in sorted(choice["calls"].items())]
     return error, [_said(choice, completes) for _, choice in sorted(choices.items())]
