@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -22,8 +21,9 @@ from tallystick_platform.engine.causal import load_library_model
 from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.prompt import TextEncoder
 from tallystick_platform.engine.sampler import NotFinite
-from tallystick_platform.engine.sound import Samples, duration_us, samples_of
+from tallystick_platform.engine.sound import Samples, duration_us
 from tallystick_platform.engine.turns import in_turns
+from tallystick_platform.engine.windows import MS_PER_S, RATE_HZ, Windows, parts_of
 from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong, kind_of
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks.transcription import (
@@ -36,18 +36,12 @@ from tallystick_platform.tasks.transcription import (
 )
 
 ENGINE_NAME = "tallystick-transcriber"
-RATE_HZ = 16_000
-WINDOW_SECONDS = 30
-WINDOW_SAMPLES = WINDOW_SECONDS * RATE_HZ
-TICK_MS = 20
-"""Of a token of time."""
 INPUT_SIZE = 256
 """Of the size of a step: two sounds are transcribed in turns."""
 NO_SPEECH = 0.6
 UNLIKELY = -1.0
 """A window is passed over where nobody seems to speak and what was heard all the same is less likely than this. Source: openai/whisper."""
 DIGITS = 4  # of a probability; those behind them differ with the number of threads
-MS_PER_S = 1_000
 ENGLISH = "en"
 
 
@@ -167,7 +161,7 @@ class Transcriber:
         heard.tokens += len(tokens)
         if no_speech > NO_SPEECH and likely < UNLIKELY:
             return len(window)
-        parts, whole = self._parts(tokens, len(window))
+        parts, whole = parts_of(tokens, self._first_time, len(window))
         offset_ms = place.start * MS_PER_S // RATE_HZ
         for first, last, said in parts:
             text = self._text(said)
@@ -221,54 +215,8 @@ class Transcriber:
             raise NotFinite("the model's numbers are not finite")
         return [token for token in tokens if token != self._settings.eos_token_id], likely / count
 
-    def _parts(self, tokens: list[int], samples: int) -> tuple[list[tuple[int, int, list[int]]], bool]:
-        """The segments of a window: from when to when in milliseconds, and their tokens. Whether the window was heard to its end.
-
-        Two tokens of time in a row stand between segments; what follows the last two is heard again in the next window.
-        """
-        times = [token >= self._first_time for token in tokens]
-        cuts = [at for at in range(1, len(tokens)) if times[at - 1] and times[at]]
-        whole = times[-2:] == [False, True] or not cuts
-        if whole:
-            cuts.append(len(tokens))
-        found = []
-        for begin, end in zip([0, *cuts], cuts, strict=False):
-            part = tokens[begin:end]
-            stamps = [self._ms(token) for token in part if token >= self._first_time]
-            last = stamps[-1] if len(stamps) > 1 else samples * MS_PER_S // RATE_HZ
-            found.append((stamps[0] if stamps else 0, last, part))
-        return found, whole or found[-1][1] <= 0
-
-    def _ms(self, token: int) -> int:
-        return int(token - self._first_time) * TICK_MS
-
     def _text(self, tokens: Sequence[int]) -> str:
         return self._tokenizer.decode([token for token in tokens if token < self._settings.eos_token_id])
-
-
-class Windows:
-    """The windows of a sound, each with the sample that it begins with. `advance` says where the next one does."""
-
-    def __init__(self, sound: bytes) -> None:
-        self._pieces = samples_of(sound, RATE_HZ)
-        self._held: Samples = np.zeros(0, np.float32)
-        self._start = 0
-
-    def __iter__(self) -> Iterator[tuple[Samples, int]]:
-        while True:
-            waiting, length = [self._held], len(self._held)
-            while length < WINDOW_SAMPLES and (piece := next(self._pieces, None)) is not None:
-                waiting.append(piece)
-                length += len(piece)
-            self._held = np.concatenate(waiting)
-            if not length:
-                return
-            yield self._held[:WINDOW_SAMPLES], self._start
-
-    def advance(self, samples: int) -> None:
-        """So many samples are done with."""
-        self._held = self._held[samples:]
-        self._start += samples
 
 
 class Sounds:
