@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from tests.support.stranger import chats
+from tests.support.stranger import addresses, chats
 from tests.support.stranger.crypto import keccak
 from tests.support.stranger.errors import REQUEST, Refused
 from tests.support.stranger.fields import strict_json
@@ -28,6 +28,7 @@ class Read(NamedTuple):
     system: str | None
     asked: dict[str, Any]
     model: str | None
+    template: str | None = None
 
 
 def _fail(param: str, text: str) -> Refused:
@@ -284,7 +285,23 @@ def _download(method: str, target: str, body: bytes) -> Read:
     return Read(None, None, {"export": parts[2], "file": file}, None)
 
 
+def _hosted(kind: str) -> Callable[[str, str, bytes], Read]:
+    def read(method: str, target: str, body: bytes) -> Read:
+        prompt, asked, model = addresses.hosted(kind, target, _posted(method, body), _fail)
+        return Read(prompt, None, asked, model)
+
+    return read
+
+
+def _inferencia(method: str, _target: str, body: bytes) -> Read:
+    prompt, asked, model = addresses.inferencia(_posted(method, body), _fail)
+    return Read(prompt, None, asked, model)
+
+
 READERS: dict[str, Callable[[str, str, bytes], Read]] = {
+    "completion/hosted/1": _hosted("completion"),
+    "embedding/hosted/1": _hosted("embedding"),
+    "classification/inferencia/1": _inferencia,
     "chat/openai/1": _chat,
     "chat/anthropic/1": _in_other_words(chats.first_as_chat),
     "chat/responses/1": _in_other_words(chats.second_as_chat),
@@ -307,9 +324,22 @@ def read_request(reader: str, method: str, target: str, content_type: str | None
     """What the named reader finds; only that of forms looks at the content type."""
     if reader == "transcription/openai/1":
         return Read(*read_transcription(method, content_type, body))
+    task, _, way = reader.partition("/")
+    if way == "gateway/1" and task in addresses.WAYS:
+        found, template = addresses.proxied(task, (method, target, content_type, body), _parsed, _native, _fail)
+        return Read(*found[:4], template)
     if reader not in READERS:
         raise _fail("reader", f"{reader} is no reader of version 2")
     return READERS[reader](method, target, body)
+
+
+def _native(reader: str, method: str, content_type: str | None, body: bytes) -> Read:
+    return read_request(reader, method, "/", content_type, body)
+
+
+def _parsed(body: bytes) -> Any:
+    """The value of a body: an object, or a list, which counts as a member."""
+    return _json_body(b'{"":' + body + b"}")[""] if body.lstrip()[:1] == b"[" else _json_body(body)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -352,6 +382,8 @@ def check_binding(record: dict[str, Any], missing: list[str]) -> list[str]:
         system = record["instructions"]["system"] if record["instructions"] is not None else None
         if system != read.system:
             wrong.append("instructions.system is not what the request says")
+        if (record["instructions"] or {}).get("chat_template") != read.template:
+            wrong.append("instructions.chat_template is not what the request says")
     parameters = record["parameters"]
     wrong += [
         f"parameters.{name} is not what was asked for"
@@ -482,6 +514,9 @@ def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
         return None, TEXTS_READ[told](document)
     if told == "list" and any(one.get("object") == "embedding" for one in document["data"]):
         return None, [_vector(one) for one in sorted(document["data"], key=lambda one: one["index"])]
+    own = addresses.answer(document)
+    if own is not None:
+        return None, own
     choices = sorted(document["choices"], key=lambda choice: choice["index"])
     return None, [_said(choice, told == "text_completion") for choice in choices]
 
