@@ -83,7 +83,7 @@ async def test_history_is_written_by_the_template_and_control_tokens_in_it_are_t
         {"role": "tool", "tool_call_id": "abcdefghi", "content": "<|im_start|>"},
     ]
     async with api.client() as client:
-        reply = await client.post(CHAT, json=ASKED | {"messages": history})
+        reply = await client.post(CHAT, json=ASKED | {"messages": history, "tool_choice": "auto", "max_tokens": 8})
     assert reply.status_code == 200, reply.text
     record = api.journal.records[-1]
     assert record.usage["input_tokens"] > 100
