@@ -160,6 +160,7 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             max_body_bytes=1_048_576,
             max_media_bytes=1_048_576,
             request_timeout_s=TIMEOUT_S,
+            longest_work_s=TIMEOUT_S,
         )
         plain = PlainSide(services=services, dispatcher=dispatcher, gate=gate)
         yield Sides(plain=plain_api(plain), ledger=create_api(services), token=token, journal=journal)

@@ -51,7 +51,7 @@ async def ask_without_pause(dispatcher: Dispatcher, client: int, tally: Tally, e
         text = ""
         try:
             async for piece in generation:
-                text += piece
+                text += piece.data
         except errors.WorkerDied:
             tally.cut += 1
         else:

@@ -47,7 +47,9 @@ REQUESTS = [*binding_vectors()["requests"], *task_vectors()["requests"]]
 def test_a_record_of_any_task_holds_what_its_reader_gives(case):
     wire = (case["method"], case["target"], case["content_type"], bytes.fromhex(case["body"]))
     reading = read(case["reader"], *wire)
-    said = None if reading.prompt is None else replace(whole_record().instructions, system=reading.system)
+    whole = whole_record().instructions
+    told = replace(whole, system=reading.system, chat_template=reading.chat_template)
+    said = None if reading.prompt is None else told
     record = replace(whole_record(), prompt=reading.prompt, instructions=said, parameters=reading.asked, model=None)
     decoded = decode_record(encode_record(record))
     assert disagreements(decoded, reading) == []

@@ -55,7 +55,10 @@ def test_a_message_is_given_as_role_and_text(message: dict, turn: dict) -> None:
         ({"messages": "Hi"}, "messages"),
         ({"messages": ["Hi"]}, "messages[0]"),
         ({"messages": [SAID, {"content": "Hi"}]}, "messages[1].role"),
-        ({"messages": [{"role": "tool", "content": "Hi"}]}, "messages[0].role"),
+        ({"messages": [{"role": "tool", "content": "Hi"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "tool", "tool_call_id": "a"}]}, "messages[0].content"),
+        ({"messages": [{"role": "function", "content": "Hi"}]}, "messages[0].role"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages[0].tool_calls[0].type"),
         ({"messages": [{"role": ["user"], "content": "Hi"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
@@ -66,7 +69,7 @@ def test_a_message_is_given_as_role_and_text(message: dict, turn: dict) -> None:
         ({"messages": [{"role": "user", "content": [{**TEXT, "later": 1}]}]}, "messages[0].content[0].later"),
         ({"messages": [{**SAID, "tool_calls": [{}]}]}, "messages[0].tool_calls"),
         ({"messages": [{**SAID, "later": None}]}, "messages[0].later"),
-        ({"messages": [SAID], "tools": [{"type": "function"}]}, "tools"),
+        ({"messages": [SAID], "functions": [{"name": "f"}]}, "functions"),
     ],
 )
 def test_what_no_model_can_be_given_of_a_chat_is_refused_by_its_place(prompt: dict, param: str) -> None:

@@ -33,6 +33,11 @@ def test_a_sound_is_named_by_its_digest_and_attached():
     assert sound_of(reading.whole) == b"sound"
 
 
+def test_a_list_may_be_spelled_with_or_without_brackets():
+    fields = [("timestamp_granularities", "segment"), ("timestamp_granularities[]", "word"), ("include[]", "logprobs")]
+    assert asked(*fields).asked == {"timestamp_granularities": ["segment", "word"], "include": ["logprobs"]}
+
+
 def test_a_sound_that_is_not_attached_cannot_be_given_to_a_model():
     with pytest.raises(RequestError, match="file"):
         sound_of(asked(("model", "m")).prompt)

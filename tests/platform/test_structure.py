@@ -13,6 +13,7 @@ from tallystick_platform.tasks.structure import (
     MAX_FORM_BYTES,
     MAX_FORM_DEPTH,
     MAX_REASON_CHARS,
+    from_library,
     structure_checked,
 )
 from tests.support.schemas import FEATURES, schemas
@@ -175,6 +176,24 @@ def test_a_schema_that_explodes_is_refused_in_little_time():
     assert "too large" in refused({"guided_json": {"allOf": every}})[1]
     texts = [{"type": "string", "pattern": f"(a|b)*a(a|b){{{i}}}"} for i in range(1, 12)]
     assert "regex" in refused({"guided_json": {"allOf": texts}})[1]
+
+
+INNER = '"prefixItems": {"a": {"b": ["a"]}, "patternProperties": [-1000000000000000000]}'
+BREAKS = '{"maxProperties": {"properties": "object", ' + INNER + ', "\u00e9": 1e308}}'
+
+
+def test_a_form_over_which_the_library_panics_is_refused_as_any_other():
+    param, reason = refused({}, {"guided_grammar": f"start: %json {BREAKS}"})
+    assert (param, "fails over it" in reason) == ("guided_grammar", True)
+    assert refused({}, {"guided_json": BREAKS})[0] == "guided_json"
+
+
+def test_what_is_no_panic_of_the_library_is_raised_as_it_is():
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        from_library("guided_json", interrupted)
 
 
 def test_every_schema_of_the_suite_is_taken():

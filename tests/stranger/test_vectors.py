@@ -294,6 +294,7 @@ def test_a_request_and_its_reader(vector: dict[str, Any]) -> None:
     found = read(vector)
     for name in ("prompt", "system", "asked", "model"):
         assert requests.same(getattr(found, name), vector[name]), name
+    assert found.template == vector.get("chat_template")
 
 
 @pytest.mark.parametrize("vector", cases(BINDING["refused"] + TASKS["refused"], "fault"))

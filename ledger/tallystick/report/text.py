@@ -12,7 +12,7 @@ from tallystick.errors import VerificationError
 from tallystick.hashing import keccak256
 from tallystick.ids import checksum_address, to_hex
 from tallystick.report.documents import utc
-from tallystick.report.lines import line_of, table_of
+from tallystick.report.lines import line_of, table_of, tokens_of
 from tallystick.report.printable import printable
 from tallystick.report.summary import remedies, summary
 from tallystick.verify.verdict import BundleSubject, Check, LogSubject, Outcome, Status, Verdict
@@ -184,7 +184,7 @@ def _proof(verdict: Verdict, failure: VerificationError) -> str:
 def _append_members(page: Text, members: Mapping[str, object], indent: str) -> None:
     for name, value in members.items():
         page.append(f"{indent}{printable(str(name))}", style="bold")
-        if lines := table_of(value) or (_lines(value) if isinstance(value, list) else []):
+        if lines := table_of(value) or tokens_of(value) or (_lines(value) if isinstance(value, list) else []):
             page.append("\n")
             for line in lines:
                 page.append(f"{indent}  {printable(line)}\n")

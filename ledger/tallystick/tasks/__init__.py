@@ -5,11 +5,11 @@ auditor calls the same function on the request in the record and compares. So a 
 of a prompt that a model is given follows one rule for each task, for the service and for a replay alike.
 
 - `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `speech`, `image`,
-  `prediction`, `exports`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the outputs of an
-  answer.
+  `prediction`, `exports`, `jobs`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the
+  outputs of an answer.
 - `reading`: what a reader gives, and how it takes requests apart. `forms`: requests that are forms with files.
 - `answers`: what a client received, and how the pieces of a stream are joined. `media`: answers that are sounds or pictures.
-- `hosted`: another wire of the same tasks. `structure`: the form that an answer must have.
+- `hosted`, `gateway`, `inferencia`: other wires of the same tasks. `structure`: the form that an answer must have.
 - `neutral`: what clients send that changes nothing, so that services take it and a replay runs without it.
 - `comparison`: where a record and a reading of its request disagree.
 """
@@ -31,8 +31,11 @@ from tallystick.tasks import (
     embedding,
     entities,
     exports,
+    gateway,
     hosted,
     image,
+    inferencia,
+    jobs,
     prediction,
     rerank,
     speech,
@@ -62,6 +65,12 @@ READERS: Final[Mapping[str, Reader]] = {
     image.READER: image.read,
     prediction.READER: prediction.read,
     hosted.COMPLETION_READER: hosted.read,
+    hosted.EMBEDDING_READER: hosted.read_embedding,
+    inferencia.READER: inferencia.read,
+    **{way.reader: way.read for way in gateway.WAYS},
+    jobs.REMOTE_READER: jobs.read_remote,
+    jobs.JOB_READER: jobs.read_job,
+    jobs.BATCH_READER: jobs.read_batch,
     exports.EXPORT_READER: exports.read_export,
     exports.DOWNLOAD_READER: exports.read_download,
     exports.FILES_READER: exports.read_files,
@@ -126,6 +135,7 @@ def holds_outcome(document: Mapping[str, object]) -> bool:
     """Whether an answer, or an event of a stream, is one of a task whose outcome `received_answer` or `received_stream` knows."""
     return (
         "choices" in document
+        or _own_reader(document) is not None
         or document.get("type") in (chat_anthropic.MESSAGE, *chat_anthropic.EVENTS)
         or str(document.get("type")).startswith(chat_responses.EVENTS)
         or "outputs" in document
@@ -189,9 +199,20 @@ def _outputs(answer: Mapping[str, object]) -> list[Output]:
         return _BY_OBJECT[named](answer)
     if "outputs" in answer:
         return hosted.outputs_received(answer)
+    if (own := _own_reader(answer)) is not None:
+        return own(answer)
     if _holds_embeddings(answer):
         return embedding.outputs_received(answer)
     return chat.outputs_received(answer)
+
+
+def _own_reader(answer: Mapping[str, object]) -> Callable[[Mapping[str, object]], list[Output]] | None:
+    """What reads an answer that has no `object`, and is told by a member that only answers of its address have."""
+    if not answer.keys().isdisjoint(("object", "choices", "type")):
+        return None
+    if inferencia.NAMED in answer:
+        return inferencia.outputs_received
+    return next((read for name, read in gateway.RECEIVED.items() if name in answer), None)
 
 
 def _holds_embeddings(answer: Mapping[str, object]) -> bool:

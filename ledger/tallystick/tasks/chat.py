@@ -31,6 +31,8 @@ SYSTEM_ROLES: Final = ("system", "developer")
 """Chat templates know one of the two."""
 ANSWERING: Final = "assistant"
 RESULT: Final = "tool"
+TEMPLATE: Final = "chat_template"
+"""Under which what a model is given holds a template that came with the request."""
 ROLES: Final = (*SYSTEM_ROLES, "user", ANSWERING, RESULT)
 """Those whose messages a model can be given."""
 SYSTEM_SEPARATOR: Final = "\n\n"
@@ -72,7 +74,7 @@ def turns_of(prompt: Mapping[str, Value]) -> tuple[dict[str, Value], ...]:
     Requires: the prompt of a reading or a record.
     Raises: RequestError for what cannot be given to a model: other roles, other parts than text, and members that may change the answer.
     """
-    neutral.require(prompt, neutral.CHAT, ("messages", "logit_bias", *tools.MEMBERS, *structure.OBJECTS))
+    neutral.require(prompt, neutral.CHAT, ("messages", "logit_bias", TEMPLATE, *tools.MEMBERS, *structure.OBJECTS))
     messages = prompt.get("messages")
     if not isinstance(messages, list | tuple):
         raise RequestError("messages", "is not a list")

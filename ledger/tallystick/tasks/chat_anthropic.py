@@ -8,14 +8,13 @@ call word for word, as the record does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from tallystick.errors import AnswerError, RequestError
 from tallystick.record import Output, Value
 from tallystick.tasks import chat
 from tallystick.tasks.answers import Received, fault_in, list_at, object_at, position_at, text_at
-from tallystick.tasks.reading import Reading, json_object, placed, stops_in
+from tallystick.tasks.reading import Reading, checked_object, json_object
 
 READER: Final = "chat/anthropic/1"
 TARGET: Final = "/v1/messages"
@@ -26,7 +25,7 @@ STOP_REASONS: Final[Mapping[str, str]] = {"end_turn": "stop", "max_tokens": "len
 """Why an answer ended, and what its record says."""
 MAX_BLOCKS: Final = 1 + chat.MAX_TOOL_CALLS * 2
 
-_ELSEWHERE: Final = ("stream", "system", "stop_sequences", "tools", "tool_choice")
+_SAID_OTHERWISE: Final = ("messages", "system", "stop_sequences", "tools", "tool_choice")
 _CHOICES: Final[Mapping[Value, str]] = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -45,21 +44,24 @@ def read_members(members: Mapping[str, Value]) -> Reading:
     Requires: a body that `json_object` or `checked_object` gave.
     Raises: RequestError.
     """
+    return chat.read_members(checked_object(_as_chat(members)))
+
+
+def _as_chat(members: Mapping[str, Value]) -> dict[str, Value]:
+    """The body that a client of OpenAI's would have sent."""
     messages = members.get("messages")
     if not isinstance(messages, list):
         raise RequestError("messages", "is not a list")
-    reading = placed(members, "messages", _ELSEWHERE)
-    prompt, asked = dict(reading.prompt or {}), dict(reading.asked)
+    made = {name: value for name, value in members.items() if name not in _SAID_OTHERWISE}
     told: list[Value] = [*_system(members.get("system"))]
     for at, message in enumerate(messages):
         told.extend(_messages(message, f"messages[{at}]"))
-    prompt["messages"] = told
+    made["messages"] = told
     if members.get("tools") is not None:
-        prompt["tools"] = _tools(members["tools"])
-    asked.update(stops_in({"stop": members.get("stop_sequences")}))
-    _choose(members.get("tool_choice"), prompt, asked)
-    system = chat.system_in(told)
-    return replace(reading, prompt=prompt, system=system, asked=asked)
+        made["tools"] = _tools(members["tools"])
+    if members.get("stop_sequences") is not None:
+        made["stop"] = members["stop_sequences"]
+    return {**made, **_choice(members.get("tool_choice"))}
 
 
 def outputs_received(answer: Mapping[str, object]) -> list[Output]:
@@ -207,20 +209,22 @@ def _tool(tool: Value, where: str) -> dict[str, Value]:
     return {"type": "function", "function": function, **beside}
 
 
-def _choose(choice: Value, prompt: dict[str, Value], asked: dict[str, Value]) -> None:
-    """Put `tool_choice` in its place."""
+def _choice(choice: Value) -> dict[str, Value]:
+    """`tool_choice` as chats have it."""
     if choice is None:
-        return
+        return {}
     if not isinstance(choice, dict):
         raise RequestError("tool_choice", "is not an object")
     kind, alone = choice.get("type"), choice.get("disable_parallel_tool_use")
+    made: dict[str, Value] = {}
     if kind == "tool":
-        prompt["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
+        made["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
     elif isinstance(kind, str) and kind in _CHOICES:
-        asked["tool_choice"] = _CHOICES[kind]
+        made["tool_choice"] = _CHOICES[kind]
     else:
         raise RequestError("tool_choice.type", f"is none of {', '.join(map(str, _CHOICES))}, tool")
     if alone is not None:
         if not isinstance(alone, bool):
             raise RequestError("tool_choice.disable_parallel_tool_use", "is neither true nor false")
-        asked["parallel_tool_calls"] = not alone
+        made["parallel_tool_calls"] = not alone
+    return made

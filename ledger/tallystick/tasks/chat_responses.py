@@ -8,14 +8,13 @@ is new alone; the turns before stand in the records that lead there (`earlier_tu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from tallystick.errors import AnswerError, RequestError
 from tallystick.record import BlobRef, Output, Record, Response, Value
 from tallystick.tasks import chat
 from tallystick.tasks.answers import Received, fault_in, list_at, object_at, text_at
-from tallystick.tasks.reading import Reading, json_object, placed
+from tallystick.tasks.reading import Reading, checked_object, json_object
 
 READER: Final = "chat/responses/1"
 TARGET: Final = "/v1/responses"
@@ -24,7 +23,7 @@ EVENTS: Final = "response."
 """Events of a stream are called so, and more."""
 PREVIOUS: Final = "previous_response_id"
 
-_ELSEWHERE: Final = ("stream", "stream_options", "instructions", "max_output_tokens", "text", "tools", "tool_choice")
+_SAID_OTHERWISE: Final = ("input", "instructions", "max_output_tokens", "text", "tools", "tool_choice")
 _TEXTS: Final = ("input_text", "output_text", "text")
 _ENDED: Final = ("response.completed", "response.incomplete", "response.failed")
 
@@ -44,9 +43,12 @@ def read_members(members: Mapping[str, Value]) -> Reading:
     Requires: a body that `json_object` or `checked_object` gave.
     Raises: RequestError.
     """
-    reading = placed(members, "input", _ELSEWHERE)
-    prompt, asked = dict(reading.prompt or {}), dict(reading.asked)
-    del prompt["input"]
+    return chat.read_members(checked_object(_as_chat(members)))
+
+
+def _as_chat(members: Mapping[str, Value]) -> dict[str, Value]:
+    """The body that a client of chats would have sent."""
+    made = {name: value for name, value in members.items() if name not in _SAID_OTHERWISE}
     instructions = members.get("instructions")
     told: list[Value] = []
     if instructions is not None:
@@ -54,18 +56,15 @@ def read_members(members: Mapping[str, Value]) -> Reading:
             raise RequestError("instructions", "is not text")
         told.append({"role": chat.SYSTEM_ROLES[0], "content": instructions})
     told += _messages(members.get("input"))
-    prompt["messages"] = told
+    made["messages"] = told
     if members.get("tools") is not None:
-        prompt["tools"] = _tools(members["tools"])
+        made["tools"] = _tools(members["tools"])
     if members.get("max_output_tokens") is not None:
-        asked["max_tokens"] = members["max_output_tokens"]
+        made["max_tokens"] = members["max_output_tokens"]
     choice = members.get("tool_choice")
-    if isinstance(choice, dict):
-        prompt["tool_choice"] = _named(choice, ("name",), "tool_choice")
-    elif choice is not None:
-        asked["tool_choice"] = choice
-    _place_format(members.get("text"), prompt, asked)
-    return replace(reading, prompt=prompt, system=chat.system_in(told), asked=asked)
+    if choice is not None:
+        made["tool_choice"] = _named(choice, ("name",), "tool_choice") if isinstance(choice, dict) else choice
+    return {**made, **_format(members.get("text"))}
 
 
 def earlier_turns(record: Record) -> tuple[list[Value], str | None]:
@@ -241,21 +240,19 @@ def _picked(members: Mapping[str, Value], *names: str) -> Value:
     return {name: members.get(name) for name in names}
 
 
-def _place_format(text: Value, prompt: dict[str, Value], asked: dict[str, Value]) -> None:
-    """Put the form of the answer in its place, which `text` has."""
+def _format(text: Value) -> dict[str, Value]:
+    """The form of the answer as chats have it, which `text` has."""
     if text is None:
-        return
+        return {}
     if not isinstance(text, dict):
         raise RequestError("text", "is not an object")
-    for name, value in text.items():
-        if name not in ("format", "verbosity"):
-            raise RequestError(f"text.{name}", "is not known here")
-        if name == "verbosity" and value is not None:
-            asked[name] = value
-    form = text.get("format")
-    if form is None:
-        return
+    unknown = next((name for name in text if name not in ("format", "verbosity")), None)
+    if unknown is not None:
+        raise RequestError(f"text.{unknown}", "is not known here")
+    form, made = text.get("format"), {}
+    if text.get("verbosity") is not None:
+        made["verbosity"] = text["verbosity"]
     if isinstance(form, dict) and form.get("type") == "json_schema":
         described: Value = {name: value for name, value in form.items() if name != "type"}
         form = {"type": "json_schema", "json_schema": described}
-    prompt["response_format"] = form
+    return made if form is None else {**made, "response_format": form}

@@ -78,12 +78,13 @@ def outputs_received(answer: Mapping[str, object]) -> list[Output]:
     Raises: AnswerError.
     """
     return [
-        _labels(one.get("labels"), f"data[{at}].labels")
+        labels_in(one.get("labels"), f"data[{at}].labels")
         for at, one in enumerate(in_order_at(answer.get("data"), "data"))
     ]
 
 
-def _labels(delivered: object, where: str) -> Output:
+def labels_in(delivered: object, where: str) -> Output:
+    """The labels of one input, as they were delivered. Raises: AnswerError."""
     content: list[Value] = []
     for one in list_at(delivered, where):
         members = object_at(one, where)

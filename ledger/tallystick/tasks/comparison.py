@@ -41,9 +41,10 @@ def disagreements(record: Record, reading: Reading) -> list[Disagreement]:
     found = []
     if not same_value(reading.prompt, prompt):
         found.append(Disagreement("prompt", _shown(reading.prompt), _shown(prompt)))
-    system = None if instructions is None else instructions.system
-    if reading.system != system:
-        found.append(Disagreement("instructions.system", _shown(reading.system), _shown(system)))
+    for name in ("system", "chat_template"):
+        expected, stated = getattr(reading, name), getattr(instructions, name, None)
+        if expected != stated:
+            found.append(Disagreement(f"instructions.{name}", _shown(expected), _shown(stated)))
     for name, value in reading.asked.items():
         what = f"parameters.{name}"
         if name not in record.parameters:

@@ -78,7 +78,7 @@ def outputs_received(answer: Mapping[str, object]) -> list[Output]:
     Raises: AnswerError.
     """
     return [
-        vector_output(_vector(one.get("embedding"), f"data[{at}].embedding"))
+        vector_output(vector_at(one.get("embedding"), f"data[{at}].embedding"))
         for at, one in enumerate(in_order_at(answer.get("data"), "data"))
     ]
 
@@ -92,7 +92,8 @@ def _pair(given: Value) -> tuple[str, str] | None:
     return None
 
 
-def _vector(delivered: object, where: str) -> bytes:
+def vector_at(delivered: object, where: str) -> bytes:
+    """The bytes of a vector, however it was delivered. Raises: AnswerError."""
     if isinstance(delivered, list):
         if not all(type(number) in (int, float) for number in delivered):
             raise AnswerError(where, "is not a list of numbers")

@@ -1,7 +1,8 @@
 """Requests to `POST /hosted/{model}/v1/predict` and `/predict_stream`: the address names the model, `inputs` are prompts, and `parameters`
 have names and defaults of their own.
 
-The reader `completion/hosted/1` gives what the task `completion` takes, under its names.
+The reader `completion/hosted/1` gives what the task `completion` takes, under its names; `embedding/hosted/1`, for inputs that are pairs of
+an instruction and a text, what `embedding` takes.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Final
 
 from tallystick.errors import AnswerError, RequestError
 from tallystick.record import MAX_OUTPUTS, Output, Value
+from tallystick.tasks import embedding
 from tallystick.tasks.answers import Received, fault_in, list_at, object_at, text_at, text_or_none_at
 from tallystick.tasks.completion import text_output
 from tallystick.tasks.reading import Reading, json_object, path_segments
 
 COMPLETION_READER: Final = "completion/hosted/1"
+EMBEDDING_READER: Final = "embedding/hosted/1"
 ADDRESS: Final = re.compile(r"/hosted/(?P<model>[^/]+(?:/[^/]+)?)/v1/predict(?:_stream)?")
 PARAMETERS: Final[Mapping[str, str]] = {
     "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "max_new_tokens": "max_tokens",
@@ -41,15 +44,8 @@ def read_members(target: str, members: Mapping[str, Value]) -> Reading:
     Requires: a body that `json_object` or `checked_object` gave.
     Raises: RequestError.
     """
-    found = ADDRESS.fullmatch("/" + "/".join(path_segments(target)))
-    if found is None:
-        raise RequestError("target", "is no address of a hosted model")
-    inputs, parameters = members.get("inputs"), members.get("parameters")
-    unknown = [name for name, value in members.items() if name not in ("inputs", "parameters") and value is not None]
-    if unknown:
-        raise RequestError(unknown[0], "is unknown here")
-    if not isinstance(inputs, list):
-        raise RequestError("inputs", "is not a list")
+    model, inputs = _told(target, members, ("inputs", "parameters"))
+    parameters = members.get("parameters")
     if not isinstance(parameters, dict | None):
         raise RequestError("parameters", "is not an object")
     asked = dict(DEFAULTS)
@@ -58,7 +54,42 @@ def read_members(target: str, members: Mapping[str, Value]) -> Reading:
             raise RequestError(f"parameters.{name}", "is unknown here")
         if value is not None:
             asked[PARAMETERS[name]] = value
-    return Reading(prompt={"prompt": inputs}, system=None, asked=asked, model=found["model"])
+    return Reading(prompt={"prompt": inputs}, system=None, asked=asked, model=model)
+
+
+def read_embedding(method: str, target: str, _content_type: str | None, body: bytes) -> Reading:
+    """What a request for vectors asks.
+
+    Raises: RequestError.
+    Source: SPEC 7.
+    """
+    return read_pairs(target, json_object(method, body))
+
+
+def read_pairs(target: str, members: Mapping[str, Value]) -> Reading:
+    """The same of a body that is parsed already, as `read_members`. Raises: RequestError."""
+    model, inputs = _told(target, members, ("inputs",))
+    return Reading(prompt={"input": inputs}, system=None, model=model)
+
+
+def holds_pairs(members: Mapping[str, object]) -> bool:
+    """Whether a request asks for vectors: its inputs are lists, and not texts."""
+    inputs = members.get("inputs")
+    return isinstance(inputs, list) and bool(inputs) and all(isinstance(one, list) for one in inputs)
+
+
+def _told(target: str, members: Mapping[str, Value], known: Sequence[str]) -> tuple[str, list[Value]]:
+    """The model that the address names, and the inputs. Raises: RequestError."""
+    found = ADDRESS.fullmatch("/" + "/".join(path_segments(target)))
+    if found is None:
+        raise RequestError("target", "is no address of a hosted model")
+    unknown = [name for name, value in members.items() if name not in known and value is not None]
+    if unknown:
+        raise RequestError(unknown[0], "is unknown here")
+    inputs = members.get("inputs")
+    if not isinstance(inputs, list):
+        raise RequestError("inputs", "is not a list")
+    return found["model"], inputs
 
 
 def outputs_received(answer: Mapping[str, object]) -> list[Output]:
@@ -66,7 +97,10 @@ def outputs_received(answer: Mapping[str, object]) -> list[Output]:
 
     Raises: AnswerError.
     """
-    texts, reasons = list_at(answer.get("outputs"), "outputs"), list_at(answer.get("finish_reasons"), "finish_reasons")
+    texts = list_at(answer.get("outputs"), "outputs")
+    if any(isinstance(one, list) for one in texts):
+        return [embedding.vector_output(embedding.vector_at(one, f"outputs[{at}]")) for at, one in enumerate(texts)]
+    reasons = list_at(answer.get("finish_reasons"), "finish_reasons")
     if not 1 <= len(texts) <= MAX_OUTPUTS or len(reasons) != len(texts):
         raise AnswerError("outputs", f"are not 1 to {MAX_OUTPUTS}, each with a reason in finish_reasons")
     return [

@@ -146,6 +146,7 @@ IMAGE: Final[Mapping[str, Neutral]] = {
     "quality": Neutral(("auto", "standard")),
     "stream": _OFF,
     "style": _NULL,
+    "high_noise_frac": Neutral(any_of=(int, float)),  # where a second model would take over, and there is none
     **_WHO_ASKS,
 }
 """Parameters of pictures beside those that say how they are drawn."""

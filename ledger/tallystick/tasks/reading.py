@@ -25,9 +25,9 @@ MAX_TOKEN_DIGITS: Final = 9
 class Reading:
     """What a request asks.
 
-    `prompt` and `system` are what the record's `prompt` and `instructions.system` must be. `asked` holds the parameters that the sender
-    gave, under the names of the record's `parameters`. `model` is the model that the request names, as it names it. `attached` are the
-    contents of members that the prompt names by their digests.
+    `prompt`, `system` and `chat_template` are what the record's `prompt` and its `instructions` must say. `asked` holds the parameters
+    that the sender gave, under the names of the record's `parameters`. `model` is the model that the request names, as it names it.
+    `attached` are the contents of members that the prompt names by their digests.
     """
 
     prompt: Mapping[str, Value] | None
@@ -35,11 +35,13 @@ class Reading:
     asked: Mapping[str, Value] = field(default_factory=dict)
     model: str | None = None
     attached: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    chat_template: str | None = None
 
     @property
     def whole(self) -> Mapping[str, Value]:
-        """The prompt with the contents in place of their digests: what a model is given."""
-        return {**(self.prompt or {}), **self.attached}
+        """The prompt with the contents in place of their digests, and the template that writes it: what a model is given."""
+        template = {} if self.chat_template is None else {"chat_template": self.chat_template}
+        return {**(self.prompt or {}), **self.attached, **template}
 
 
 def json_object(method: str, body: bytes) -> dict[str, Value]:

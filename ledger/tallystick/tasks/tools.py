@@ -19,8 +19,8 @@ from tallystick.tasks import neutral
 
 MEMBERS: Final = ("tools", "tool_choice")
 """Of a record's prompt."""
-SCALARS: Final = ("tool_choice", "parallel_tool_calls")
-"""Among a record's parameters."""
+SCALARS: Final = ("tools", "tool_choice", "parallel_tool_calls")
+"""Among a record's parameters: an empty list of tools is no object."""
 MAX_TOOLS: Final = 128
 MAX_ARGUMENTS_BYTES: Final = 1_048_576
 """Of one call in a history."""
@@ -61,7 +61,7 @@ def offered_in(prompt: Mapping[str, Value], asked: Mapping[str, Value]) -> Offer
     Requires: prompt and parameters of a reading or a record.
     Raises: RequestError.
     """
-    listed = prompt.get("tools")
+    listed = prompt.get("tools", asked.get("tools"))
     if listed is not None and not isinstance(listed, list | tuple):
         raise RequestError("tools", "is not a list")
     if len(listed or ()) > MAX_TOOLS:

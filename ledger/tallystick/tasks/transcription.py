@@ -26,6 +26,7 @@ OBJECT: Final = "transcription"
 FILE: Final = "file"
 NUMBERS: Final = ("temperature", "seed")
 SWITCHES: Final = ("stream",)
+LISTS: Final = ("include", "timestamp_granularities")
 HEARD: Final = ("avg_logprob", "no_speech_prob", "seek", "tokens")
 """What else a segment may say, recorded as it was delivered."""
 MS_PER_S: Final = 1_000
@@ -59,26 +60,23 @@ def read_members(members: Mapping[str, Value | Part]) -> Reading:
 
 
 def members_of(parts: Sequence[Part]) -> dict[str, Value | Part]:
-    """The members of a form: the file, texts, numbers and switches where a name stands for one, and lists where it ends in `[]`.
+    """The members of a form: the file, texts, numbers and switches where a name stands for one, and lists where it ends in `[]`, or stands
+    for one.
 
     Raises: RequestError.
     """
     members: dict[str, Value | Part] = {}
     for part in parts:
         name = part.name.removesuffix(_LISTED)
-        if name in members and part.name == name:
+        if part.name != name or name in LISTS:
+            listed = members.setdefault(name, [])
+            if not isinstance(listed, list):
+                raise RequestError(name, "is there twice")
+            listed.append(_value(name, part.text()))
+        elif name in members:
             raise RequestError(name, "is there twice")
-        if part.name == FILE and part.file_name is not None:
-            members[name] = part
-            continue
-        value = _value(name, part.text())
-        if part.name == name:
-            members[name] = value
-            continue
-        listed = members.setdefault(name, [])
-        if not isinstance(listed, list):
-            raise RequestError(name, "is there twice")
-        listed.append(value)
+        else:
+            members[name] = part if name == FILE and part.file_name is not None else _value(name, part.text())
     return members
 
 

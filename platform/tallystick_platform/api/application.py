@@ -32,7 +32,7 @@ from tallystick_platform.api.registry import registry_handlers
 from tallystick_platform.api.replies import Reply, native_error
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
-from tallystick_platform.api.wire import anthropic, gateway, hosted, openai, texts
+from tallystick_platform.api.wire import anthropic, dispatcher, gateway, hosted, openai, texts
 from tallystick_platform.api.wire.openai.moderations import moderation_handlers
 from tallystick_platform.api.wire.wire import wire_handler
 from tallystick_platform.auth import Principal
@@ -97,7 +97,7 @@ def all_handlers(services: Services) -> list[HTTPRouteHandler]:
     """Every handler, in the order of the description."""
     handlers = [
         *(wire_handler(wire, services) for wire in (*openai.WIRES, *anthropic.WIRES, *texts.WIRES, *hosted.WIRES)),
-        *(wire_handler(wire, services) for wire in gateway.wires(services.exchange.models)),
+        *(wire_handler(wire, services) for wire in (*dispatcher.WIRES, *gateway.wires(services.exchange.models))),
         *moderation_handlers(services),
         *model_handlers(services),
         *loading_handlers(services),

@@ -1,10 +1,13 @@
-"""`GET /v1/models` and `/v1/models/{id}`: what can be asked for now, served already or loaded when somebody asks."""
+"""`GET /v1/models` and `/v1/models/{id}`: what can be asked for now, served already or loaded when somebody asks.
+
+`/models/{id}/proxy/v1/models` lists the one model of its address, and `.../generate-speech/schema` says what a voice takes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -12,11 +15,12 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from tallystick.ids import to_hex
-from tallystick_platform.api.credentials import Caller
-from tallystick_platform.api.endpoint import Endpoint, model_id_of, model_paths
+from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.endpoint import Endpoint, hosted_paths, model_id_of, model_paths, proxy_paths
+from tallystick_platform.api.refusals import NotLoaded
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import ProviderView, Services
-from tallystick_platform.errors import UnknownModel
+from tallystick_platform.errors import TaskNotServed, UnknownModel
 from tallystick_platform.exporter.spec import FORMATS
 from tallystick_platform.jobs.exports import ExportJobs
 from tallystick_platform.protocol import ModelInfo
@@ -24,10 +28,11 @@ from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.registry.errors import BadReference
 from tallystick_platform.registry.shown import VersionView, shown_version
 from tallystick_platform.shapes import Count, Hash, Whole
-from tallystick_platform.tasks import TASKS
+from tallystick_platform.tasks import SPEECH, TASKS
 from tallystick_platform.tasks.drawing import TextTask, defaults
 
 US_PER_S = 1_000_000
+MODEL_LISTS = ["/v1/models", "/v1/service/llm/v1/models", "/triteia/v1/models"]
 
 
 class DefaultsView(Struct, frozen=True, kw_only=True):
@@ -87,88 +92,170 @@ class ModelView(Struct, frozen=True, kw_only=True, tag_field="object", tag="mode
     registry: Annotated[VersionView | None, Meta(description="Null for what is served without being registered.")]
 
 
+class Ping(Struct, frozen=True, kw_only=True):
+    """A model that can be asked."""
+
+    status: Literal["ok"]
+    model: str
+    loaded: Annotated[bool, Meta(description="Whether a worker has it; else the first request loads it.")]
+
+
+class SpeechField(Struct, frozen=True, kw_only=True):
+    """One thing that a voice takes."""
+
+    desc: str
+    label: str
+    name: str
+    required: bool
+    type: str
+
+
+SPOKEN = "input"
+SPEECH_FIELDS = {
+    "input": "What is said.",
+    "voice": "One of the model's voices.",
+    "speed": "How many times as fast.",
+    "seed": "The same one gives the same sound.",
+}
+
+
 def model_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers that say what there is."""
 
-    def served(model: ModelInfo, version: ModelVersion | None, exports: ExportsView) -> ModelView:
-        provider = services.provider(model.id)
-        return ModelView(
-            id=model.id,
-            created=model.created_at,
-            owned_by=provider.id,
-            task=model.task,
-            tasks=list(model.tasks),
-            version=model.version,
-            weights_digest=to_hex(model.weights_digest),
-            engine=f"{model.engine} {model.engine_version}",
-            dtype=model.dtype,
-            quantisation=model.quantisation,
-            device=model.device,
-            context_length=model.context_length,
-            defaults=_defaults(model),
-            tool_format=model.tool_format,
-            schema=None if model.schema is None else dict(model.schema),
-            reproducibility=model.reproducibility,
-            provider=provider,
-            loaded=True,
-            exports=exports,
-            registry=None if version is None else shown_version(version),
-        )
-
-    def registered(version: ModelVersion, exports: ExportsView) -> ModelView:
-        provider, shown = services.provider(version.model.id), shown_version(version)
-        return ModelView(
-            id=version.model.id,
-            created=version.created_at // US_PER_S,
-            owned_by=provider.id,
-            task=version.task,
-            tasks=shown.tasks,
-            version=version.version,
-            weights_digest=to_hex(version.digest),
-            engine=None,
-            dtype=version.dtype,
-            quantisation=None,
-            device=None,
-            context_length=version.context_length,
-            defaults=None,
-            tool_format=None,
-            reproducibility=None,
-            provider=provider,
-            loaded=services.models.served(version),
-            exports=exports,
-            registry=shown,
-        )
-
-    @Endpoint("GET", "/v1/models", "The models that you may ask now", {200: Whole[ModelView]})
-    async def list_models(principal: Caller) -> ASGIApp:
+    @Endpoint("GET", MODEL_LISTS, "The models that you may ask now", {200: Whole[ModelView]})
+    async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        principal = await principal_of(request.scope["headers"], services.authenticator)
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
         exports = await exports_of(services.exports, list(offered.values()))
         shown = []
         for model in services.exchange.models():
             version = offered.pop((model.id, model.weights_digest), None)
-            shown.append(served(model, version, NOT_REGISTERED if version is None else exports[version.reference]))
-        return json_reply(Whole(data=[*shown, *(registered(one, exports[one.reference]) for one in offered.values())]))
+            shown.append(
+                _served(services, model, version, NOT_REGISTERED if version is None else exports[version.reference])
+            )
+        return json_reply(
+            Whole(data=[*shown, *(_registered(services, one, exports[one.reference]) for one in offered.values())])
+        )
 
     @Endpoint("GET", model_paths(), "One model", {200: ModelView}, errors=(UnknownModel, BadReference))
-    async def get_model(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
-        wanted = model_id_of(request)
-        try:
-            version = await services.models.find(wanted, principal.address)
-        except UnknownModel:
-            version = None  # the operator's own choice is served even if nobody registered it
-        exports = (
-            NOT_REGISTERED if version is None else (await exports_of(services.exports, [version]))[version.reference]
-        )
-        for model in services.exchange.models():
-            if version is None and wanted in {model.id, f"{model.id}@{model.version}"}:
-                return json_reply(served(model, None, exports))
-            if version is not None and (model.id, model.weights_digest) == (version.model.id, version.digest):
-                return json_reply(served(model, version, exports))
-        if version is None:
-            raise UnknownModel(model=wanted)
-        return json_reply(registered(version, exports))
+    async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        return json_reply(await _view_of(services, request))
 
-    return [list_models, get_model]
+    @Endpoint(
+        "GET", proxy_paths("models"), "The model of the address, in a list", {200: Whole[ModelView]},
+        errors=(UnknownModel, BadReference),
+    )  # fmt: skip
+    async def list_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        return json_reply(Whole(data=[await _view_of(services, request)]))
+
+    @Endpoint(
+        "GET", proxy_paths("generate-speech/schema"), "What a voice takes", {200: list[SpeechField]},
+        errors=(UnknownModel, BadReference, TaskNotServed, NotLoaded),
+    )  # fmt: skip
+    async def speech_schema(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        return json_reply(_fields_of(await _view_of(services, request)))
+
+    @Endpoint(
+        "GET", hosted_paths("ping"), "Whether a model can be asked", {200: Ping}, errors=(UnknownModel, BadReference)
+    )
+    async def ping(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+        model = await _view_of(services, request)
+        return json_reply(Ping(status="ok", model=model.id, loaded=model.loaded))
+
+    return [list_models, get_model, list_model, speech_schema, ping]
+
+
+def _fields_of(model: ModelView) -> list[SpeechField]:
+    """Raises: TaskNotServed, NotLoaded."""
+    if SPEECH.name not in model.tasks:
+        raise TaskNotServed(model=model.id, task=SPEECH.name, tasks=tuple(model.tasks))
+    if model.schema is None:
+        raise NotLoaded(model=model.id)
+    return [
+        SpeechField(
+            desc=one.get("description") or SPEECH_FIELDS.get(one["name"], one["name"]),
+            label=_spoken_name(one["name"]).capitalize(),
+            name=_spoken_name(one["name"]),
+            required=one["name"] == SPOKEN,
+            type=one["type"],
+        )
+        for one in model.schema["inputs"]
+    ]
+
+
+def _spoken_name(name: str) -> str:
+    """A field's name on this address, where what is said is the prompt."""
+    return "prompt" if name == SPOKEN else name
+
+
+async def _view_of(services: Services, request: Request) -> ModelView:  # type: ignore[type-arg]
+    """The model that the path names. Raises: UnknownModel, BadReference, and why the caller may not ask."""
+    principal = await principal_of(request.scope["headers"], services.authenticator)
+    wanted = model_id_of(request)
+    try:
+        version = await services.models.find(wanted, principal.address)
+    except UnknownModel:
+        version = None  # the operator's own choice is served even if nobody registered it
+    exports = NOT_REGISTERED if version is None else (await exports_of(services.exports, [version]))[version.reference]
+    for model in services.exchange.models():
+        if version is None and wanted in {model.id, f"{model.id}@{model.version}"}:
+            return _served(services, model, None, exports)
+        if version is not None and (model.id, model.weights_digest) == (version.model.id, version.digest):
+            return _served(services, model, version, exports)
+    if version is None:
+        raise UnknownModel(model=wanted)
+    return _registered(services, version, exports)
+
+
+def _served(services: Services, model: ModelInfo, version: ModelVersion | None, exports: ExportsView) -> ModelView:
+    provider = services.provider(model.id)
+    return ModelView(
+        id=model.id,
+        created=model.created_at,
+        owned_by=provider.id,
+        task=model.task,
+        tasks=list(model.tasks),
+        version=model.version,
+        weights_digest=to_hex(model.weights_digest),
+        engine=f"{model.engine} {model.engine_version}",
+        dtype=model.dtype,
+        quantisation=model.quantisation,
+        device=model.device,
+        context_length=model.context_length,
+        defaults=_defaults(model),
+        tool_format=model.tool_format,
+        schema=None if model.schema is None else dict(model.schema),
+        reproducibility=model.reproducibility,
+        provider=provider,
+        loaded=True,
+        exports=exports,
+        registry=None if version is None else shown_version(version),
+    )
+
+
+def _registered(services: Services, version: ModelVersion, exports: ExportsView) -> ModelView:
+    provider, shown = services.provider(version.model.id), shown_version(version)
+    return ModelView(
+        id=version.model.id,
+        created=version.created_at // US_PER_S,
+        owned_by=provider.id,
+        task=version.task,
+        tasks=shown.tasks,
+        version=version.version,
+        weights_digest=to_hex(version.digest),
+        engine=None,
+        dtype=version.dtype,
+        quantisation=None,
+        device=None,
+        context_length=version.context_length,
+        defaults=None,
+        tool_format=None,
+        reproducibility=None,
+        provider=provider,
+        loaded=services.models.served(version),
+        exports=exports,
+        registry=shown,
+    )
 
 
 async def exports_of(jobs: ExportJobs, versions: Sequence[ModelVersion]) -> dict[str, ExportsView]:

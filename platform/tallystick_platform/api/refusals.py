@@ -51,6 +51,14 @@ class CodingNotTaken(PlatformError, status=415, code="unsupported_encoding"):
         super().__init__("The only Content-Encoding that is taken is gzip.")
 
 
+class NotLoaded(PlatformError, status=503, code="model_not_loaded", param="model"):
+    """What a model takes is known once a worker has loaded it."""
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(f"What {model} takes is known once a worker has loaded it: load it, or ask it once.")
+        self.model = model
+
+
 class PartEncoded(PlatformError, status=415, code="unsupported_encoding"):
     """A part of an upload comes in a content coding: its digest and size are those of its bytes."""
 

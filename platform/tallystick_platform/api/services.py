@@ -62,7 +62,7 @@ class Loading(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything behind the HTTP surface."""
+    """Everything behind the HTTP surface. `longest_work_s` is what the log's promise leaves for one request. Units: seconds."""
 
     exchange: Exchange
     authenticator: Authenticator
@@ -81,3 +81,4 @@ class Services:
     max_body_bytes: int
     max_media_bytes: int
     request_timeout_s: float
+    longest_work_s: float

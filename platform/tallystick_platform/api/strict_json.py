@@ -25,17 +25,22 @@ def read_object(body: bytes) -> dict[str, object]:
     Requires: a body whose size was bounded when it was received.
     Raises: BadRequest.
     """
+    value = read_value(body)
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object.", code="invalid_type")
+    return value
+
+
+def read_value(body: bytes) -> object:
+    """The same of a body that may be anything. Raises: BadRequest."""
     try:
-        value = read_json(body, len(body))
+        return read_json(body, len(body))
     except JsonError as error:
         code = _CODES.get(error.kind, "invalid_json")
         if error.member is not None:
             shown = quoted(error.member)
             raise BadRequest(f"Duplicate key: '{shown}'.", param=shown, code=code) from error
         raise BadRequest(f"The body {error}.", code=code) from error
-    if not isinstance(value, dict):
-        raise BadRequest("The body must be a JSON object.", code="invalid_type")
-    return value
 
 
 def converted(members: dict[str, object], kind: type[B]) -> B:

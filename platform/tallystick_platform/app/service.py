@@ -19,7 +19,7 @@ from tallystick_platform.app.models import LoadingDesk
 from tallystick_platform.app.starting import RECORD_LIMIT_S, Running
 from tallystick_platform.auth import Authenticator
 from tallystick_platform.errors import NoProvider
-from tallystick_platform.settings import redacted
+from tallystick_platform.settings import longest_work_s, redacted
 from tallystick_platform.store.epoch_keys import EpochKeyFiles
 
 VIEW_TIMEOUT_S = 2.0  # a page about the chain does not wait long for it
@@ -54,6 +54,7 @@ class Service:
             max_body_bytes=running.settings.max_body_bytes,
             max_media_bytes=running.settings.max_media_bytes,
             request_timeout_s=running.settings.request_timeout_s,
+            longest_work_s=longest_work_s(running.location.terms.promise),
         )
 
     def close(self) -> None:

@@ -1,83 +1,34 @@
-"""Texts to vectors: an encoder of the transformers library, and how its outputs are pooled.
-
-A folder in the layout of sentence-transformers says itself how its vectors are made (`modules.json`), and what is put before texts
-(`config_sentence_transformers.json`); any other encoder's vectors are the mean of its outputs. They have unit length either way.
+"""Texts to vectors of unit length: an encoder of the transformers library, its outputs pooled as its folder says (`layout`).
 
 Documents are ranked by the cosine between their vectors and the query's.
 """
 
 from __future__ import annotations
 
-import json
 from array import array
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tallystick_platform.engine.causal import load_library_model, read_json, read_text
+from tallystick_platform.engine.causal import MAX_CONFIG_BYTES, load_library_model, read_json
 from tallystick_platform.engine.kind import Answer, Input
-from tallystick_platform.engine.model_store import MODULES_FILE
+from tallystick_platform.engine.layout import POOLS, Dense, Layout, longest_of, read_dense, read_layout
 from tallystick_platform.engine.prompt import TextEncoder, checked_tokens
 from tallystick_platform.engine.sampler import NotFinite
-from tallystick_platform.engine.states import AFTER_PADDING, Row, States
+from tallystick_platform.engine.states import Row, States
 from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks import EMBEDDING, embedding, rerank
 from tallystick_platform.tasks.each import AS_MUCH_AS_FITS
 
 ENGINE_NAME = "tallystick-encoder"
-MAX_LAYOUT_BYTES = 1_048_576
-DEFAULT_LONGEST = 512
+_HALVES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel"}
+"""Families with a decoder, of which vectors take the encoder alone."""
 OF_QUERIES, OF_DOCUMENTS = ("query",), ("document", "passage", "corpus")
 """What models call their prompts for either side of a search."""
-
-Pool = Callable[[Tensor], Tensor]
-"""Shapes: [tokens, width] to [width]."""
-
-
-def _weighted_mean(states: Tensor) -> Tensor:
-    """Later tokens weigh more."""
-    weights = torch.arange(1, len(states) + 1, device=states.device, dtype=states.dtype)
-    return (states * weights[:, None]).sum(0) / weights.sum()
-
-
-POOLS: Mapping[str, Pool] = {
-    "cls": lambda states: states[0],
-    "max": lambda states: states.amax(0),
-    "mean": lambda states: states.mean(0),
-    "mean_sqrt_len_tokens": lambda states: states.sum(0) / len(states) ** 0.5,
-    "weightedmean": _weighted_mean,
-    "lasttoken": lambda states: states[-1],
-}
-"""By the names of sentence-transformers, in the order in which that joins several of them."""
-_OLDER_NAMES = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How a folder says that vectors are made. `prompts` are put before texts, and pooled with them where `pools_prompt`."""
-
-    pools: tuple[str, ...] = ("mean",)
-    pools_prompt: bool = True
-    lower_case: bool = False
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    default_prompt: str = ""
-    longest: int | None = None
-
-    def prompt_of(self, names: Sequence[str]) -> str:
-        """The first of the prompts that is there, else the default one."""
-        return next((self.prompts[name] for name in names if name in self.prompts), self.default_prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +43,13 @@ class Pooled:
 class Encoder:
     """A loaded encoder: a kind of the one-shot engine."""
 
-    def __init__(self, states: States, texts: TextEncoder, layout: Layout, width: int) -> None:
+    def __init__(
+        self, states: States, texts: TextEncoder, layout: Layout, width: int, dense: Sequence[Dense] = ()
+    ) -> None:
         self.states = states
-        self._texts, self._layout = texts, layout
+        self._texts, self._layout, self._dense = texts, layout, dense
         self._pools = [POOLS[name] for name in layout.pools]
-        self.dimensions = width * len(self._pools)
+        self.dimensions = len(dense[-1].weight) if dense else width * len(self._pools)
 
     def inputs(self, call: Call) -> Texts | Compared:
         """Raises: msgspec.DecodeError."""
@@ -161,9 +114,15 @@ class Encoder:
         """
         states = self.states.of([one.row for one in rows])
         return [
-            _unit(torch.cat([pool(found[one.skip :]) for pool in self._pools])[: one.dimensions])
-            for one, found in zip(rows, states, strict=True)
+            _unit(self._vector(found[one.skip :])[: one.dimensions]) for one, found in zip(rows, states, strict=True)
         ]
+
+    def _vector(self, states: Tensor) -> Tensor:
+        """The vector of a row, by itself, so that no kernel sees how many there are."""
+        vector = torch.cat([pool(states) for pool in self._pools])
+        for dense in self._dense:
+            vector = dense(vector)
+        return vector
 
     def _row(self, text: str, truncated: int | None) -> Row:
         text = text.lower() if self._layout.lower_case else text
@@ -239,80 +198,13 @@ def load_encoder(folder: Path, texts: TextEncoder, dtype: torch.dtype, device: t
     """An encoder's folder. Raises: ModelUnusable."""
     import transformers
 
-    layout = _layout(folder)
-    model = load_library_model(transformers.AutoModel, folder, dtype, unused=("pooler.",)).to(device)
+    layout = read_layout(folder)
+    family = read_json(folder / "config.json", MAX_CONFIG_BYTES).get("model_type")
+    kind = getattr(transformers, _HALVES[family]) if family in _HALVES else transformers.AutoModel
+    model = load_library_model(kind, folder, dtype, unused=("pooler.",)).to(device)
     if getattr(model.config, "is_encoder_decoder", False):
         raise ModelUnusable(reason="it is an encoder and a decoder, not an encoder alone")
     config = model.config.get_text_config()
     states = States(model, longest_of(folder, config, layout.longest), device)
-    return Encoder(states, texts, layout, int(config.hidden_size))
-
-
-def _layout(folder: Path) -> Layout:
-    """How vectors are made. Raises: ModelUnusable for what is not computed here."""
-    if not (folder / MODULES_FILE).is_file():
-        return Layout()
-    try:
-        modules = json.loads(read_text(folder / MODULES_FILE, MAX_LAYOUT_BYTES))
-        kinds = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise ModelUnusable(reason=f"{MODULES_FILE} does not list the modules") from error
-    pooling: dict[str, Any] = {"pooling_mode": "mean"}
-    for at, (kind, place) in enumerate(kinds):
-        if kind == "Pooling" and at == 1:
-            pooling = _optional(folder, f"{place}/config.json")
-        elif (kind, at, place) != ("Transformer", 0, "") and kind != "Normalize":
-            raise ModelUnusable(reason=f"{MODULES_FILE} has {kind[:60]} in place {at}, which is not computed here")
-    settings = _optional(folder, "sentence_bert_config.json")
-    prompts, default = _prompts(_optional(folder, "config_sentence_transformers.json"))
-    longest = settings.get("max_seq_length")
-    return Layout(
-        pools=tuple(_pools(pooling)),
-        pools_prompt=pooling.get("include_prompt") is not False,
-        lower_case=settings.get("do_lower_case") is True,
-        prompts=prompts,
-        default_prompt=default,
-        longest=longest if type(longest) is int else None,
-    )
-
-
-def _prompts(config: Mapping[str, Any]) -> tuple[dict[str, str], str]:
-    """The prompts by their names, and the one that is put before a text unasked. Raises: ModelUnusable for a default that is not there."""
-    found = config.get("prompts")
-    prompts = {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
-    name = config.get("default_prompt_name")
-    if name is not None and name not in prompts:
-        raise ModelUnusable(reason="its default prompt is none of its prompts")
-    return prompts, "" if name is None else prompts[name]
-
-
-def _pools(config: Mapping[str, Any]) -> list[str]:
-    """The names in a pooling module's configuration, in either of its two spellings. Raises: ModelUnusable."""
-    named = config.get("pooling_mode")
-    found = (
-        named
-        if isinstance(named, list)
-        else [named]
-        if named
-        else [name for key, name in _OLDER_NAMES.items() if config.get(key)]
-    )
-    if not found or any(name not in POOLS for name in found):
-        raise ModelUnusable(reason="its pooling is not computed here")
-    return [name for name in POOLS if name in found]
-
-
-def longest_of(folder: Path, config: Any, stated: int | None = None) -> int:
-    """Tokens of one input: the least of what the folder, its tokenizer and the model's learned positions say."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if isinstance(positions, int) and config.model_type in AFTER_PADDING:
-        positions -= (config.pad_token_id or 0) + 1
-    told = [stated, _optional(folder, "tokenizer_config.json").get("model_max_length"), positions]
-    return min((each for each in told if type(each) is int and each > 0), default=DEFAULT_LONGEST)
-
-
-def _optional(folder: Path, name: str) -> dict[str, Any]:
-    """A configuration, empty where there is no such file. Raises: ModelUnusable, for a file outside of the folder too."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelUnusable(reason=f"{MODULES_FILE} names a place outside of the folder")
-    return read_json(path, MAX_LAYOUT_BYTES) if path.is_file() else {}
+    dense = [read_dense(folder, place, dtype, device) for place in layout.dense]
+    return Encoder(states, texts, layout, int(config.hidden_size), dense)

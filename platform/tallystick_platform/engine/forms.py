@@ -5,8 +5,10 @@ A form never makes an answer whole: one that ran out of tokens is a beginning of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
+from typing import TypeVar
 
 import numpy as np
 import structlog
@@ -18,7 +20,9 @@ from torch import Tensor
 from tallystick.errors import RequestError
 from tallystick.tasks.structure import Structure
 from tallystick_platform.errors import ParameterOutOfRange
-from tallystick_platform.tasks.structure import LIMITS, grammar_of, reason_of
+from tallystick_platform.tasks.structure import LIMITS, from_library, grammar_of, reason_of
+
+T = TypeVar("T")
 
 LIBRARY = f"llguidance {version('llguidance')}"
 
@@ -33,7 +37,7 @@ class Form:
     def __init__(self, matcher: LLMatcher, param: str) -> None:
         self._matcher = matcher
         self._param = param
-        self._refuse_error()
+        self._asked(matcher.is_error)
 
     @property
     def ended(self) -> bool:
@@ -42,8 +46,8 @@ class Form:
 
     def allowed(self, size: int) -> Tensor:
         """Which of so many tokens may come next. Shapes: [size] bool. Raises: ParameterOutOfRange."""
-        bits = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8), bitorder="little")
-        self._refuse_error()
+        mask = self._asked(self._matcher.compute_bitmask)
+        bits = np.unpackbits(np.frombuffer(mask, dtype=np.uint8), bitorder="little")
         allowed = torch.zeros(size, dtype=torch.bool)
         known = min(size, len(bits))
         allowed[:known] = torch.from_numpy(bits[:known].astype(bool))
@@ -51,18 +55,21 @@ class Form:
 
     def take(self, token: int) -> None:
         """Go on by a token that is allowed. Raises: ParameterOutOfRange where the form takes too much computing."""
-        self._matcher.consume_token(token)
-        self._refuse_error()
+        self._asked(partial(self._matcher.consume_token, token))
 
     def fork(self) -> Form:
         """The same for another answer. Requires: it stands at its beginning."""
-        return Form(self._matcher.deep_copy(), self._param)
+        return Form(self._asked(self._matcher.deep_copy), self._param)
 
-    def _refuse_error(self) -> None:
+    def _asked(self, ask: Callable[[], T]) -> T:
+        try:
+            found = from_library(self._param, ask)
+        except RequestError as error:
+            raise ParameterOutOfRange(param=self._param, reason=error.reason) from error
         if self._matcher.is_error():
-            raise ParameterOutOfRange(
-                param=self._param, reason=f"cannot be kept to: {reason_of(self._matcher.get_error())}"
-            )
+            reason = f"cannot be kept to: {reason_of(self._matcher.get_error())}"
+            raise ParameterOutOfRange(param=self._param, reason=reason)
+        return found
 
 
 class Forms:
@@ -82,8 +89,9 @@ class Forms:
         if self._tokenizer is None:
             reason = f"cannot be kept to by this model, whose tokenizer is not understood: {self._reason}"
             raise ParameterOutOfRange(param=structure.param, reason=reason)
+        make = partial(LLMatcher, self._tokenizer, log_level=0, limits=LIMITS)
         try:
             grammar = grammar_of(structure)
+            return Form(from_library(structure.param, partial(make, grammar)), structure.param)
         except RequestError as error:
             raise ParameterOutOfRange(param=structure.param, reason=error.reason) from error
-        return Form(LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS), structure.param)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import inspect
 import io
 import os
-import queue
-import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from PIL import Image
 
 from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.sampler import NotFinite
+from tallystick_platform.engine.turns import in_turns
 from tallystick_platform.errors import ModelUnusable, PromptRejected, kind_of
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks.image import ImageCall, decode_call, sides_of
@@ -27,10 +26,6 @@ from tallystick_platform.tasks.image import ImageCall, decode_call, sides_of
 ENGINE_NAME = "tallystick-painter"
 INPUT_SIZE = 256
 _TAKEN = frozenset(("prompt", "height", "width", "num_inference_steps", "generator", "output_type"))
-
-
-class Abandoned(RuntimeError):
-    """Nobody waits for the picture any more."""
 
 
 class Painter:
@@ -65,20 +60,19 @@ class Painter:
     def compute(self, inputs: Sequence[Input]) -> Iterator[Sequence[bytes] | None]:
         """One step after another, then the picture."""
         (one,) = inputs
-        for found in in_steps(lambda pause: self._drawn(one.data, pause)):
-            yield None if found is None else [found]
+        return in_turns(lambda turn: [self._drawn(one.data, turn)])
 
     def tells_no(self, name: str) -> bool:
         """Whether the pipeline has no parameter of this name."""
         return name not in self._takes
 
-    def _drawn(self, data: tuple[ImageCall, int], pause: Callable[[], None]) -> bytes:
+    def _drawn(self, data: tuple[ImageCall, int], turn: Callable[[], None]) -> bytes:
         asked, at = data
         how, (width, height) = asked.how, sides_of(asked.how.size) or (0, 0)
         own: dict[str, Any] = {"guidance_scale": how.guidance, "negative_prompt": how.negative_prompt or None}
 
         def stepped(_pipeline: Any, _step: int, _time: Any, given: dict[str, Any]) -> dict[str, Any]:
-            pause()
+            turn()
             return given
 
         if "callback_on_step_end" in self._takes:
@@ -102,44 +96,6 @@ def png(pixels: np.ndarray[Any, Any]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
-
-
-def in_steps(work: Callable[[Callable[[], None]], bytes]) -> Iterator[bytes | None]:
-    """Run what calls `pause` now and then, from one call to the next: None at each pause, then what it gives.
-
-    A library's loop gives no turn to others by itself, so it runs in a thread of its own, which waits whenever it is not its turn. Closed
-    early, the thread ends at its next pause.
-
-    Raises: what the work raises.
-    """
-    turns: queue.Queue[bool] = queue.Queue()
-    found: queue.Queue[bytes | BaseException | None] = queue.Queue()
-
-    def pause() -> None:
-        found.put(None)
-        if not turns.get():
-            raise Abandoned
-
-    def run() -> None:
-        try:
-            found.put(work(pause) if turns.get() else b"")
-        except BaseException as error:  # noqa: BLE001  (whoever waits raises it)
-            found.put(error)
-
-    thread = threading.Thread(target=run, name="painter", daemon=True)
-    thread.start()
-    try:
-        while True:
-            turns.put(True)
-            result = found.get()
-            if isinstance(result, BaseException):
-                raise result
-            yield result
-            if result is not None:
-                return
-    finally:
-        turns.put(False)
-        thread.join()
 
 
 class Texts:

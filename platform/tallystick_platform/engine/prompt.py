@@ -20,6 +20,7 @@ from tokenizers import Encoding, Tokenizer
 from tallystick_platform.engine.chat_template import ChatTemplate
 from tallystick_platform.engine.control_marks import ControlMarks
 from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong, kind_of
+from tallystick_platform.tasks import given_template
 
 _PROBES: tuple[Sequence[Mapping[str, object]], ...] = (
     ({"role": "user", "content": "One?"},),
@@ -63,6 +64,22 @@ class TextEncoder:
     def encode(self, messages: Messages, longest: int | None = None, tools: Messages = ()) -> list[int]:  # noqa: ARG002
         """The tokens of a conversation. Raises: PromptRejected, for there is no template."""
         raise PromptRejected(reason="the model has no chat template: it takes prompts as they stand, and no messages")
+
+    def encode_given(self, messages: Messages, template: str, longest: int | None = None) -> list[int]:
+        """The tokens of a conversation in a template that came with it, whose control tokens are such; those of messages are text.
+
+        Raises: PromptRejected, also where the tokenizer cannot be told the two apart; PromptTooLong.
+        """
+        plain = given_template.render(template, messages)
+        _refuse_endless(self._tokenizer, plain, longest)
+        if self._controls.isdisjoint(_ids(self._tokenizer, plain)):
+            return _ids(self._tokenizer, plain)
+        marked = given_template.render(template, messages, self._marks.template)
+        if self._copy is None or self._marks.unmark(marked) != plain:
+            raise PromptRejected(
+                reason="the chat template looks at control tokens of this model, and cannot be followed"
+            )
+        return _ids(self._copy, marked)
 
     def encode_text(self, text: str, longest: int | None = None) -> list[int]:
         """A text's tokens.

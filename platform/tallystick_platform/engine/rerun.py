@@ -15,6 +15,7 @@ from typing import Any, get_args
 from tallystick.errors import RequestError
 from tallystick.record import BlobRef, Record
 from tallystick.tasks import read
+from tallystick.tasks.chat import TEMPLATE
 from tallystick.tasks.comparison import same_value
 from tallystick.verify.model_checks import Replayed, ReplayRefused
 from tallystick_platform.engine import audit, causal, classical, encoder, painter, seq2seq, speaker, transcriber
@@ -74,8 +75,11 @@ def _prompt(record: Record) -> object:
     """The record's prompt as the request had it: with the contents of what the prompt names by digest, and with the members of its objects
     in the order in which they came, which a record does not keep. A schema's order is the answer's.
     """
-    if record.request is None or isinstance(record.request, BlobRef) or isinstance(record.prompt, BlobRef):
-        return record.prompt
+    if isinstance(record.prompt, BlobRef) or isinstance(record.instructions, BlobRef):
+        return None
+    if record.request is None or isinstance(record.request, BlobRef):
+        template = record.instructions.chat_template if record.instructions is not None else None
+        return record.prompt if template is None else {**(record.prompt or {}), TEMPLATE: template}
     request, http = record.request, record.http
     sent = read(request.reader, http.method, request.target, request.content_type, request.body)
     return sent.whole if same_value(sent.prompt, record.prompt) else record.prompt

@@ -7,13 +7,12 @@ that a transcript never depends on what else is transcribed. A sound is decoded 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -22,7 +21,9 @@ from tallystick_platform.engine.causal import load_library_model
 from tallystick_platform.engine.kind import Answer, Input
 from tallystick_platform.engine.prompt import TextEncoder
 from tallystick_platform.engine.sampler import NotFinite
-from tallystick_platform.engine.sound import Samples, duration_us, samples_of
+from tallystick_platform.engine.sound import Samples, duration_us
+from tallystick_platform.engine.turns import in_turns
+from tallystick_platform.engine.windows import MS_PER_S, RATE_HZ, Windows, parts_of
 from tallystick_platform.errors import ModelUnusable, PromptRejected, PromptTooLong, kind_of
 from tallystick_platform.protocol import Call
 from tallystick_platform.tasks.transcription import (
@@ -35,18 +36,12 @@ from tallystick_platform.tasks.transcription import (
 )
 
 ENGINE_NAME = "tallystick-transcriber"
-RATE_HZ = 16_000
-WINDOW_SECONDS = 30
-WINDOW_SAMPLES = WINDOW_SECONDS * RATE_HZ
-TICK_MS = 20
-"""Of a token of time."""
 INPUT_SIZE = 256
-"""Of the size of a step: two sounds are transcribed in turns, a window each."""
+"""Of the size of a step: two sounds are transcribed in turns."""
 NO_SPEECH = 0.6
 UNLIKELY = -1.0
 """A window is passed over where nobody seems to speak and what was heard all the same is less likely than this. Source: openai/whisper."""
 DIGITS = 4  # of a probability; those behind them differ with the number of threads
-MS_PER_S = 1_000
 ENGLISH = "en"
 
 
@@ -59,6 +54,28 @@ class Heard:
     texts: list[str] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a window stands in its sound, and what goes before it. Units: `start` samples."""
+
+    number: int
+    start: int
+    prompt: tuple[int, ...]
+
+
+class _Turns:
+    """Stops nothing. After each token others have their turn, whose draws change nothing here."""
+
+    def __init__(self, turn: Callable[[], None]) -> None:
+        self._turn = turn
+
+    def __call__(self, ids: Tensor, _scores: object, **_: object) -> Tensor:
+        state = torch.get_rng_state()
+        self._turn()
+        torch.set_rng_state(state)
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
 
 class Transcriber:
@@ -85,17 +102,20 @@ class Transcriber:
         return 0
 
     def compute(self, inputs: Sequence[Input]) -> Iterator[Sequence[Heard] | None]:
-        """One window after another."""
-        (one,) = inputs
-        sound, how, prompt, duration = one.data
+        """One window after another, a token at a time."""
+        sound, how, prompt, duration = inputs[0].data
+        return in_turns(lambda turn: [self._heard(sound, how, prompt, duration, turn)])
+
+    def _heard(
+        self, sound: bytes, how: Transcribing, prompt: tuple[int, ...], duration: int, turn: Callable[[], None]
+    ) -> Heard:
         heard = Heard(language=how.language, duration_us=duration)
         for number, (window, start) in enumerate(windows := Windows(sound)):
-            features = self._features(window)
-            states = self._encoded(features)
-            yield None
-            windows.advance(self._hear(heard, states, window, start, how, prompt if not number else (), number))
-            yield None
-        yield [heard]
+            states = self._encoded(self._features(window))
+            turn()
+            place = Place(number=number, start=start, prompt=prompt if not number else ())
+            windows.advance(self._hear(heard, states, window, place, how, turn))
+        return heard
 
     def prompt(self, text: str) -> tuple[int, ...]:
         """The tokens of a text that goes before the first window's. Raises: PromptRejected."""
@@ -127,10 +147,9 @@ class Transcriber:
         heard: Heard,
         states: Any,
         window: Samples,
-        start: int,
+        place: Place,
         how: Transcribing,
-        prompt: tuple[int, ...],
-        number: int,
+        turn: Callable[[], None],
     ) -> int:
         """Add what is said in a window; gives how many samples further the next one begins."""
         begin = torch.tensor([[self._settings.decoder_start_token_id]], device=self._device)
@@ -138,12 +157,12 @@ class Transcriber:
         no_speech = float(logits.softmax(-1)[self._no_speech])
         if heard.language == DETECTED:
             heard.language = self._detected(logits)
-        tokens, likely = self._drawn(states, heard.language, how, prompt, number)
+        tokens, likely = self._drawn(states, heard.language, how, place, turn)
         heard.tokens += len(tokens)
         if no_speech > NO_SPEECH and likely < UNLIKELY:
             return len(window)
-        parts, whole = self._parts(tokens, len(window))
-        offset_ms = start * MS_PER_S // RATE_HZ
+        parts, whole = parts_of(tokens, self._first_time, len(window))
+        offset_ms = place.start * MS_PER_S // RATE_HZ
         for first, last, said in parts:
             text = self._text(said)
             if not text.strip():
@@ -153,7 +172,7 @@ class Transcriber:
                 start_ms=offset_ms + first,
                 end_ms=min(offset_ms + last, heard.duration_us // MS_PER_S),
                 text=" ".join(text.split()),
-                seek=start * 100 // RATE_HZ,
+                seek=place.start * 100 // RATE_HZ,
                 tokens=tuple(said),
                 avg_logprob=round(likely, DIGITS),
                 no_speech_prob=round(no_speech, DIGITS),
@@ -169,12 +188,12 @@ class Transcriber:
         return name
 
     def _drawn(
-        self, states: Any, language: str, how: Transcribing, prompt: tuple[int, ...], number: int
+        self, states: Any, language: str, how: Transcribing, place: Place, turn: Callable[[], None]
     ) -> tuple[list[int], float]:
         """The tokens of a window, and the mean of their logarithmic probabilities."""
-        torch.manual_seed((how.seed + number) % 2**63)  # only drawn from where the temperature is above 0
+        torch.manual_seed((how.seed + place.number) % 2**63)  # only drawn from where the temperature is above 0
         spoken = {"language": language, "task": "transcribe"} if self._languages else {}
-        before = torch.tensor([self._settings.prev_sot_token_id, *prompt], device=self._device) if prompt else None
+        before = [self._settings.prev_sot_token_id, *place.prompt] if place.prompt else None
         found = self._model.generate(
             input_features=None,
             encoder_outputs=states,
@@ -183,7 +202,8 @@ class Transcriber:
             return_dict_in_generate=True,
             output_scores=True,
             temperature=how.temperature,
-            prompt_ids=before,
+            prompt_ids=None if before is None else torch.tensor(before, device=self._device),
+            stopping_criteria=[_Turns(turn)],
             **spoken,
         )
         count = len(found.scores)
@@ -195,54 +215,8 @@ class Transcriber:
             raise NotFinite("the model's numbers are not finite")
         return [token for token in tokens if token != self._settings.eos_token_id], likely / count
 
-    def _parts(self, tokens: list[int], samples: int) -> tuple[list[tuple[int, int, list[int]]], bool]:
-        """The segments of a window: from when to when in milliseconds, and their tokens. Whether the window was heard to its end.
-
-        Two tokens of time in a row stand between segments; what follows the last two is heard again in the next window.
-        """
-        times = [token >= self._first_time for token in tokens]
-        cuts = [at for at in range(1, len(tokens)) if times[at - 1] and times[at]]
-        whole = times[-2:] == [False, True] or not cuts
-        if whole:
-            cuts.append(len(tokens))
-        found = []
-        for begin, end in zip([0, *cuts], cuts, strict=False):
-            part = tokens[begin:end]
-            stamps = [self._ms(token) for token in part if token >= self._first_time]
-            last = stamps[-1] if len(stamps) > 1 else samples * MS_PER_S // RATE_HZ
-            found.append((stamps[0] if stamps else 0, last, part))
-        return found, whole or found[-1][1] <= 0
-
-    def _ms(self, token: int) -> int:
-        return int(token - self._first_time) * TICK_MS
-
     def _text(self, tokens: Sequence[int]) -> str:
         return self._tokenizer.decode([token for token in tokens if token < self._settings.eos_token_id])
-
-
-class Windows:
-    """The windows of a sound, each with the sample that it begins with. `advance` says where the next one does."""
-
-    def __init__(self, sound: bytes) -> None:
-        self._pieces = samples_of(sound, RATE_HZ)
-        self._held: Samples = np.zeros(0, np.float32)
-        self._start = 0
-
-    def __iter__(self) -> Iterator[tuple[Samples, int]]:
-        while True:
-            waiting, length = [self._held], len(self._held)
-            while length < WINDOW_SAMPLES and (piece := next(self._pieces, None)) is not None:
-                waiting.append(piece)
-                length += len(piece)
-            self._held = np.concatenate(waiting)
-            if not length:
-                return
-            yield self._held[:WINDOW_SAMPLES], self._start
-
-    def advance(self, samples: int) -> None:
-        """So many samples are done with."""
-        self._held = self._held[samples:]
-        self._start += samples
 
 
 class Sounds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -113,8 +114,10 @@ class Inference:
 
 
 def _instructions(asked: Asked, placement: Placement) -> Instructions | None:
-    """What stood around the prompt: the system's text and the model's template; None for a task that takes neither."""
+    """What stood around the prompt: the system's text and the template, the request's or the model's; None for a task without them."""
     if not asked.task.templated:
         return None
-    digest = placement.model.chat_template_digest
-    return Instructions(system=asked.reading.system, chat_template=None, chat_template_digest=digest)
+    template, digest = asked.reading.chat_template, placement.model.chat_template_digest
+    if template is not None:
+        digest = hashlib.sha256(template.encode()).digest()
+    return Instructions(system=asked.reading.system, chat_template=template, chat_template_digest=digest)

@@ -25,15 +25,14 @@ from tallystick.record import Output, Response, State, Usage, Value
 from tallystick_platform.auth import Principal
 from tallystick_platform.clock import Clock
 from tallystick_platform.errors import ModelLoadFailed, PlatformError, WorkerDied
-from tallystick_platform.exchange import StopReason
 from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.exchange.faults import AnswerWithheld, ServerStopped, WorkFailed
 from tallystick_platform.exchange.line import Admitted, Line, Recorded
 from tallystick_platform.exchange.records import Delivered
 from tallystick_platform.exchange.request import Asked, HttpFacts
-from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.errors import MAX_ATTEMPTS
 from tallystick_platform.jobs.work_errors import LineGivenUp, LineNotOpened
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.store.journal import Journal
 from tallystick_platform.store.work import OPEN, LineAnswer, LineAsked, Work, WorkKind, WorkLine, WorkState, WorkStore
 
@@ -94,7 +93,7 @@ class Desk:
 class WorkAttempt:
     """One attempt. `said` is what requests under way have answered until now, by their numbers."""
 
-    def __init__(self, desk: Desk, work: Work, stopped: Callable[[], StopReason | None]) -> None:
+    def __init__(self, desk: Desk, work: Work, stopped: Callable[[], PlatformError | None]) -> None:
         self._desk = desk
         self.job = work
         self._stopped = stopped
@@ -112,10 +111,10 @@ class WorkAttempt:
         """Ask everything that is not answered yet."""
         desk, work = self._desk, self.job
         started_at = work.started_at or desk.clock.now_us()
-        self.job = work = await whole(
+        self.job = work = await in_thread(
             lambda: desk.store.change(work.id, OPEN, state=WorkState.RUNNING, started_at=started_at)
         )
-        for line in await whole(lambda: desk.store.lines(work.id)):
+        for line in await in_thread(lambda: desk.store.lines(work.id)):
             if line.record_id is not None:
                 self.record_ids[line.number] = line.record_id
             if line.status is None:
@@ -131,7 +130,7 @@ class WorkAttempt:
         finally:
             await self._leave(takers)
 
-    def stop_lines(self, reason: StopReason) -> None:
+    def stop_lines(self, reason: PlatformError) -> None:
         """End early what is under way."""
         self._leaving.set()
         for line in list(self._lines):
@@ -152,7 +151,7 @@ class WorkAttempt:
         for taker in takers:
             taker.cancel()
         reason = self._stopped()
-        if reason is not None and reason is not StopReason.SERVER_STOPPED:  # a draining server lets them end
+        if reason is not None and not isinstance(reason, ServerStopped):  # a draining server lets them end
             self.stop_lines(reason)
         while self._under_way:
             await asyncio.wait(self._under_way)
@@ -190,7 +189,7 @@ class WorkAttempt:
         if found is None:
             return
         status, answer = found
-        await whole(lambda: self._desk.store.answer(line.id, status, answer))
+        await in_thread(lambda: self._desk.store.answer(line.id, status, answer))
         self.said.pop(line.number, None)
         self._count(status)
 
@@ -201,7 +200,7 @@ class WorkAttempt:
         async def announce(record_id: RecordId) -> None:
             nonlocal begun
             begun = True
-            await whole(lambda: desk.store.announce(line.id, record_id))
+            await in_thread(lambda: desk.store.announce(line.id, record_id))
             self.record_ids[line.number] = record_id
 
         try:

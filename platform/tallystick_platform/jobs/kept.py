@@ -9,11 +9,11 @@ from typing import Final
 from tallystick.hashing import keccak256
 from tallystick.ids import Address
 from tallystick_platform.clock import Clock
-from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.batch_lines import ERRORS, OUTPUT
 from tallystick_platform.jobs.live import US_PER_S
 from tallystick_platform.jobs.work import KEEP_S
 from tallystick_platform.jobs.work_errors import TooManyFiles, UnknownKeptFile
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.store.kept_files import FileStore, KeptFile
 
 MAX_FILES_PER_OWNER: Final = 256
@@ -36,7 +36,7 @@ class KeptFiles:
 
         Raises: TooManyFiles
         """
-        held = await whole(lambda: self.store.held(owner))
+        held = await in_thread(lambda: self.store.held(owner))
         if held.files >= MAX_FILES_PER_OWNER:
             raise TooManyFiles(bound="files", limit=MAX_FILES_PER_OWNER)
         if held.size_bytes + len(content) > MAX_BYTES_PER_OWNER:
@@ -53,18 +53,18 @@ class KeptFiles:
             created_at=now_us,
             keep_until=now_us + KEEP_S * US_PER_S,
         )
-        return await whole(lambda: self.store.insert(file, content))
+        return await in_thread(lambda: self.store.insert(file, content))
 
     async def find(self, owner: Address, file_id: str) -> KeptFile:
         """A file of an owner. Raises: UnknownKeptFile, RowTampered"""
-        found = await whole(lambda: self.store.get(file_id, owner))
+        found = await in_thread(lambda: self.store.get(file_id, owner))
         if found is None:
             raise UnknownKeptFile
         return found
 
     async def content(self, file: KeptFile) -> bytes:
         """What a file holds. Raises: UnknownKeptFile, RowTampered"""
-        content = await whole(lambda: self.store.content(file))
+        content = await in_thread(lambda: self.store.content(file))
         if content is None:
             raise UnknownKeptFile
         return content
@@ -72,5 +72,5 @@ class KeptFiles:
     async def remove(self, owner: Address, file_id: str) -> KeptFile:
         """Forget a file. Raises: UnknownKeptFile, RowTampered"""
         file = await self.find(owner, file_id)
-        await whole(lambda: self.store.remove(file_id))
+        await in_thread(lambda: self.store.remove(file_id))
         return file

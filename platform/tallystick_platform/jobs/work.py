@@ -25,17 +25,16 @@ from tallystick.ids import Address, RecordId
 from tallystick.record import Provider, State
 from tallystick_platform.auth import Principal
 from tallystick_platform.errors import Draining, RequestTimedOut
-from tallystick_platform.exchange import StopReason
 from tallystick_platform.exchange.faults import Cancelled, ServerStopped, fault_of
 from tallystick_platform.exchange.records import Event
 from tallystick_platform.exchange.request import HttpFacts
 from tallystick_platform.jobs.asking import Desk, WorkAttempt
-from tallystick_platform.jobs.attempt import whole
 from tallystick_platform.jobs.batch_lines import batch_files
 from tallystick_platform.jobs.live import US_PER_S, LiveJob, Submitted
 from tallystick_platform.jobs.recording import JobRecords
 from tallystick_platform.jobs.settling import until_written
 from tallystick_platform.jobs.work_errors import JobBusy, JobQueueFull, NoLineAnswered, UnknownJob
+from tallystick_platform.registry.desk import in_thread
 from tallystick_platform.store.jobs import JobFault
 from tallystick_platform.store.kept_files import FileStore
 from tallystick_platform.store.records import StoredRecord
@@ -109,7 +108,7 @@ class WorkJobs:
         self._closing = False
         self._sweeping: asyncio.Task[None] | None = None
         self._records = JobRecords[Work](
-            exchange=desk.exchange, records=desk.records, facts=facts, closing=lambda: self._closing
+            exchange=desk.exchange, journal=desk.records, facts=facts, closing=lambda: self._closing
         )
 
     async def start(self) -> int:
@@ -119,9 +118,9 @@ class WorkJobs:
         Raises: RowTampered
         """
         store = self._desk.store
-        for work in await whole(store.unfinished):
+        for work in await in_thread(store.unfinished):
             if not await self._records.was_accepted(work):
-                await whole(lambda work=work: store.remove(work.id, OPEN))  # type: ignore[misc]  # nobody was told of it
+                await in_thread(store.remove, work.id, OPEN)  # nobody was told of it
                 continue
             end = await self._records.end_of(work)
             if end is not None:
@@ -137,14 +136,14 @@ class WorkJobs:
         """Begin nothing new. Requests under way come to their end, or to the end of the server's patience."""
         self._closing = True
         for live in list(self._live.values()):
-            live.stop(StopReason.SERVER_STOPPED)
+            live.stop(ServerStopped())
 
     async def stop(self) -> None:
         """End what is under way; each job goes on at the next start."""
         self.drain()
         for live in list(self._live.values()):
             if live.attempt is not None:
-                live.attempt.stop_lines(StopReason.SERVER_STOPPED)
+                live.attempt.stop_lines(ServerStopped())
         tasks = [live.task for live in self._live.values() if live.task is not None]
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -199,7 +198,7 @@ class WorkJobs:
 
     async def find(self, owner: Address, kind: WorkKind, work_id: str) -> Work:
         """A job as it is at this moment. Raises: UnknownJob, RowTampered"""
-        work = await whole(lambda: self._desk.store.get(work_id, kind, owner))
+        work = await in_thread(lambda: self._desk.store.get(work_id, kind, owner))
         if work is None or work.record_id == NO_RECORD:
             raise UnknownJob
         return self._as_it_is(work)
@@ -207,14 +206,14 @@ class WorkJobs:
     async def show(self, owner: Address, kind: WorkKind, work_id: str) -> Shown:
         """The same with its lines. Raises: UnknownJob, RowTampered"""
         work = await self.find(owner, kind, work_id)
-        lines = await whole(lambda: self._desk.store.lines(work.id))
+        lines = await in_thread(lambda: self._desk.store.lines(work.id))
         live = self._live.get(work.id)
         said = {} if live is None or live.attempt is None else dict(live.attempt.said)
         return Shown(work=work, lines=lines, said=said)
 
     async def page(self, owner: Address, kind: WorkKind, *, cursor: int | None, limit: int) -> WorkPage:
         """An owner's jobs, newest first. Raises: RowTampered"""
-        page = await whole(lambda: self._desk.store.page(owner, kind, cursor=cursor, limit=limit))
+        page = await in_thread(lambda: self._desk.store.page(owner, kind, cursor=cursor, limit=limit))
         return replace(page, works=[self._as_it_is(work) for work in page.works])
 
     async def cancel(self, owner: Address, kind: WorkKind, work_id: str) -> Work:
@@ -226,7 +225,7 @@ class WorkJobs:
         live = self._live.get(work_id)
         if live is None:
             return work
-        if not live.stop(StopReason.CANCELLED):
+        if not live.stop(Cancelled()):
             raise JobBusy  # its work is done, and its record under way
         if live.task is not None:
             await asyncio.wait([live.task], timeout=GIVE_UP_LIMIT_S)
@@ -259,7 +258,7 @@ class WorkJobs:
 
         async def write_down(record_id: RecordId) -> None:
             nonlocal work
-            work = await whole(lambda: store.insert(replace(work, record_id=record_id), lines))
+            work = await in_thread(lambda: store.insert(replace(work, record_id=record_id), lines))
 
         try:
             taken = await self._records.accept(work, principal, http, write_down)
@@ -303,7 +302,7 @@ class WorkJobs:
 
     async def _settle_left(self, work: Work, end: StoredRecord) -> None:
         """What a process that died left of a job whose end is recorded."""
-        lines = await whole(lambda: self._desk.store.lines(work.id))
+        lines = await in_thread(lambda: self._desk.store.lines(work.id))
         answered = [line.status for line in lines if line.status is not None]
         completed = sum(status < 300 for status in answered)
         state = _STATE_BY_RECORD.get(end.state, WorkState.FAILED)
@@ -340,8 +339,8 @@ class WorkJobs:
     async def _sweep(self) -> None:
         while True:
             try:
-                await whole(lambda: self._desk.store.sweep(self._desk.clock.now_us()))
-                await whole(lambda: self._files.sweep(self._desk.clock.now_us()))
+                await in_thread(lambda: self._desk.store.sweep(self._desk.clock.now_us()))
+                await in_thread(lambda: self._files.sweep(self._desk.clock.now_us()))
             except Exception as error:  # noqa: BLE001  (the database's errors are many; the next round tries again)
                 _log.warning("jobs.not_swept", error=type(error).__name__)
             await asyncio.sleep(SWEEP_S)

@@ -19,6 +19,7 @@ from tallystick_platform.errors import ParameterOutOfRange
 from tallystick_platform.protocol import ModelInfo, Piece, TokenEntry
 from tallystick_platform.tasks.calling import check_tools, held_to
 from tallystick_platform.tasks.drawing import Draw, TextTask, Turn, encode_call
+from tallystick_platform.tasks.given_template import checked_template
 from tallystick_platform.tasks.structure import structure_checked
 from tallystick_platform.tasks.task import FinishReasons, Gather
 from tallystick_platform.tasks.tool_calls import CallPiece, CallReader, ToolFormat
@@ -37,9 +38,13 @@ class ChatDraw(Draw, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GivenTurns(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation, and what its answer is held to. `tool_format` is that of the model, once it is known."""
+    """A conversation, and what its answer is held to. `tool_format` is that of the model, once it is known.
+
+    `template` writes the conversation in place of the model's own.
+    """
 
     turns: tuple[Turn, ...]
+    template: str | None = None
     offered: Offered | None = None
     structure: Structure | None = None
     logit_bias: Mapping[int, float] = {}
@@ -54,17 +59,16 @@ class ChatPart(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: list[TokenEntry] | None = None
 
 
+def said_in(part: Piece | ChatPart) -> str | CallPiece:
+    """What a part of an answer says, whether it may call tools or not."""
+    return part.said if isinstance(part, ChatPart) else str(part.data)
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call of a tool, as records hold it."""
 
     id: str
     name: str
-
-
-def said_in(part: Piece | ChatPart) -> str | CallPiece:
-    """What a part of an answer says, whether it may call tools or not."""
-    return part.said if isinstance(part, ChatPart) else str(part.data)
-
     arguments: str
 
 
@@ -89,8 +93,12 @@ class Chat(TextTask[GivenTurns]):
         offered = tools.offered_in(prompt, asked)
         if offered is not None:
             check_tools(offered)
+        template = chat.template_of(prompt)
+        if template is not None and offered is not None:
+            raise RequestError(chat.TEMPLATE, "cannot be asked for beside 'tools': it knows nothing of them")
         return GivenTurns(
             turns=chat.turns_of(prompt),
+            template=None if template is None else checked_template(template),
             offered=offered,
             structure=structure_checked(structure.structure_in(prompt, asked)),
             logit_bias=biases_in(prompt),
@@ -114,6 +122,7 @@ class Chat(TextTask[GivenTurns]):
         return encode_call(
             used,
             turns=given.turns,
+            template=given.template,
             tools=() if given.offered is None else tuple(tool.told() for tool in given.offered.tools),
             structure=given.structure,
             logit_bias=given.logit_bias,

@@ -7,7 +7,9 @@ is refused here by name, never let pass.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llguidance import LLMatcher, LLParserLimits
 
@@ -17,10 +19,13 @@ from tallystick.tasks.structure import Structure
 if TYPE_CHECKING:  # it is a type and nothing else
     from llguidance._lib import JsonCompileOptions
 
+T = TypeVar("T")
+
 MAX_FORM_BYTES = 32_768  # looking at so much takes 50 ms at most
 MAX_FORM_DEPTH = 32
 MAX_CHOICE_TEXTS = 1_024
 MAX_REASON_CHARS = 200
+PANIC = "PanicException"  # which no module exports
 
 LIMITS = LLParserLimits(
     initial_lexer_fuel=1_000_000,  # about 20 ms
@@ -44,7 +49,9 @@ def structure_checked(structure: Structure | None) -> Structure | None:
     size = len(structure.source.encode())
     if size > MAX_FORM_BYTES:
         raise RequestError(structure.param, f"has {size} bytes; the bound is {MAX_FORM_BYTES}")
-    wrong, told = LLMatcher.validate_grammar_with_warnings(grammar_of(structure), limits=LIMITS)
+    grammar = grammar_of(structure)
+    check = partial(LLMatcher.validate_grammar_with_warnings, grammar, limits=LIMITS)
+    wrong, told = from_library(structure.param, check)
     if wrong:
         raise RequestError(structure.param, f"cannot be kept to: {reason_of(told[0])}")
     return structure
@@ -66,6 +73,16 @@ def grammar_of(structure: Structure) -> str:
     return LLMatcher.grammar_from_lark(structure.source)
 
 
+def from_library(param: str, asked: Callable[[], T]) -> T:
+    """What the library gives. Raises: RequestError where a form breaks the library: it is Rust, and panics past every `Exception`."""
+    try:
+        return asked()
+    except BaseException as error:
+        if type(error).__name__ != PANIC:
+            raise
+        raise RequestError(param, "cannot be kept to: the library that would keep to it fails over it") from error
+
+
 def reason_of(told: str) -> str:
     """What the library says, in one line of bounded length."""
     line = " ".join(told.split())
@@ -82,7 +99,7 @@ def _schema(structure: Structure) -> str:
     if not isinstance(schema, dict):
         raise RequestError(structure.param, "is no schema")
     _look(schema, structure.param)
-    return structure.source
+    return json.dumps(schema)
 
 
 def _look(schema: dict[str, Any], param: str) -> None:

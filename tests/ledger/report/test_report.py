@@ -216,6 +216,18 @@ def test_a_request_that_is_no_text_is_shown_in_hex():
         ([{"label": "good", "score": 0.75}, {"label": "b\x1bad", "score": 0.25}], ["0.7500  good", "0.2500  b\\x1bad"]),
         ([{"index": 3, "score": 0.5}, {"index": 0, "score": -1.0}], ["0.5000  document 3", "-1.0000  document 0"]),
         ([{"entity": "PER", "score": 0.5, "start": 0, "end": 3, "word": "Ann"}], ["0.5000  PER  Ann  (0 to 3)"]),
+        (
+            [
+                {"token": "a", "bytes": [97], "logprob": -0.5, "top_logprobs": []},
+                {
+                    "token": "\n",
+                    "bytes": [10],
+                    "logprob": -1.25,
+                    "top_logprobs": [{"token": "b", "bytes": [98], "logprob": -0.75}],
+                },
+            ],
+            ["-0.5000  'a'", "-1.2500  '\\n'  beside 'b' -0.7500"],
+        ),
     ],
 )
 def test_labels_ranks_and_entities_are_lines(parts: list[dict[str, object]], lines: list[str]) -> None:
@@ -227,6 +239,12 @@ def test_a_transcript_is_shown_with_its_times():
     said = [{"start_ms": 0, "end_ms": 2500, "text": "One"}, {"start_ms": 3_661_001, "end_ms": 3_662_000, "text": "two"}]
     page = str(render_record({"segments": said}))
     assert page == "segments\n  0:00:00.000 - 0:00:02.500  One\n  1:01:01.001 - 1:01:02.000  two"
+
+
+def test_tokens_of_a_completion_are_lines_with_their_probabilities():
+    shown = {"tokens": ["a", " b"], "token_logprobs": [None, -0.5], "top_logprobs": [None, {" b": -0.5, "c": -2.0}]}
+    page = str(render_record({"logprobs": shown | {"text_offset": [0, 1]}}))
+    assert page == "logprobs\n  -  'a'\n  -0.5000  ' b'  beside 'c' -2.0000"
 
 
 def test_predictions_are_shown_as_a_table():

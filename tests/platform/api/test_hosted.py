@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 
-from tallystick.tasks import hosted, read, received_answer, received_stream
+from tallystick.tasks import disagreements, hosted, read, received_answer, received_stream
+from tallystick_platform.tasks import embedding
 from tests.support.api import Api
 from tests.support.exchange import MODEL, Script
 
@@ -100,3 +102,47 @@ def test_the_reader_takes_the_model_from_the_address(target: str) -> None:
     reading = read(hosted.COMPLETION_READER, "POST", target, None, b'{"inputs":["a"]}')
     assert reading.model == ("o/m" if "%2F" in target else "m")
     assert reading.asked == hosted.DEFAULTS
+
+
+PAIRS = {
+    "inputs": [
+        ["Represent the Science title:", "3D ActionSLAM: wearable person tracking in multi-floor environments"],
+    ]
+}
+
+
+async def test_the_documented_pair_is_turned_into_a_vector_of_numbers_with_its_record() -> None:
+    vector = struct.pack("<4f", -0.5, 0.25, 0.0, 1.5)
+    async with (api := Api(Script(texts=(vector,), finish_reason=None))).client() as client:
+        answer = (await client.post(f"{AT}/predict", json=PAIRS)).json()
+    assert answer["outputs"] == [[-0.5, 0.25, 0.0, 1.5]]
+    record = api.journal.only
+    request = record.request
+    assert (record.task, request.reader) == ("embedding", "embedding/hosted/1")
+    assert disagreements(record, read(request.reader, "POST", request.target, None, request.body)) == []
+    assert received_answer(answer).outputs == record.response.outputs
+    assert embedding.decode_call(api.dispatcher.calls[0].body).inputs == (tuple(PAIRS["inputs"][0]),)
+
+
+@pytest.mark.parametrize(
+    ("way", "body", "param"),
+    [
+        ("predict_stream", PAIRS, "inputs"),
+        ("predict", {"inputs": [["a", "b"], "c"]}, "inputs"),
+        ("predict", {"inputs": [["a"]]}, "inputs"),
+        ("predict", {"inputs": [["a", ""]]}, "inputs"),
+        ("predict", {**PAIRS, "parameters": {"temperature": 0}}, "parameters"),
+    ],
+)
+async def test_pairs_that_are_none_and_pairs_in_a_stream_are_refused(way: str, body: dict, param: str) -> None:
+    async with (api := Api()).client() as client:
+        reply = await client.post(f"{AT}/{way}", json=body)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"].startswith(param)
+    assert not api.journal.records
+
+
+async def test_a_model_that_can_be_asked_answers_a_ping() -> None:
+    async with Api().client() as client:
+        assert (await client.get(f"{AT}/ping")).json() == {"status": "ok", "model": MODEL.id, "loaded": True}
+        assert (await client.get("/hosted/none/v1/ping")).status_code == 404

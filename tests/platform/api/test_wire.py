@@ -17,7 +17,7 @@ from tallystick_platform.api.application import answering_errors
 from tallystick_platform.api.credentials import Headers
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.refusals import BadRequest
-from tallystick_platform.api.wire import openai, texts
+from tallystick_platform.api.wire import anthropic, openai, texts
 from tallystick_platform.api.wire.answering import Events, Question
 from tallystick_platform.api.wire.wire import Wire, wire_handler
 from tallystick_platform.errors import EngineFailed
@@ -31,7 +31,9 @@ from tests.support.api import (
     EMBEDDINGS,
     HI,
     MAX_MEDIA_BYTES,
+    MESSAGES,
     ONCE,
+    RESPONSES,
     TEXT_SCRIPTS,
     TEXTS,
     WORDS,
@@ -46,9 +48,12 @@ MEDIA = {
     "/v1/images/generations": {"model": MODEL.id, "prompt": "A cat"},
     "/v1/predict": {"model": MODEL.id, "inputs": [[1]]},
 }
-BODIES = {CHAT: HI, COMPLETIONS: ONCE, EMBEDDINGS: WORDS, **TEXTS, **MEDIA}
+OTHER_CHATS = {MESSAGES: {**HI, "max_tokens": 9}, RESPONSES: {"model": MODEL.id, "input": "Hi"}}
+BODIES = {CHAT: HI, **OTHER_CHATS, COMPLETIONS: ONCE, EMBEDDINGS: WORDS, **TEXTS, **MEDIA}
 SCRIPTS = {
     CHAT: Script(),
+    MESSAGES: Script(),
+    RESPONSES: Script(),
     COMPLETIONS: Script(),
     EMBEDDINGS: Script(texts=(bytes(16),) * 2),
     **TEXT_SCRIPTS,
@@ -69,7 +74,7 @@ def sent(path: str) -> dict[str, object]:
 
 
 def test_every_wire_is_tried_here() -> None:
-    assert {path for wire in (*openai.WIRES, *texts.WIRES) for path in wire.routes} == set(BODIES)
+    assert {path for wire in (*openai.WIRES, *anthropic.WIRES, *texts.WIRES) for path in wire.routes} == set(BODIES)
 
 
 @every_path

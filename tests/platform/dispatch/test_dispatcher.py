@@ -18,7 +18,7 @@ SLOW = {"step_s": 0.05}
 
 
 async def text_of(generation):
-    return "".join([piece async for piece in generation])
+    return "".join([piece.data async for piece in generation])
 
 
 async def claim(dispatcher, reference="constant"):
@@ -38,7 +38,7 @@ async def test_a_request_is_answered_through_a_real_worker_process(tmp_path):
         generation = found.start(request(max_tokens=100))
         text = await reader(text_of(generation))
         assert text.startswith("The ledger holds")
-        assert generation.finish_reason == "stop"
+        assert generation.finish_reasons == ("stop",)
         assert generation.progress.usage["output_tokens"] == len(text.split())
         assert pool.links[0].load == 0
         assert pool.links[0].pid != os.getpid()
@@ -63,10 +63,10 @@ async def test_vectors_come_one_by_one_through_a_real_worker_process(tmp_path):
         found = await dispatcher.claim("constant", None, "embedding")
         body = msgspec.msgpack.encode(EmbeddingCall(inputs=("one", "two", "one"), dimensions=4))
         generation = found.start(Call(b"1" * 16, "embedding", body))
-        first, second, third = [piece async for piece in generation]
+        first, second, third = [piece.data async for piece in generation]
         assert first == third != second
         assert len(first) == 4 * 4
-        assert generation.finish_reason is None
+        assert generation.finish_reasons == (None,)
 
 
 async def test_many_requests_are_answered_side_by_side(tmp_path):

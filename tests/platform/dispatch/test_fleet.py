@@ -17,7 +17,7 @@ from tests.support.workers import reader, wait_for_end
 
 
 async def text_of(generation):
-    return "".join([piece async for piece in generation])
+    return "".join([piece.data async for piece in generation])
 
 
 async def until(condition):
@@ -286,13 +286,18 @@ async def test_unloading_ends_the_process_and_the_next_request_loads_again(tmp_p
 
 
 async def test_a_task_or_format_that_no_worker_computes_is_refused_by_name(tmp_path):
-    wrong_task = registered(tmp_path / "one", "a", task="transcription")
+    wrong_task = registered(tmp_path / "one", "a", task="other")
     wrong_format = registered(tmp_path / "two", "b", format="onnx")
-    async with rigged(tmp_path, wrong_task, wrong_format) as rig:
-        with pytest.raises(errors.NotServable, match="its task is transcription"):
+    wrong_table = registered(tmp_path / "three", "c", task="classical")
+    async with rigged(tmp_path, wrong_task, wrong_format, wrong_table) as rig:
+        with pytest.raises(errors.NotServable, match="its task is other"):
             await reader(rig.dispatcher.load("a", None))
         with pytest.raises(errors.NotServable, match="its format is onnx"):
             await reader(rig.dispatcher.load("b", None))
+        with pytest.raises(
+            errors.NotServable, match="its format is safetensors, and workers here compute onnx and skops"
+        ):
+            await reader(rig.dispatcher.load("c", None))
 
 
 async def test_a_loaded_worker_that_dies_is_started_again(tmp_path):

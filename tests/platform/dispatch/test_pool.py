@@ -35,7 +35,7 @@ async def read_to_death(generation):
     try:
         async with asyncio.timeout(30):
             async for piece in generation:
-                text += piece
+                text += piece.data
     except errors.WorkerDied as death:
         return text, death
     pytest.fail("the generation came to its own end")
@@ -78,7 +78,7 @@ async def test_a_killed_worker_fails_what_it_held_and_is_replaced(tmp_path):
         first = await reader(anext(generation))
         os.kill(pool.links[0].pid, signal.SIGKILL)
         text, death = await read_to_death(generation)
-        assert generation.progress.usage["output_tokens"] == len((first + text).split())
+        assert generation.progress.usage["output_tokens"] == len((first.data + text).split())
         assert str(death).endswith(": exit code -9")
         assert dispatcher.last_fault == "exit code -9"
         await reader(dispatcher.wait_ready())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tallystick_platform.engine import encoder, states
+from tallystick_platform.engine import layout, states
 from tallystick_platform.engine.encoder import Pooled, load_encoder
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.prompt import TextEncoder
@@ -263,6 +263,11 @@ def test_numbers_that_are_none_are_not_given_out(folder, monkeypatch):
     [
         ("modules.json", "{", "does not list the modules"),
         ("modules.json", '[{"type": "a.Dense", "path": ""}]', "has Dense in place 0"),
+        (
+            "modules.json",
+            '[{"type": "a.Transformer", "path": ""}, {"type": "a.LSTM", "path": "1"}]',
+            "has LSTM in place 1",
+        ),
         ("modules.json", '[{"type": "a.Transformer", "path": "0_Transformer"}]', "has Transformer in place 0"),
         (
             "modules.json",
@@ -288,7 +293,7 @@ def test_a_layout_that_is_not_computed_is_refused_by_name(tmp_path, name, conten
 
 def test_a_layout_beyond_the_bound_is_not_read(tmp_path, monkeypatch):
     folder = write_tiny_encoder(tmp_path / "m", pooling=MEAN)
-    monkeypatch.setattr(encoder, "MAX_LAYOUT_BYTES", 10)
+    monkeypatch.setattr(layout, "MAX_LAYOUT_BYTES", 10)
     with pytest.raises(ModelUnusable, match="larger than 10 bytes"):
         load(folder)
 
@@ -328,3 +333,67 @@ def test_a_folder_that_asks_for_code_of_its_own_is_refused(tmp_path):
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "modeling.Mine"}}))
     with pytest.raises(ModelUnusable, match="Python code of its own"):
         load(folder)
+
+
+def with_dense(folder, activation="torch.nn.modules.activation.Tanh", *, bias=True):
+    """Put a product behind the pooling."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(5)
+    tensors = {"linear.weight": torch.randn(7, WIDTH), **({"linear.bias": torch.randn(7)} if bias else {})}
+    (folder / "3_Dense").mkdir()
+    (folder / "3_Dense" / "config.json").write_text(json.dumps({"activation_function": activation}))
+    save_file(tensors, folder / "3_Dense" / "model.safetensors")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.insert(2, {"path": "3_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return tensors
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_product_behind_the_pooling_is_computed(tmp_path, bias):
+    folder = write_tiny_encoder(tmp_path / "m", pooling=MEAN)
+    tensors = with_dense(folder, bias=bias)
+    loaded = load(folder)
+    assert loaded.dimensions == 7
+    states = loaded.states.of([input_of(loaded, "the sun").data.row])[0].mean(0)
+    product = torch.tanh(tensors["linear.weight"] @ states + tensors.get("linear.bias", torch.zeros(7)))
+    expected = torch.nn.functional.normalize(product, dim=0)
+    assert np.abs(vector_of(loaded, "the sun") - expected.numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("fault", ["activation", "no file", "no tensor", "no safetensors"])
+def test_a_product_that_cannot_be_computed_is_refused(tmp_path, fault):
+    from safetensors.torch import save_file
+
+    folder = write_tiny_encoder(tmp_path / "m", pooling=MEAN)
+    with_dense(folder, "torch.nn.modules.activation.Mish" if fault == "activation" else "x.Identity")
+    weights = folder / "3_Dense" / "model.safetensors"
+    if fault == "no file":
+        weights.unlink()
+    elif fault == "no tensor":
+        save_file({"other": torch.zeros(1)}, weights)
+    elif fault == "no safetensors":
+        weights.write_bytes(b"x" * 100)
+    with pytest.raises(
+        ModelUnusable, match="go through Mish" if fault == "activation" else "3_Dense/model.safetensors"
+    ):
+        load(folder)
+
+
+def test_of_a_family_with_a_decoder_the_encoder_makes_vectors(tmp_path):
+    import transformers
+
+    folder = write_tiny_encoder(tmp_path / "m", pooling={**MEAN, "include_prompt": False})
+    config = transformers.T5Config(vocab_size=20, d_model=WIDTH, d_kv=12, d_ff=64, num_layers=2, num_heads=4)
+    torch.manual_seed(2)
+    model = transformers.T5EncoderModel(config).eval()
+    model.save_pretrained(folder)
+    loaded = load(folder)
+    assert not loaded.states.packed
+    found = vector_of(loaded, ("a debt of ", "the sun"))
+    ids = torch.tensor([tokens(loaded, ("a debt of ", "the sun"))])
+    with torch.inference_mode():
+        states = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+    expected = torch.nn.functional.normalize(states[4:].mean(0), dim=0)
+    assert np.abs(found - expected.numpy()).max() < 1e-5

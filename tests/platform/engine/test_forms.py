@@ -171,6 +171,16 @@ def test_a_schema_that_a_record_names_and_this_release_refuses_is_refused_by_the
     assert (failed.kind, failed.param) == ("parameter-rejected", "guided_json")
 
 
+def test_a_form_over_which_the_library_panics_costs_its_own_request_alone(engines):
+    broken = 'start: %json {"maxProperties": {"properties": "object", "prefixItems": {"a": {"b": ["a"]}, '
+    broken += '"patternProperties": [-1000000000000000000]}, "\u00e9": 1e308}}'
+    (_, failed), (text, _) = run(
+        engines["audit"], call(1, form("grammar", broken, "guided_grammar")), call(2, form("json_schema", SMALL))
+    )
+    assert (failed.kind, failed.param) == ("parameter-rejected", "guided_grammar")
+    assert fault_of(text, SMALL) is None
+
+
 def test_a_model_whose_tokenizer_is_not_understood_refuses_forms_by_name():
     forms = Forms(Tokenizer(models.WordPiece(vocab={"a": 0, "b": 1}, unk_token="a")), {1})
     with pytest.raises(ParameterOutOfRange, match=r"'guided_regex' .*tokenizer is not understood"):

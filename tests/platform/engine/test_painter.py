@@ -14,7 +14,7 @@ from PIL import Image
 
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.oneshot import OneShotEngine
-from tallystick_platform.engine.painter import in_steps, load_painter
+from tallystick_platform.engine.painter import load_painter
 from tallystick_platform.errors import ModelUnusable, ParameterOutOfRange
 from tallystick_platform.formats.folder import inspect_folder
 from tallystick_platform.protocol import Call, Finished, Piece
@@ -102,18 +102,7 @@ def test_a_picture_that_nobody_waits_for_is_given_up(engine: OneShotEngine) -> N
     engine.step()
     engine.cancel(b"a")
     assert [type(event) for event in run(engine)] == [Finished]
-    assert not [thread for thread in threading.enumerate() if thread.name == "painter"]
-
-
-def test_what_breaks_in_a_step_is_raised_where_it_is_waited_for() -> None:
-    def work(pause):
-        pause()
-        raise IndexError("broken")
-
-    steps = in_steps(work)
-    assert next(steps) is None
-    with pytest.raises(IndexError, match="broken"):
-        next(steps)
+    assert not [thread for thread in threading.enumerate() if thread.name == "in turns"]
 
 
 @pytest.mark.parametrize(

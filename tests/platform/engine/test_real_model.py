@@ -7,17 +7,21 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from tallystick.tasks.structure import Structure
 from tallystick_platform.engine.conversion import read_provenance
 from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.model_store import packaged_file
-from tallystick_platform.protocol import Finished, Piece
+from tallystick_platform.protocol import Call, Finished, Piece
+from tallystick_platform.tasks.drawing import encode_call
 from tests.support.real_model import models_dir, real_model
-from tests.support.tiny_model import request, turns_of
+from tests.support.schemas import fault_of
+from tests.support.tiny_model import draw, request, turns_of
 from tests.support.workers import reader, running
 
 pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
 
 QUESTION = "What is the capital of France?"
+TURNS = ({"role": "user", "content": QUESTION},)
 SAMPLED = {"temperature": 0.8, "top_p": 0.9, "top_k": 50, "seed": 11, "max_tokens": 10}
 
 
@@ -113,6 +117,22 @@ def test_greedy_tokens_are_those_of_the_transformers_library(engine):
     assert text == b"".join(codec.token_bytes[int(token)] for token in theirs).decode(errors="replace")
 
 
+def test_structured_answers_are_of_their_schema(engine):
+    schema = {
+        "type": "object",
+        "properties": {"capital": {"type": "string", "maxLength": 20}, "big": {"type": "boolean"}},
+        "required": ["capital", "big"],
+        "additionalProperties": False,
+    }
+    form = Structure(kind="json_schema", source=json.dumps(schema))
+    calls = []
+    for number in (1, 2, 3):
+        body = encode_call(draw(**SAMPLED | {"seed": number, "max_tokens": 40}), turns=TURNS, structure=form)
+        calls.append(Call(number.to_bytes(16), "chat", body))
+    for text, end in run(engine, *calls):
+        assert (end.finish_reason, fault_of(text, schema)) == ("stop", None)
+
+
 @pytest.mark.parametrize("parameters", [{"max_tokens": 10}, SAMPLED], ids=["greedy", "sampled"])
 def test_neighbours_do_not_change_an_answer(engine, parameters):
     one = request(1, "Write one sentence about rain.", **parameters)
@@ -134,4 +154,4 @@ async def test_the_model_streams_through_a_worker_process(tmp_path):
 
 
 async def _collect(generation):
-    return [piece async for piece in generation]
+    return [piece.data async for piece in generation]

@@ -14,7 +14,8 @@ from tallystick_platform.engine.loading import EngineConfig, load_engine
 from tallystick_platform.engine.oneshot import OneShotEngine
 from tallystick_platform.engine.prompt import load_tokenizer
 from tallystick_platform.engine.sound import samples_of
-from tallystick_platform.engine.transcriber import RATE_HZ, WINDOW_SAMPLES, Windows, load_transcriber
+from tallystick_platform.engine.transcriber import load_transcriber
+from tallystick_platform.engine.windows import RATE_HZ, WINDOW_SAMPLES, Windows, parts_of
 from tallystick_platform.errors import ModelUnusable
 from tallystick_platform.protocol import Call, Failed, Finished, Piece
 from tallystick_platform.tasks import TRANSCRIPTION
@@ -119,6 +120,21 @@ def test_neighbours_change_nothing(engine: OneShotEngine) -> None:
     assert transcript(among[b"a"]) == transcript(alone)
 
 
+def test_neighbours_that_draw_change_nothing_that_is_drawn(engine: OneShotEngine) -> None:
+    alone = run(engine, call(b"a", temperature=1.0))[b"a"]
+    among = run(engine, call(b"b", temperature=1.0, seed=6), call(b"a", temperature=1.0))
+    assert transcript(among[b"a"]) == transcript(alone) != transcript(among[b"b"])
+
+
+def test_a_step_is_shorter_than_a_window(engine: OneShotEngine) -> None:
+    engine.submit(call(b"a"))
+    steps = 0
+    while engine.has_work():
+        engine.step()
+        steps += 1
+    assert steps > 10
+
+
 def test_a_seed_repeats_what_it_drew_and_another_draws_something_else(engine: OneShotEngine) -> None:
     drawn = [transcript(run(engine, call(b"a", temperature=1.0, seed=seed))[b"a"]).text for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -179,6 +195,28 @@ def test_windows_cut_a_sound_where_the_last_one_was_done() -> None:
             break
         first, at = following
     assert steps == [(0, WINDOW_SAMPLES), (200_000, 440_000), (400_000, 240_000), (600_000, 40_000)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "parts", "whole"),
+    [
+        ([100, 1, 110], [(0, 200, [100, 1, 110])], True),
+        ([100, 1, 110, 110, 2, 120], [(0, 200, [100, 1, 110]), (200, 400, [110, 2, 120])], True),
+        ([100, 1, 110, 110, 2], [(0, 200, [100, 1, 110])], False),
+        ([100, 1, 110, 115, 2, 120, 120], [(0, 200, [100, 1, 110]), (300, 400, [115, 2, 120])], False),
+        ([100, 1, 2], [(0, 1_000, [100, 1, 2])], True),
+        ([1, 2], [(0, 1_000, [1, 2])], True),
+        ([], [(0, 1_000, [])], True),
+        ([100, 100], [(0, 1_000, [100])], False),
+    ],
+)
+def test_tokens_of_time_part_the_segments_of_a_window(tokens, parts, whole) -> None:
+    assert parts_of(tokens, 100, 16_000) == (parts, whole)
+
+
+def test_two_tokens_of_the_beginning_do_not_hold_a_sound_up() -> None:
+    parts, whole = parts_of([100, 1, 100, 100], 100, 16_000)
+    assert (parts, whole) == ([(0, 0, [100, 1, 100])], True)
 
 
 def test_a_folder_that_gives_no_times_is_unusable(tmp_path: Path) -> None:

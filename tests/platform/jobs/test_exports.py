@@ -16,7 +16,7 @@ from tallystick.manifest import hash_folder
 from tallystick.record import Output, Record, State, charged
 from tallystick_platform.errors import AdmissionClosed, Draining, JournalClosed, UnknownModel
 from tallystick_platform.exchange.faults import AnswerWithheld
-from tallystick_platform.jobs import attempt, errors, recording
+from tallystick_platform.jobs import attempt, errors, recording, settling
 from tallystick_platform.jobs import exports as module
 from tallystick_platform.jobs import process as process_module
 from tallystick_platform.jobs.errors import (

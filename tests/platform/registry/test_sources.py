@@ -366,3 +366,13 @@ def test_any_file_gives_a_name_that_can_be_one(text: str, name: str) -> None:
 def test_a_name_that_cannot_be_one_is_refused_before_anything_is_brought(shelf: Shelf, tmp_path: Path) -> None:
     with pytest.raises(BadReference):
         bring(shelf, local_source(write_model(tmp_path / "tiny")), "a/b/c")
+
+
+def test_the_packaged_transcriber_is_registered_as_what_it_was_converted_to(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(shelf.models_dir / "converted")
+    monkeypatch.setattr(sources, "converted", lambda *_: shelf.models_dir / "converted")
+    version = bring(shelf, packaged_source("demo-transcription"))
+    assert version.model.id == "whisper-tiny.en"
+    assert (version.source, version.licence) == ({"kind": "demo-transcription"}, "mit")

@@ -116,6 +116,7 @@ def read_transcription(method: str, content_type: str | None, body: bytes) -> tu
         headers, data = _head(part)
         told = _disposition(headers.get("content-disposition", ""))
         name, listed = re.fullmatch(r"(.*?)((?:\[\])?)", told["name"], re.DOTALL).groups()
+        listed = listed or name in ("include", "timestamp_granularities")
         if headers.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
             raise _fail(told["name"], "is encoded")
         if not listed and (name in members or (name == "file" and file is not None)):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from tests.support.stranger import addresses, chats
 from tests.support.stranger.crypto import keccak
 from tests.support.stranger.errors import REQUEST, Refused
 from tests.support.stranger.fields import strict_json
@@ -27,6 +28,7 @@ class Read(NamedTuple):
     system: str | None
     asked: dict[str, Any]
     model: str | None
+    template: str | None = None
 
 
 def _fail(param: str, text: str) -> Refused:
@@ -156,7 +158,20 @@ def _placed(body: dict[str, Any], subject: str, gone: tuple[str, ...]) -> Read:
 
 
 def _chat(method: str, _target: str, body: bytes) -> Read:
-    members = _posted(method, body)
+    return _chat_of(_posted(method, body))
+
+
+def _in_other_words(as_chat: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[str, str, bytes], Read]:
+    def reader(method: str, _target: str, body: bytes) -> Read:
+        made = as_chat(_posted(method, body))
+        for name, member in made.items():
+            _check(name, member, 2)
+        return _chat_of(made)
+
+    return reader
+
+
+def _chat_of(members: dict[str, Any]) -> Read:
     messages = members.get("messages")
     if not isinstance(messages, list):
         raise _fail("messages", "is no list")
@@ -270,8 +285,26 @@ def _download(method: str, target: str, body: bytes) -> Read:
     return Read(None, None, {"export": parts[2], "file": file}, None)
 
 
+def _hosted(kind: str) -> Callable[[str, str, bytes], Read]:
+    def read(method: str, target: str, body: bytes) -> Read:
+        prompt, asked, model = addresses.hosted(kind, target, _posted(method, body), _fail)
+        return Read(prompt, None, asked, model)
+
+    return read
+
+
+def _inferencia(method: str, _target: str, body: bytes) -> Read:
+    prompt, asked, model = addresses.inferencia(_posted(method, body), _fail)
+    return Read(prompt, None, asked, model)
+
+
 READERS: dict[str, Callable[[str, str, bytes], Read]] = {
+    "completion/hosted/1": _hosted("completion"),
+    "embedding/hosted/1": _hosted("embedding"),
+    "classification/inferencia/1": _inferencia,
     "chat/openai/1": _chat,
+    "chat/anthropic/1": _in_other_words(chats.first_as_chat),
+    "chat/responses/1": _in_other_words(chats.second_as_chat),
     "completion/openai/1": _completion,
     "embedding/openai/1": _embedding,
     "rerank/tallystick/1": _rerank,
@@ -291,9 +324,22 @@ def read_request(reader: str, method: str, target: str, content_type: str | None
     """What the named reader finds; only that of forms looks at the content type."""
     if reader == "transcription/openai/1":
         return Read(*read_transcription(method, content_type, body))
+    task, _, way = reader.partition("/")
+    if way == "gateway/1" and task in addresses.WAYS:
+        found, template = addresses.proxied(task, (method, target, content_type, body), _parsed, _native, _fail)
+        return Read(*found[:4], template)
     if reader not in READERS:
         raise _fail("reader", f"{reader} is no reader of version 2")
     return READERS[reader](method, target, body)
+
+
+def _native(reader: str, method: str, content_type: str | None, body: bytes) -> Read:
+    return read_request(reader, method, "/", content_type, body)
+
+
+def _parsed(body: bytes) -> Any:
+    """The value of a body: an object, or a list, which counts as a member."""
+    return _json_body(b'{"":' + body + b"}")[""] if body.lstrip()[:1] == b"[" else _json_body(body)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -336,6 +382,8 @@ def check_binding(record: dict[str, Any], missing: list[str]) -> list[str]:
         system = record["instructions"]["system"] if record["instructions"] is not None else None
         if system != read.system:
             wrong.append("instructions.system is not what the request says")
+        if (record["instructions"] or {}).get("chat_template") != read.template:
+            wrong.append("instructions.chat_template is not what the request says")
     parameters = record["parameters"]
     wrong += [
         f"parameters.{name} is not what was asked for"
@@ -458,10 +506,17 @@ def read_answer(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
     if error is not None:
         return error, []
     told = document.get("object")
+    if document.get("type") == "message":
+        return None, chats.first_answer(document)
+    if told == "response":
+        return None, chats.second_answer(document)
     if told in TEXTS_READ:
         return None, TEXTS_READ[told](document)
     if told == "list" and any(one.get("object") == "embedding" for one in document["data"]):
         return None, [_vector(one) for one in sorted(document["data"], key=lambda one: one["index"])]
+    own = addresses.answer(document)
+    if own is not None:
+        return None, own
     choices = sorted(document["choices"], key=lambda choice: choice["index"])
     return None, [_said(choice, told == "text_completion") for choice in choices]
 
@@ -497,15 +552,21 @@ def read_stream(file: bytes) -> tuple[dict[str, str] | None, list[dict[str, Any]
     error = None
     completes = False
     choices: dict[int, dict[str, Any]] = {}
+    documents: list[dict[str, Any]] = []
     for event in re.findall(r"^data: ?(.*)$", file.decode(), re.MULTILINE):
         if event.strip() == "[DONE]":
             break
         document = json.loads(event)
+        documents.append(document)
         error = _error(document) or error
         completes = completes or document.get("object") == "text_completion"
         for piece in document.get("choices", []):
             blank: dict[str, Any] = {"message": {}, "calls": {}, "finish_reason": None, "logprobs": None}
             _join(choices.setdefault(piece["index"], blank), piece)
+    if any(document.get("type") == "content_block_start" for document in documents):
+        return error, chats.first_stream(documents)
+    if documents and isinstance(documents[-1].get("response"), dict):
+        return error, chats.second_answer(documents[-1]["response"])
     for choice in choices.values():
         choice["message"]["tool_calls"] = [call for _, call in sorted(choice["calls"].items())]
     return error, [_said(choice, completes) for _, choice in sorted(choices.items())]

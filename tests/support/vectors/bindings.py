@@ -205,6 +205,7 @@ def request_vector(
         "system": reading.system,
         "asked": reading.asked,
         "model": reading.model,
+        **({} if reading.chat_template is None else {"chat_template": reading.chat_template}),
     }
 
 

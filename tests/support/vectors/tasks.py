@@ -10,7 +10,7 @@ from typing import Any
 from tallystick.record import Output, RecordFault
 from tallystick.tasks.completion import text_output
 from tallystick.tasks.embedding import vector_output
-from tests.support.vectors import media, texts
+from tests.support.vectors import addresses, chats, media, texts
 from tests.support.vectors.bindings import (
     FAULT,
     RESPONSE_SALT,
@@ -32,10 +32,19 @@ def task_vectors() -> dict[str, Any]:
     """Requests with what their readers give, requests that no reader takes, and answers with their hashes."""
     return {
         "request_salt": SALT.hex(),
-        "requests": [request_vector(*parts) for parts in (*_requests(), *texts.requests(), *media.requests())],
-        "refused": [refused_vector(*parts) for parts in (*_refused(), *texts.refused(), *media.refused())],
+        "requests": [
+            request_vector(*parts)
+            for parts in (*_requests(), *texts.requests(), *media.requests(), *chats.requests(), *addresses.requests())
+        ],
+        "refused": [
+            refused_vector(*parts)
+            for parts in (*_refused(), *texts.refused(), *media.refused(), *chats.refused(), *addresses.refused())
+        ],
         "response_salt": RESPONSE_SALT.hex(),
-        "answers": [answer_vector(*parts) for parts in (*_answers(), *texts.answers(), *media.answers())],
+        "answers": [
+            answer_vector(*parts)
+            for parts in (*_answers(), *texts.answers(), *media.answers(), *chats.answers(), *addresses.answers())
+        ],
     }
 
 

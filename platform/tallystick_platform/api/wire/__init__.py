@@ -7,7 +7,8 @@
 - `anthropic`: chats as Anthropic's clients spell them.
 - `openai`: chat, completions and embeddings as OpenAI's clients spell them.
 - `texts`: rerank, classify, entities and translate, in the shapes of servers of such models.
-- `hosted`: predictions of a model that the address names.
+- `hosted`: predictions of a model that the address names. `gateway`: every task of such a model.
+- `dispatcher`: OpenAI's addresses of a dispatcher, and labels of texts beside them.
 
 What a request means is not decided here: that is its task's (`tallystick_platform.tasks`, and `tallystick.tasks` of the auditor's package).
 """

@@ -88,9 +88,16 @@ class WireReply(WatchedReply):
     admission is durable; its end leaves once the record is.
     """
 
-    def __init__(self, question: Question, infer: Callable[[Deliver | None], Line], error: ErrorShape) -> None:
+    def __init__(
+        self,
+        question: Question,
+        infer: Callable[[Deliver | None], Line],
+        error: ErrorShape,
+        also: Callable[[Record], list[Header]],
+    ) -> None:
         self._question = question
         self._error = error
+        self._also = also
         self._events: Events | None = None
         self._line = infer(None if question.events is None else partial(self._piece, question.events))
 
@@ -119,10 +126,12 @@ class WireReply(WatchedReply):
         if self._question.events is None:
             question = self._question
             shown = recorded_headers(proof) if question.content_type == JSON else opening_headers(proof)
-            headers = [*shown, (b"server-timing", server_timing(recorded))]
+            headers = [*shown, *self._also(recorded.record), (b"server-timing", server_timing(recorded))]
             await send_whole(self._send, 200, question.content_type, headers, question.whole(recorded, proof))
         else:
-            events = self._events or await self._begin(self._question.events(recorded.ticket), recorded_headers(proof))
+            events = self._events or await self._begin(
+                self._question.events(recorded.ticket), recorded.ticket, recorded_headers(proof)
+            )
             await self._send_part(events.last(recorded, encode_json(proof)), more=False)
 
     async def _send_error(self, error: ErrorAnswer, headers: list[Header], tallystick: bytes | None) -> None:
@@ -136,11 +145,12 @@ class WireReply(WatchedReply):
     async def _piece(self, begun: Callable[[Ticket], Events], admitted: Admitted, part: Any, counts: Usage) -> None:
         events = self._events
         if events is None:
-            events = await self._begin(begun(admitted.ticket), admitted_headers(admitted.ticket))
+            events = await self._begin(begun(admitted.ticket), admitted.ticket, admitted_headers(admitted.ticket))
         await self._send_part(events.piece(part, counts), more=True)
 
-    async def _begin(self, events: Events, headers: list[Header]) -> Events:
+    async def _begin(self, events: Events, ticket: Ticket, proof: list[Header]) -> Events:
         self._events = events
+        headers = [*proof, *self._also(ticket.record)]
         await send_start(self._send, 200, events.content_type, [*headers, *_STREAM_HEADERS], length=None)
         if opening := events.opening():
             await self._send_part(opening, more=True)

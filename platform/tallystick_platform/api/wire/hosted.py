@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tallystick.errors import RequestError
@@ -13,12 +14,14 @@ from tallystick.tasks import hosted
 from tallystick.tasks.reading import checked_object
 from tallystick_platform import tasks
 from tallystick_platform.api.credentials import Headers
+from tallystick_platform.api.endpoint import hosted_paths
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.proofs import Proof
 from tallystick_platform.api.refusals import BadRequest, quoted
 from tallystick_platform.api.replies import encode_json, native_error
 from tallystick_platform.api.strict_json import converted, read_object
 from tallystick_platform.api.wire.answering import Events, Question
+from tallystick_platform.api.wire.openai.embeddings import floats_of
 from tallystick_platform.api.wire.openai.reading import outputs_of
 from tallystick_platform.api.wire.wire import Wire
 from tallystick_platform.exchange.line import Recorded
@@ -29,7 +32,11 @@ MAX_TOKENS = 1_048_576
 MAX_TOP_K = 1_048_576
 EVENTS_TYPE = "text/event-stream"
 
-_NAMED_HERE = {"prompt": "inputs", **{theirs: f"parameters.{ours}" for ours, theirs in hosted.PARAMETERS.items()}}
+_NAMED_HERE = {
+    "prompt": "inputs",
+    "input": "inputs",
+    **{theirs: f"parameters.{ours}" for ours, theirs in hosted.PARAMETERS.items()},
+}
 
 
 class HostedParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,17 +48,20 @@ class HostedParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_new_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS, description="256 if absent.")] | None = None
 
 
-class HostedBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A prompt to go on with, in a list."""
+Pair = Annotated[list[str], Meta(min_length=2, max_length=2)]
 
-    inputs: Annotated[list[str], Meta(min_length=1)]
+
+class HostedBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A prompt to go on with, in a list; or pairs of an instruction and a text, to be turned into vectors."""
+
+    inputs: Annotated[list[str | Pair], Meta(min_length=1)]
     parameters: HostedParameters | None = None
 
 
 class HostedAnswer(Struct, frozen=True, kw_only=True):
     """What came of each input, and why it ended there. The events of a stream have the same members; the last one alone the proof."""
 
-    outputs: list[str]
+    outputs: Annotated[list[Any], Meta(description="Texts, or vectors, which need no reason.")]
     finish_reasons: list[str | None] | UnsetType = UNSET
     tallystick: Proof | UnsetType = UNSET
 
@@ -79,17 +89,21 @@ class HostedAddress(Wire):
     def read(self, path: str, _headers: Headers, body: bytes) -> Question:
         members = read_object(body)
         converted(members, HostedBody)
+        pairs = hosted.holds_pairs(members)
+        if pairs and self.streams:
+            raise BadRequest("'inputs' are pairs: vectors are never streamed.", param="inputs", code="invalid_value")
+        task, read = (tasks.EMBEDDING, hosted.read_pairs) if pairs else (tasks.COMPLETION, hosted.read_members)
         try:
-            reading = hosted.read_members(quote(path), checked_object(members))
-            asked = Asked.of(tasks.COMPLETION, reading.model or "", reading)
+            reading = read(quote(path), checked_object(members))
+            asked = Asked.of(task, reading.model or "", reading)
         except RequestError as error:
             where = quoted(_NAMED_HERE.get(error.param, error.param)) or None
             message = f"Invalid value for '{where or 'body'}': it {error.reason}."
             raise BadRequest(message, param=where, code="invalid_value") from error
         return Question(
             asked=asked,
-            reader=hosted.COMPLETION_READER,
-            whole=lambda recorded, proof: encode_json(_whole(recorded, proof)),
+            reader=hosted.EMBEDDING_READER if pairs else hosted.COMPLETION_READER,
+            whole=lambda recorded, proof: encode_json((_vectors if pairs else _whole)(recorded, proof)),
             events=(lambda _: HostedEvents()) if self.streams else None,
         )
 
@@ -106,18 +120,20 @@ def _whole(recorded: Recorded, proof: Proof) -> HostedAnswer:
     )
 
 
+def _vectors(recorded: Recorded, proof: Proof) -> HostedAnswer:
+    return HostedAnswer(
+        outputs=[floats_of(msgspec.convert(output.content, bytes)) for output in outputs_of(recorded)], tallystick=proof
+    )
+
+
 def _event(body: bytes) -> bytes:
     return b"data: " + body + b"\n\n"
-
-
-def _routes(end: str) -> tuple[str, ...]:
-    return (f"/hosted/{{model_id:str}}/v1/{end}", f"/hosted/{{owner:str}}/{{model_id:str}}/v1/{end}")
 
 
 WIRES = (
     HostedAddress(
         name="hosted_predict",
-        routes=_routes("predict"),
+        routes=tuple(hosted_paths("predict")),
         summary="Have a model go on with a prompt, the address naming the model",
         body=HostedBody,
         answers=HostedAnswer,
@@ -125,7 +141,7 @@ WIRES = (
     ),
     HostedAddress(
         name="hosted_predict_stream",
-        routes=_routes("predict_stream"),
+        routes=tuple(hosted_paths("predict_stream")),
         summary="The same, as it comes",
         body=HostedBody,
         answers=EVENTS_TYPE,

@@ -27,6 +27,7 @@ from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.proofs import RecordedHeaders
 from tallystick_platform.api.received import received
 from tallystick_platform.api.refusals import BadRequest
+from tallystick_platform.api.replies import Header
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.wire.answering import Question, WireReply
 from tallystick_platform.auth import Principal
@@ -94,7 +95,8 @@ class Wire(ABC):
 
     `routes` are the addresses that it is served at, in Litestar's spelling. `name`, `summary`, `body` and `answers` are what the
     description says of it, as `Endpoint` takes them. `form`: its bodies are forms with files. `refused` is the
-    shape of its errors where it has one of its own.
+    shape of its errors where it has one of its own. `usual_s` is the time that a request gets which asks for none, `longest_s` what it may
+    ask for, both within the log's promise; None is the server's own setting. Units: seconds.
     """
 
     name: str
@@ -104,6 +106,9 @@ class Wire(ABC):
     answers: type[Struct] | str | tuple[type[Struct] | str, ...]
     form: bool = False
     refused: type[Struct] | None = None
+    usual_s: float | None = None
+    longest_s: float | None = None
+    sends: type[Struct] = AnswerHeaders
 
     @abstractmethod
     def read(self, path: str, headers: Headers, body: bytes) -> Question:
@@ -116,6 +121,10 @@ class Wire(ABC):
     def error(self, answer: ErrorAnswer, tallystick: bytes | None) -> tuple[int, bytes]:
         """The status and the JSON of an error, with the proof of its record where there is one."""
 
+    def headers(self, _record: Record) -> list[Header]:
+        """What an answer says beside its body that only this wire says; `sends` describes it."""
+        return []
+
 
 def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
     """The handler of a wire's addresses."""
@@ -124,10 +133,16 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         scope = request.scope
         headers = scope["headers"]
         principal = await principal_of(headers, services.authenticator)
-        timeout_s = timeout_of(headers, services.request_timeout_s)
+        usual_s = min(wire.usual_s or services.request_timeout_s, services.longest_work_s)
+        timeout_s = timeout_of(headers, usual_s, min(wire.longest_s or usual_s, services.longest_work_s))
         limit_bytes = services.max_media_bytes if wire.form else services.max_body_bytes
-        body = await read_body(scope, request.receive, limit_bytes=limit_bytes, limit_s=timeout_s)
+        body = await read_body(
+            scope, request.receive, limit_bytes=limit_bytes, limit_s=min(timeout_s, services.request_timeout_s)
+        )
         question = wire.read(scope["path"], headers, body)
+        asked = question.asked
+        if question.continued is not None:
+            asked = await question.continued(partial(own_record, services, principal))
         http = received(scope, body, reader=question.reader, streamed=question.events is not None)
 
         def infer(deliver: Deliver | None) -> Line:
@@ -135,11 +150,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
                 principal=principal, asked=asked, http=http, timeout_s=timeout_s, deliver=deliver
             )
 
-        asked = question.asked
-        if question.continued is not None:
-            asked = await question.continued(partial(own_record, services, principal))
-
-        return WireReply(question, infer, wire.error)
+        return WireReply(question, infer, wire.error, wire.headers)
 
     ask.__name__ = wire.name
     declared = Endpoint(
@@ -150,7 +161,7 @@ def wire_handler(wire: Wire, services: Services) -> HTTPRouteHandler:
         headers=AskingHeaders,
         body=wire.body,
         form=wire.form,
-        sends=AnswerHeaders,
+        sends=wire.sends,
         errors=ERRORS,
         error=wire.error,
         refused=wire.refused,

@@ -77,7 +77,7 @@ class EmbeddingList(Struct, frozen=True, kw_only=True, tag_field="object", tag="
 
 def _whole(body: EmbeddingBody, recorded: Recorded, tallystick: Proof) -> EmbeddingList:
     vectors = [msgspec.convert(output.content, bytes) for output in outputs_of(recorded)]
-    write = _base64 if body.encoding_format == "base64" else _floats
+    write = _base64 if body.encoding_format == "base64" else floats_of
     count = (recorded.record.usage or {}).get("input_tokens", 0)
     return EmbeddingList(
         data=[Embedding(index=index, embedding=write(vector)) for index, vector in enumerate(vectors)],
@@ -92,7 +92,7 @@ def _base64(vector: bytes) -> str:
     return b64encode(vector).decode()
 
 
-def _floats(vector: bytes) -> list[float]:
+def floats_of(vector: bytes) -> list[float]:
     """The recorded numbers; each is written with so many digits that its 32 bits can be had from it again."""
     return list(struct.unpack(f"<{len(vector) // embedding.FLOAT_BYTES}f", vector))
 

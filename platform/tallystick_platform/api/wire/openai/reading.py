@@ -42,7 +42,7 @@ MAX_TRUNCATED = 1_048_576
 
 OF_THE_PROMPT = {PromptTooLong.code, PromptRejected.code}
 _MEMBER_WITHIN = re.compile(r"\w+\[\d+\]\.(content\[\d+\]\.)?(?P<name>.*)", re.DOTALL)
-_TYPE_NAMES = {str: "any text", bool: "true, false", dict: "any object"}
+_TYPE_NAMES = {str: "any text", bool: "true, false", dict: "any object", int: "any integer", float: "any number"}
 
 
 class Body(Struct, frozen=True, kw_only=True):
@@ -99,17 +99,17 @@ class OpenAiAddress(Wire, Generic[B]):
 
     def read(self, _path: str, headers: Headers, body: bytes) -> Question:
         try:
-            members = self.members(headers, body)
+            return self.question(self.members(headers, body))
         except RequestError as error:
-            raise self._refused(error) from error
+            raise self.refused_by(error) from error
+
+    def question(self, members: dict[str, Any]) -> Question:
+        """What a body asks whose members are these. Raises: BadRequest, RequestError."""
         for name, value in members.items():
             if name not in self.body.__struct_fields__:
                 _check_neutral(quoted(name), value, self.neutral.get(name))
         asked = converted(members, self.body)
-        try:
-            question = Asked.of(self.task, asked.model, self.read_members(checked_object(members)))
-        except RequestError as error:
-            raise self._refused(error) from error
+        question = Asked.of(self.task, asked.model, self.read_members(checked_object(members)))
         self.check(question)
         return Question(
             asked=question,
@@ -123,7 +123,8 @@ class OpenAiAddress(Wire, Generic[B]):
         """The errors of a prompt name the member that holds it."""
         return native_error(replace(answer, param=self.subject) if answer.code in OF_THE_PROMPT else answer, tallystick)
 
-    def _refused(self, error: RequestError) -> BadRequest:
+    def refused_by(self, error: RequestError) -> BadRequest:
+        """What a reader refuses, as an answer has it."""
         where, member = quoted(error.param), _MEMBER_WITHIN.match(error.param)
         if member and error.reason == ACTS:
             return refusal(where, self.within.get(member["name"]))

@@ -45,7 +45,7 @@ class TranscriptionBody(Body, frozen=True, kw_only=True):
         Any,
         Meta(
             description="wav, mp3, flac, ogg or webm, of up to an hour.",
-            extra_json_schema={"type": "string", "format": "binary"},
+            extra_json_schema={"type": "string", "format": "binary", "minLength": 1},
         ),
     ]
     language: Annotated[str, Meta(max_length=MAX_LANGUAGE_CHARS, description="As `en`; heard if absent.")] | None = None
