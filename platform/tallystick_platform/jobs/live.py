@@ -54,7 +54,7 @@ class Submitted(Generic[J]):
     entry: JournalEntry
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class LiveJob(Generic[J, A]):
     """One job. `settled` once its work is over; `task` is everything about it, `work` the attempt alone."""
 

@@ -68,7 +68,7 @@ class Stated(Protocol[J_contra]):
     def ended(self, job: J_contra) -> Event: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class JobRecords(Generic[J]):
     """Writes and finds them. Once `closing()` says that the service stops, what is not written is left to the next start."""
 
