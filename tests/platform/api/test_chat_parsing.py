@@ -106,9 +106,7 @@ def test_a_known_parameter_that_is_not_offered_is_refused_by_name(name: str) -> 
 def test_a_refusal_says_what_would_be_taken() -> None:
     assert str(refusal(HI | {"service_tier": "flex"})).endswith('nothing: "auto", "default", "standard_only" or null.')
     assert str(refusal(HI | {"metadata": 1})).endswith("nothing: any object or null.")
-    assert str(refusal(HI | {"response_format": {"type": "json_object"}})).endswith(
-        'nothing: {"type": "text"} or null.'
-    )
+    assert str(refusal(HI | {"thinking": {"type": "enabled"}})).endswith('nothing: {"type": "disabled"} or null.')
 
 
 def test_members_of_messages_that_say_nothing_are_left_out_for_the_model_and_kept_for_the_record() -> None:
