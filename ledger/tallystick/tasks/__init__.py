@@ -5,10 +5,11 @@ auditor calls the same function on the request in the record and compares. So a 
 of a prompt that a model is given follows one rule for each task, for the service and for a replay alike.
 
 - `chat`, `completion`, `embedding`, `rerank`, `classification`, `entities`, `translation`, `transcription`, `speech`, `image`,
-  `prediction`, `exports`, `jobs`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the
-  outputs of an answer.
+  `prediction`, `exports`, `jobs`: one module for each task: its reader, named `task/wire/version`, what a model is given, and the outputs
+  of an answer.
 - `reading`: what a reader gives, and how it takes requests apart. `forms`: requests that are forms with files.
 - `answers`: what a client received, and how the pieces of a stream are joined. `media`: answers that are sounds or pictures.
+- `tools`: what a chat's model may call. `chat_anthropic`, `chat_responses`: chats in the words of other wires, read as the same chat.
 - `hosted`, `gateway`, `inferencia`: other wires of the same tasks. `structure`: the form that an answer must have.
 - `neutral`: what clients send that changes nothing, so that services take it and a replay runs without it.
 - `comparison`: where a record and a reading of its request disagree.

@@ -48,7 +48,7 @@ def read_members(target: str, members: Mapping[str, Value]) -> Reading:
     parameters = members.get("parameters")
     if not isinstance(parameters, dict | None):
         raise RequestError("parameters", "is not an object")
-    asked = dict(DEFAULTS)
+    asked: dict[str, Value] = dict(DEFAULTS)
     for name, value in (parameters or {}).items():
         if name not in PARAMETERS:
             raise RequestError(f"parameters.{name}", "is unknown here")

@@ -6,6 +6,8 @@
 - `each`: shared by those that answer each input by itself.
 - `drawing`: shared by the tasks that answer with text: the parameters of drawing, and the engine's message.
 - `structure`: the form of an answer, refused where it cannot be kept to.
+- `tool_calls`: calls of tools, read out of what a chat's model writes; `calling`: the grammars that hold it to them.
+- `given_template`: chat templates that come with a request.
 """
 
 from __future__ import annotations

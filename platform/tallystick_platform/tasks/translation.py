@@ -30,8 +30,7 @@ DEFAULTS: Mapping[str, Any] = {
 class Writing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a text is written: the most probable one that a search with so many beams finds.
 
-    The model's files say what a request leaves open. Languages are the model's own codes; None where the model knows one direction alone,
-    or none.
+    What a request leaves open, the model's files say. Languages are the model's own codes; None where it knows one direction, or none.
     """
 
     max_tokens: int
