@@ -4,7 +4,7 @@ token with its probability; and predictions, as a table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 SCORE_DIGITS = 4
 MAX_ROWS = 100
@@ -59,7 +59,7 @@ def table_of(answer: object) -> list[str]:
     return lines if len(found) <= MAX_ROWS else [*lines, f"and {len(found) - MAX_ROWS} more rows"]
 
 
-def _token(token: object, logprob: object, others: list[tuple[object, object]]) -> str:
+def _token(token: object, logprob: object, others: Sequence[tuple[object, object]]) -> str:
     beside = ", ".join(f"{one!r} {_number(value)}" for one, value in others if one != token)
     return f"{_number(logprob) if logprob is not None else '-'}  {token!r}" + (f"  beside {beside}" if beside else "")
 
