@@ -44,6 +44,8 @@ class Service:
             models=running.models,
             exports=running.exporting.jobs,
             downloads=running.exporting.downloads,
+            jobs=running.working.jobs,
+            files=running.working.files,
             loading=LoadingDesk(running.dispatcher, running.registry, running.keys.operator.address),
             readiness=self.readiness,
             metrics=running.metrics,
@@ -84,6 +86,7 @@ class Service:
         gate = self.running.gate
         gate.drain()
         _log.info("service.draining", in_flight=gate.in_flight)
+        self.running.working.jobs.drain()
         await self.running.exporting.jobs.stop()  # they take longer than any drain, and go on at the next start
         if not await gate.idle(self.running.settings.drain_timeout_s):
             _log.warning("service.drain_bound_reached", ended=self.running.exchange.stop_all())

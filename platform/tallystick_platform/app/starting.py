@@ -21,11 +21,13 @@ import structlog
 
 from tallystick.chain import HttpTransport, LedgerReader
 from tallystick.receipts import Domain
+from tallystick.record import Provider
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor import Anchorer, AnchorPolicy, AnchorService, LedgerLocation, bootstrap
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.exports import Exporting, start_exports
+from tallystick_platform.app.jobs import Working, start_jobs
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import MAX_HELD_S, Clock, SystemClock
@@ -76,6 +78,7 @@ class Running:
     gate: Gate
     exchange: Exchange
     exporting: Exporting
+    working: Working
 
 
 @asynccontextmanager
@@ -161,6 +164,16 @@ async def started(
             promise_s=location.terms.promise,
             stack=stack,
         )
+        working = await start_jobs(
+            provider=Provider(id=settings.provider_id, name=settings.provider_name, address=keys.operator.address),
+            exchange=exchange,
+            journal=journal,
+            database=database,
+            macs=macs,
+            clock=clock,
+            timeout_s=settings.request_timeout_s,
+            stack=stack,
+        )
         yield Running(
             settings=settings,
             clock=clock,
@@ -181,6 +194,7 @@ async def started(
             gate=gate,
             exchange=exchange,
             exporting=exporting,
+            working=working,
         )
 
 

@@ -161,8 +161,7 @@ class WorkAttempt:
         reason = self._stopped()
         if reason is not None and reason is not StopReason.SERVER_STOPPED:  # a draining server lets them end
             self.stop_lines(reason)
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await asyncio.gather(*takers, *self._under_way, return_exceptions=True)
 
     async def _take_turns(self) -> None:
         turns = self._desk.turns
