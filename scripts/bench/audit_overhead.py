@@ -146,11 +146,13 @@ async def sides(home: Path) -> AsyncIterator[Sides]:
             exchange=Exchange(parts),
             authenticator=Authenticator(tokens, clock),
             records=journal,
-            answers=None,  # type: ignore[arg-type]  # no request of this measurement asks for it, nor for the next five
+            answers=None,  # type: ignore[arg-type]  # no request of this measurement asks for it, nor for the next seven
             ledger=None,  # type: ignore[arg-type]
             models=None,  # type: ignore[arg-type]
             exports=None,  # type: ignore[arg-type]
             downloads=None,  # type: ignore[arg-type]
+            jobs=None,  # type: ignore[arg-type]
+            files=None,  # type: ignore[arg-type]
             loading=None,  # type: ignore[arg-type]
             readiness=ready,
             metrics=metrics,

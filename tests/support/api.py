@@ -30,9 +30,11 @@ from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TokenExpired, TokenRevoked, TokenUnknown, UnknownModel
 from tallystick_platform.exporter.offers import Offers
 from tallystick_platform.jobs.errors import UnknownExport
+from tallystick_platform.jobs.work_errors import JobQueueFull, TooManyFiles, UnknownJob, UnknownKeptFile
 from tallystick_platform.registry.entries import ModelVersion
 from tallystick_platform.store.jobs import JobPage
 from tallystick_platform.store.records import Page, Progress, StoredRecord
+from tallystick_platform.store.work import WorkPage
 from tallystick_platform.tasks.rerank import SCORE
 from tallystick_platform.tasks.translation import Written
 from tests.support.exchange import (
@@ -262,6 +264,38 @@ class NoExports:
         return JobPage(jobs=[], next_cursor=None)
 
 
+class NoJobs:
+    """A service whose senders have no jobs, and that takes none."""
+
+    async def submit(self, **_: object) -> object:
+        raise JobQueueFull(bound="jobs", limit=0, retry_after_s=1)
+
+    async def find(self, owner: Address, kind: object, work_id: str) -> object:
+        raise UnknownJob
+
+    show = cancel = find
+
+    async def page(self, owner: Address, kind: object, *, cursor: int | None, limit: int) -> WorkPage:
+        return WorkPage(works=[], next_cursor=None)
+
+
+class NoFiles:
+    """A service whose senders keep no files, and that takes none."""
+
+    async def keep(self, owner: Address, name: str, content: bytes) -> object:
+        raise TooManyFiles(bound="files", limit=0)
+
+    async def find(self, owner: Address, file_id: str) -> object:
+        raise UnknownKeptFile
+
+    remove = find
+
+    async def page(
+        self, owner: Address, purpose: str | None, *, after: str | None, limit: int
+    ) -> tuple[list[object], bool]:
+        return [], False
+
+
 def batch_view(number: int) -> BatchView:
     return BatchView(
         number=number,
@@ -292,6 +326,8 @@ class Api(Bench):
         exporting: object | None = None,
         models: object | None = None,
         answers: object | None = None,
+        jobs: object | None = None,
+        files: object | None = None,
     ) -> None:
         super().__init__(script)
         exporting = exporting or NoExports()
@@ -307,6 +343,8 @@ class Api(Bench):
             loading=NoLoading(),
             exports=exporting,
             downloads=exporting,
+            jobs=jobs or NoJobs(),
+            files=files or NoFiles(),
             readiness=self.readiness,
             metrics=self.metrics,
             clock=self.clock,
@@ -324,6 +362,12 @@ class Api(Bench):
             longest_work_s=PROMISE_S / 2,
         )
         self.app = create_api(self.services)
+
+    def working(self, jobs: object, files: object) -> Api:
+        """The same with jobs and files of a test."""
+        self.services = replace(self.services, jobs=jobs, files=files)
+        self.app = create_api(self.services)
+        return self
 
     async def readiness(self) -> Readiness:
         return self.ready

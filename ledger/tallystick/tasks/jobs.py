@@ -87,11 +87,15 @@ def command_inputs(text: str) -> list[str]:
 
     Raises: RequestError.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_COMMAND_BYTES:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("commandLine", "is not Unicode text") from error
+    if len(data) > MAX_COMMAND_BYTES:
         raise RequestError("commandLine", f"has more than {MAX_COMMAND_BYTES} bytes")
     try:
-        found = read_json(text.encode(), MAX_COMMAND_BYTES)
-    except (JsonError, UnicodeEncodeError):
+        found = read_json(data, MAX_COMMAND_BYTES)
+    except JsonError:
         found = _literal(text)
     if not isinstance(found, dict) or len(found) != 1 or next(iter(found)) not in INPUTS:
         raise RequestError("commandLine", 'is no map with the one name "input" or "inputs"')

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from tallystick_platform.api.batches import batch_handlers
 from tallystick_platform.api.body import MAX_DISCARD_BYTES
 from tallystick_platform.api.cors import Cors
 from tallystick_platform.api.credentials import principal_of
@@ -20,6 +21,7 @@ from tallystick_platform.api.edge import REQUEST_ID_KEY, Edge
 from tallystick_platform.api.endpoint import ENDPOINT_KEY
 from tallystick_platform.api.error_table import describe
 from tallystick_platform.api.exports import export_handlers
+from tallystick_platform.api.files import file_handlers
 from tallystick_platform.api.generations import generation_handlers
 from tallystick_platform.api.idempotency import Idempotent
 from tallystick_platform.api.ledger import ledger_handlers
@@ -29,6 +31,7 @@ from tallystick_platform.api.operations import operation_handlers
 from tallystick_platform.api.records import record_handlers
 from tallystick_platform.api.refusals import BodyTooLarge, TooSlow
 from tallystick_platform.api.registry import registry_handlers
+from tallystick_platform.api.remote_jobs import remote_job_handlers
 from tallystick_platform.api.replies import Reply, native_error
 from tallystick_platform.api.services import Services
 from tallystick_platform.api.uploads import upload_handlers
@@ -105,6 +108,9 @@ def all_handlers(services: Services) -> list[HTTPRouteHandler]:
         *upload_handlers(services),
         *export_handlers(services),
         *download_handlers(services),
+        *remote_job_handlers(services),
+        *file_handlers(services),
+        *batch_handlers(services),
         *record_handlers(services),
         *generation_handlers(services),
         *ledger_handlers(services),

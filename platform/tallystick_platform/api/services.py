@@ -15,6 +15,8 @@ from tallystick_platform.clock import Clock
 from tallystick_platform.exchange.exchange import Exchange
 from tallystick_platform.jobs.downloads import Downloads
 from tallystick_platform.jobs.exports import ExportJobs
+from tallystick_platform.jobs.kept import KeptFiles
+from tallystick_platform.jobs.work import WorkJobs
 from tallystick_platform.metrics import Metrics
 from tallystick_platform.registry.desk import ModelDesk
 from tallystick_platform.shapes import Address as AddressText
@@ -72,6 +74,8 @@ class Services:
     models: ModelDesk
     exports: ExportJobs
     downloads: Downloads
+    jobs: WorkJobs
+    files: KeptFiles
     loading: Loading
     readiness: Callable[[], Awaitable[Readiness]]
     metrics: Metrics

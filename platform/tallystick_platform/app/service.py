@@ -45,6 +45,8 @@ class Service:
             models=running.models,
             exports=running.exports,
             downloads=running.downloads,
+            jobs=running.working.jobs,
+            files=running.working.files,
             loading=LoadingDesk(running.dispatcher, running.registry, running.keys.operator.address),
             readiness=self.readiness,
             metrics=running.metrics,
@@ -85,6 +87,7 @@ class Service:
         gate = self.running.gate
         gate.drain()
         _log.info("service.draining", in_flight=gate.in_flight)
+        self.running.working.jobs.drain()
         await self.running.exports.stop()  # they take longer than any drain, and go on at the next start
         if not await gate.idle(self.running.settings.drain_timeout_s):
             _log.warning("service.drain_bound_reached", ended=self.running.exchange.stop_all())

@@ -22,6 +22,7 @@ import structlog
 from tallystick.chain.reader import LedgerReader
 from tallystick.chain.rpc import HttpTransport
 from tallystick.receipts.messages import Domain
+from tallystick.record import Provider
 from tallystick_platform.admission import Gate
 from tallystick_platform.anchor.anchorer import Anchorer
 from tallystick_platform.anchor.bootstrap import bootstrap
@@ -31,6 +32,7 @@ from tallystick_platform.anchor.service import AnchorService
 from tallystick_platform.app.chain_process import ChainProcess
 from tallystick_platform.app.economy import RandomPool
 from tallystick_platform.app.exports import start_exports
+from tallystick_platform.app.jobs import Working, start_jobs
 from tallystick_platform.app.models import start_models
 from tallystick_platform.app.workers import Registrar, start_workers
 from tallystick_platform.clock import MAX_HELD_S, Clock, SystemClock
@@ -86,6 +88,7 @@ class Running:
     exchange: Exchange
     exports: ExportJobs
     downloads: Downloads
+    working: Working
 
 
 @asynccontextmanager
@@ -162,6 +165,16 @@ async def started(
         exports, downloads = await start_exports(
             settings, keys, exchange, journal, registry, database, macs, clock, location.terms.promise, stack
         )
+        working = await start_jobs(
+            provider=Provider(id=settings.provider_id, name=settings.provider_name, address=keys.operator.address),
+            exchange=exchange,
+            journal=journal,
+            database=database,
+            macs=macs,
+            clock=clock,
+            timeout_s=settings.request_timeout_s,
+            stack=stack,
+        )
         yield Running(
             settings=settings,
             clock=clock,
@@ -183,6 +196,7 @@ async def started(
             exchange=exchange,
             exports=exports,
             downloads=downloads,
+            working=working,
         )
 
 

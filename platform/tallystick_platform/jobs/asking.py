@@ -153,8 +153,7 @@ class WorkAttempt:
         reason = self._stopped()
         if reason is not None and not isinstance(reason, ServerStopped):  # a draining server lets them end
             self.stop_lines(reason)
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await asyncio.gather(*takers, *self._under_way, return_exceptions=True)
 
     async def _take_turns(self) -> None:
         turns = self._desk.turns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +61,14 @@ class KeptFiles:
         if found is None:
             raise UnknownKeptFile
         return found
+
+    async def page(
+        self, owner: Address, purpose: str | None, *, after: str | None, limit: int
+    ) -> tuple[Sequence[KeptFile], bool]:
+        """An owner's files, newest first, and whether there are more. Raises: UnknownKeptFile, RowTampered"""
+        below = None if after is None else (await self.find(owner, after)).number
+        found = await in_thread(lambda: self.store.files(owner, purpose, below=below, limit=limit + 1))
+        return found[:limit], len(found) > limit
 
     async def content(self, file: KeptFile) -> bytes:
         """What a file holds. Raises: UnknownKeptFile, RowTampered"""
