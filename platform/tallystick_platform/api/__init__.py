@@ -6,7 +6,7 @@
 - `wire`: how models are asked: one package for each wire format, and the handler that all of them share.
 - `strict_json`, `body`, `received`, `query`, `ranges`, `credentials`: reading requests. `refusals`: errors of HTTP itself.
 - `replies`, `watched`, `proofs`: making answers.
-- `spelling`: requests that come within a job, read by the wires of their addresses; `remote_jobs`, `files`, `batches`: the
+- `spelling`: requests that come within a job, read by the wires of their addresses; `jobs`, `remote_jobs`, `files`, `batches`: the
   handlers of the ways of asking for jobs.
 - `models`, `loading`, `registry`, `uploads`, `exports`, `downloads`, `records`, `generations`, `ledger`, `operations`: the handlers.
 - `endpoint`: how a handler is declared; `openapi`: the description, made from that; `openapi_page`: a page of it.

@@ -24,6 +24,7 @@ from tallystick_platform.api.exports import export_handlers
 from tallystick_platform.api.files import file_handlers
 from tallystick_platform.api.generations import generation_handlers
 from tallystick_platform.api.idempotency import Idempotent
+from tallystick_platform.api.jobs import job_handlers
 from tallystick_platform.api.ledger import ledger_handlers
 from tallystick_platform.api.loading import loading_handlers
 from tallystick_platform.api.models import model_handlers
@@ -109,6 +110,7 @@ def all_handlers(services: Services) -> list[HTTPRouteHandler]:
         *export_handlers(services),
         *download_handlers(services),
         *remote_job_handlers(services),
+        *job_handlers(services),
         *file_handlers(services),
         *batch_handlers(services),
         *record_handlers(services),

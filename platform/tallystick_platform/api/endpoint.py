@@ -60,6 +60,7 @@ class PathParameters(Struct, frozen=True, kw_only=True):
     record_id: Annotated[str, Meta(description="From X-Tallystick-Record.")]
     digest: Annotated[Hash, Meta(description="`sealed_digest` of the blob reference.")]
     file_id: Annotated[str, Meta(description="From the answer that took the file, or from its batch.")]
+    job_id: Annotated[str, Meta(description="From the answer that took the job.")]
     batch_id: Annotated[str, Meta(description="From the answer that took the batch.")]
     ids: Annotated[str, Meta(description="Of jobs, separated by commas.")]
     number: BatchNumber

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from inspect import cleandoc
 from typing import Any, Final
 
@@ -148,7 +149,7 @@ class Shapes:
             if isinstance(kind, str):
                 found[kind] = {"schema": {"type": "string"} if kind.startswith("text/") else BINARY}
             else:
-                [schema], components = msgspec.json.schema_components((kind,), ref_template=REF)
+                schema, components = _described(kind)
                 self._add(components)
                 found.setdefault(structs, {"schema": {"anyOf": []}})["schema"]["anyOf"].append(schema)
         for one in found.values():
@@ -175,10 +176,18 @@ class Shapes:
     def _fields(self, kind: type[Struct] | None) -> list[tuple[str, Schema, bool]]:
         if kind is None:
             return []
-        [reference], components = msgspec.json.schema_components((kind,), ref_template=REF)
-        shape = components.pop(reference["$ref"].rpartition("/")[2])
-        self._add(components)
+        reference, components = _described(kind)
+        own = reference["$ref"].rpartition("/")[2]
+        self._add({name: schema for name, schema in components.items() if name != own})
+        shape = components[own]
         return [(name, schema, name in shape["required"]) for name, schema in shape["properties"].items()]
+
+
+@cache
+def _described(kind: Any) -> tuple[Schema, Schema]:
+    """The schema of a type, and the components that it refers to: many answers have the same, and working one out takes a while."""
+    [schema], components = msgspec.json.schema_components((kind,), ref_template=REF)
+    return schema, components
 
 
 def _split(schema: Schema) -> Schema:
@@ -195,9 +204,11 @@ def _split(schema: Schema) -> Schema:
 def _add_neutral(schemas: Schema) -> None:
     """Add the members that are taken only where they change nothing: the types of the bodies know only what acts."""
     for kind, known in _PLACES:
-        properties = schemas[kind.__name__]["properties"]
-        for member, neutral in known.items():
-            properties.setdefault(member, _neutral_schema(neutral))
+        schema = schemas[kind.__name__]
+        neutrals = {member: _neutral_schema(neutral) for member, neutral in known.items()}
+        acting = schema["properties"]
+        more = {member: neutral for member, neutral in neutrals.items() if member not in acting}
+        schemas[kind.__name__] = {**schema, "properties": {**acting, **more}}
 
 
 def _neutral_schema(neutral: Neutral) -> Schema:
