@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from tests.support.stranger import addresses, chats
+from tests.support.stranger import addresses, chats, jobs
 from tests.support.stranger.crypto import keccak
 from tests.support.stranger.errors import REQUEST, Refused
 from tests.support.stranger.fields import strict_json
@@ -298,6 +298,25 @@ def _inferencia(method: str, _target: str, body: bytes) -> Read:
     return Read(prompt, None, asked, model)
 
 
+def _remote(method: str, _target: str, body: bytes) -> Read:
+    members = _posted(method, body)
+    if not isinstance(members.get("tag"), str):
+        raise _fail("tag", "is no text")
+    texts = jobs.prompts(members.get("commandLine"), _fail)
+    asked = {name: value for name, value in members.items() if name != "commandLine" and value is not None}
+    return Read({"inputs": texts}, None, asked, members["tag"])
+
+
+def _job(method: str, _target: str, body: bytes) -> Read:
+    return _placed({"inputs": None, **_posted(method, body)}, "inputs", ())
+
+
+def _batch(method: str, _target: str, body: bytes) -> Read:
+    members = {"input_file_id": None, "metadata": None, **_posted(method, body)}
+    found = _placed(members, "metadata", ("input_file_id",))
+    return found._replace(asked={**found.asked, "input_file_id": members["input_file_id"]}, model=None)
+
+
 READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "completion/hosted/1": _hosted("completion"),
     "embedding/hosted/1": _hosted("embedding"),
@@ -314,6 +333,9 @@ READERS: dict[str, Callable[[str, str, bytes], Read]] = {
     "speech/openai/1": _text_subject("input"),
     "image/openai/1": _text_subject("prompt"),
     "prediction/tallystick/1": _prediction,
+    "job/remote/1": _remote,
+    "job/tallystick/1": _job,
+    "batch/openai/1": _batch,
     "export/tallystick/1": _export,
     "download/tallystick/1": _download,
     "files/tallystick/1": _files,

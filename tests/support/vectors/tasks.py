@@ -10,7 +10,7 @@ from typing import Any
 from tallystick.record import Output, RecordFault
 from tallystick.tasks.completion import text_output
 from tallystick.tasks.embedding import vector_output
-from tests.support.vectors import addresses, chats, media, texts
+from tests.support.vectors import addresses, chats, jobs, media, texts
 from tests.support.vectors.bindings import (
     FAULT,
     RESPONSE_SALT,
@@ -34,11 +34,25 @@ def task_vectors() -> dict[str, Any]:
         "request_salt": SALT.hex(),
         "requests": [
             request_vector(*parts)
-            for parts in (*_requests(), *texts.requests(), *media.requests(), *chats.requests(), *addresses.requests())
+            for parts in (
+                *_requests(),
+                *texts.requests(),
+                *media.requests(),
+                *chats.requests(),
+                *addresses.requests(),
+                *jobs.requests(),
+            )
         ],
         "refused": [
             refused_vector(*parts)
-            for parts in (*_refused(), *texts.refused(), *media.refused(), *chats.refused(), *addresses.refused())
+            for parts in (
+                *_refused(),
+                *texts.refused(),
+                *media.refused(),
+                *chats.refused(),
+                *addresses.refused(),
+                *jobs.refused(),
+            )
         ],
         "response_salt": RESPONSE_SALT.hex(),
         "answers": [
