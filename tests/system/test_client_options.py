@@ -69,12 +69,20 @@ def test_an_answer_goes_back_as_history_with_all_its_members(service: Service, c
     assert again.choices[0].message.content
 
 
+def test_several_answers_come_with_their_tokens(service: Service, client: openai.OpenAI) -> None:
+    options = {"n": 3, "logprobs": True, "frequency_penalty": 0.5, "max_tokens": 4}
+    answer = client.chat.completions.create(model=service.model, messages=HI, **options)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    for choice in answer.choices:
+        assert "".join(entry.token for entry in choice.logprobs.content) == choice.message.content
+
+
 @pytest.mark.parametrize(
     ("given", "param"),
     [
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
-        ({"n": 3}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+        ({"prediction": {"type": "content", "content": "Red."}}, "prediction"),
+        ({"service_tier": "flex"}, "service_tier"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"extra_body": {"temprature": 1}}, "temprature"),

@@ -170,7 +170,7 @@ def batch_handlers(services: Services) -> list[HTTPRouteHandler]:
         query=BatchQuery,
         errors=(UnknownJob,),
     )
-    async def list_batches(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+    async def list_request_batches(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         owner = (await principal_of(request.scope["headers"], services.authenticator)).address
         query = read_query(request, BatchQuery)
         cursor = None if query.after is None else (await jobs.find(owner, WorkKind.BATCH, query.after)).number
@@ -198,7 +198,7 @@ def batch_handlers(services: Services) -> list[HTTPRouteHandler]:
         await read_body(request.scope, request.receive, limit_bytes=MAX_BODY_BYTES, limit_s=BODY_LIMIT_S)
         return json_reply(_view(await jobs.cancel(owner, WorkKind.BATCH, batch_id)))
 
-    return [create_batch, list_batches, get_request_batch, cancel_batch]
+    return [create_batch, list_request_batches, get_request_batch, cancel_batch]
 
 
 def _view(work: Work, proof: Proof | UnsetType = UNSET) -> RequestBatch:

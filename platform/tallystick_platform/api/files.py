@@ -70,7 +70,7 @@ class FileGone(Struct, frozen=True, kw_only=True, tag_field="object", tag="file"
 class FileQuery(Struct, frozen=True, kw_only=True):
     """Which files."""
 
-    purpose: Purpose | None = None
+    purpose: Annotated[Purpose, Meta(description="Only files that are for this.")] | None = None
     after: Annotated[str, Meta(max_length=64, description="The last id of the page before.")] | None = None
     limit: Limit = 100
 
@@ -91,7 +91,7 @@ def file_handlers(services: Services) -> list[HTTPRouteHandler]:
         return json_reply(_view(await files.keep(owner, name, content)))
 
     @Endpoint("GET", "/v1/files", "Your files, newest first", {200: KeptFileList}, query=FileQuery)
-    async def list_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+    async def list_kept_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
         owner = (await principal_of(request.scope["headers"], services.authenticator)).address
         query = read_query(request, FileQuery)
         found, more = await files.page(owner, query.purpose, after=query.after, limit=query.limit)
@@ -115,7 +115,7 @@ def file_handlers(services: Services) -> list[HTTPRouteHandler]:
         owner = (await principal_of(request.scope["headers"], services.authenticator)).address
         return json_reply(FileGone(id=(await files.remove(owner, file_id)).id))
 
-    return [create_file, list_files, get_file, get_file_content, delete_file]
+    return [create_file, list_kept_files, get_file, get_file_content, delete_file]
 
 
 def read_upload(content_type: str | None, body: bytes) -> tuple[str, bytes]:

@@ -275,7 +275,7 @@ async def test_texts_of_a_list_are_classified_and_translated_each() -> None:
         ("embed", {"inputs": [1.5]}, "inputs"),
         ("rerank", {"query": "a"}, "documents"),
         ("translate", {"inputs": "a"}, "inputs"),
-        ("translate", {"text": ["a", ""]}, "text"),
+        ("translate", {"text": ["a", ""]}, "text[1]"),
         ("predict", [], "instances"),
         ("predict", [[1], [1, 2]], "instances"),
     ],

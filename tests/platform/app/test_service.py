@@ -64,6 +64,7 @@ class Rig(Bench):
             journal=self.journaled,
             batches=_Batches(self),
             tokens=None,
+            answers=None,
             client_file=None,
             anchoring=SimpleNamespace(status=lambda: self.status),
             registry=None,
@@ -74,6 +75,7 @@ class Rig(Bench):
             exchange=self.exchange,
             exports=SimpleNamespace(stop=self._wait_ready),
             downloads=None,
+            working=SimpleNamespace(jobs=SimpleNamespace(drain=lambda: None), files=None),
         )
         self.service = Service(running)
 

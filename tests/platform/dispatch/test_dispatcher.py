@@ -9,7 +9,7 @@ import pytest
 from tallystick_platform import errors
 from tallystick_platform.dispatch.pool import WorkerPool
 from tallystick_platform.protocol import Call
-from tallystick_platform.tasks.embedding import EmbeddingCall
+from tallystick_platform.tasks.embedding import EmbeddingCall, Length
 from tests.support.clocks import FixedClock
 from tests.support.tiny_model import request
 from tests.support.workers import PROVIDER, dispatcher_over, pool_config, reader, running
@@ -61,7 +61,7 @@ async def test_a_name_that_promises_a_version_and_gives_none_names_nothing(tmp_p
 async def test_vectors_come_one_by_one_through_a_real_worker_process(tmp_path):
     async with running(tmp_path) as (dispatcher, _):
         found = await dispatcher.claim("constant", None, "embedding")
-        body = msgspec.msgpack.encode(EmbeddingCall(inputs=("one", "two", "one"), dimensions=4))
+        body = msgspec.msgpack.encode(EmbeddingCall(inputs=("one", "two", "one"), how=Length(dimensions=4)))
         generation = found.start(Call(b"1" * 16, "embedding", body))
         first, second, third = [piece.data async for piece in generation]
         assert first == third != second

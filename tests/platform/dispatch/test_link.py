@@ -110,8 +110,8 @@ async def test_of_three_hundred_lines_at_once_none_fails_that_was_admitted(pool)
 
 async def test_a_task_that_the_model_does_not_do_is_refused_and_takes_no_place(pool):
     with pytest.raises(errors.TaskNotServed) as caught:
-        await dispatcher_over(pool).claim(MODEL.id, None, "speech")
-    assert (caught.value.task, caught.value.tasks) == ("speech", MODEL.tasks)
+        await dispatcher_over(pool).claim(MODEL.id, None, "sculpture")
+    assert (caught.value.task, caught.value.tasks) == ("sculpture", MODEL.tasks)
     assert [link.load for link in pool.links] == [0] * WORKERS
 
 

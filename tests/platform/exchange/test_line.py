@@ -33,7 +33,7 @@ from tallystick_platform.errors import (
 from tallystick_platform.exchange.faults import AnswerWithheld, ClientLeft, ServerStopped
 from tallystick_platform.exchange.request import MAX_RECORDED_BODY_BYTES
 from tallystick_platform.protocol import Piece, Sampling
-from tallystick_platform.tasks.embedding import EmbeddingCall
+from tallystick_platform.tasks.embedding import EmbeddingCall, Length
 from tallystick_platform.tasks.embedding import decode_call as embedding_call
 from tests.support.exchange import (
     HTTP,
@@ -511,7 +511,9 @@ async def test_an_embedding_becomes_one_vector_for_each_input() -> None:
     assert (record.task, record.instructions) == ("embedding", None)
     assert dict(record.parameters) == {"dimensions": 2, "encoding_format": "base64"}
     assert record.response.outputs == (vector_output(b"\x00\x00\x80\x3f" * 2), vector_output(bytes(8)))
-    assert embedding_call(bench.dispatcher.calls[0].body) == EmbeddingCall(inputs=("one", "two"), dimensions=2)
+    assert embedding_call(bench.dispatcher.calls[0].body) == EmbeddingCall(
+        inputs=("one", "two"), how=Length(dimensions=2)
+    )
 
 
 @pytest.mark.parametrize("dimensions", [0, 5])
