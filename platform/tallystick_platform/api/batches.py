@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from tallystick.ids import format_record_id, to_hex
 from tallystick.tasks import jobs as reading
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import RECORDED, Endpoint
 from tallystick_platform.api.proofs import Proof, RecordedHeaders, recorded_headers, recorded_proof
 from tallystick_platform.api.query import Limit, read_query
@@ -132,9 +132,8 @@ def batch_handlers(services: Services) -> list[HTTPRouteHandler]:
         sends=RecordedHeaders,
         errors=(*RECORDED, UnknownKeptFile, BadBatch),
     )
-    async def create_batch(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+    async def create_batch(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
-        principal = await principal_of(scope["headers"], services.authenticator)
         body = await read_body(scope, request.receive, limit_bytes=MAX_BODY_BYTES, limit_s=BODY_LIMIT_S)
         asked = converted(read_object(body), BatchBody)
         if asked.endpoint not in WIRES:
@@ -170,11 +169,12 @@ def batch_handlers(services: Services) -> list[HTTPRouteHandler]:
         query=BatchQuery,
         errors=(UnknownJob,),
     )
-    async def list_request_batches(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
+    async def list_request_batches(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         query = read_query(request, BatchQuery)
-        cursor = None if query.after is None else (await jobs.find(owner, WorkKind.BATCH, query.after)).number
-        page = await jobs.page(owner, WorkKind.BATCH, cursor=cursor, limit=query.limit)
+        cursor = (
+            None if query.after is None else (await jobs.find(principal.address, WorkKind.BATCH, query.after)).number
+        )
+        page = await jobs.page(principal.address, WorkKind.BATCH, cursor=cursor, limit=query.limit)
         shown = [_view(work) for work in page.works]
         first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
         return json_reply(
@@ -182,9 +182,8 @@ def batch_handlers(services: Services) -> list[HTTPRouteHandler]:
         )
 
     @Endpoint("GET", "/v1/batches/{batch_id:str}", "One batch", {200: RequestBatch}, errors=(UnknownJob,))
-    async def get_request_batch(request: Request, batch_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
-        return json_reply(_view(await jobs.find(owner, WorkKind.BATCH, batch_id)))
+    async def get_request_batch(principal: Caller, batch_id: FromPath[str]) -> ASGIApp:
+        return json_reply(_view(await jobs.find(principal.address, WorkKind.BATCH, batch_id)))
 
     @Endpoint(
         "POST",
@@ -193,10 +192,9 @@ def batch_handlers(services: Services) -> list[HTTPRouteHandler]:
         {200: RequestBatch},
         errors=(UnknownJob, JobBusy),
     )
-    async def cancel_batch(request: Request, batch_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
+    async def cancel_batch(request: Request, principal: Caller, batch_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
         await read_body(request.scope, request.receive, limit_bytes=MAX_BODY_BYTES, limit_s=BODY_LIMIT_S)
-        return json_reply(_view(await jobs.cancel(owner, WorkKind.BATCH, batch_id)))
+        return json_reply(_view(await jobs.cancel(principal.address, WorkKind.BATCH, batch_id)))
 
     return [create_batch, list_request_batches, get_request_batch, cancel_batch]
 

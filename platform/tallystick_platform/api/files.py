@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from tallystick.errors import RequestError
 from tallystick.tasks.forms import Part, read_form
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import FILE, Endpoint
 from tallystick_platform.api.query import Limit, read_query
 from tallystick_platform.api.received import content_type_of
@@ -83,37 +83,32 @@ def file_handlers(services: Services) -> list[HTTPRouteHandler]:
         "POST", "/v1/files", "Keep a file of requests for a batch", {200: KeptFileView}, body=FileForm, form=True,
         errors=(TooManyFiles,),
     )  # fmt: skip
-    async def create_file(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+    async def create_file(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
-        owner = (await principal_of(scope["headers"], services.authenticator)).address
         body = await read_body(scope, request.receive, limit_bytes=services.max_media_bytes, limit_s=BODY_LIMIT_S)
         name, content = read_upload(content_type_of(scope), body)
-        return json_reply(_view(await files.keep(owner, name, content)))
+        return json_reply(_view(await files.keep(principal.address, name, content)))
 
     @Endpoint("GET", "/v1/files", "Your files, newest first", {200: KeptFileList}, query=FileQuery)
-    async def list_kept_files(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
+    async def list_kept_files(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         query = read_query(request, FileQuery)
-        found, more = await files.page(owner, query.purpose, after=query.after, limit=query.limit)
+        found, more = await files.page(principal.address, query.purpose, after=query.after, limit=query.limit)
         first, last = (found[0].id, found[-1].id) if found else (None, None)
         shown = [_view(file) for file in found]
         return json_reply(KeptFileList(data=shown, first_id=first, last_id=last, has_more=more))
 
     @Endpoint("GET", "/v1/files/{file_id:str}", "One file", {200: KeptFileView}, errors=(UnknownKeptFile,))
-    async def get_file(request: Request, file_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
-        return json_reply(_view(await files.find(owner, file_id)))
+    async def get_file(principal: Caller, file_id: FromPath[str]) -> ASGIApp:
+        return json_reply(_view(await files.find(principal.address, file_id)))
 
     @Endpoint("GET", "/v1/files/{file_id:str}/content", "What a file holds", {200: FILE}, errors=(UnknownKeptFile,))
-    async def get_file_content(request: Request, file_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
-        content = await files.content(await files.find(owner, file_id))
+    async def get_file_content(principal: Caller, file_id: FromPath[str]) -> ASGIApp:
+        content = await files.content(await files.find(principal.address, file_id))
         return Reply(content, content_type=FILE.encode())
 
     @Endpoint("DELETE", "/v1/files/{file_id:str}", "Remove a file", {200: FileGone}, errors=(UnknownKeptFile,))
-    async def delete_file(request: Request, file_id: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
-        return json_reply(FileGone(id=(await files.remove(owner, file_id)).id))
+    async def delete_file(principal: Caller, file_id: FromPath[str]) -> ASGIApp:
+        return json_reply(FileGone(id=(await files.remove(principal.address, file_id)).id))
 
     return [create_file, list_kept_files, get_file, get_file_content, delete_file]
 

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from tallystick.ids import RecordId, format_record_id, is_record_id
 from tallystick.record import BlobRef, Record, State
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import Endpoint
 from tallystick_platform.api.proofs import SignedReceipt
 from tallystick_platform.api.query import read_query
@@ -99,8 +99,7 @@ def generation_handlers(services: Services) -> list[HTTPRouteHandler]:
         query=GenerationQuery,
         errors=(NoSuchRecord, RecordClosed),
     )
-    async def get_generation(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def get_generation(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         asked = read_query(request, GenerationQuery).id
         record_id = _record_id(asked)
         stored = None if record_id is None else await services.records.entry(record_id)

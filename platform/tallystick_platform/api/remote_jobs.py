@@ -20,7 +20,7 @@ from tallystick.errors import RequestError
 from tallystick.tasks import jobs as reading
 from tallystick.tasks.reading import checked_object
 from tallystick_platform.api.body import read_body
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import RECORDED, Endpoint
 from tallystick_platform.api.error_table import ErrorAnswer
 from tallystick_platform.api.proofs import RecordedHeaders, recorded_headers, recorded_proof
@@ -119,9 +119,8 @@ def remote_job_handlers(services: Services) -> list[HTTPRouteHandler]:
         error=remote_error,
         refused=RemoteRefused,
     )
-    async def create_remote_job(request: Request) -> ASGIApp:  # type: ignore[type-arg]
+    async def create_remote_job(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
         scope = request.scope
-        principal = await principal_of(scope["headers"], services.authenticator)
         body = await read_body(scope, request.receive, limit_bytes=services.max_body_bytes, limit_s=BODY_LIMIT_S)
         members = read_object(body)
         asked = converted(members, RemoteBody)
@@ -151,9 +150,8 @@ def remote_job_handlers(services: Services) -> list[HTTPRouteHandler]:
         error=remote_error,
         refused=RemoteRefused,
     )
-    async def get_remote_jobs(request: Request, ids: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
-        shown = [await jobs.show(owner, WorkKind.REMOTE, one) for one in ids_of(ids)]
+    async def get_remote_jobs(principal: Caller, ids: FromPath[str]) -> ASGIApp:
+        shown = [await jobs.show(principal.address, WorkKind.REMOTE, one) for one in ids_of(ids)]
         return json_reply(RemoteJobs(jobs={one.work.id: _view(one, services.clock.now_us()) for one in shown}))
 
     @Endpoint(
@@ -165,14 +163,13 @@ def remote_job_handlers(services: Services) -> list[HTTPRouteHandler]:
         error=remote_error,
         refused=RemoteRefused,
     )
-    async def cancel_remote_jobs(request: Request, ids: FromPath[str]) -> ASGIApp:  # type: ignore[type-arg]
-        owner = (await principal_of(request.scope["headers"], services.authenticator)).address
+    async def cancel_remote_jobs(principal: Caller, ids: FromPath[str]) -> ASGIApp:
         wanted = ids_of(ids)
         for one in wanted:
-            await jobs.find(owner, WorkKind.REMOTE, one)  # all of them, or nothing is given up
+            await jobs.find(principal.address, WorkKind.REMOTE, one)  # all of them, or nothing is given up
         for one in wanted:
-            await jobs.cancel(owner, WorkKind.REMOTE, one)
-        shown = [await jobs.show(owner, WorkKind.REMOTE, one) for one in wanted]
+            await jobs.cancel(principal.address, WorkKind.REMOTE, one)
+        shown = [await jobs.show(principal.address, WorkKind.REMOTE, one) for one in wanted]
         return json_reply(RemoteJobs(jobs={one.work.id: _view(one, services.clock.now_us()) for one in shown}))
 
     return [create_remote_job, get_remote_jobs, cancel_remote_jobs]
