@@ -15,11 +15,12 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from tallystick.ids import to_hex
-from tallystick_platform.api.credentials import principal_of
+from tallystick_platform.api.credentials import Caller
 from tallystick_platform.api.endpoint import Endpoint, hosted_paths, model_id_of, model_paths, proxy_paths
 from tallystick_platform.api.refusals import NotLoaded
 from tallystick_platform.api.replies import json_reply
 from tallystick_platform.api.services import ProviderView, Services
+from tallystick_platform.auth import Principal
 from tallystick_platform.errors import TaskNotServed, UnknownModel
 from tallystick_platform.exporter.spec import FORMATS
 from tallystick_platform.jobs.exports import ExportJobs
@@ -123,8 +124,7 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
     """The handlers that say what there is."""
 
     @Endpoint("GET", MODEL_LISTS, "The models that you may ask now", {200: Whole[ModelView]})
-    async def list_models(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        principal = await principal_of(request.scope["headers"], services.authenticator)
+    async def list_models(principal: Caller) -> ASGIApp:
         offered = {(one.model.id, one.digest): one for one in await services.models.offered(principal.address)}
         exports = await exports_of(services.exports, list(offered.values()))
         shown = []
@@ -138,28 +138,28 @@ def model_handlers(services: Services) -> list[HTTPRouteHandler]:
         )
 
     @Endpoint("GET", model_paths(), "One model", {200: ModelView}, errors=(UnknownModel, BadReference))
-    async def get_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        return json_reply(await _view_of(services, request))
+    async def get_model(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
+        return json_reply(await _view_of(services, model_id_of(request), principal))
 
     @Endpoint(
         "GET", proxy_paths("models"), "The model of the address, in a list", {200: Whole[ModelView]},
         errors=(UnknownModel, BadReference),
     )  # fmt: skip
-    async def list_model(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        return json_reply(Whole(data=[await _view_of(services, request)]))
+    async def list_model(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
+        return json_reply(Whole(data=[await _view_of(services, model_id_of(request), principal)]))
 
     @Endpoint(
         "GET", proxy_paths("generate-speech/schema"), "What a voice takes", {200: list[SpeechField]},
         errors=(UnknownModel, BadReference, TaskNotServed, NotLoaded),
     )  # fmt: skip
-    async def speech_schema(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        return json_reply(_fields_of(await _view_of(services, request)))
+    async def speech_schema(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
+        return json_reply(_fields_of(await _view_of(services, model_id_of(request), principal)))
 
     @Endpoint(
         "GET", hosted_paths("ping"), "Whether a model can be asked", {200: Ping}, errors=(UnknownModel, BadReference)
     )
-    async def ping(request: Request) -> ASGIApp:  # type: ignore[type-arg]
-        model = await _view_of(services, request)
+    async def ping(request: Request, principal: Caller) -> ASGIApp:  # type: ignore[type-arg]
+        model = await _view_of(services, model_id_of(request), principal)
         return json_reply(Ping(status="ok", model=model.id, loaded=model.loaded))
 
     return [list_models, get_model, list_model, speech_schema, ping]
@@ -188,10 +188,8 @@ def _spoken_name(name: str) -> str:
     return "prompt" if name == SPOKEN else name
 
 
-async def _view_of(services: Services, request: Request) -> ModelView:  # type: ignore[type-arg]
-    """The model that the path names. Raises: UnknownModel, BadReference, and why the caller may not ask."""
-    principal = await principal_of(request.scope["headers"], services.authenticator)
-    wanted = model_id_of(request)
+async def _view_of(services: Services, wanted: str, principal: Principal) -> ModelView:
+    """A model by its reference. Raises: UnknownModel, BadReference."""
     try:
         version = await services.models.find(wanted, principal.address)
     except UnknownModel:

@@ -13,7 +13,7 @@ from tallystick_platform.api import idempotency
 from tallystick_platform.errors import EngineFailed, QueueFull
 from tallystick_platform.store.answers import KeptAnswers
 from tallystick_platform.store.database import Database
-from tests.support.api import AUTH, CHAT, HI, OTHER_TOKEN, Api, from_header
+from tests.support.api import AUTH, CHAT, DOCUMENT, HI, OTHER_TOKEN, TEXT_SCRIPTS, TEXTS, Api, from_header
 from tests.support.clocks import FixedClock
 from tests.support.exchange import Script
 from tests.support.journals import Bytes, Setting
@@ -134,3 +134,29 @@ async def test_nobody_without_a_token_learns_of_a_key(kept: KeptAnswers) -> None
         await ask(client)
     async with Api(answers=kept).client(authorization="Bearer tsk_unknown") as stranger:
         assert (await ask(stranger)).status_code == 401
+
+
+@pytest.mark.parametrize("path", [path for path, body in TEXTS.items() if isinstance(body, dict)])
+async def test_it_holds_for_every_task_of_texts(kept: KeptAnswers, path: str) -> None:
+    async with (api := Api(TEXT_SCRIPTS[path], answers=kept)).client() as client:
+        first, second = [await client.post(path, json=TEXTS[path], headers=KEY) for _ in range(2)]
+    assert (first.status_code, second.content) == (200, first.content)
+    assert second.headers["idempotent-replayed"] == "true"
+    assert len(api.journal.records) == 1
+
+
+async def test_a_refusal_has_the_shape_of_its_own_address(kept: KeptAnswers) -> None:
+    at, said = "/v1/messages", {"max_tokens": 5, **HI}
+    async with Api(answers=kept).client() as client:
+        assert (await client.post(at, json=said, headers=KEY)).status_code == 200
+        reply = await client.post(at, json={**said, "max_tokens": 6}, headers=KEY)
+    assert (reply.status_code, reply.json()["type"]) == (422, "error")
+    assert "Idempotency-Key" in reply.json()["error"]["message"]
+
+
+def test_every_post_is_described_with_it() -> None:
+    posts = [item["post"] for item in DOCUMENT["paths"].values() if "post" in item]
+    assert len(posts) > 30
+    for post in posts:
+        assert "Idempotency-Key" in [one["name"] for one in post["parameters"]]
+        assert {"409", "422"} <= post["responses"].keys()
