@@ -1,6 +1,6 @@
 """`Idempotency-Key`: whoever repeats a POST under the same key gets the same answer, and nothing is computed or recorded a second time.
 
-What is kept is an answer that says what was done: one with a record, or a success. What was refused before that is not kept, so that the
+What is kept is an answer that says what was done: one with a receipt, or a success. What was refused before that is not kept, so that the
 request can be sent again. A stream is kept whole and given again at once.
 """
 
@@ -28,7 +28,7 @@ HEADER = b"idempotency-key"
 MAX_KEPT_BYTES = 4 * 1_048_576
 """Of one answer. A larger one is given once; whoever repeats its request is told the record."""
 
-_RECORD = b"x-tallystick-record"
+_RECORD, _RECEIPT = b"x-tallystick-record", b"x-tallystick-receipt"
 _REPEATED = (b"idempotent-replayed", b"true")
 _log = structlog.get_logger(__name__)
 
@@ -104,7 +104,7 @@ class _Sending:
             self._pieces.append(piece)
 
     def _says_what_was_done(self) -> bool:
-        return self._status < 300 or any(name == _RECORD for name, _ in self._headers)
+        return self._status < 300 or any(name == _RECEIPT for name, _ in self._headers)
 
     async def _kept(self) -> None:
         body = None if self._pieces is None else b"".join(self._pieces)

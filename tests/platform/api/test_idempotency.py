@@ -15,7 +15,7 @@ from tallystick_platform.store.answers import KeptAnswers
 from tallystick_platform.store.database import Database
 from tests.support.api import AUTH, CHAT, DOCUMENT, HI, OTHER_TOKEN, TEXT_SCRIPTS, TEXTS, Api, from_header
 from tests.support.clocks import FixedClock
-from tests.support.exchange import Script
+from tests.support.exchange import Script, unavailable
 from tests.support.journals import Bytes, Setting
 
 KEY = {"idempotency-key": "order-41"}
@@ -160,3 +160,13 @@ def test_every_post_is_described_with_it() -> None:
     for post in posts:
         assert "Idempotency-Key" in [one["name"] for one in post["parameters"]]
         assert {"409", "422"} <= post["responses"].keys()
+
+
+async def test_an_answer_that_was_withheld_is_not_kept_for_its_record_may_not_stand(kept: KeptAnswers) -> None:
+    async with (api := Api(answers=kept)).client() as client:
+        api.journal.commit_error = unavailable()
+        withheld = await ask(client)
+        api.journal.commit_error = None
+        answered = await ask(client)
+    assert (withheld.status_code, withheld.json()["error"]["code"]) == (503, "answer_withheld")
+    assert (answered.status_code, answered.headers.get("idempotent-replayed")) == (200, None)
